@@ -1,0 +1,241 @@
+"""
+How records are written in JSON, for brokers, files and people.
+
+A message is one object: the header (who says it, and which of its messages it is), then the record's own fields.
+Three rules turn a record into JSON and back:
+
+1. ``*_ns`` fields become RFC 3339 UTC text with nanoseconds, under the name without the suffix (JSON numbers
+   would lose them). The header's ``time`` is the record's ``time_ns`` where it has one.
+2. Numbers are written with 8 significant digits, uncertainties with 3: what a meter knows, not what a double holds.
+3. What was not measured is ``null``. A NaN is a bug and refused.
+
+Receivers tell repeated messages by (device, boot, number), ignore fields they do not know, and never read further
+than a stated length.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import msgspec
+
+from algorithms.api.errors import WireError, shortened
+from algorithms.api.records import Record, type_of_kind
+
+MAXIMUM_LENGTH = 1024 * 1024
+"""Longest message read unless told otherwise [bytes]."""
+
+NANOSECONDS = 1_000_000_000
+VALUE_DIGITS = 8
+UNCERTAINTY_DIGITS = 3
+
+Document = TypeVar("Document", bound=msgspec.Struct)
+
+_epoch = datetime(1970, 1, 1, tzinfo=UTC)
+_time_text = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-]\d\d:\d\d))")
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+class Header(msgspec.Struct, frozen=True):
+    """
+    Who says a message, and which of its messages it is.
+
+    Attributes
+    ----------
+    device : str
+    boot : int
+        Counts the agent's starts.
+    session : int
+        Counts the connections made to the broker, so that a late last will cannot end a newer session.
+    number : int
+        Counts the device's messages since `boot`, from 1.
+    time_ns : int
+        [ns UTC]
+    """
+
+    device: str
+    boot: int
+    session: int
+    number: int
+    time_ns: int
+
+
+def time_text(time_ns: int) -> str:
+    """
+    Write UTC nanoseconds as text.
+
+    >>> time_text(1_700_000_000_020_000_001)
+    '2023-11-14T22:13:20.020000001Z'
+    """
+    seconds, rest = divmod(time_ns, NANOSECONDS)
+    return f"{(_epoch + timedelta(seconds=seconds)).replace(tzinfo=None).isoformat()}.{rest:09d}Z"
+
+
+def time_from_text(text: str) -> int:
+    """
+    Read RFC 3339 text as UTC nanoseconds.
+
+    Raises
+    ------
+    ValueError
+        When it is no such text.
+    """
+    match = _time_text.fullmatch(text) if len(text) <= 40 else None
+    if match is None:
+        raise ValueError(f"expected an RFC 3339 time with its offset, found {shortened(text)}")
+    whole = datetime.fromisoformat(f"{match[1]}{match[3] or '+00:00'}") - _epoch
+    return (whole.days * 86_400 + whole.seconds) * NANOSECONDS + int((match[2] or "0").ljust(9, "0"))
+
+
+def encode(document: msgspec.Struct, header: Header) -> bytes:
+    """
+    Write a record, or any tagged document, under its header.
+
+    Raises
+    ------
+    ValueError
+        When a number is not finite: what was not measured must be None.
+    """
+    fields = plain(document)
+    fields.pop("time", None)
+    return _encode(
+        {
+            "schema": fields.pop("schema"),
+            "device": header.device,
+            "boot": header.boot,
+            "session": header.session,
+            "number": header.number,
+            "time": time_text(getattr(document, "time_ns", header.time_ns)),
+            **fields,
+        }
+    )
+
+
+def decode(data: bytes, maximum_length: int = MAXIMUM_LENGTH) -> tuple[Header, Record]:
+    """
+    Read a record and its header.
+
+    Raises
+    ------
+    WireError
+        When it is none.
+    """
+    return decode_as(record_types, data, maximum_length)
+
+
+def decode_as(
+    types: Mapping[str, type[Document]], data: bytes, maximum_length: int = MAXIMUM_LENGTH
+) -> tuple[Header, Document]:
+    """
+    Read a message of stated types.
+
+    Parameters
+    ----------
+    types : mapping
+        The schemas expected, each with its type.
+    data : bytes
+    maximum_length : int
+        [bytes]
+
+    Raises
+    ------
+    WireError
+        When it is not what was expected.
+    """
+    if len(data) > maximum_length:
+        raise WireError(f"expected a message of at most {maximum_length} bytes, found {len(data)}")
+    try:
+        fields = _decode(data)
+        if not isinstance(fields, dict):
+            raise WireError(f"expected a JSON object, found {shortened(repr(data[:80]))}")
+        schema = fields.get("schema")
+        document_type = types.get(schema) if isinstance(schema, str) else None
+        if document_type is None:
+            raise WireError(f"expected one of {', '.join(types)}, found {shortened(schema)}")
+        header = msgspec.convert(_with_nanoseconds(fields, ("time",)), Header)
+        names = [field.name[:-3] for field in msgspec.structs.fields(document_type) if field.name[-3:] == "_ns"]
+        return header, msgspec.convert(_with_nanoseconds(fields, names), document_type)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise WireError(f"expected a message, found one that cannot be read: {error}") from error
+
+
+def plain(value: Any) -> Any:
+    """Reduce a document to what JSON knows, with numbers shortened and times as text."""
+    if isinstance(value, float):
+        return msgspec.Raw(_number(value, VALUE_DIGITS))
+    if isinstance(value, msgspec.Struct):
+        config = value.__struct_config__
+        if config.array_like:
+            return _row(value)
+        fields: dict[str, Any] = {}
+        if config.tag is not None and config.tag_field is not None:
+            fields[config.tag_field] = config.tag
+        for name in value.__struct_fields__:
+            item = getattr(value, name)
+            if name.endswith("_ns"):
+                fields[name[:-3]] = None if item is None else time_text(item)
+            elif isinstance(item, float) and _is_uncertainty(name):
+                fields[name] = msgspec.Raw(_number(item, UNCERTAINTY_DIGITS))
+            else:
+                fields[name] = plain(item)
+        return fields
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
+
+
+record_types: dict[str, type[Record]] = {
+    str(record_type.__struct_config__.tag): record_type for record_type in type_of_kind.values()
+}
+"""Every record's schema with its type."""
+
+
+def _is_uncertainty(name: str) -> bool:
+    return name.startswith("u_") or name.endswith("uncertainty")
+
+
+def _number(value: float, digits: int) -> bytes:
+    text = f"{value:.{digits}g}"
+    if "n" in text:
+        raise ValueError(f"expected a finite number or None, found {text}")
+    return text.encode()
+
+
+_templates: dict[type, str] = {}
+
+
+def _row(value: msgspec.Struct) -> Any:
+    """Write a struct of plain numbers in one go: most of a frame's numbers stand in such rows."""
+    row = msgspec.structs.astuple(value)
+    row_type = type(value)
+    template = _templates.get(row_type)
+    if template is None:
+        digits = [UNCERTAINTY_DIGITS if _is_uncertainty(name) else VALUE_DIGITS for name in value.__struct_fields__]
+        template = _templates[row_type] = "[" + ",".join(f"%.{count}g" for count in digits) + "]"
+    try:
+        text = template % row
+    except TypeError:  # an absent value, or a row of rows
+        return [
+            msgspec.Raw(_number(item, UNCERTAINTY_DIGITS if _is_uncertainty(name) else VALUE_DIGITS))
+            if isinstance(item, float)
+            else plain(item)
+            for name, item in zip(value.__struct_fields__, row, strict=True)
+        ]
+    if "n" in text:
+        raise ValueError(f"expected finite numbers or None, found {text} in a {row_type.__name__}")
+    return msgspec.Raw(text.encode())
+
+
+def _with_nanoseconds(fields: dict[str, Any], names: Any) -> dict[str, Any]:
+    result = dict(fields)
+    for name in names:
+        text = result.get(name)
+        if isinstance(text, str):
+            result[f"{name}_ns"] = time_from_text(text)
+        elif name in result:
+            result[f"{name}_ns"] = text
+    return result

@@ -1,0 +1,32 @@
+"""
+The REST addresses and headers.
+
+One conditional GET is poll, heartbeat and acknowledgement: it renews the device's lease, says which revision it
+applied, and brings the desired document only when it is newer than the one named in ``If-None-Match``.
+"""
+
+DEVICES = "/v1/devices"
+DEVICE = "/v1/devices/{device}"
+DESIRED = "/v1/devices/{device}/desired"
+CONFIGURATION = "/v1/devices/{device}/configuration"
+REPORTED = "/v1/devices/{device}/reported"
+CREDENTIAL = "/v1/devices/{device}/credential"
+
+BOOT_HEADER = "Agent-Boot"
+APPLIED_HEADER = "Agent-Applied-Revision"
+
+MAXIMUM_DOCUMENT = 1024 * 1024
+"""Longest document either side reads [bytes]."""
+
+
+def etag(revision: int) -> str:
+    """Write a revision as a strong entity tag."""
+    return f'"{revision}"'
+
+
+def revision_of(tag: str) -> int | None:
+    """Read an entity tag back; None when it is none of ours."""
+    text = tag.strip()
+    if len(text) > 20 or len(text) < 3 or text[0] != '"' or text[-1] != '"' or not text[1:-1].isascii():
+        return None
+    return int(text[1:-1]) if text[1:-1].isdigit() else None

@@ -1,0 +1,1 @@
+"""Where waveforms come from: boards, recordings and simulation, behind one protocol (`source`)."""
