@@ -69,8 +69,7 @@ class Report:
         print(self.title)
         for figure in self.figures:
             verdict = {True: "met", False: "MISSED", None: ""}[figure["met"]]
-            print(
-                f"  {figure['name']:<{width}}  {figure['value']:>12g} {figure['unit']:<10} {figure['reach']:<12} {verdict}"
-            )
+            name, value, unit, reach = (figure[key] for key in ("name", "value", "unit", "reach"))
+            print(f"  {name:<{width}}  {value:>12g} {unit:<10} {reach:<12} {verdict}")
         for name, value in self.conditions.items():
             print(f"  ({name}: {value})")
