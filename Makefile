@@ -1,0 +1,47 @@
+# Everything a newcomer types. Each target first makes sure that what it needs is there (packaging/install/prepare);
+# the second time that costs a few milliseconds.
+.POSIX:
+.SUFFIXES:
+
+PYTHON = python3
+DEMO_SECONDS = 40
+RECORDING =
+ARGUMENTS =
+
+venv = .venv/bin
+typed = agent algorithms device_catalog hardware tests/typing
+
+help: ## this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: ## catalog, two brokers and three meters on this machine for 40 s (DEMO_SECONDS=0 runs on; RECORDING=file.cfg)
+	@PYTHON=$(PYTHON) packaging/install/prepare demo
+	@exec $(venv)/python packaging/demo/demo.py --seconds "$(DEMO_SECONDS)" --recording "$(RECORDING)" $(ARGUMENTS)
+
+test: ## the whole test suite, with real brokers (ARGUMENTS="tests/unit -k phasor" for a part)
+	@PYTHON=$(PYTHON) packaging/install/prepare test
+	@$(venv)/python -m pytest $(ARGUMENTS)
+
+lint: ## ruff: rules and format
+	@PYTHON=$(PYTHON) packaging/install/prepare lint
+	@$(venv)/ruff check .
+	@$(venv)/ruff format --check .
+
+types: ## mypy, strict
+	@PYTHON=$(PYTHON) packaging/install/prepare lint
+	@$(venv)/mypy $(typed)
+
+layers: ## imports point down only
+	@PYTHON=$(PYTHON) packaging/install/prepare lint
+	@$(venv)/lint-imports --config setup.cfg
+
+bench: ## every benchmark, one after the other (ARGUMENTS=--quick within 50 s each)
+	@PYTHON=$(PYTHON) packaging/install/prepare test
+	@for script in tests/benchmarks/*.py; do \
+		[ "$$script" = tests/benchmarks/report.py ] || $(venv)/python "$$script" $(ARGUMENTS) || exit 1; \
+	done
+
+clean: ## what the other targets made, .venv included
+	rm -rf .venv .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info build dist
+
+.PHONY: help demo test lint types layers bench clean
