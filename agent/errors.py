@@ -1,0 +1,59 @@
+"""
+What the world does to an agent.
+
+::
+
+    AgentError
+    |-- ConfigError      the agent's own few lines cannot be used; carries every problem
+    |-- CatalogError     the catalog cannot be asked; says whether it makes sense to ask again soon
+    |-- SpoolError       the outbox's file cannot be used
+    `-- WorkerError      a sampler or algorithm process could not be started, or died
+        `-- AlgorithmRefused    an algorithm refuses its settings; carries every problem
+"""
+
+from collections.abc import Iterable
+
+from algorithms.api.errors import Problem
+
+
+class AgentError(Exception):
+    """Base of what the world does to an agent."""
+
+
+class ConfigError(AgentError):
+    """The agent's own configuration cannot be used."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(str(problem) for problem in self.problems))
+
+
+class CatalogError(AgentError):
+    """
+    The catalog could not be asked, or said no.
+
+    Attributes
+    ----------
+    retry_after : float or None
+        When the catalog said to come back [s].
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class SpoolError(AgentError):
+    """The outbox's file cannot be used."""
+
+
+class WorkerError(AgentError):
+    """A sampler or algorithm process could not be started, or died."""
+
+
+class AlgorithmRefused(WorkerError):  # noqa: N818 - the name says what happened
+    """An algorithm refuses its settings."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(str(problem) for problem in self.problems))
