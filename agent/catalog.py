@@ -1,0 +1,200 @@
+"""
+The agent's side of the catalog: one conditional request is poll, heartbeat and acknowledgement.
+
+Everything is limited: how long a request takes, how long an answer is, how soon it is tried again. Requests block, so
+they run in a thread of their own; nothing else waits for the catalog. `next_delay` is pure: polls are spread over
+their interval, failures back off with full jitter up to the interval, and the catalog's own ``Retry-After`` is kept.
+"""
+
+import time
+
+import msgspec
+import requests
+
+from agent.config import AgentConfig
+from agent.errors import CatalogError
+from algorithms.api.errors import Problem, shortened
+from device_catalog.contract import paths
+from device_catalog.contract.documents import Desired, Poll, ProblemDocument, Reported
+
+CONNECT_TIMEOUT = 5.0
+READ_TIMEOUT = 15.0
+ANSWER_TIMEOUT = 60.0
+"""Limits of one request: to connect, between two pieces of the answer, and for all of it [s]."""
+
+FIRST_RETRY = 1.0
+"""Longest wait after a first failure [s]; doubles with each further one."""
+
+SPREAD = 0.1
+"""Polls come up to this share earlier than the interval, so that a fleet does not move in step."""
+
+
+class CatalogClient:
+    """
+    Asks the catalog on behalf of one device.
+
+    Parameters
+    ----------
+    config : AgentConfig
+    """
+
+    def __init__(self, config: AgentConfig) -> None:
+        self._device = config.device
+        self._base = config.catalog
+        self._session = requests.Session()
+        self._session.headers["Authorization"] = f"Bearer {config.credential}"
+        self._tag = ""
+
+    def poll(self, boot: int, applied: int) -> bytes | None:
+        """
+        Say that the device is there and which revision it applied; take what is new.
+
+        Returns
+        -------
+        bytes or None
+            The desired document; None where the last one taken is still the newest.
+
+        Raises
+        ------
+        CatalogError
+            When the catalog cannot be reached, refuses the credential, or answers nonsense.
+        """
+        headers = {paths.BOOT_HEADER: str(boot), paths.APPLIED_HEADER: str(applied)}
+        if self._tag:
+            headers["If-None-Match"] = self._tag
+        status, answer, tag = self._exchange("GET", paths.DESIRED, headers=headers)
+        if status == requests.codes.not_modified:
+            return None
+        self._tag = tag
+        return answer
+
+    def forget(self) -> None:
+        """Take the desired document at the next poll whether it is new or not."""
+        self._tag = ""
+
+    def report(self, reported: Reported) -> None:
+        """
+        Say what the device does.
+
+        Raises
+        ------
+        CatalogError
+            When it could not be said; it is said again with the next change.
+        """
+        headers = {"Content-Type": "application/merge-patch+json"}
+        self._exchange("PATCH", paths.REPORTED, headers=headers, body=msgspec.json.encode(reported))
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._session.close()
+
+    def _exchange(
+        self, method: str, path: str, *, headers: dict[str, str], body: bytes | None = None
+    ) -> tuple[int, bytes, str]:
+        url = self._base + path.format(device=self._device)
+        try:
+            with self._session.request(
+                method,
+                url,
+                headers=headers,
+                data=body,
+                timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
+                stream=True,
+                allow_redirects=False,
+            ) as response:
+                answer = _read(response)
+        except (requests.RequestException, OSError) as error:
+            raise CatalogError(f"the catalog at {self._base} cannot be reached: {_reason(error)}") from error
+        if response.status_code in (requests.codes.ok, requests.codes.no_content, requests.codes.not_modified):
+            return response.status_code, answer, response.headers.get("ETag", "")
+        raise CatalogError(
+            f"the catalog at {self._base} answered {response.status_code}: {_detail(answer)}",
+            retry_after=_seconds(response.headers.get("Retry-After", "")),
+        )
+
+
+def parse_desired(data: bytes, device: str) -> Desired:
+    """
+    Read a desired document.
+
+    Raises
+    ------
+    msgspec.ValidationError, msgspec.DecodeError
+        When it is none.
+    """
+    desired = msgspec.json.decode(data, type=Desired)
+    if desired.device != device:
+        raise msgspec.ValidationError(f"expected a document for {device}, found one for {shortened(desired.device)}")
+    return desired
+
+
+def problem_of(error: msgspec.MsgspecError) -> Problem:
+    """Say as a problem that a desired document cannot be read."""
+    return Problem("desired", "a desired document", str(error), "update the agent or correct the configuration")
+
+
+def next_delay(poll: Poll, failures: int, jitter: float, retry_after: float | None = None) -> float:
+    """
+    Say when to ask again.
+
+    Parameters
+    ----------
+    poll : Poll
+    failures : int
+        In a row; 0 after a success.
+    jitter : float
+        Uniform in [0, 1).
+    retry_after : float or None
+        What the catalog asked for [s].
+
+    Returns
+    -------
+    float
+        [s]
+
+    Examples
+    --------
+    >>> next_delay(Poll(interval=60.0), failures=0, jitter=0.5)
+    57.0
+    >>> next_delay(Poll(interval=60.0), failures=3, jitter=0.5)
+    2.0
+    """
+    if failures == 0:
+        return poll.interval * (1 - SPREAD * jitter)
+    delay = min(FIRST_RETRY * 2.0 ** min(failures - 1, 20), poll.interval) * jitter
+    asked = min(retry_after, 10 * poll.interval) if retry_after is not None else 0.0
+    return max(delay, asked, 0.05)
+
+
+def _read(response: requests.Response) -> bytes:
+    """Read an answer that may be neither endlessly long nor endlessly slow."""
+    deadline = time.monotonic() + ANSWER_TIMEOUT
+    answer = bytearray()
+    for piece in response.iter_content(16 * 1024):
+        answer += piece
+        if len(answer) > paths.MAXIMUM_DOCUMENT:
+            raise CatalogError(f"expected an answer of at most {paths.MAXIMUM_DOCUMENT} bytes, found a longer one")
+        if time.monotonic() > deadline:
+            raise CatalogError(f"expected the whole answer within {ANSWER_TIMEOUT:g} s, found only {len(answer)} bytes")
+    return bytes(answer)
+
+
+def _seconds(text: str) -> float | None:
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
+def _detail(answer: bytes) -> str:
+    try:
+        problem = msgspec.json.decode(answer, type=ProblemDocument)
+    except msgspec.MsgspecError:
+        return shortened(answer[:200].decode(errors="replace")) or "nothing more"
+    return shortened(problem.detail, 300)
+
+
+def _reason(error: Exception) -> str:
+    """Say the innermost reason, which names what happened; the outer ones name the library's layers."""
+    seen: BaseException = error
+    while (inner := seen.__cause__ or seen.__context__) is not None:
+        seen = inner
+    text = getattr(seen, "strerror", None) or str(seen)
+    return shortened(text, 200) or type(seen).__name__

@@ -1,0 +1,191 @@
+"""
+The agent's own few lines: who it is and where the catalog is. Everything else comes from the catalog.
+
+A configuration file is YAML::
+
+    device: m-0042
+    catalog: https://catalog.example.org
+    credential_file: /etc/tresma/credential
+
+Environment variables (``TRESMA_DEVICE``, ``TRESMA_CATALOG``, ``TRESMA_CREDENTIAL``, ``TRESMA_CREDENTIAL_FILE``,
+``TRESMA_STATE_DIR``, ``TRESMA_LOG_LEVEL``) win over the file. It is read once, every problem is said at once, and the
+result is frozen. The credential is never written to a log: `AgentConfig` does not show it.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+import yaml
+
+from agent.errors import ConfigError
+from algorithms.api.errors import Problem, shortened
+
+MAXIMUM_LENGTH = 64 * 1024
+"""Longest configuration file read [bytes]."""
+
+_keys = ("device", "catalog", "credential", "credential_file", "state_dir", "log_level")
+_identifier = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_levels = ("debug", "info", "warning", "error")
+
+
+class AgentConfig(msgspec.Struct, frozen=True):
+    """
+    What an agent is told on its own machine.
+
+    Attributes
+    ----------
+    device : str
+    catalog : str
+        Base address, without a slash at the end.
+    credential : str
+    state_dir : pathlib.Path
+        Where the outbox, checkpoints and the last good settings are kept.
+    log_level : str
+    """
+
+    device: str
+    catalog: str
+    credential: str
+    state_dir: Path
+    log_level: str = "info"
+
+    def __repr__(self) -> str:
+        return f"AgentConfig(device={self.device!r}, catalog={self.catalog!r}, state_dir={str(self.state_dir)!r})"
+
+
+def read_config(path: Path | None, environment: Mapping[str, str] | None = None) -> AgentConfig:
+    """
+    Read the configuration.
+
+    Parameters
+    ----------
+    path : pathlib.Path or None
+        None to take everything from the environment.
+    environment : mapping, optional
+        ``os.environ`` by default.
+
+    Raises
+    ------
+    ConfigError
+        With every problem found.
+    """
+    environment = os.environ if environment is None else environment
+    problems: list[Problem] = []
+    document = {} if path is None else _document(path, problems)
+    values: dict[str, str] = {}
+    for key, value in document.items():
+        if key not in _keys:
+            near = difflib.get_close_matches(str(key), _keys, n=1)
+            remedy = f"did you mean {near[0]}?" if near else "remove it"
+            problems.append(Problem(str(key)[:40], f"one of {', '.join(_keys)}", "an unknown key", remedy))
+        elif not isinstance(value, str | int) or isinstance(value, bool) or str(value).strip() == "":
+            found = "something secret" if key == "credential" else shortened(value)
+            problems.append(Problem(key, "a text", found))
+        else:
+            values[key] = str(value).strip()
+    for key in _keys:
+        override = environment.get(f"TRESMA_{key.upper()}", "").strip()
+        if override:
+            values[key] = override
+    config = AgentConfig(
+        device=_checked_device(values, problems),
+        catalog=_checked_catalog(values, problems),
+        credential=_checked_credential(values, path, problems),
+        state_dir=Path(values.get("state_dir") or _default_state_dir(values.get("device", ""), environment)),
+        log_level=_checked_level(values, problems),
+    )
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def _document(path: Path, problems: list[Problem]) -> dict[object, object]:
+    expected = "a YAML file of a few lines: device, catalog, credential"
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAXIMUM_LENGTH + 1)
+    except OSError as error:
+        problems.append(Problem(str(path), expected, error.strerror or str(error), "name it with --config"))
+        return {}
+    if len(data) > MAXIMUM_LENGTH:
+        problems.append(Problem(str(path), expected, f"more than {MAXIMUM_LENGTH} bytes"))
+        return {}
+    try:
+        document = yaml.safe_load(data)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}, line {mark.line + 1}" if mark is not None else str(path)
+        problems.append(Problem(where, expected, f"no YAML: {getattr(error, 'problem', error)}"))
+        return {}
+    if not isinstance(document, dict):
+        found = "an empty file" if document is None else type(document).__name__
+        problems.append(Problem(str(path), expected, found))
+        return {}
+    return document
+
+
+def _checked_device(values: Mapping[str, str], problems: list[Problem]) -> str:
+    device = values.get("device", "")
+    if not _identifier.fullmatch(device):
+        expected = "the id the catalog knows this device by: letters, digits, _ and -, at most 64"
+        remedy = "'tresma devices add' prints the lines"
+        problems.append(Problem("device", expected, shortened(device) or "nothing", remedy))
+    return device
+
+
+def _checked_catalog(values: Mapping[str, str], problems: list[Problem]) -> str:
+    address = values.get("catalog", "")
+    try:
+        parts = urlsplit(address)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        secret = bool(parts.password or parts.username)
+    except ValueError:
+        good = secret = False
+    if not good or secret:
+        found = "an address with a password" if secret else shortened(address) or "nothing"
+        problems.append(Problem("catalog", "an address such as https://catalog.example.org", found))
+    return address.rstrip("/")
+
+
+def _checked_credential(values: Mapping[str, str], path: Path | None, problems: list[Problem]) -> str:
+    if "credential" in values:
+        return values["credential"]
+    if "credential_file" not in values:
+        remedy = "'tresma devices add' shows it once"
+        problems.append(Problem("credential", "the device's credential, or credential_file", "neither", remedy))
+        return ""
+    file = Path(values["credential_file"])
+    if path is not None:
+        file = path.parent / file
+    try:
+        with file.open(encoding="utf-8") as opened:
+            credential = opened.read(4096).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        found = getattr(error, "strerror", None) or "no text"
+        problems.append(Problem("credential_file", f"a readable file {file}", found))
+        return ""
+    if not credential or not credential.isascii() or len(credential.split()) != 1:
+        problems.append(Problem("credential_file", f"one line with the credential in {file}", "something else"))
+    return credential
+
+
+def _checked_level(values: Mapping[str, str], problems: list[Problem]) -> str:
+    level = values.get("log_level", "info").lower()
+    if level not in _levels:
+        problems.append(Problem("log_level", f"one of {', '.join(_levels)}", shortened(level)))
+    return level
+
+
+def _default_state_dir(device: str, environment: Mapping[str, str]) -> str:
+    given = environment.get("STATE_DIRECTORY", "").partition(":")[0]
+    if given:
+        return given
+    if os.geteuid() == 0:
+        return f"/var/lib/tresma/{device}"
+    home = environment.get("XDG_STATE_HOME") or str(Path(environment.get("HOME", "/")) / ".local/state")
+    return f"{home}/tresma/{device}"

@@ -1,0 +1,170 @@
+"""
+Where records go: to which algorithms on this device, and to which topic of which broker. Pure.
+
+A record goes to every algorithm that consumes its kind, except its maker; frames of neighbours only to those that
+asked for them. A cycle (two algorithms feeding each other for ever) is a problem of the settings, found before
+anything starts.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from algorithms.api.errors import Problem
+from algorithms.api.manifest import AlgorithmInfo
+from algorithms.api.records import (
+    Command,
+    Event,
+    Kind,
+    MeasurementFrame,
+    Proposal,
+    Record,
+    Reply,
+    Request,
+    Result,
+    kind_of,
+)
+from algorithms.api.wire import NANOSECONDS
+from device_catalog.contract import topics
+from device_catalog.contract.documents import Assignment
+from device_catalog.contract.topics import BrokerName
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """Where a record is published, and whether losing it would be a loss rather than a gap."""
+
+    broker: BrokerName
+    topic: str
+    retain: bool
+    urgent: bool
+
+
+class Thinning:
+    """
+    Lets at most `rate` records per second through, evenly on the UTC grid.
+
+    >>> thinning = Thinning(1.0)
+    >>> [thinning.passes(k * 20_000_000) for k in (0, 1, 49, 50, 51)]
+    [True, False, False, True, False]
+    """
+
+    def __init__(self, rate: float) -> None:
+        self._period_ns = round(NANOSECONDS / rate) if rate > 0 else 0
+        self._last: int | None = None
+
+    def passes(self, time_ns: int) -> bool:
+        """Tell whether a record of `time_ns` [ns UTC] is published."""
+        if not self._period_ns:
+            return True
+        slot = time_ns // self._period_ns
+        if slot == self._last:
+            return False
+        self._last = slot
+        return True
+
+
+class Pipeline:
+    """
+    The routes of one set of algorithms.
+
+    Parameters
+    ----------
+    tenant, device : str
+    infos : mapping
+        What each running algorithm says of itself.
+    assignments : mapping
+        What the catalog says of each.
+    """
+
+    def __init__(
+        self, tenant: str, device: str, infos: Mapping[str, AlgorithmInfo], assignments: Mapping[str, Assignment]
+    ) -> None:
+        self._tenant = tenant
+        self._device = device
+        self._consumers = {kind: tuple(name for name, info in infos.items() if kind in info.consumes) for kind in Kind}
+        self._thinning = {name: Thinning(assignment.publish) for name, assignment in assignments.items()}
+        self._assignments = assignments
+
+    def consumers(self, maker: str, record: Record) -> tuple[str, ...]:
+        """Name the algorithms that get a record of the algorithm `maker`."""
+        return tuple(name for name in self._consumers[kind_of(record)] if name != maker)
+
+    def consumers_of_neighbour(self, sender: str, record: Record) -> tuple[str, ...]:
+        """Name the algorithms that asked for such a record of the device `sender`."""
+        kind = kind_of(record)
+        if isinstance(record, Request | Reply | Command):
+            return self._consumers[kind]
+        return tuple(name for name in self._consumers[kind] if _asked(self._assignments[name], kind, sender, record))
+
+    def publication(self, maker: str, record: Record) -> Publication | None:
+        """Say where a record of the algorithm `maker` is published; None for nowhere."""
+        target = topics.route(record, self._tenant, self._device)
+        if target is None:
+            return None
+        if isinstance(record, MeasurementFrame):
+            thinning = self._thinning.get(maker)
+            if thinning is not None and not thinning.passes(record.time_ns):
+                return None
+        return Publication(*target, urgent=is_urgent(record))
+
+
+def is_urgent(record: Record) -> bool:
+    """Tell whether a record must be durable before it is sent."""
+    if isinstance(record, Result):
+        return record.urgent
+    return isinstance(record, Event | Proposal | Command | Reply)
+
+
+def cycles(infos: Mapping[str, AlgorithmInfo]) -> list[Problem]:
+    """Find algorithms that would feed each other for ever."""
+    feeds = {
+        name: [other for other, taker in infos.items() if other != name and set(info.produces) & set(taker.consumes)]
+        for name, info in infos.items()
+    }
+    problems = []
+    for name in infos:
+        seen: set[str] = set()
+        ahead = list(feeds[name])
+        while ahead:
+            current = ahead.pop()
+            if current not in seen:
+                seen.add(current)
+                ahead.extend(feeds[current])
+        if name in seen:
+            expected = "records to flow one way"
+            found = f"a cycle through {', '.join(sorted(seen))}"
+            problems.append(Problem(f"algorithms.{name}", expected, found, "remove one of them"))
+    return problems
+
+
+def _asked(assignment: Assignment, kind: Kind, sender: str, record: Record) -> bool:
+    area = getattr(record, "area", None)
+    return any(
+        wish.kind == kind and (sender in wish.devices or (area is not None and area in wish.areas))
+        for wish in assignment.neighbours
+    )
+
+
+def subscriptions(tenant: str, device: str, assignments: Iterable[Assignment]) -> dict[BrokerName, frozenset[str]]:
+    """Name the topics on each broker that carry what is addressed to `device` or asked for by its algorithms."""
+    data: set[str] = set()
+    for assignment in assignments:
+        for wish in assignment.neighbours:
+            for neighbour in wish.devices:
+                data.update(_topics_of(wish.kind, tenant, neighbour))
+            if wish.kind is Kind.GRID_STATE:
+                data.update(topics.states(tenant, "+", area) for area in wish.areas)
+    addressed = (topics.requests, topics.replies, topics.notify)
+    return {"grid": frozenset(topic(tenant, device) for topic in addressed), "data": frozenset(data)}
+
+
+def _topics_of(kind: Kind, tenant: str, neighbour: str) -> tuple[str, ...]:
+    match kind:
+        case Kind.FRAME:
+            return (topics.frames(tenant, neighbour),)
+        case Kind.EVENT:
+            return (topics.events(tenant, neighbour),)
+        case Kind.RESULT:
+            return tuple(topics.results(tenant, neighbour, content) for content in ("energy", "quality", "+"))
+        case _:
+            return ()

@@ -1,0 +1,88 @@
+"""Where records go, inside the device and out of it."""
+
+from agent.pipeline import Pipeline, Thinning, cycles, subscriptions
+from algorithms.api.manifest import AlgorithmInfo
+from algorithms.api.records import AngleReference, Event, GridState, Kind, MeasurementFrame, Result, Severity
+from device_catalog.contract.documents import Assignment, Neighbours
+
+
+def info(name, consumes, produces):
+    return AlgorithmInfo(name, "1.0.0", "A test.", consumes=consumes, produces=produces)
+
+
+def frame(time_ns=0, terminal="t"):
+    return MeasurementFrame(terminal, time_ns, 0.0, 0.08, AngleReference.OWN, None, None, {}, {}, {})
+
+
+PHASORS = info("phasors", (Kind.SAMPLES,), (Kind.FRAME,))
+QUALITY = info("quality", (Kind.FRAME,), (Kind.EVENT,))
+STATE = info("state", (Kind.FRAME, Kind.EVENT), (Kind.GRID_STATE,))
+
+
+def pipeline(*infos, assignments=()):
+    named = {one.name: one for one in infos}
+    assigned = {name: Assignment(name) for name in named} | {one.algorithm: one for one in assignments}
+    return Pipeline("acme", "m-1", named, assigned)
+
+
+def test_a_record_goes_to_everyone_who_consumes_its_kind_but_not_to_its_maker():
+    routes = pipeline(PHASORS, QUALITY, STATE)
+    assert routes.consumers("phasors", frame()) == ("quality", "state")
+    assert routes.consumers("quality", Event("dip", "t", 0, None, Severity.NOTICE)) == ("state",)
+
+
+def test_a_neighbours_frame_goes_only_to_the_algorithm_that_asked_for_that_neighbour():
+    asked = Assignment("state", neighbours=(Neighbours(Kind.FRAME, devices=("m-2",)),))
+    routes = pipeline(QUALITY, STATE, assignments=(asked,))
+    assert routes.consumers_of_neighbour("m-2", frame()) == ("state",)
+    assert routes.consumers_of_neighbour("m-3", frame()) == ()
+
+
+def test_a_neighbouring_areas_state_is_told_by_its_area():
+    taker = info("mv", (Kind.GRID_STATE,), (Kind.PROPOSAL,))
+    asked = Assignment("mv", neighbours=(Neighbours(Kind.GRID_STATE, areas=("lv-7",)),))
+    routes = pipeline(taker, assignments=(asked,))
+    state = GridState("lv-7", "lv", 0, 1, 1, ())
+    assert routes.consumers_of_neighbour("anyone", state) == ("mv",)
+    assert routes.consumers_of_neighbour("anyone", GridState("lv-8", "lv", 0, 1, 1, ())) == ()
+
+
+def test_frames_are_thinned_evenly_and_events_are_never_thinned():
+    routes = pipeline(PHASORS, assignments=(Assignment("phasors", publish=1.0),))
+    stamps = [k * 20_000_000 for k in range(150)]
+    published = [t for t in stamps if routes.publication("phasors", frame(t)) is not None]
+    assert published == [0, 1_000_000_000, 2_000_000_000]
+    event = Event("dip", "t", 0, None, Severity.NOTICE)
+    assert all(routes.publication("phasors", event) is not None for _ in range(5))
+
+
+def test_thinning_by_nothing_lets_everything_through():
+    thinning = Thinning(0.0)
+    assert all(thinning.passes(0) for _ in range(3))
+
+
+def test_events_and_registers_are_urgent_frames_and_readings_are_not():
+    routes = pipeline(PHASORS)
+    assert routes.publication("x", Event("dip", "t", 0, None, Severity.NOTICE)).urgent
+    assert routes.publication("x", Result("energy/1", "t", 0, {}, urgent=True)).urgent
+    assert not routes.publication("x", Result("thd/1", "t", 0, {})).urgent
+    assert not routes.publication("x", frame()).urgent
+
+
+def test_two_algorithms_that_feed_each_other_are_found_before_they_start():
+    there = info("there", (Kind.FRAME,), (Kind.EVENT,))
+    back = info("back", (Kind.EVENT,), (Kind.FRAME,))
+    assert {problem.where for problem in cycles({"there": there, "back": back})} == {
+        "algorithms.there",
+        "algorithms.back",
+    }
+    assert cycles({"phasors": PHASORS, "quality": QUALITY, "state": STATE}) == []
+
+
+def test_subscriptions_name_what_is_addressed_to_the_device_and_what_its_algorithms_ask_for():
+    asked = Assignment(
+        "lv", neighbours=(Neighbours(Kind.FRAME, devices=("m-2",)), Neighbours(Kind.GRID_STATE, areas=("c-1",)))
+    )
+    wanted = subscriptions("acme", "m-1", [asked])
+    assert wanted["data"] == {"v1/acme/meters/m-2/frames", "v1/acme/states/+/c-1"}
+    assert "v1/acme/devices/m-1/notify" in wanted["grid"]
