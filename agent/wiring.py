@@ -203,7 +203,8 @@ def _currents(voltages: Mapping[str, complex], currents: Mapping[str, complex], 
 def _explanation(order: tuple[str, ...], signs: tuple[int, ...]) -> tuple[str, str]:
     """Say in words how the currents are connected, and what to do about it."""
     turned = [source for source, sign in zip(order, signs, strict=True) if sign < 0]
-    moved = [f"input {at} carries phase {source}" for at, source in zip(PHASES, order, strict=True) if at != source]
+    found_at = dict(zip(order, PHASES, strict=True))
+    moved = [f"input {at} carries phase {found_at[at]}" for at in PHASES if found_at[at] != at]
     parts = moved + ([f"current of {', '.join(turned)} reversed"] if turned else [])
     if moved:
         return "; ".join(parts), "exchange the leads, or the phases of the channels"
