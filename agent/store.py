@@ -1,0 +1,107 @@
+"""
+What an agent keeps for its next start: the last good settings, and what its algorithms asked it to keep.
+
+Every file is replaced whole and durably. The settings have a second generation: a file that cannot be read is passed
+over for the one before it, and said, so that a card that forgets a write does not leave a meter without settings.
+"""
+
+import zlib
+from pathlib import Path
+
+from agent.files import move_aside, write_durably
+
+MAXIMUM_LENGTH = 4 * 1024 * 1024
+"""Longest file read back [bytes]."""
+
+_PREFIX = b"tresma 1 "
+
+
+class Store:
+    """
+    The agent's folder.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Made where it does not exist.
+
+    Attributes
+    ----------
+    complaints : list of str
+        What was found damaged and put aside.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.complaints: list[str] = []
+        self._checkpoints = folder / "checkpoints"
+        self._checkpoints.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def settings(self) -> bytes | None:
+        """Return the last good desired document; None where there is none."""
+        for path in (self._settings, self._settings_before):
+            content = self._read(path)
+            if content is not None:
+                return content
+        return None
+
+    def keep_settings(self, document: bytes) -> None:
+        """
+        Keep a desired document that was applied.
+
+        Raises
+        ------
+        OSError
+            When it cannot be made durable; the ones before are unchanged.
+        """
+        current = self._read(self._settings)
+        if current == document:
+            return
+        if current is not None:
+            write_durably(self._settings_before, _sealed(current))
+        write_durably(self._settings, _sealed(document))
+
+    def checkpoint(self, algorithm: str) -> bytes | None:
+        """Return what an algorithm asked to keep; None where there is nothing."""
+        return self._read(self._checkpoints / algorithm)
+
+    def keep_checkpoint(self, algorithm: str, state: bytes) -> None:
+        """
+        Keep an algorithm's state; the one before stays where this fails.
+
+        Raises
+        ------
+        OSError
+        """
+        write_durably(self._checkpoints / algorithm, _sealed(state))
+
+    @property
+    def _settings(self) -> Path:
+        return self.folder / "settings"
+
+    @property
+    def _settings_before(self) -> Path:
+        return self.folder / "settings.before"
+
+    def _read(self, path: Path) -> bytes | None:
+        try:
+            with path.open("rb") as file:
+                data = file.read(MAXIMUM_LENGTH + 1)
+        except FileNotFoundError:
+            return None
+        content = _opened(data)
+        if content is None:
+            aside = move_aside(path)
+            self.complaints.append(f"{path} was damaged and is now {aside.name}")
+        return content
+
+
+def _sealed(content: bytes) -> bytes:
+    """Put a checksum before the content: a card may return what was never written."""
+    return b"%s%08x\n%s" % (_PREFIX, zlib.crc32(content), content)
+
+
+def _opened(data: bytes) -> bytes | None:
+    head, newline, content = data.partition(b"\n")
+    right = newline and len(data) <= MAXIMUM_LENGTH and head == b"%s%08x" % (_PREFIX, zlib.crc32(content))
+    return content if right else None
