@@ -71,7 +71,7 @@ def reconcile(current: Configuration, desired: Configuration, infos: Mapping[str
     current, desired : Configuration
         `Configuration()` for an agent that runs nothing yet.
     infos : mapping
-        What the running algorithms say of themselves, by name.
+        What the algorithms that ran say of themselves, by name.
 
     Examples
     --------
@@ -85,7 +85,7 @@ def reconcile(current: Configuration, desired: Configuration, infos: Mapping[str
     wanted = {assignment.algorithm: assignment for assignment in desired.algorithms}
     for name, assignment in wanted.items():
         before = running.get(name)
-        if before is None or _own_part(before) != _own_part(assignment) or _surroundings(current, desired, infos[name]):
+        if before is None or _own_part(before) != _own_part(assignment) or _surroundings(current, desired, infos.get(name)):
             steps.append(StartAlgorithm(assignment))
         elif before != assignment:
             steps.append(UpdateAssignment(assignment))
@@ -104,9 +104,9 @@ def _own_part(assignment: Assignment) -> tuple[object, ...]:
     return assignment.version, assignment.settings, assignment.limits
 
 
-def _surroundings(current: Configuration, desired: Configuration, info: AlgorithmInfo) -> bool:
-    """Tell whether the context of a running algorithm changes."""
-    if current.terminal != desired.terminal:
+def _surroundings(current: Configuration, desired: Configuration, info: AlgorithmInfo | None) -> bool:
+    """Tell whether the context of a running algorithm changes; of one that never ran nothing is known."""
+    if info is None or current.terminal != desired.terminal:
         return True
     if info.needs_network and current.topology != desired.topology:
         return True
