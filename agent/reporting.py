@@ -1,0 +1,54 @@
+"""
+What a device says of itself to the catalog, and when it is worth saying. Pure.
+
+Counters move all the time; a report is sent when something an operator would act on changes, and otherwise every
+quarter of an hour, so that the counters are never older than that.
+"""
+
+import msgspec
+
+from device_catalog.contract.documents import AlgorithmReport, LinkReport, Reported, SourceReport
+
+REFRESH = 900.0
+"""Age at which a report is repeated for its counters [s]."""
+
+
+class ReportGate:
+    """Decides which reports are sent; `sent` is called when one arrived."""
+
+    def __init__(self) -> None:
+        self._last: Reported | None = None
+        self._when = 0.0
+
+    def due(self, report: Reported, now: float) -> bool:
+        """Tell whether `report` is worth sending at monotonic time `now` [s]."""
+        if self._last is None or now - self._when >= REFRESH:
+            return True
+        return _significant(report) != _significant(self._last)
+
+    def sent(self, report: Reported, now: float) -> None:
+        """Note that the catalog has `report`."""
+        self._last = report
+        self._when = now
+
+
+def _significant(report: Reported) -> Reported:
+    """Leave out what only counts."""
+    replace = msgspec.structs.replace
+    algorithms = {
+        name: AlgorithmReport(one.version, one.state, restarts=one.restarts, last_error=one.last_error)
+        for name, one in report.algorithms.items()
+    }
+    links = {
+        name: LinkReport(one.connected, one.endpoint, dropped=one.dropped, refused=one.refused)
+        for name, one in report.links.items()
+    }
+    source = report.source and SourceReport(
+        report.source.driver,
+        report.source.state,
+        sample_rate=report.source.sample_rate,
+        restarts=report.source.restarts,
+        last_error=report.source.last_error,
+    )
+    time = report.time and replace(report.time, uncertainty=None)
+    return replace(report, algorithms=algorithms, links=links, source=source, time=time)

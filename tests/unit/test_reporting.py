@@ -1,0 +1,34 @@
+"""When a report to the catalog is worth sending."""
+
+from agent.reporting import REFRESH, ReportGate
+from device_catalog.contract.documents import AlgorithmReport, LinkReport, Reported
+
+
+def report(*, state="running", processed=0, pending=0):
+    return Reported(
+        "m-1",
+        algorithms={"phasors": AlgorithmReport("1.0.0", state, processed=processed)},
+        links={"data": LinkReport(connected=True, pending=pending)},
+    )
+
+
+def gate():
+    one = ReportGate()
+    one.sent(report(), now=0.0)
+    return one
+
+
+def test_the_first_report_is_always_due():
+    assert ReportGate().due(report(), now=0.0)
+
+
+def test_counters_alone_are_not_worth_a_report():
+    assert not gate().due(report(processed=50, pending=3), now=10.0)
+
+
+def test_a_change_of_state_is():
+    assert gate().due(report(state="backoff"), now=10.0)
+
+
+def test_counters_are_never_older_than_a_quarter_of_an_hour():
+    assert gate().due(report(processed=50), now=REFRESH)
