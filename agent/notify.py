@@ -1,8 +1,8 @@
 """
 What the service manager is told: ready, how it goes, still alive.
 
-The protocol is one datagram to the socket that ``NOTIFY_SOCKET`` names (sd_notify(3)); systemd-python is used where it
-is installed, and is not needed. Without a service manager nothing is sent.
+The protocol is one datagram to the socket that ``NOTIFY_SOCKET`` names (sd_notify(3)), so no library is needed for it.
+Without a service manager nothing is sent.
 """
 
 import os
