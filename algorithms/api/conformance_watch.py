@@ -101,6 +101,8 @@ def _forbidden(function: Any) -> str:
     owner = getattr(function, "__self__", None)
     if module == "time" and name in _clock:
         return f"time.{name}"
+    if module == "_thread" and name.startswith("start_"):
+        return f"_thread.{name}"
     if module in ("posix", "nt") and name not in _harmless:
         return f"os.{name}"
     if name in ("now", "utcnow", "today") and isinstance(owner, type) and owner.__module__ == "datetime":
