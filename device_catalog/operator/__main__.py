@@ -1,0 +1,241 @@
+"""
+The operator's console command: ``tresma devices ...`` and ``tresma watch``.
+
+Reads options, finds catalog and token, calls the command, and alone decides the exit status: 0 done; 1 refused,
+unreachable or gone wrong; 2 the command line or a file cannot be understood.
+"""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType
+
+from device_catalog.contract.documents import DeviceKind
+from device_catalog.operator import devices
+from device_catalog.operator.catalog import Catalog
+from device_catalog.operator.errors import OperatorError, UsageError
+from device_catalog.operator.output import say_error
+from device_catalog.operator.settings import KEYS, read_settings
+from device_catalog.operator.watch import watch
+
+_DESCRIPTION = """\
+Register meters and other devices, tell them what to do, and watch what they measure.
+
+Where the catalog is and who you are comes from options, the environment (TRESMA_CATALOG, TRESMA_TOKEN) or
+~/.config/tresma/operator.yaml:
+
+    catalog: https://catalog.example.org
+    token_file: /home/me/.config/tresma/token
+"""
+
+_EXIT = "Exit status: 0 done; 1 refused, unreachable or gone wrong; 2 the command line or a file is not understood."
+
+_EXAMPLES = f"""\
+examples:
+  tresma devices add m-0042 --file meter.yaml > m-0042.yaml     register; m-0042.yaml goes onto the meter
+  tresma devices list --unavailable                            which are silent?
+  tresma devices set m-0042 poll.interval=5                    change one setting while it runs
+  tresma watch --device m-0042                                 see what it measures
+
+{_EXIT}
+"""
+
+_ADD_EXAMPLES = """\
+The lines printed to standard output are all that the device needs. The credential in them is shown this once.
+
+examples:
+  tresma devices add m-0042 --file meter.yaml --output m-0042.yaml
+  tresma devices add m-0042 --file meter.yaml terminal=T17 acquisition.nominal_voltage=230
+  tresma devices add weather --kind service --description "forecasts of the met office"
+
+a file for a simulated meter:
+  brokers: {grid: ["mqtt://broker:1883"], data: ["mqtt://broker:1884"]}
+  acquisition: {driver: simulated, sample_rate: 6400, nominal_voltage: 230}
+  algorithms: [{algorithm: phasors, settings: {frame_rate: 10}}]
+  poll: {interval: 30, lease: 100}
+"""
+
+_SET_EXAMPLES = """\
+With a file, the configuration becomes what the file says; edits are made after that. What changes is shown as
+lines that begin with ~ (changed), + (new) or - (gone).
+
+examples:
+  tresma devices set m-0042 poll.interval=5
+  tresma devices set m-0042 'algorithms[phasors].publish=1' --wait 30
+  tresma devices set m-0042 'acquisition.channels[UA].ratio=57.5'
+  tresma devices set m-0042 topology=                          takes it out: the default holds again
+  tresma devices set m-0042 --file meter.yaml --dry-run        what would change?
+"""
+
+_WATCH_EXAMPLES = """\
+Latency is the time of arrival less the frame's own instant, which is the middle of its window: it holds half a
+window, and the difference of the two clocks. gap/dup counts messages by (device, boot, number): missing so far, and
+come more than once.
+
+examples:
+  tresma watch
+  tresma watch --device m-0042 --seconds 60
+  tresma watch --json | jq '{device, time, f: .frequency[0]}'
+  tresma watch --grid mqtt://broker:1883 --data mqtt://broker:1884
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """
+    Do what the command line says.
+
+    Returns
+    -------
+    int
+        The exit status.
+    """
+    options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        options.command(options)
+        sys.stdout.flush()
+    except OperatorError as error:
+        say_error(error, as_json=options.json)
+        return error.exit_status
+    except KeyboardInterrupt:
+        return 1
+    except BrokenPipeError:  # whoever read along has gone, as `head` does; nothing is left to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return 0
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="write JSON, for programs")
+    where = common.add_argument_group("where and who")
+    where.add_argument("--catalog", metavar="URL", help="address of the catalog")
+    where.add_argument(
+        "--token-file", metavar="FILE", help="file with the operator's token (never on the command line: others see it)"
+    )
+    where.add_argument("--ca", metavar="FILE", help="authorities that vouch for the servers")
+    parser = argparse.ArgumentParser(
+        prog="tresma", description=_DESCRIPTION, epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    subjects = parser.add_subparsers(required=True, metavar="devices|watch")
+    subject = subjects.add_parser("devices", help="register, list, show, change and remove devices", epilog=_EXIT)
+    _device_commands(subject.add_subparsers(required=True, metavar="add|list|show|set|remove"), common)
+    _watch_command(subjects, common)
+    return parser
+
+
+def _device_commands(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser
+) -> None:
+    add = _command(commands, common, "add", "register a device and print what it must be told", _ADD_EXAMPLES)
+    add.add_argument("device", metavar="ID", help="letters, digits, _ and -, at most 64")
+    add.add_argument("--kind", choices=[kind.value for kind in DeviceKind], default="meter")
+    add.add_argument("--tenant", default="default")
+    add.add_argument("--description", default="", metavar="TEXT")
+    add.add_argument(
+        "--output", metavar="FILE", help="write the lines there, readable by you alone, instead of printing"
+    )
+    _configuration_arguments(add)
+    _calls(add, devices.add)
+
+    listing = _command(
+        commands, common, "list", "list devices and services", "example:\n  tresma devices list --behind"
+    )
+    listing.add_argument("--kind", choices=[kind.value for kind in DeviceKind])
+    for name in ("tenant", "network", "area", "algorithm"):
+        listing.add_argument(f"--{name}", metavar="NAME")
+    presence = listing.add_mutually_exclusive_group()
+    presence.add_argument("--available", dest="available", action="store_true", default=None)
+    presence.add_argument("--unavailable", dest="available", action="store_false")
+    listing.add_argument("--behind", action="store_true", help="only those that have not applied what is desired")
+    _calls(listing, devices.show_list)
+
+    show = _command(commands, common, "show", "what a device should do, what it does, and what is wrong", "")
+    show.add_argument("device", metavar="ID")
+    _calls(show, devices.show)
+
+    change = _command(commands, common, "set", "change what a device should do", _SET_EXAMPLES)
+    change.add_argument("device", metavar="ID")
+    _configuration_arguments(change)
+    change.add_argument("--dry-run", action="store_true", help="only show what would change")
+    change.add_argument("--wait", type=_seconds, metavar="S", help="wait until the device has applied it, at most S")
+    _calls(change, devices.change)
+
+    remove = _command(commands, common, "remove", "take devices out of the catalog", "")
+    remove.add_argument("device", metavar="ID", nargs="+")
+    remove.add_argument("--yes", action="store_true", help="do not ask")
+    _calls(remove, devices.remove)
+
+
+def _watch_command(
+    subjects: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser
+) -> None:
+    parser = _command(subjects, common, "watch", "see what meters measure, and which are there", _WATCH_EXAMPLES)
+    parser.add_argument("--device", metavar="ID", action="append", default=[], help="only this one (may be repeated)")
+    parser.add_argument("--tenant", metavar="NAME")
+    parser.add_argument("--seconds", type=_seconds, metavar="S", help="end after S")
+    parser.add_argument("--grid", metavar="URL", help="grid broker, mqtt://host:port; asked of the catalog otherwise")
+    parser.add_argument("--data", metavar="URL", help="data broker")
+    parser.set_defaults(command=_watch)
+
+
+def _command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    common: argparse.ArgumentParser,
+    name: str,
+    text: str,
+    examples: str,
+) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name,
+        parents=[common],
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog=f"{examples}\n{_EXIT}".lstrip(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _configuration_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("edits", metavar="path=value", nargs="*", help="such as poll.interval=5")
+    parser.add_argument("--file", "-f", metavar="FILE", help="configuration in YAML or JSON (- for standard input)")
+
+
+def _calls(parser: argparse.ArgumentParser, call: Callable[[argparse.Namespace, Catalog], None]) -> None:
+    """Let a command of `devices` be called with the catalog open."""
+
+    def command(options: argparse.Namespace) -> None:
+        if call is devices.change and not options.file and not options.edits:
+            raise UsageError("what should change? Give --file FILE or edits such as poll.interval=5")
+        with Catalog(read_settings(_said(options))) as catalog:
+            call(options, catalog)
+
+    parser.set_defaults(command=command)
+
+
+def _watch(options: argparse.Namespace) -> None:
+    watch(options, read_settings(_said(options)))
+
+
+def _said(options: argparse.Namespace) -> dict[str, str | None]:
+    return {name: getattr(options, name, None) for name in KEYS}
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 < value < 1e9:
+        raise argparse.ArgumentTypeError(f"expected a number of seconds above 0, found {text}")
+    return value
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

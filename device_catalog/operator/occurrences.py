@@ -1,0 +1,223 @@
+"""
+What happened, read off the frames alone: dips, swells, interruptions and phase jumps (pure).
+
+For people who watch: the meters' own event algorithms judge samples and know better. Thresholds are those of
+EN 50160 and IEC 61000-4-30 (dip below 0.9, swell above 1.1, interruption below 0.05, hysteresis 0.02 of nominal).
+
+A frame looks at a window, so a step of the voltage is smeared over the frames around it. At the frame whose window
+is centred on the step the magnitude stands half-way, and that is where start and end are put, by interpolation
+between frames: better than the frame interval for a step that lasts longer than the window.
+"""
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from algorithms.api.records import MeasurementFrame
+
+DIP = 0.9
+SWELL = 1.1
+INTERRUPTION = 0.05
+HYSTERESIS = 0.02
+PHASE_JUMP = math.radians(5.0)
+"""Smallest jump of the voltage angle that is told [rad]."""
+
+JUMP_SPAN = 0.2
+"""Longest time over which an angle is extrapolated to find a jump [s]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """
+    Something that happened at one meter.
+
+    Attributes
+    ----------
+    device : str
+    kind : str
+        ``voltage-dip``, ``voltage-swell``, ``interruption`` or ``phase-jump``.
+    phases : tuple of str
+    start_ns : int
+        [ns UTC]
+    end_ns : int or None
+        None while it lasts.
+    extreme : float
+        Lowest or highest voltage [1, of nominal]; for a phase jump, the angle [rad].
+    current_ratio : float or None
+        Highest current of the phases meanwhile, of that just before [1].
+    """
+
+    device: str
+    kind: str
+    phases: tuple[str, ...]
+    start_ns: int
+    end_ns: int | None
+    extreme: float
+    current_ratio: float | None = None
+
+    def text(self) -> str:
+        """Say it in a few words, without the time."""
+        if self.kind == "phase-jump":
+            return f"phase jump of {math.degrees(self.extreme):+.0f}°"
+        ratio = self.current_ratio
+        current = f", current x{ratio:.1f}" if ratio is not None and ratio > 1.5 else ""
+        length = "" if self.end_ns is None else f" for {(self.end_ns - self.start_ns) / 1e6:.0f} ms"
+        direction = "up" if self.kind == "voltage-swell" else "down"
+        what = f"{self.kind.replace('-', ' ')}, phase {' '.join(self.phases)}"
+        return f"{what}: U {direction} to {self.extreme:.2f} pu{length}{current}"
+
+
+@dataclass
+class _Excursion:
+    """One phase's voltage outside its bounds: the points since it was last well, first that last good one."""
+
+    points: list[tuple[int, float]]
+    current_before: float
+    current_highest: float = 0.0
+
+
+@dataclass
+class OccurrenceFinder:
+    """
+    Finds what happened in the frames of one device, given in order of time.
+
+    Parameters
+    ----------
+    device : str
+    nominal_voltage : float
+        Phase to neutral [V].
+    nominal_frequency : float
+        [Hz]
+    """
+
+    device: str
+    nominal_voltage: float
+    nominal_frequency: float = 50.0
+    _well: dict[str, tuple[int, float, float]] = field(default_factory=dict)
+    _excursions: dict[str, _Excursion] = field(default_factory=dict)
+    _angles: deque[tuple[int, float, float]] = field(default_factory=lambda: deque(maxlen=64))
+    _quiet_until_ns: int = 0
+
+    def look(self, frame: MeasurementFrame) -> list[Occurrence]:
+        """Return what came to its end with this frame (a phase jump: what was seen in it)."""
+        found = [
+            occurrence
+            for phase, reading in frame.voltage.items()
+            if (occurrence := self._voltage(frame, phase, reading.magnitude / self.nominal_voltage)) is not None
+        ]
+        jump = self._phase_jump(frame)
+        return self._joined(found) + ([jump] if jump is not None else [])
+
+    def lasting(self) -> list[Occurrence]:
+        """Return what goes on at the moment."""
+        return self._joined([self._occurrence(phase, item, None) for phase, item in self._excursions.items()])
+
+    def forget(self) -> None:
+        """Begin anew: what comes next is not the continuation of what came before (a new boot, a gap, a repeat)."""
+        self._well.clear()
+        self._excursions.clear()
+        self._angles.clear()
+
+    def _voltage(self, frame: MeasurementFrame, phase: str, voltage: float) -> Occurrence | None:
+        reading = frame.current.get(phase)
+        current = reading.magnitude if reading is not None else 0.0
+        excursion = self._excursions.get(phase)
+        if excursion is None:
+            if DIP <= voltage <= SWELL:
+                self._well[phase] = (frame.time_ns, voltage, current)
+            elif phase in self._well:  # a line that was never alive did not dip
+                last_ns, last_voltage, last_current = self._well[phase]
+                points = [(last_ns, last_voltage), (frame.time_ns, voltage)]
+                self._excursions[phase] = _Excursion(points, last_current, current)
+            return None
+        excursion.current_highest = max(excursion.current_highest, current)
+        if len(excursion.points) < 10_000:
+            excursion.points.append((frame.time_ns, voltage))
+        if not DIP + HYSTERESIS <= voltage <= SWELL - HYSTERESIS:
+            return None
+        del self._excursions[phase]
+        self._well[phase] = (frame.time_ns, voltage, current)
+        return self._occurrence(phase, excursion, voltage)
+
+    def _occurrence(self, phase: str, excursion: _Excursion, after: float | None) -> Occurrence:
+        points = excursion.points
+        outside = [value for _, value in points[1:]]
+        swell = outside[0] > 1.0
+        extreme = max(outside) if swell else min(outside)
+        kind = "voltage-swell" if swell else "interruption" if extreme < INTERRUPTION else "voltage-dip"
+        end_ns = None if after is None else _crossing(points[::-1], (after + extreme) / 2)
+        ratio = excursion.current_highest / excursion.current_before if excursion.current_before > 0.0 else None
+        start_ns = _crossing(points, (points[0][1] + extreme) / 2)
+        return Occurrence(self.device, kind, (phase,), start_ns, end_ns, extreme, ratio)
+
+    def _joined(self, found: list[Occurrence]) -> list[Occurrence]:
+        """Make one of the phases that did the same at the same time."""
+        joined: list[Occurrence] = []
+        for item in sorted(found, key=lambda occurrence: occurrence.start_ns):
+            last = joined[-1] if joined else None
+            if last is not None and last.kind == item.kind and item.start_ns - last.start_ns < 40_000_000:
+                worst = max if item.kind == "voltage-swell" else min
+                ratios = [ratio for ratio in (last.current_ratio, item.current_ratio) if ratio is not None]
+                joined[-1] = Occurrence(
+                    self.device,
+                    item.kind,
+                    tuple(sorted({*last.phases, *item.phases})),
+                    last.start_ns,
+                    item.end_ns,
+                    worst(last.extreme, item.extreme),
+                    max(ratios) if ratios else None,
+                )
+            else:
+                joined.append(item)
+        return joined
+
+    def _phase_jump(self, frame: MeasurementFrame) -> Occurrence | None:
+        """
+        Compare the angle with the one extrapolated from before.
+
+        Over `JUMP_SPAN` an angle advances by 2 pi (f - f_nominal) t. What exceeds it by `PHASE_JUMP` is a jump; it is
+        told once the window has passed it, when the angle has arrived at its new value.
+        """
+        sequence = frame.voltage_sequence
+        angle = sequence.positive.angle if sequence is not None else None
+        if angle is None or frame.frequency is None or self._excursions:
+            # a dip moves the angle as well, and is told as what it is
+            self._angles.clear()
+            self._quiet_until_ns = frame.time_ns + int(JUMP_SPAN * 1e9)
+            return None
+        self._angles.append((frame.time_ns, angle, frame.frequency.value))
+        while frame.time_ns - self._angles[0][0] > JUMP_SPAN * 1e9:
+            self._angles.popleft()
+        if frame.time_ns < self._quiet_until_ns or len(self._angles) < 4:
+            return None
+        first_ns, first_angle, first_frequency = self._angles[0]
+        span = (frame.time_ns - first_ns) / 1e9
+        if span < 2.0 * frame.window:
+            return None
+        advance = math.tau * (first_frequency - self.nominal_frequency) * span
+        jump = _wrapped(angle - first_angle - advance)
+        before_last = self._angles[-2]
+        settled = abs(_wrapped(angle - before_last[1])) < PHASE_JUMP / 5
+        if abs(jump) < PHASE_JUMP or not settled:
+            return None
+        slope = math.tau * (first_frequency - self.nominal_frequency) / 1e9
+        half = [
+            (time_ns, _wrapped(item - first_angle - slope * (time_ns - first_ns)) / jump)
+            for time_ns, item, _ in self._angles
+        ]
+        self._quiet_until_ns = frame.time_ns + int(JUMP_SPAN * 1e9)
+        self._angles.clear()
+        return Occurrence(self.device, "phase-jump", ("A", "B", "C"), _crossing(half, 0.5), None, jump)
+
+
+def _wrapped(angle: float) -> float:
+    return (angle + math.pi) % math.tau - math.pi
+
+
+def _crossing(points: list[tuple[int, float]], level: float) -> int:
+    """Return when the straight line through `points` first crosses `level` [ns]; the second point's time if never."""
+    for (time_before, before), (time_after, after) in pairwise(points):
+        if (before - level) * (after - level) <= 0.0 and before != after:
+            return time_before + round((time_after - time_before) * (level - before) / (after - before))
+    return points[min(1, len(points) - 1)][0]
