@@ -50,9 +50,12 @@ class Header(msgspec.Struct, frozen=True):
     session : int
         Counts the connections made to the broker, so that a late last will cannot end a newer session.
     number : int
-        Counts the device's messages since `boot`, from 1.
+        Counts the device's messages since `boot`, from 1; 0 for what is not numbered (presence).
     time_ns : int
         [ns UTC]
+    previous : int
+        Number of the message before on the same topic since `boot`, 0 for the first: numbers run over all topics, so
+        this is what shows a receiver of one topic that something is missing.
     """
 
     device: str
@@ -60,6 +63,7 @@ class Header(msgspec.Struct, frozen=True):
     session: int
     number: int
     time_ns: int
+    previous: int = 0
 
 
 def time_text(time_ns: int) -> str:
@@ -107,6 +111,7 @@ def encode(document: msgspec.Struct, header: Header) -> bytes:
             "boot": header.boot,
             "session": header.session,
             "number": header.number,
+            "previous": header.previous,
             "time": time_text(getattr(document, "time_ns", header.time_ns)),
             **fields,
         }
