@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from algorithms.api.samples import Channel, SampleBlock, SampleFlag
 
-
 Stamp = Callable[[int], tuple[int, float]]
 """Tells for a sample's number its UTC [ns] and the standard uncertainty of that [s]."""
 

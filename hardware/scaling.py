@@ -50,7 +50,7 @@ class Scaling:
         numpy.ndarray
             Shape (n_channels, n_samples) [V or A].
         """
-        result = np.multiply(volts, self.factor, out=out)
+        result: NDArray[np.floating] = np.multiply(volts, self.factor, out=out)
         result += self.constant
         return result
 

@@ -1,0 +1,262 @@
+"""
+A waveform source that plays a COMTRADE recording, in real time or as fast as it is read.
+
+Between `comtrade` and whoever reads samples. Values are primary volts and amperes. A block never spans two rates or a
+pause: where the rate changes it is flagged and `sample_rate` is the new one, where the recording pauses
+`first_index` jumps and the block is flagged LOST, and so it is where a repeated recording begins again.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from algorithms.api.errors import Problem, shortened
+from algorithms.api.samples import NANOSECONDS, Channel, Phase, Quantity, SampleBlock, SampleFlag
+from algorithms.api.settings import Setting
+from hardware.checks import problems_of_request, read_options, refuse
+from hardware.comtrade import read_recording
+from hardware.comtrade_model import Recording
+from hardware.comtrade_times import Segment, segments
+from hardware.pacing import PACES, Clock, Pace, SystemClock
+from hardware.recorded_channels import Pick, named_channels, pick_channels
+from hardware.scaling import Scaling, described, scaling_of
+from hardware.source import ChannelRequest, EndOfRecording, SourceInfo, SourcePlan, SourceRequest
+
+DRIVER = "recorded"
+
+UNKNOWN_CLOCK = 1.0
+"""Standard uncertainty assumed of a recorder's clock that says nothing of its quality [s]."""
+
+OPTIONS = (
+    Setting("path", "text", "The recording: name.cfg with name.dat beside it, or name.cff.", minimum=1, maximum=4096),
+    Setting("pace", "text", "Whether samples come when their time has passed, or at once.", default=PACES[0],
+            choices=PACES),
+    Setting("repeat", "boolean", "Begin again at the end, time going on.", default=False),
+    Setting("start_time", "text", "Times as recorded, or from now on; without it, now in real time.", default="",
+            choices=("", "recorded", "now")),
+    Setting("voltages", "list", "Names of the channels of phases A, B and C; without it they are found.", default=(),
+            maximum=3),
+    Setting("currents", "list", "Names of the channels of phases A, B and C; without it they are found.", default=(),
+            maximum=3),
+)  # fmt: skip
+
+
+class RecordedSource:
+    """
+    A recording as a waveform source.
+
+    Parameters
+    ----------
+    options : mapping
+        See `OPTIONS`.
+    clock : Clock or None
+        None for the machine's own.
+
+    Raises
+    ------
+    OptionsError
+        With everything that is wrong with the options.
+    """
+
+    def __init__(self, options: Mapping[str, Any], clock: Clock | None = None) -> None:
+        self._options = read_options(DRIVER, OPTIONS, options, _problems_of_names(options))
+        self._path = Path(self._options["path"])
+        self._clock = clock if clock is not None else SystemClock()
+        self._live = self._options["pace"] == PACES[0]
+        self._description = f"recording {self._path.name}"
+        self._blocks: Iterator[tuple[SampleBlock, float]] | None = None
+        self._next: tuple[SampleBlock, float] | None = None
+        self._pace: Pace | None = None
+
+    @property
+    def info(self) -> SourceInfo:
+        """What it is; once started also which channels it plays."""
+        return SourceInfo(DRIVER, self._description, live=self._live)
+
+    def start(self, request: SourceRequest) -> SourcePlan:
+        """
+        Read the recording and begin at its first sample.
+
+        Raises
+        ------
+        SourceNotFound
+            When there is no such file.
+        RecordingError
+            When it is no recording.
+        SourceRefused
+            When a channel that is asked for is not in it.
+        """
+        if self._blocks is not None:
+            raise RuntimeError("a stopped source expected; this one has been started")
+        refuse(DRIVER, problems_of_request(request, math.inf))
+        recording = read_recording(self._path)
+        stretches = segments(recording, self._path.name)
+        picks, problems = self._picks(request, recording)
+        refuse(f"{DRIVER}, {self._path.name}", problems)
+        player = _Player(recording, stretches, picks, request)
+        now = self._options["start_time"] == "now" or (self._live and not self._options["start_time"])
+        recorded_ns = recording.config.start_utc_ns
+        uncertainty = recording.config.time_uncertainty
+        synchronised = now or (recorded_ns is not None and math.isfinite(uncertainty))
+        origin_ns = self._clock.now_ns() if now else recorded_ns or 0
+        self._blocks = player.blocks(
+            origin_ns,
+            0.0 if now else min(uncertainty, UNKNOWN_CLOCK),
+            SampleFlag.NONE if synchronised else SampleFlag.UNSYNCHRONISED,
+            repeat=self._options["repeat"],
+        )
+        self._next = None
+        self._pace = Pace(self._clock, self._clock.now_ns()) if self._live else None
+        names = ", ".join(f"{pick.request.name} = {recording.config.analog[pick.index].name}" for pick in picks)
+        self._description = f"recording {self._path.name} of {recording.config.station or 'no stated place'}: {names}"
+        return SourcePlan(stretches[0].rate, player.channels, player.block_samples(stretches[0]))
+
+    def read(self, timeout: float) -> SampleBlock | None:
+        """
+        Return the next block, once its time has come.
+
+        Raises
+        ------
+        EndOfRecording
+        """
+        if self._blocks is None:
+            raise RuntimeError("a started source expected; call start first")
+        if self._next is None:
+            self._next = next(self._blocks, None)
+            if self._next is None:
+                raise EndOfRecording(f"{self._path.name} has ended")
+        block, due = self._next
+        if self._pace is not None and not self._pace.wait(due, timeout):
+            return None
+        self._next = None
+        return block
+
+    def stop(self) -> None:
+        """Let go of the recording."""
+        self._blocks = None
+        self._next = None
+        self._pace = None
+
+    def _picks(self, request: SourceRequest, recording: Recording) -> tuple[list[Pick], list[str]]:
+        analog = recording.config.analog
+        if request.channels:
+            return named_channels(request.channels, analog)
+        named = [
+            ChannelRequest(f"{letter}{phase.lower()}", quantity, phase, name)
+            for key, letter, quantity in (("voltages", "u", Quantity.VOLTAGE), ("currents", "i", Quantity.CURRENT))
+            for phase, name in zip((Phase.A, Phase.B, Phase.C), self._options[key], strict=False)
+        ]
+        chosen, problems = named_channels(named, analog)
+        if self._options["voltages"] and self._options["currents"]:
+            return chosen, problems
+        found, none_found = pick_channels(analog)
+        kinds = {pick.quantity for pick in named}
+        picks = chosen + [pick for pick in found if pick.request.quantity not in kinds]
+        return sorted(picks, key=lambda pick: pick.request.quantity is Quantity.CURRENT), (
+            problems if chosen else problems + none_found
+        )
+
+
+def _problems_of_names(options: Mapping[str, Any]) -> list[Problem]:
+    problems = []
+    for key in ("voltages", "currents"):
+        names = options.get(key, ())
+        right = (
+            isinstance(names, list | tuple) and len(names) in (0, 3) and all(isinstance(name, str) for name in names)
+        )
+        if isinstance(names, list | tuple) and len(names) <= 3 and not right:
+            problems.append(Problem(f"options.{key}", "the names of three channels", shortened(names)))
+    return problems
+
+
+class _Player:
+    """Turns stretches of a recording into blocks."""
+
+    def __init__(
+        self, recording: Recording, stretches: tuple[Segment, ...], picks: list[Pick], request: SourceRequest
+    ) -> None:
+        self._recording = recording
+        self._stretches = stretches
+        self._rows = [pick.index for pick in picks]
+        self._duration = request.block_duration
+        calibration = scaling_of([pick.request for pick in picks])
+        analog = [recording.config.analog[pick.index] for pick in picks]
+        side = np.array([pick.factor for pick in picks]).reshape(-1, 1)
+        self._scaling = Scaling(calibration.factor * side, calibration.constant)
+        self._limit = 32767 if recording.config.data_format == "BINARY" else 0
+        self.channels: tuple[Channel, ...] = tuple(
+            described(
+                pick.request,
+                nominal_frequency=request.nominal_frequency,
+                skew=channel.skew,
+                step=abs(channel.a) * pick.factor if recording.config.data_format != "FLOAT32" else 0.0,
+                low=(channel.b - abs(channel.a) * self._limit) * pick.factor,
+                high=(channel.b + abs(channel.a) * self._limit) * pick.factor,
+            )
+            for pick, channel in zip(picks, analog, strict=True)
+        )
+
+    def block_samples(self, stretch: Segment) -> int:
+        """Return how many samples a full block of a stretch has."""
+        return max(1, round(stretch.rate * self._duration))
+
+    def blocks(
+        self, origin_ns: int, uncertainty: float, base: SampleFlag, *, repeat: bool
+    ) -> Iterator[tuple[SampleBlock, float]]:
+        """Yield every block with the instant at which it is complete [s after the first sample]."""
+        index = 0
+        offset = 0.0
+        flags = SampleFlag.NONE
+        rate = self._stretches[0].rate
+        while True:
+            end = offset
+            for stretch in self._stretches:
+                pause = offset + stretch.start - end
+                if pause > 0.5 / min(stretch.rate, rate) and index > 0:
+                    index += max(1, round(pause * stretch.rate))
+                    flags |= SampleFlag.LOST
+                if stretch.rate != rate:
+                    flags |= SampleFlag.RATE_CHANGED
+                    rate = stretch.rate
+                size = self.block_samples(stretch)
+                for first in range(0, stretch.count, size):
+                    count = min(size, stretch.count - first)
+                    start = offset + stretch.start + first / rate
+                    time_ns = origin_ns + round(start * NANOSECONDS)
+                    block = self._block(
+                        stretch.first + first,
+                        count,
+                        rate,
+                        index=index,
+                        time_ns=time_ns,
+                        uncertainty=uncertainty,
+                        flags=base | flags,
+                    )
+                    index += count
+                    flags = SampleFlag.NONE
+                    yield block, start + count / rate
+                end = offset + stretch.end
+            if not repeat:
+                return
+            # One sample is left out at the seam: the waveform does not go on where it ended, and nobody is to think so.
+            offset = end + 1 / self._stretches[0].rate
+            index += 1
+            flags |= SampleFlag.LOST
+
+    def _block(
+        self, first: int, count: int, rate: float, *, index: int, time_ns: int, uncertainty: float, flags: SampleFlag
+    ) -> SampleBlock:
+        samples = slice(first, first + count)
+        values = self._scaling.apply(self._recording.values(self._rows, samples))
+        if np.isnan(values).any():
+            flags |= SampleFlag.MISSING
+        if self._limit:
+            # Recorders scale to their own maximum, so that one sample at the end of the range is right: two are not.
+            at_end = np.abs(self._recording.codes[self._rows, samples].astype(np.int32)) == self._limit
+            if (at_end[:, 1:] & at_end[:, :-1]).any():
+                flags |= SampleFlag.CLIPPED
+        values.flags.writeable = False
+        return SampleBlock(values, self.channels, rate, index, time_ns, uncertainty, flags)
