@@ -91,7 +91,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         The exit status.
     """
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and hasattr(options, "edits") and all("=" in word and not word.startswith("-") for word in rest):
+        options.edits += rest  # argparse does not take positionals on both sides of an option
+    elif rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         options.command(options)

@@ -72,8 +72,8 @@ class Catalog:
     def __exit__(self, *_: object) -> None:
         self._session.close()
 
-    def register(self, registration: Registration) -> Registered:
-        """Register a device; the answer holds its credential, this once."""
+    def register(self, registration: Registration | Mapping[str, Any]) -> Registered:
+        """Register a device; the catalog judges the document, and finds everything wrong with it. The answer holds its credential, this once."""
         answer, _ = self._exchange("POST", paths.DEVICES, body=registration)
         return _read(answer, Registered)
 

@@ -20,9 +20,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from algorithms.api.errors import Problem
 from device_catalog.contract import paths
-from device_catalog.contract.documents import DeviceDetail, DeviceSummary, Refusal, Registration, Reported
+from device_catalog.contract.documents import DeviceDetail, DeviceSummary, Refusal, Reported
 from device_catalog.operator.catalog import Catalog
 from device_catalog.operator.edits import apply_edits, completed, difference_lines, parse_document
 from device_catalog.operator.errors import OperatorError, UsageError
@@ -38,9 +37,8 @@ def add(options: argparse.Namespace, catalog: Catalog) -> None:
         "description": options.description,
         "configuration": _wanted(options, {}),
     }
-    registration = _converted(document, Registration)
     target = _new_file(options.output) if options.output else None
-    registered = catalog.register(registration)
+    registered = catalog.register(document)
     lines = {"device": registered.device, "catalog": catalog.base, "credential": registered.credential}
     text = yaml.safe_dump(lines, sort_keys=False)
     if target is not None:
@@ -237,16 +235,6 @@ def _wanted(options: argparse.Namespace, before: dict[str, Any]) -> dict[str, An
             raise UsageError(f"{options.file}: expected a file that can be read, found: {error.strerror}") from error
         document = parse_document(text, options.file)
     return apply_edits(document, options.edits)
-
-
-def _converted(document: dict[str, Any], document_type: type[Registration]) -> Registration:
-    try:
-        return msgspec.convert(document, document_type, strict=True)
-    except msgspec.ValidationError as error:
-        message, _, place = str(error).partition(" - at ")
-        where = place.strip("`").removeprefix("$.configuration").lstrip(".") or "configuration"
-        problem = Problem(where, "what `tresma devices add --help` describes", message, "correct it, and add again")
-        raise OperatorError("this is no configuration", [problem]) from error
 
 
 def _wait(options: argparse.Namespace, catalog: Catalog, revision: int) -> bool:

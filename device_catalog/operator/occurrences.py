@@ -23,6 +23,12 @@ HYSTERESIS = 0.02
 PHASE_JUMP = math.radians(5.0)
 """Smallest jump of the voltage angle that is told [rad]."""
 
+BEFORE = 0.25
+"""How long before a dip the voltage is taken for what it was before: more than the window that smears it [s]."""
+
+MAXIMUM_POINTS = 10_000
+"""Frames of one dip that are looked back on."""
+
 JUMP_SPAN = 0.2
 """Longest time over which an angle is extrapolated to find a jump [s]."""
 
@@ -70,9 +76,10 @@ class Occurrence:
 
 @dataclass
 class _Excursion:
-    """One phase's voltage outside its bounds: the points since it was last well, first that last good one."""
+    """One phase's voltage outside its bounds: the points of it, after those of the last while before it."""
 
     points: list[tuple[int, float]]
+    first: int
     current_before: float
     current_highest: float = 0.0
 
@@ -94,7 +101,7 @@ class OccurrenceFinder:
     device: str
     nominal_voltage: float
     nominal_frequency: float = 50.0
-    _well: dict[str, tuple[int, float, float]] = field(default_factory=dict)
+    _well: dict[str, deque[tuple[int, float, float]]] = field(default_factory=dict)
     _excursions: dict[str, _Excursion] = field(default_factory=dict)
     _angles: deque[tuple[int, float, float]] = field(default_factory=lambda: deque(maxlen=64))
     _quiet_until_ns: int = 0
@@ -125,30 +132,38 @@ class OccurrenceFinder:
         excursion = self._excursions.get(phase)
         if excursion is None:
             if DIP <= voltage <= SWELL:
-                self._well[phase] = (frame.time_ns, voltage, current)
-            elif phase in self._well:  # a line that was never alive did not dip
-                last_ns, last_voltage, last_current = self._well[phase]
-                points = [(last_ns, last_voltage), (frame.time_ns, voltage)]
-                self._excursions[phase] = _Excursion(points, last_current, current)
+                self._is_well(phase, frame.time_ns, voltage, current)
+            elif well := self._well.pop(phase, None):  # a line that was never alive did not dip
+                points = [*((time_ns, value) for time_ns, value, _ in well), (frame.time_ns, voltage)]
+                self._excursions[phase] = _Excursion(points, len(well), well[0][2], current)
             return None
         excursion.current_highest = max(excursion.current_highest, current)
-        if len(excursion.points) < 10_000:
+        if len(excursion.points) < MAXIMUM_POINTS:
             excursion.points.append((frame.time_ns, voltage))
         if not DIP + HYSTERESIS <= voltage <= SWELL - HYSTERESIS:
             return None
         del self._excursions[phase]
-        self._well[phase] = (frame.time_ns, voltage, current)
-        return self._occurrence(phase, excursion, voltage)
+        self._is_well(phase, frame.time_ns, voltage, current)
+        return self._occurrence(phase, excursion, frame.time_ns)
 
-    def _occurrence(self, phase: str, excursion: _Excursion, after: float | None) -> Occurrence:
+    def _is_well(self, phase: str, time_ns: int, voltage: float, current: float) -> None:
+        well = self._well.setdefault(phase, deque(maxlen=64))
+        well.append((time_ns, voltage, current))
+        while time_ns - well[0][0] > BEFORE * 1e9:
+            well.popleft()
+
+    def _occurrence(self, phase: str, excursion: _Excursion, end_ns: int | None) -> Occurrence:
+        """Put start and end where the voltage is half-way between before and the extreme."""
         points = excursion.points
-        outside = [value for _, value in points[1:]]
+        outside = [value for _, value in points[excursion.first :]]
         swell = outside[0] > 1.0
         extreme = max(outside) if swell else min(outside)
         kind = "voltage-swell" if swell else "interruption" if extreme < INTERRUPTION else "voltage-dip"
-        end_ns = None if after is None else _crossing(points[::-1], (after + extreme) / 2)
+        level = (points[0][1] + extreme) / 2
+        start_ns = _crossing(points, level, points[excursion.first][0])
+        if end_ns is not None:
+            end_ns = _crossing(points[: excursion.first - 1 : -1], level, end_ns)
         ratio = excursion.current_highest / excursion.current_before if excursion.current_before > 0.0 else None
-        start_ns = _crossing(points, (points[0][1] + extreme) / 2)
         return Occurrence(self.device, kind, (phase,), start_ns, end_ns, extreme, ratio)
 
     def _joined(self, found: list[Occurrence]) -> list[Occurrence]:
@@ -208,16 +223,16 @@ class OccurrenceFinder:
         ]
         self._quiet_until_ns = frame.time_ns + int(JUMP_SPAN * 1e9)
         self._angles.clear()
-        return Occurrence(self.device, "phase-jump", ("A", "B", "C"), _crossing(half, 0.5), None, jump)
+        return Occurrence(self.device, "phase-jump", ("A", "B", "C"), _crossing(half, 0.5, frame.time_ns), None, jump)
 
 
 def _wrapped(angle: float) -> float:
     return (angle + math.pi) % math.tau - math.pi
 
 
-def _crossing(points: list[tuple[int, float]], level: float) -> int:
-    """Return when the straight line through `points` first crosses `level` [ns]; the second point's time if never."""
+def _crossing(points: list[tuple[int, float]], level: float, otherwise: int) -> int:
+    """Return when the straight line through `points` first crosses `level` [ns]; `otherwise` where it never does."""
     for (time_before, before), (time_after, after) in pairwise(points):
         if (before - level) * (after - level) <= 0.0 and before != after:
             return time_before + round((time_after - time_before) * (level - before) / (after - before))
-    return points[min(1, len(points) - 1)][0]
+    return otherwise

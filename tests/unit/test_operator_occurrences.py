@@ -1,0 +1,92 @@
+"""What can be read off frames: dips with their time, swells, interruptions, phase jumps, and nothing where there is none."""
+
+import math
+
+import pytest
+
+from device_catalog.operator.occurrences import OccurrenceFinder
+from tests.support.frames import frame
+
+STEP_NS = 20_000_000
+WINDOW = 0.06
+
+
+def smeared(time: float, start: float, end: float, inside: float) -> float:
+    """What a window centred on `time` makes of a voltage that is `inside` from start to end [pu]."""
+    overlap = max(0.0, min(time + WINDOW / 2, end) - max(time - WINDOW / 2, start)) / WINDOW
+    return 1.0 + (inside - 1.0) * overlap
+
+
+def occurrences(frames):
+    finder = OccurrenceFinder("m-1", 230.0)
+    return [found for item in frames for found in finder.look(item)]
+
+
+def dip(inside, start=0.211, end=0.311, phases="A", offset=0.0):
+    for index in range(40):
+        time = index * STEP_NS / 1e9 + offset
+        voltage = [230.0 * (smeared(time, start, end, inside) if phase in phases else 1.0) for phase in "ABC"]
+        high = current_high if (current_high := 20.0) and start < time < end else 5.0
+        yield frame(round(time * 1e9), voltage=tuple(voltage), current=high)
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.003, 0.007, 0.013, 0.019])
+def test_a_dip_is_told_with_its_phase_depth_and_time(offset):
+    """Wherever the frames fall, start and end are found within 3 ms."""
+    (found,) = occurrences(dip(0.65, offset=offset))
+    assert (found.kind, found.phases) == ("voltage-dip", ("A",))
+    assert found.extreme == pytest.approx(0.65, abs=0.01)
+    assert found.start_ns / 1e9 == pytest.approx(0.211, abs=0.003)
+    assert found.end_ns / 1e9 == pytest.approx(0.311, abs=0.003)
+    assert found.current_ratio == pytest.approx(4.0)
+    assert "phase A" in found.text()
+    assert "0.65 pu" in found.text()
+
+
+def test_phases_that_dip_together_are_one_occurrence():
+    (found,) = occurrences(dip(0.5, phases="BC"))
+    assert found.phases == ("B", "C")
+
+
+def test_a_swell_and_an_interruption_are_told_apart():
+    assert [found.kind for found in occurrences(dip(1.2))] == ["voltage-swell"]
+    assert [found.kind for found in occurrences(dip(0.0))] == ["interruption"]
+
+
+def test_what_lasts_is_told_without_an_end():
+    finder = OccurrenceFinder("m-1", 230.0)
+    for item in dip(0.5, end=9.0):
+        assert finder.look(item) == []
+    (found,) = finder.lasting()
+    assert found.end_ns is None
+
+
+def test_a_line_that_never_was_alive_did_not_dip():
+    assert occurrences(frame(index * STEP_NS, voltage=(0.0, 0.0, 0.0)) for index in range(20)) == []
+
+
+@pytest.mark.parametrize("frequency", [49.2, 50.0, 50.7])
+def test_an_angle_that_turns_with_its_frequency_is_no_jump(frequency):
+    turning = (
+        frame(index * STEP_NS, angle=math.tau * (frequency - 50.0) * index * 0.02, frequency=frequency)
+        for index in range(100)
+    )
+    assert occurrences(turning) == []
+
+
+def test_a_phase_jump_is_told_once_with_its_angle_and_time():
+    def angle(time):
+        return math.radians(30.0) * min(1.0, max(0.0, (time - 0.5 + WINDOW / 2) / WINDOW))
+
+    (found,) = occurrences(frame(index * STEP_NS, angle=angle(index * 0.02)) for index in range(80))
+    assert found.kind == "phase-jump"
+    assert math.degrees(found.extreme) == pytest.approx(30.0, abs=1.0)
+    assert found.start_ns / 1e9 == pytest.approx(0.5, abs=0.01)
+
+
+def test_what_comes_after_a_break_is_not_compared_with_what_was_before():
+    finder = OccurrenceFinder("m-1", 230.0)
+    finder.look(frame(0))
+    finder.forget()
+    assert finder.look(frame(STEP_NS, voltage=(100.0, 100.0, 100.0))) == []
+    assert finder.lasting() == []
