@@ -1,136 +1,91 @@
 """
-A recording through the assigned algorithms, as fast as the processor allows.
+Sending again what a receiver missed.
 
-No process, broker or clock takes part: samples and records pass from hand to hand in one thread, ticks follow the
-recording's own time, and messages are numbered from 1 under boot 0, so the same file gives the same bytes every time.
-What comes out are the messages a meter would have published, one JSON object a line.
+A receiver that finds a gap publishes a `Request` with the subject ``replay`` and the arguments ``broker``, ``boot``,
+``first``, ``last`` to the device's requests topic. The messages that are still kept are published again, unchanged,
+where they were published first; everybody tells them by (device, boot, number). The `Reply` says how many those are
+and from which number on nothing is missing of what is kept in memory, so that the rest is known to be gone.
 """
 
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from typing import Any
 
-from agent.algorithm_calls import AlgorithmCalls
-from agent.errors import AlgorithmRefused
-from agent.pipeline import Pipeline, cycles
-from algorithms.api.algorithm import Algorithm, Context
-from algorithms.api.errors import Problem, SettingsError
-from algorithms.api.records import Kind, Record
-from algorithms.api.samples import SampleBlock
-from algorithms.api.wire import Header, encode
-from device_catalog.contract.documents import Assignment
-from hardware.source import EndOfRecording, SourceRequest, WaveformSource
+from agent.messages import Message
+from agent.outbox import Outbox
+from algorithms.api.errors import Problem, shortened
+from algorithms.api.records import Reply, Request
+from device_catalog.contract import topics
+from device_catalog.contract.topics import BROKERS, BrokerName
 
-PATIENCE = 10.0
-"""How long a recording may take to give its next block [s]."""
+SUBJECT = "replay"
+MOST = 10_000
+"""Numbers that one request may span."""
 
 
-@dataclass(frozen=True, slots=True)
 class Replay:
     """
-    What is replayed, through what.
+    Answers requests for messages that were sent before.
 
-    Attributes
+    Parameters
     ----------
-    device, terminal, tenant : str
-        What the messages and the algorithms are told.
-    algorithms : mapping
-        Each assigned algorithm's class, by name.
-    assignments : mapping
-        What is assigned, by the same names.
+    outbox : Outbox
+    device, tenant : str
+    utc_ns : callable
+        [ns UTC]
     """
 
-    device: str
-    terminal: str
-    tenant: str
-    algorithms: Mapping[str, type[Algorithm]]
-    assignments: Mapping[str, Assignment]
+    def __init__(self, outbox: Outbox, device: str, tenant: str, utc_ns: Callable[[], int] = time.time_ns) -> None:
+        self._outbox, self._device, self._tenant, self._utc_ns = outbox, device, tenant, utc_ns
+        self._busy = False
 
-    def run(self, source: WaveformSource, request: SourceRequest) -> Iterator[bytes]:
-        """
-        Replay `source`.
-
-        Yields
-        ------
-        bytes
-            One message a line, without the end of line.
-
-        Raises
-        ------
-        hardware.errors.SourceError
-            When the recording cannot be read.
-        AlgorithmRefused
-            With every problem of the algorithms' settings.
-        """
-        infos = {name: algorithm.info for name, algorithm in self.algorithms.items()}
-        problems = cycles(infos)
-        if problems:
-            raise AlgorithmRefused(problems)
-        pipeline = Pipeline(self.tenant, self.device, infos, self.assignments)
-        plan = source.start(request)
-        try:
-            context = Context(
-                device=self.device,
-                terminal=self.terminal,
-                nominal_frequency=request.nominal_frequency,
-                nominal_voltage=request.nominal_voltage,
-                channels=plan.channels,
-                sample_rate=plan.sample_rate,
-            )
-            running = self._started(context)
-            number = 0
-            for block in _blocks(source):
-                for maker, record in _through(running, pipeline, block):
-                    if pipeline.publication(maker, record) is not None:
-                        number += 1
-                        yield encode(record, Header(self.device, 0, 0, number, block.end_ns))
-            for calls in running.values():
-                calls.stop()
-        finally:
-            source.stop()
-
-    def _started(self, context: Context) -> dict[str, AlgorithmCalls]:
-        running: dict[str, AlgorithmCalls] = {}
-        problems: list[Problem] = []
-        for name, algorithm in self.algorithms.items():
-            calls = AlgorithmCalls(algorithm, dict(self.assignments[name].settings))
-            try:
-                calls.start(context, None)
-            except SettingsError as error:
-                problems.extend(
-                    Problem(f"{name}.{problem.where}", problem.expected, problem.found, problem.remedy)
-                    for problem in error.problems
-                )
-            running[name] = calls
-        if problems:
-            raise AlgorithmRefused(problems)
-        return running
-
-
-def _blocks(source: WaveformSource) -> Iterator[SampleBlock]:
-    while True:
-        try:
-            block = source.read(PATIENCE)
-        except EndOfRecording:
+    def answer(self, request: Request) -> None:
+        """Publish again what is asked for, and say what that was."""
+        if request.expires_ns < self._utc_ns():
             return
-        if block is not None:
-            yield block
+        problems = _problems(request.arguments)
+        if self._busy:
+            problems.append(Problem("request", "one replay at a time", "another under way", "ask again in a second"))
+        if problems:
+            self._reply(request, {}, tuple(problems))
+            return
+        broker: BrokerName = request.arguments["broker"]
+        boot, first, last = (request.arguments[name] for name in ("boot", "first", "last"))
+        self._busy = True
+
+        def found(messages: list[Message]) -> None:
+            self._busy = False
+            accepted = self._outbox.repeat(broker, messages)
+            kept_from = self._outbox.kept_from(broker)
+            payload = {
+                "broker": broker,
+                "boot": boot,
+                "sent": accepted,
+                "first": messages[0].number if accepted else None,
+                "last": messages[accepted - 1].number if accepted else None,
+                "kept_from": {"boot": kept_from[0], "number": kept_from[1]} if kept_from is not None else None,
+            }
+            self._reply(request, payload, ())
+
+        self._outbox.find(broker, boot, first, last, found)
+
+    def _reply(self, request: Request, payload: dict[str, Any], problems: tuple[Problem, ...]) -> None:
+        if not topics.is_identifier(request.sender):
+            return  # nowhere to answer to
+        reply = Reply(request.id, self._device, request.sender, self._utc_ns(), payload, problems)
+        self._outbox.put("grid", topics.replies(self._tenant, request.sender), reply)
 
 
-def _through(
-    running: Mapping[str, AlgorithmCalls], pipeline: Pipeline, block: SampleBlock
-) -> Iterator[tuple[str, Record]]:
-    """Pass a block, then everything that follows from it, oldest first."""
-    waiting: deque[tuple[str, Record]] = deque()
-
-    def take(name: str, records: Sequence[Record]) -> None:
-        waiting.extend((name, record) for record in records)
-
-    for name, calls in running.items():
-        if Kind.SAMPLES in calls.info.consumes:
-            take(name, calls.process(block))
-    while waiting:
-        maker, record = waiting.popleft()
-        yield maker, record
-        for name in pipeline.consumers(maker, record):
-            take(name, running[name].process(record))
+def _problems(arguments: dict[str, Any]) -> list[Problem]:
+    """Find everything wrong with what is asked for."""
+    problems = []
+    if arguments.get("broker") not in BROKERS:
+        problems.append(Problem("arguments.broker", " or ".join(BROKERS), shortened(arguments.get("broker"))))
+    for name in ("boot", "first", "last"):
+        value = arguments.get(name)
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 2**62:
+            problems.append(Problem(f"arguments.{name}", "a number above 0", shortened(value)))
+    if not problems and not 0 <= arguments["last"] - arguments["first"] < MOST:
+        found = f"{arguments['first']} to {arguments['last']}"
+        problems.append(Problem("arguments", f"first <= last, at most {MOST} numbers", found, "ask in parts"))
+    return problems
