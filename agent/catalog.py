@@ -7,15 +7,16 @@ their interval, failures back off with full jitter up to the interval, and the c
 """
 
 import time
+from email.utils import parsedate_to_datetime
 
 import msgspec
 import requests
 
 from agent.config import AgentConfig
 from agent.errors import CatalogError
-from algorithms.api.errors import Problem, shortened
+from algorithms.api.errors import shortened
 from device_catalog.contract import paths
-from device_catalog.contract.documents import Desired, Poll, ProblemDocument, Reported
+from device_catalog.contract.documents import Poll, ProblemDocument, Reported
 
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 15.0
@@ -36,6 +37,11 @@ class CatalogClient:
     Parameters
     ----------
     config : AgentConfig
+
+    Attributes
+    ----------
+    server_time : float or None
+        What the catalog's clock said in its last answer [s since 1970], to the second.
     """
 
     def __init__(self, config: AgentConfig) -> None:
@@ -44,6 +50,7 @@ class CatalogClient:
         self._session = requests.Session()
         self._session.headers["Authorization"] = f"Bearer {config.credential}"
         self._tag = ""
+        self.server_time: float | None = None
 
     def poll(self, boot: int, applied: int) -> bytes | None:
         """
@@ -62,11 +69,21 @@ class CatalogClient:
         headers = {paths.BOOT_HEADER: str(boot), paths.APPLIED_HEADER: str(applied)}
         if self._tag:
             headers["If-None-Match"] = self._tag
-        status, answer, tag = self._exchange("GET", paths.DESIRED, headers=headers)
+        status, answer, tag = self._exchange("GET", headers=headers)
         if status == requests.codes.not_modified:
             return None
         self._tag = tag
         return answer
+
+    def fetch(self) -> bytes:
+        """
+        Take the desired document without saying anything of what was applied.
+
+        Raises
+        ------
+        CatalogError
+        """
+        return self._exchange("GET")[1]
 
     def forget(self) -> None:
         """Take the desired document at the next poll whether it is new or not."""
@@ -89,7 +106,12 @@ class CatalogClient:
         self._session.close()
 
     def _exchange(
-        self, method: str, path: str, *, headers: dict[str, str], body: bytes | None = None
+        self,
+        method: str,
+        path: str = paths.DESIRED,
+        *,
+        headers: dict[str, str] | None = None,
+        body: bytes | None = None,
     ) -> tuple[int, bytes, str]:
         url = self._base + path.format(device=self._device)
         try:
@@ -102,6 +124,7 @@ class CatalogClient:
                 stream=True,
                 allow_redirects=False,
             ) as response:
+                self.server_time = _time_of(response)
                 answer = _read(response)
         except (requests.RequestException, OSError) as error:
             raise CatalogError(f"the catalog at {self._base} cannot be reached: {_reason(error)}") from error
@@ -111,26 +134,6 @@ class CatalogClient:
             f"the catalog at {self._base} answered {response.status_code}: {_detail(answer)}",
             retry_after=_seconds(response.headers.get("Retry-After", "")),
         )
-
-
-def parse_desired(data: bytes, device: str) -> Desired:
-    """
-    Read a desired document.
-
-    Raises
-    ------
-    msgspec.ValidationError, msgspec.DecodeError
-        When it is none.
-    """
-    desired = msgspec.json.decode(data, type=Desired)
-    if desired.device != device:
-        raise msgspec.ValidationError(f"expected a document for {device}, found one for {shortened(desired.device)}")
-    return desired
-
-
-def problem_of(error: msgspec.MsgspecError) -> Problem:
-    """Say as a problem that a desired document cannot be read."""
-    return Problem("desired", "a desired document", str(error), "update the agent or correct the configuration")
 
 
 def next_delay(poll: Poll, failures: int, jitter: float, retry_after: float | None = None) -> float:
@@ -177,6 +180,13 @@ def _read(response: requests.Response) -> bytes:
         if time.monotonic() > deadline:
             raise CatalogError(f"expected the whole answer within {ANSWER_TIMEOUT:g} s, found only {len(answer)} bytes")
     return bytes(answer)
+
+
+def _time_of(response: requests.Response) -> float | None:
+    try:
+        return parsedate_to_datetime(response.headers["Date"]).timestamp()
+    except (KeyError, ValueError):
+        return None
 
 
 def _seconds(text: str) -> float | None:

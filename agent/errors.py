@@ -8,6 +8,7 @@ What the world does to an agent.
     |-- CatalogError     the catalog cannot be asked; says whether it makes sense to ask again soon
     |-- SpoolError       the outbox's file cannot be used
     `-- WorkerError      a sampler or algorithm process could not be started, or died
+        |-- SourceAway          the source is not there now, and may come back by itself
         `-- AlgorithmRefused    an algorithm refuses its settings; carries every problem
 """
 
@@ -49,6 +50,10 @@ class SpoolError(AgentError):
 
 class WorkerError(AgentError):
     """A sampler or algorithm process could not be started, or died."""
+
+
+class SourceAway(WorkerError):  # noqa: N818 - the name says what happened
+    """The source is not there now, and may come back by itself: unplugged, or held by somebody else."""
 
 
 class AlgorithmRefused(WorkerError):  # noqa: N818 - the name says what happened

@@ -13,15 +13,25 @@ REFRESH = 900.0
 """Age at which a report is repeated for its counters [s]."""
 
 
+SETTLE = 2.0
+"""Shortest time between two reports, so that a restart is one report and not five [s]."""
+
+RETRY = 30.0
+"""How long a report that did not arrive waits [s]; the next poll may bring it sooner."""
+
+
 class ReportGate:
     """Decides which reports are sent; `sent` is called when one arrived."""
 
     def __init__(self) -> None:
         self._last: Reported | None = None
         self._when = 0.0
+        self._not_before = 0.0
 
     def due(self, report: Reported, now: float) -> bool:
         """Tell whether `report` is worth sending at monotonic time `now` [s]."""
+        if now < self._not_before:
+            return False
         if self._last is None or now - self._when >= REFRESH:
             return True
         return _significant(report) != _significant(self._last)
@@ -30,6 +40,11 @@ class ReportGate:
         """Note that the catalog has `report`."""
         self._last = report
         self._when = now
+        self._not_before = now + SETTLE
+
+    def postpone(self, now: float) -> None:
+        """Note that a report did not arrive."""
+        self._not_before = now + RETRY
 
 
 def _significant(report: Reported) -> Reported:

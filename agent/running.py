@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 
 from agent.clock import Clock
-from agent.errors import AgentError
+from agent.errors import AgentError, SourceAway
 from agent.pipeline import Pipeline, Publication
 from agent.protocol import AlgorithmSpec, AlgorithmStatus, SamplingStatus
 from agent.store import Store
@@ -121,7 +121,7 @@ class RunningSet:
         Raises
         ------
         AgentError
-            When the source refuses; nothing is sampled then.
+            When the source refuses; nothing is sampled then. A source that is merely not there is waited for.
         """
         self._cancel_sampler_timer()
         old, self._sampler = self._sampler, None
@@ -132,7 +132,10 @@ class RunningSet:
         self._sampler_error = ""
         self._sampler_status = SamplingStatus()
         if acquisition is not None:
-            await self._start_sampler(acquisition)
+            try:
+                await self._start_sampler(acquisition)
+            except SourceAway as error:
+                self.retry_sampler(acquisition, str(error))
 
     def retry_sampler(self, acquisition: Acquisition | None, reason: str) -> None:
         """Go on trying to sample as told, after a start that failed with `reason`."""
@@ -151,6 +154,9 @@ class RunningSet:
             When its process cannot be started.
         """
         slot = Slot(assignment)
+        if self._acquisition is not None and self._sampler is None:
+            slot.last_error = "waits for the source"
+            return slot
         predecessor = self._slots.get(slot.name)
         if predecessor is not None and predecessor.worker is not None:
             await self._keep_checkpoint(predecessor)
@@ -225,6 +231,11 @@ class RunningSet:
     def samples(self) -> int:
         """Samples delivered since the sampler started: what the watchdog looks at."""
         return self._sampler_status.samples
+
+    @property
+    def is_sampling(self) -> bool:
+        """Whether a sampler runs, so that samples ought to come."""
+        return self._sampler is not None
 
     async def close(self) -> None:
         """Stop everything, keeping the checkpoints."""
@@ -307,10 +318,10 @@ class RunningSet:
         except AgentError as error:
             log.warning("%s gave no checkpoint to its successor: %s", slot.name, error)
 
-    def _gone(self, slot: Slot, reason: str) -> None:
+    def _gone(self, slot: Slot, reason: object) -> None:
         """Note that an algorithm's process died, and start it again when its policy allows."""
         slot.worker = None
-        slot.last_error = reason
+        slot.last_error = str(reason)
         if self._closing or self._slots.get(slot.name) is not slot:
             return
         delay = slot.restarts.failed(self._clock.monotonic(), self._random.random())
@@ -325,9 +336,11 @@ class RunningSet:
         try:
             await self._start(slot)
         except AgentError as error:
-            self._gone(slot, str(error))
+            self._gone(slot, error)
             return
-        log.info("%s runs again", slot.name)
+        slot.last_error = ""
+        log.info("%s runs", slot.name)
+        self._reroute()
         if self._closing or self._slots.get(slot.name) is not slot:
             await self._stop(slot)
 
@@ -344,15 +357,18 @@ class RunningSet:
         self._acquisition = acquisition
         self._sampler_restarts.started(self._clock.monotonic())
         for slot in self._slots.values():
-            if slot.worker is not None and slot.info is not None and Kind.SAMPLES in slot.info.consumes:
+            if slot.worker is None:
+                if slot.timer is None:
+                    self._spawn(self._start_again(slot))
+            elif slot.info is not None and Kind.SAMPLES in slot.info.consumes:
                 slot.worker.attach(self._sampler)
 
     def _note_sampling(self, status: SamplingStatus) -> None:
         self._sampler_status = status
 
-    def _sampler_gone(self, reason: str) -> None:
+    def _sampler_gone(self, reason: object) -> None:
         self._sampler = None
-        self._sampler_error = reason
+        self._sampler_error = str(reason)
         if self._closing or self._acquisition is None:
             return
         delay = self._sampler_restarts.failed(self._clock.monotonic(), self._random.random())
@@ -367,7 +383,7 @@ class RunningSet:
         try:
             await self._start_sampler(acquisition)
         except AgentError as error:
-            self._sampler_gone(str(error))
+            self._sampler_gone(error)
         else:
             log.info("sampling again")
 

@@ -1,0 +1,128 @@
+"""
+The command ``tresma-agent``: run a meter, replay a recording, check an installation.
+
+Exit status: 0 done, 1 a check failed, 64 wrong use, 69 a service is missing, 70 a bug, 78 a configuration that
+cannot be used (sysexits.h).
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from agent.errors import AgentError, ConfigError
+
+EX_UNAVAILABLE = 69
+EX_CONFIG = 78
+
+DEFAULT_CONFIG = Path("/etc/tresma/agent.yaml")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.command(options))
+    except ConfigError as error:
+        for problem in error.problems:
+            sys.stderr.write(f"tresma-agent: {problem}\n")
+        return EX_CONFIG
+    except AgentError as error:
+        sys.stderr.write(f"tresma-agent: {error}\n")
+        return EX_UNAVAILABLE
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tresma-agent",
+        description="A three-phase smart meter that configures itself from a device catalog.",
+        epilog="'tresma devices add' on the operator's side prints the lines a new meter needs.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser(
+        "run",
+        help="run the agent",
+        description="Run the agent: it takes everything but the lines in FILE from the catalog.",
+        epilog="FILE holds: device: ID, catalog: URL, credential: SECRET (or credential_file: PATH). "
+        "The environment (TRESMA_DEVICE, TRESMA_CATALOG, TRESMA_CREDENTIAL, TRESMA_STATE_DIR) wins over it.",
+    )
+    _config_option(run)
+    run.set_defaults(command=_run)
+
+    replay = commands.add_parser(
+        "replay",
+        help="run a recording through the algorithms, as fast as possible",
+        description="Run a COMTRADE recording through algorithms and print what a meter would have published, one "
+        "JSON object a line. The same file gives the same bytes every time.",
+        epilog="Example: tresma-agent replay fault.cfg --set phasors.window=3 | jq .frequency",
+    )
+    replay.add_argument("file", type=Path, metavar="FILE", help="a .cfg or .cff file")
+    replay.add_argument(
+        "--settings", type=Path, metavar="FILE", help="algorithms as in the catalog's configuration (YAML or JSON)"
+    )
+    replay.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="the agent whose last good settings are used instead; default: phasors with their own defaults",
+    )
+    replay.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="ALGORITHM.NAME=VALUE",
+        help="one setting of an algorithm, as YAML; assigns the algorithm where it is not",
+    )
+    replay.add_argument(
+        "--nominal-voltage", type=float, metavar="V", help="phase to neutral; default: the recording's own"
+    )
+    replay.add_argument("--nominal-frequency", type=float, metavar="HZ", help="default: the recording's own")
+    replay.add_argument("--output", type=Path, metavar="FILE", help="default: standard output")
+    replay.set_defaults(command=_replay)
+
+    check = commands.add_parser(
+        "check",
+        help="check an installation, one line an item",
+        description="Check configuration, clock, catalog, brokers, source, every channel, wiring, disk and isolation. "
+        "Each line that is not ok names its remedy.",
+        epilog="Exit status 0 when nothing failed, 1 otherwise.",
+    )
+    _config_option(check)
+    check.add_argument("--json", action="store_true", help="one JSON object instead of lines")
+    check.add_argument("--seconds", type=float, default=2.0, metavar="S", help="how long to sample (default 2)")
+    check.set_defaults(command=_check)
+    return parser
+
+
+def _config_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None,
+        metavar="FILE",
+        help=f"the agent's few lines (default {DEFAULT_CONFIG}, or the environment alone)",
+    )
+
+
+def _run(options: argparse.Namespace) -> int:
+    from agent import bootstrap  # noqa: PLC0415 - each command loads only what it needs
+
+    return bootstrap.run(options.config)
+
+
+def _replay(options: argparse.Namespace) -> int:
+    from agent import replay_command  # noqa: PLC0415
+
+    return replay_command.run(options)
+
+
+def _check(options: argparse.Namespace) -> int:
+    from agent import check_command  # noqa: PLC0415
+
+    return check_command.run(options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""
+The only place that knows which parts an agent is made of.
+
+It imports no numpy: what needs numbers runs in processes of its own, and the agent stays small.
+"""
+
+import asyncio
+import fcntl
+import logging
+import os
+import sys
+from pathlib import Path
+
+from agent.catalog import CatalogClient
+from agent.clock import SystemClock
+from agent.config import AgentConfig, read_config
+from agent.errors import ConfigError
+from agent.notify import ServiceManager
+from agent.outbox import Outbox
+from agent.service import Service
+from agent.store import Store
+from agent.workers import Workers
+from algorithms.api.errors import Problem
+
+
+def run(config_file: Path | None) -> int:
+    """Run an agent until it is told to stop; returns the exit status."""
+    config = read_config(config_file)
+    _log_to(config)
+    lock = _sole(config)
+    try:
+        asyncio.run(_serve(config))
+    finally:
+        os.close(lock)
+    return 0
+
+
+async def _serve(config: AgentConfig) -> None:
+    service = Service(
+        config,
+        store=Store(config.state_dir),
+        outbox=Outbox.open(config.state_dir / "outbox.db", device=config.device),
+        workers=Workers(),
+        catalog=CatalogClient(config),
+        clock=SystemClock(),
+        manager=ServiceManager(),
+    )
+    await service.run()
+
+
+def _sole(config: AgentConfig) -> int:
+    """Make sure that no other agent uses the same state; return the lock that says so."""
+    try:
+        config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(config.state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        expected = "a folder that the agent may write"
+        found = f"{config.state_dir}: {error.strerror}"
+        raise ConfigError([Problem("state_dir", expected, found, "set state_dir, or run as another user")]) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        expected = "a folder of this agent's own"
+        remedy = "stop the other agent, or set another state_dir"
+        raise ConfigError([Problem("state_dir", expected, f"{config.state_dir} is in use", remedy)]) from None
+    return lock
+
+
+def _log_to(config: AgentConfig) -> None:
+    """Log to the journal with fields where the service manager's library is there, else to standard error."""
+    logging.raiseExceptions = False  # a log that cannot be written must not stop a meter
+    handler: logging.Handler
+    if os.environ.get("JOURNAL_STREAM"):
+        try:
+            from systemd.journal import JournalHandler  # noqa: PLC0415 - optional, and only useful there
+
+            handler = JournalHandler(SYSLOG_IDENTIFIER="tresma-agent", DEVICE_ID=config.device)
+            handler.setFormatter(logging.Formatter("%(message)s"))
+        except ImportError:
+            handler = logging.StreamHandler(sys.stderr)
+            handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    else:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter(f"%(asctime)s {config.device} %(levelname)s %(message)s"))
+    logging.basicConfig(level=config.log_level.upper(), handlers=[handler])
+    logging.getLogger("urllib3").setLevel(logging.WARNING)

@@ -1,0 +1,313 @@
+"""
+The installer's check: is everything there that this meter needs, and is it wired right?
+
+Each part returns findings and never raises for what the world did: a check goes on after a failure, so that one visit
+to a street cabinet finds everything. Parts that need what an earlier one did not find say so.
+"""
+
+import asyncio
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agent import wiring
+from agent.algorithm_calls import AlgorithmCalls
+from agent.catalog import CatalogClient
+from agent.clock import synchronisation
+from agent.config import AgentConfig
+from agent.errors import AgentError, CatalogError
+from agent.files import write_durably
+from agent.loading import load_algorithm
+from agent.sampling import open_source, source_request
+from agent.wiring import ChannelStatistics, Finding, Verdict
+from algorithms.api.algorithm import Context
+from algorithms.api.errors import SettingsError
+from algorithms.api.records import MeasurementFrame
+from algorithms.api.samples import Channel, Quantity, SampleBlock, SampleFlag
+from device_catalog.contract.documents import Acquisition, Configuration, Desired
+from device_catalog.contract.topics import BROKERS
+from device_catalog.contract.validation import parse_desired, problems_of
+from hardware.errors import SourceError
+from hardware.source import EndOfRecording, SourcePlan
+
+CLOCK_TOLERANCE = 5.0
+"""How far this clock may be from the catalog's [s]."""
+
+RATE_TOLERANCE = 0.02
+"""How far the delivered rate may be from the granted one over a check [1]."""
+
+DISK_LEAST = 64 * 1024 * 1024
+DISK_COMFORTABLE = 512 * 1024 * 1024
+"""Free space below which a check fails, or warns [bytes]."""
+
+
+def check(config: AgentConfig, seconds: float) -> Iterator[Finding]:
+    """
+    Look at everything, in the order in which a meter needs it.
+
+    Parameters
+    ----------
+    config : AgentConfig
+        Read already: that it could be is the first finding.
+    seconds : float
+        How long to sample [s].
+    """
+    yield Finding("configuration", Verdict.OK, f"device {config.device}, catalog {config.catalog}")
+    desired, findings, server_time = _catalog(config)
+    yield _clock(server_time)
+    yield from findings
+    yield from _disk(config.state_dir)
+    yield from _isolation()
+    if desired is None:
+        yield Finding("brokers, source, wiring", Verdict.FAILED, "not checked: the catalog told nothing", "see above")
+        return
+    for broker in BROKERS:
+        yield _broker(config, desired, broker, getattr(desired.configuration.brokers, broker))
+    yield from _source(config, desired.configuration, seconds)
+
+
+def _catalog(config: AgentConfig) -> tuple[Desired | None, list[Finding], float | None]:
+    client = CatalogClient(config)
+    try:
+        document = client.fetch()
+    except CatalogError as error:
+        remedy = "check the address, the network and the credential"
+        return None, [Finding("catalog", Verdict.FAILED, str(error), remedy)], client.server_time
+    finally:
+        client.close()
+    desired, problems = parse_desired(document)
+    if desired is not None:
+        problems = [*problems, *problems_of(desired.configuration)]
+    findings = [Finding("settings", Verdict.FAILED, str(problem), problem.remedy) for problem in problems]
+    if desired is not None and not findings:
+        algorithms = ", ".join(one.algorithm for one in desired.configuration.algorithms) or "no algorithms"
+        findings.append(Finding("catalog", Verdict.OK, f"revision {desired.revision}: {algorithms}"))
+    return desired, findings, client.server_time
+
+
+def _clock(server_time: float | None) -> Finding:
+    report = synchronisation()
+    off = None if server_time is None else time.time() - server_time
+    difference = "" if off is None else f", {off:+.0f} s from the catalog's"
+    if off is not None and abs(off) > CLOCK_TOLERANCE:
+        return Finding("clock", Verdict.FAILED, f"wrong{difference}", "set the clock; enable time synchronisation")
+    if report.synchronised:
+        uncertainty = "" if report.uncertainty is None else f" within {1e3 * report.uncertainty:.3g} ms"
+        return Finding("clock", Verdict.OK, f"follows UTC{uncertainty}{difference}")
+    remedy = "enable systemd-timesyncd or chrony; until then angles refer to this meter's own clock"
+    return Finding("clock", Verdict.WARNING, f"runs free{difference}", remedy)
+
+
+def _disk(folder: Path) -> Iterator[Finding]:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe = folder / "check"
+        write_durably(probe, b"check")
+        probe.unlink()
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        remedy = "free space, or mount it for writing"
+        yield Finding("disk", Verdict.FAILED, f"{folder} cannot be written: {error.strerror}", remedy)
+        return
+    found = f"{free / 2**20:.0f} MiB free in {folder}"
+    verdict = Verdict.FAILED if free < DISK_LEAST else Verdict.WARNING if free < DISK_COMFORTABLE else Verdict.OK
+    yield Finding("disk", verdict, found, "" if verdict is Verdict.OK else "free space: an outage of a broker needs it")
+
+
+def _isolation() -> Iterator[Finding]:
+    from agent.workers import Workers  # noqa: PLC0415 - starts processes; only when it comes to this
+
+    async def probe() -> dict[str, bool]:
+        workers = Workers()
+        await workers.start()
+        try:
+            return await workers.probe()
+        finally:
+            await workers.stop()
+
+    try:
+        isolation = asyncio.run(probe())
+    except (AgentError, OSError) as error:
+        yield Finding("isolation", Verdict.FAILED, f"algorithms cannot be confined: {error}", "report it with the log")
+        return
+    missing = [layer for layer, held in isolation.items() if not held]
+    if missing:
+        remedy = "algorithms of strangers should not run here; a newer kernel, or running as a service, helps"
+        yield Finding("isolation", Verdict.WARNING, f"not in force: {', '.join(missing)}", remedy)
+    else:
+        yield Finding("isolation", Verdict.OK, f"in force: {', '.join(isolation)}")
+
+
+def _broker(config: AgentConfig, desired: Desired, name: str, endpoints: tuple[str, ...]) -> Finding:
+    from agent.broker import try_publish  # noqa: PLC0415 - the client is loaded only when it comes to this
+
+    item = f"{name} broker"
+    if not endpoints:
+        return Finding(item, Verdict.FAILED, "no endpoint in the settings", "set brokers in the catalog")
+    reached = []
+    for endpoint in endpoints:
+        problem = try_publish(endpoint, device=config.device, tenant=desired.tenant, password=config.credential)
+        if not problem:
+            unreachable = f"; not {', '.join(reached)}" if reached else ""
+            verdict = Verdict.WARNING if reached else Verdict.OK
+            found = f"{_place(endpoint)} acknowledged a message{unreachable}"
+            return Finding(item, verdict, found, "restore the preferred broker" if reached else "")
+        reached.append(f"{_place(endpoint)} ({problem})")
+    remedy = "check address, network, and that the broker knows this device"
+    return Finding(item, Verdict.FAILED, "; ".join(reached), remedy)
+
+
+def _place(endpoint: str) -> str:
+    parts = urlsplit(endpoint)
+    return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+
+
+# ---- the source and what it shows
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What the blocks of a check add up to."""
+
+    plan: SourcePlan
+    blocks: list[SampleBlock] = field(default_factory=list)
+    lost: int = 0
+    elapsed: float = 0.0
+
+    @property
+    def samples(self) -> int:
+        return sum(block.n_samples for block in self.blocks)
+
+
+def _source(config: AgentConfig, configuration: Configuration, seconds: float) -> Iterator[Finding]:
+    acquisition = configuration.acquisition
+    if acquisition is None:
+        yield Finding("source", Verdict.OK, "none assigned: this agent has no board")
+        return
+    in_use = _agent_runs(config.state_dir)
+    try:
+        source = open_source(acquisition.driver, acquisition.options)
+        live = source.info.live
+        try:
+            plan = source.start(source_request(acquisition))
+            seen = _sample(source, plan, seconds)
+        finally:
+            source.stop()
+    except SourceError as error:
+        remedy = "stop the agent while checking: systemctl stop tresma-agent" if in_use else "see the message"
+        yield Finding("source", Verdict.FAILED, str(error), remedy)
+        return
+    yield _rate(acquisition, seen, live=live)
+    if seen.samples:
+        statistics = {channel.name: _statistics(seen, row, channel) for row, channel in enumerate(plan.channels)}
+        yield from wiring.judge_channels(statistics, acquisition.nominal_voltage)
+        yield from _wiring(acquisition, seen)
+
+
+def _sample(source: object, plan: SourcePlan, seconds: float) -> _Seen:
+    seen = _Seen(plan)
+    first: float | None = None
+    deadline = time.monotonic() + seconds + 10.0
+    covered = 0.0
+    read = source.read  # type: ignore[attr-defined]
+    while covered < seconds and time.monotonic() < deadline:
+        try:
+            block = read(0.5)
+        except EndOfRecording:
+            break
+        if block is None:
+            continue
+        now = time.monotonic()
+        if first is None:
+            first = now
+        else:
+            seen.blocks.append(block)
+            covered += block.duration
+            seen.elapsed = now - first
+        if block.flags & SampleFlag.LOST:
+            seen.lost += 1
+    return seen
+
+
+def _rate(acquisition: Acquisition, seen: _Seen, *, live: bool) -> Finding:
+    granted = seen.plan.sample_rate
+    if not seen.samples or not seen.elapsed:
+        return Finding("source", Verdict.FAILED, f"{acquisition.driver} delivers no samples", "check board and cable")
+    delivered = seen.samples / seen.elapsed
+    found = f"{acquisition.driver}: {len(seen.plan.channels)} channels, {delivered:.5g} of {granted:.5g} samples/s"
+    if seen.lost:
+        return Finding(
+            "source", Verdict.FAILED, f"{found}, lost some {seen.lost} times", "lower the rate; check the bus"
+        )
+    if live and abs(delivered / granted - 1) > RATE_TOLERANCE:
+        return Finding("source", Verdict.FAILED, found, "lower the rate, or look for what else keeps the machine busy")
+    return Finding("source", Verdict.OK, found if live else f"{found} (a recording, as fast as it is read)")
+
+
+def _statistics(seen: _Seen, row: int, channel: Channel) -> ChannelStatistics:
+    values: NDArray[np.float64] = np.concatenate([block.values[row] for block in seen.blocks]).astype(float)
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return ChannelStatistics(channel.quantity, channel.phase, 0.0, 0.0, 0.0, channel.resolution)
+    at_end = channel.full_scale > 0 and np.abs(values) >= channel.full_scale - channel.resolution
+    clipped = float(np.mean(at_end))
+    if not clipped and any(block.flags & SampleFlag.CLIPPED for block in seen.blocks):
+        clipped = float(np.mean(np.isin(values, (values.min(), values.max()))))
+    unit_mean = float(values.mean())
+    return ChannelStatistics(
+        channel.quantity, channel.phase, float(values.std()), unit_mean, clipped, channel.resolution
+    )
+
+
+def _wiring(acquisition: Acquisition, seen: _Seen) -> Iterator[Finding]:
+    if not any(channel.quantity is Quantity.VOLTAGE for channel in seen.plan.channels):
+        return
+    calls = AlgorithmCalls(load_algorithm("phasors"), {"window": 10, "report_rate": 10})
+    context = Context(
+        device="check",
+        terminal="check",
+        nominal_frequency=acquisition.nominal_frequency,
+        nominal_voltage=acquisition.nominal_voltage,
+        channels=seen.plan.channels,
+        sample_rate=seen.plan.sample_rate,
+    )
+    try:
+        calls.start(context, None)
+    except SettingsError as error:
+        yield Finding("wiring", Verdict.FAILED, str(error), "raise the sampling rate")
+        return
+    frames = [record for block in seen.blocks for record in calls.process(block)]
+    calls.stop()
+    usable = [frame for frame in frames if isinstance(frame, MeasurementFrame) and frame.frequency is not None]
+    if not usable:
+        yield Finding("wiring", Verdict.FAILED, "no frequency was found in the voltages", "see the channels above")
+        return
+    frequency = usable[-1].frequency
+    if frequency is not None:
+        yield Finding(
+            "frequency", Verdict.OK, f"{frequency.value:.3f} Hz, 1 sigma {1e3 * frequency.uncertainty:.2g} mHz"
+        )
+    yield from wiring.judge_wiring(usable[-1], acquisition.direction)
+
+
+def _agent_runs(state_dir: Path) -> bool:
+    import fcntl  # noqa: PLC0415 - not on Windows
+
+    try:
+        lock = os.open(state_dir / "lock", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False

@@ -1,0 +1,357 @@
+"""
+The agent while it runs: one event loop that polls the catalog, applies what it says, routes and publishes.
+
+The loop owns everything that decides. What may block is elsewhere: sampling and algorithms in processes of their own
+(`workers`), the spool's commits in a thread (`outbox`), requests to the catalog in another. The order of a start is
+that of trust in what is known: the last good settings run at once, then the catalog is asked.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+
+from agent.apply import apply
+from agent.broker import Link
+from agent.catalog import CatalogClient, next_delay
+from agent.clock import Clock, StepWatch, synchronisation
+from agent.config import AgentConfig
+from agent.errors import CatalogError, ConfigError
+from agent.inbox import Inbox
+from agent.notify import ServiceManager
+from agent.outbox import Outbox
+from agent.pipeline import Publication, subscriptions
+from agent.reporting import ReportGate
+from agent.running import Place, RunningSet
+from agent.store import Store
+from agent.workers import Workers
+from algorithms.api.errors import Problem
+from algorithms.api.records import Record
+from device_catalog.contract.documents import (
+    Configuration,
+    Desired,
+    Poll,
+    Refusal,
+    Reported,
+    TimeReport,
+)
+from device_catalog.contract.presence import Session
+from device_catalog.contract.topics import BROKERS, BrokerName
+from device_catalog.contract.validation import parse_desired, problems_of
+
+log = logging.getLogger(__name__)
+
+HOUSEKEEPING = 1.0
+"""How often the agent looks after itself [s]."""
+
+FIRST_POLL_SPREAD = 5.0
+"""With settings from before, the first poll waits for up to this, so that a fleet after a blackout is spread [s]."""
+
+NOTIFY_GAP = 1.0
+"""Being told to ask the catalog is heeded at most this often [s]."""
+
+STALL = 10.0
+"""Sampling that stands still this long, without the supervisor knowing, starves the watchdog [s]."""
+
+
+class Service:
+    """
+    One running agent.
+
+    Parameters
+    ----------
+    config : AgentConfig
+    store : Store
+    outbox : Outbox
+    links : mapping
+        One `Link` for each broker.
+    inbox : Inbox
+    workers : Workers
+    catalog : CatalogClient
+    clock : Clock
+    manager : ServiceManager
+    """
+
+    def __init__(
+        self,
+        config: AgentConfig,
+        *,
+        store: Store,
+        outbox: Outbox,
+        workers: Workers,
+        catalog: CatalogClient,
+        clock: Clock,
+        manager: ServiceManager,
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._outbox = outbox
+        self._workers = workers
+        self._catalog = catalog
+        self._clock = clock
+        self._manager = manager
+        self._running = RunningSet(workers, store, clock, self._publish)
+        self._links: dict[BrokerName, Link] = {}
+        self._inbox: Inbox | None = None
+        self._configuration = Configuration()
+        self._tenant = ""
+        self._poll = Poll()
+        self._applied = 0
+        self._refused: Refusal | None = None
+        self._steps = StepWatch(clock)
+        self._time = synchronisation()
+        self._gate = ReportGate()
+        self._requests = ThreadPoolExecutor(1, thread_name_prefix="catalog")
+        self._stopping = asyncio.Event()
+        self._ask_now = asyncio.Event()
+        self._random = random.Random()
+        self._version = version("tresma")
+        self._progress = (0, clock.monotonic())
+
+    async def run(self) -> None:
+        """Run until told to stop, then end in order; a second signal ends at once."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        try:
+            await self._workers.start()
+            first_wait = await self._start_from_store()
+            self._manager.ready(self._status())
+            tasks = [
+                loop.create_task(self._ask_forever(first_wait), name="catalog"),
+                loop.create_task(self._keep_house(), name="housekeeping"),
+            ]
+            stopping = loop.create_task(self._stopping.wait())
+            await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
+            for task in (*tasks, stopping):
+                task.cancel()
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+            for outcome in ended:
+                if isinstance(outcome, Exception):
+                    raise outcome
+        finally:
+            self._manager.stopping()
+            await self._close()
+
+    async def _close(self) -> None:
+        """End in the order of the records' way, so that what is under way still goes out."""
+        await self._running.close()
+        await self._workers.stop()
+        for link in self._links.values():
+            await link.stop()
+        self._outbox.close()
+        self._catalog.close()
+        self._requests.shutdown(wait=False, cancel_futures=True)
+
+    # ---- settings
+
+    async def _start_from_store(self) -> float:
+        """Run what ran before; return how long to wait before the first poll [s]."""
+        for complaint in self._store.complaints:
+            log.error("%s", complaint)
+        document = self._store.settings()
+        if document is None:
+            return 0.0
+        await self._take(document, keep=False)
+        return FIRST_POLL_SPREAD * self._random.random() if self._applied else 0.0
+
+    async def _take(self, document: bytes, *, keep: bool) -> None:
+        """Apply a desired document, or refuse it whole; what ran goes on then."""
+        desired, problems = parse_desired(document)
+        if desired is not None:
+            problems = [*problems, *self._problems_with(desired)]
+        if desired is None or problems:
+            self._refuse(desired.revision if desired is not None else 0, problems)
+            return
+        try:
+            await self._apply(desired)
+        except ConfigError as error:
+            self._refuse(desired.revision, error.problems)
+            return
+        self._refused = None
+        self._applied = desired.revision
+        log.info("revision %d is in force", desired.revision)
+        if keep:
+            try:
+                self._store.keep_settings(document)
+            except OSError as error:
+                log.error("revision %d could not be kept for the next start: %s", desired.revision, error)
+
+    def _problems_with(self, desired: Desired) -> list[Problem]:
+        problems = list(problems_of(desired.configuration))
+        if desired.device != self._config.device:
+            problems.append(Problem("device", self._config.device, desired.device, "this document is another device's"))
+        if desired.revision < self._applied:
+            expected = f"revision {self._applied} or newer"
+            problems.append(Problem("revision", expected, str(desired.revision), "revisions only grow"))
+        return problems
+
+    async def _apply(self, desired: Desired) -> None:
+        configuration = desired.configuration
+        self._meet_brokers(desired.tenant)
+        self._running.stand(
+            Place(self._config.device, desired.tenant, configuration.terminal or self._config.device),
+            synchronised=self._time.synchronised,
+        )
+        await apply(self._configuration, configuration, self._running, self)
+        self._configuration = configuration
+        wanted = subscriptions(desired.tenant, self._config.device, configuration.algorithms)
+        for broker, link in self._links.items():
+            link.subscribe(wanted[broker])
+
+    def _refuse(self, revision: int, problems: list[Problem] | tuple[Problem, ...]) -> None:
+        self._refused = Refusal(revision, tuple(problems))
+        for problem in problems:
+            log.error("revision %d is refused: %s", revision, problem)
+
+    def _meet_brokers(self, tenant: str) -> None:
+        """Make the links at the first settings; where a device belongs is fixed at its registration."""
+        if self._links:
+            return
+        self._tenant = tenant
+        self._outbox.tenant = tenant
+        self._inbox = Inbox(self._running.deliver, device=self._config.device)
+        for broker in BROKERS:
+            link = Link(
+                broker,
+                self._outbox,
+                device=self._config.device,
+                tenant=tenant,
+                password=self._config.credential,
+                birth=self._birth if broker == "grid" else None,
+                on_message=self._heard,
+            )
+            link.start()
+            self._links[broker] = link
+
+    def set_endpoints(self, broker: BrokerName, endpoints: tuple[str, ...]) -> None:
+        """Use these endpoints from now on."""
+        self._links[broker].set_endpoints(endpoints)
+
+    def set_poll(self, poll: Poll) -> None:
+        """Ask the catalog at this pace."""
+        self._poll = poll
+
+    def _birth(self) -> Session:
+        boot, number = self._outbox.previous
+        return Session("online", self._version, self._applied, previous_boot=boot, previous_number=number)
+
+    # ---- the catalog
+
+    async def _ask_forever(self, first_wait: float) -> None:
+        loop = asyncio.get_running_loop()
+        failures = 0
+        delay = first_wait
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ask_now.wait(), delay)
+                await asyncio.sleep(NOTIFY_GAP * self._random.random())
+            self._ask_now.clear()
+            retry_after = None
+            try:
+                document = await loop.run_in_executor(
+                    self._requests, self._catalog.poll, self._outbox.boot, self._applied
+                )
+                failures = 0
+                if document is not None:
+                    await self._take(document, keep=True)
+                    self._ask_now.set()  # the acknowledgement of what was applied need not wait for the next poll
+                await self._report()
+            except CatalogError as error:
+                failures += 1
+                retry_after = error.retry_after
+                if failures in (1, 10) or failures % 100 == 0:
+                    log.warning("%s (%d in a row; what runs goes on)", error, failures)
+            delay = next_delay(self._poll, failures, self._random.random(), retry_after)
+
+    async def _report(self) -> None:
+        report = self._reported()
+        now = self._clock.monotonic()
+        if self._gate.due(report, now):
+            await asyncio.get_running_loop().run_in_executor(self._requests, self._catalog.report, report)
+            self._gate.sent(report, now)
+
+    def _reported(self) -> Reported:
+        problems = [*self._store.complaints]
+        outbox = self._outbox.report()
+        problems.extend(outbox.notes)
+        if outbox.problem:
+            problems.append(outbox.problem)
+        return Reported(
+            device=self._config.device,
+            boot=self._outbox.boot,
+            agent_version=self._version,
+            applied_revision=self._applied,
+            refused=self._refused,
+            algorithms=self._running.algorithm_reports(),
+            links={name: link.report() for name, link in self._links.items()},
+            source=self._running.source_report(),
+            time=self._time,
+            isolation=self._workers.isolation,
+            problems=tuple(problems),
+        )
+
+    # ---- records
+
+    def _publish(self, record: Record, where: Publication) -> None:
+        try:
+            self._outbox.put(where.broker, where.topic, record, retain=where.retain, urgent=where.urgent)
+        except ValueError as error:
+            log.error("a record is not published: %s", error)
+
+    def _heard(self, topic: str, payload: bytes) -> None:
+        if topic.endswith("/notify"):
+            self._ask_now.set()
+        elif self._inbox is not None:
+            self._inbox.take(topic, payload)
+
+    # ---- looking after itself
+
+    async def _keep_house(self) -> None:
+        interval = min(HOUSEKEEPING, self._manager.watchdog / 3) if self._manager.watchdog else HOUSEKEEPING
+        status = ""
+        while True:
+            await asyncio.sleep(interval)
+            step = self._steps.look()
+            if step:
+                log.warning("the clock was stepped by %+.3f s", step)
+            time = synchronisation()
+            self._time = TimeReport(time.synchronised, time.uncertainty, self._steps.steps)
+            if self._samples_advance():
+                self._manager.alive()
+            if self._status() != status:
+                status = self._status()
+                self._manager.status(status)
+            if self._gate.due(self._reported(), self._clock.monotonic()) and not self._ask_now.is_set():
+                await self._report_soon()
+
+    async def _report_soon(self) -> None:
+        """Say what changed without waiting for the next poll; where that fails, the poll's back-off takes over."""
+        try:
+            await self._report()
+        except CatalogError:
+            self._gate.postpone(self._clock.monotonic())
+
+    def _samples_advance(self) -> bool:
+        """Tell whether sampling moves, or the supervisor knows that it does not."""
+        now = self._clock.monotonic()
+        samples, since = self._progress
+        if self._running.samples != samples or not self._running.is_sampling:
+            self._progress = (self._running.samples, now)
+            return True
+        return now - since < STALL
+
+    def _status(self) -> str:
+        source = self._running.source_report()
+        parts = [f"revision {self._applied}" if self._applied else "waiting for the catalog"]
+        if source is not None:
+            parts.append(f"source {source.state}")
+        states = [report.state for report in self._running.algorithm_reports().values()]
+        parts.append(f"{states.count('running')} of {len(states)} algorithms run")
+        parts.extend(
+            f"{name} broker {'up' if link.report().connected else 'away'}" for name, link in self._links.items()
+        )
+        return ", ".join(parts)
