@@ -16,6 +16,7 @@ import numpy as np
 from algorithms.api.errors import Problem, shortened
 from algorithms.api.samples import NANOSECONDS, Channel, Phase, Quantity, SampleBlock, SampleFlag
 from algorithms.api.settings import Setting
+from algorithms.api.wire import time_from_text
 from hardware.checks import problems_of_request, read_options, refuse
 from hardware.comtrade import read_recording
 from hardware.comtrade_model import Recording
@@ -27,6 +28,9 @@ from hardware.source import ChannelRequest, EndOfRecording, SourceInfo, SourcePl
 
 DRIVER = "recorded"
 
+STARTS = ("", "recorded", "now")
+"""What `start_time` may say other than a time."""
+
 UNKNOWN_CLOCK = 1.0
 """Standard uncertainty assumed of a recorder's clock that says nothing of its quality [s]."""
 
@@ -35,8 +39,8 @@ OPTIONS = (
     Setting("pace", "text", "Whether samples come when their time has passed, or at once.", default=PACES[0],
             choices=PACES),
     Setting("repeat", "boolean", "Begin again at the end, time going on.", default=False),
-    Setting("start_time", "text", "Times as recorded, or from now on; without it, now in real time.", default="",
-            choices=("", "recorded", "now")),
+    Setting("start_time", "text", "recorded, now, or an RFC 3339 time to begin at; without it, now in real time.",
+            default="", maximum=40),
     Setting("voltages", "list", "Names of the channels of phases A, B and C; without it they are found.", default=(),
             maximum=3),
     Setting("currents", "list", "Names of the channels of phases A, B and C; without it they are found.", default=(),
@@ -62,7 +66,9 @@ class RecordedSource:
     """
 
     def __init__(self, options: Mapping[str, Any], clock: Clock | None = None) -> None:
-        self._options = read_options(DRIVER, OPTIONS, options, _problems_of_names(options))
+        self._options = read_options(
+            DRIVER, OPTIONS, options, _problems_of_names(options) + _problems_of_start(options)
+        )
         self._path = Path(self._options["path"])
         self._clock = clock if clock is not None else SystemClock()
         self._live = self._options["pace"] == PACES[0]
@@ -97,11 +103,14 @@ class RecordedSource:
         picks, problems = self._picks(request, recording)
         refuse(f"{DRIVER}, {self._path.name}", problems)
         player = _Player(recording, stretches, picks, request)
-        now = self._options["start_time"] == "now" or (self._live and not self._options["start_time"])
+        stated = self._options["start_time"] if self._options["start_time"] not in STARTS else ""
+        now = bool(stated) or self._options["start_time"] == "now" or (self._live and not self._options["start_time"])
         recorded_ns = recording.config.start_utc_ns
         uncertainty = recording.config.time_uncertainty
         synchronised = now or (recorded_ns is not None and math.isfinite(uncertainty))
         origin_ns = self._clock.now_ns() if now else recorded_ns or 0
+        if stated:
+            origin_ns = self._origin(time_from_text(stated), stretches)
         self._blocks = player.blocks(
             origin_ns,
             0.0 if now else min(uncertainty, UNKNOWN_CLOCK),
@@ -109,7 +118,7 @@ class RecordedSource:
             repeat=self._options["repeat"],
         )
         self._next = None
-        self._pace = Pace(self._clock, self._clock.now_ns()) if self._live else None
+        self._pace = Pace(self._clock, origin_ns if stated else self._clock.now_ns()) if self._live else None
         names = ", ".join(f"{pick.request.name} = {recording.config.analog[pick.index].name}" for pick in picks)
         self._description = f"recording {self._path.name} of {recording.config.station or 'no stated place'}: {names}"
         return SourcePlan(stretches[0].rate, player.channels, player.block_samples(stretches[0]))
@@ -140,6 +149,18 @@ class RecordedSource:
         self._next = None
         self._pace = None
 
+    def _origin(self, stated_ns: int, stretches: tuple[Segment, ...]) -> int:
+        """Return when the first sample is taken: as stated, or the beginning of a later round once that has passed."""
+        late_ns = self._clock.now_ns() - stated_ns
+        if not self._live or late_ns <= 0:
+            return stated_ns
+        if not self._options["repeat"]:
+            refuse(
+                DRIVER, [f"start_time: expected a time that lies ahead, found one {late_ns / NANOSECONDS:.1f} s ago"]
+            )
+        period_ns = round(period(stretches) * NANOSECONDS)
+        return stated_ns + -(-late_ns // period_ns) * period_ns
+
     def _picks(self, request: SourceRequest, recording: Recording) -> tuple[list[Pick], list[str]]:
         analog = recording.config.analog
         if request.channels:
@@ -158,6 +179,23 @@ class RecordedSource:
         return sorted(picks, key=lambda pick: pick.request.quantity is Quantity.CURRENT), (
             problems if chosen else problems + none_found
         )
+
+
+def period(stretches: tuple[Segment, ...]) -> float:
+    """Return after how long a repeated recording begins again [s]: one sample is left out at the seam."""
+    return stretches[-1].end + 1 / stretches[0].rate
+
+
+def _problems_of_start(options: Mapping[str, Any]) -> list[Problem]:
+    start = options.get("start_time", "")
+    if not isinstance(start, str) or start in STARTS or len(start) > 40:
+        return []
+    try:
+        time_from_text(start)
+    except ValueError:
+        wanted = "recorded, now, or a time such as 2026-01-31T12:00:00Z"
+        return [Problem("options.start_time", wanted, shortened(start))]
+    return []
 
 
 def _problems_of_names(options: Mapping[str, Any]) -> list[Problem]:
