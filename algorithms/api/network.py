@@ -38,6 +38,10 @@ class Island:
     nodes: Integers
     sources: Integers
 
+    def __post_init__(self) -> None:
+        self.nodes.flags.writeable = False
+        self.sources.flags.writeable = False
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NetworkModel:

@@ -12,7 +12,9 @@ Rules:
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -38,10 +40,12 @@ class Table:
     Attributes
     ----------
     ids : tuple of str
+    rows : mapping
+        Row of each id.
     """
 
     ids: tuple[str, ...]
-    rows: dict[str, int] = field(init=False, repr=False)
+    rows: Mapping[str, int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         for column in fields(self):
@@ -54,7 +58,8 @@ class Table:
                 own = value.copy()
                 own.flags.writeable = False
                 object.__setattr__(self, column.name, own)
-        object.__setattr__(self, "rows", {name: row for row, name in enumerate(self.ids)})
+        rows = {name: row for row, name in enumerate(self.ids)}
+        object.__setattr__(self, "rows", MappingProxyType(rows))
 
     def __len__(self) -> int:
         return len(self.ids)

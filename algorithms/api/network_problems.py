@@ -1,0 +1,341 @@
+"""
+Everything wrong with a network document, found at once: `problems`.
+
+Where it stands: the catalog stores no document with problems, `network_reader.parse` refuses one, an importer tells its
+user. The rules here are about identity, references, phases, areas and what hangs together; `network_quantities` has
+those about numbers and units.
+
+Rules:
+
+- Each rule is a small function that gives problems; none stops at the first.
+- A rule passes over what another rule has found wrong already, so that one fault is one problem.
+- What a switch may connect counts as connected when reachability is judged; loops are judged with switches standing
+  normally. Both are judged phase by phase, so three single-phase lines side by side are no loop.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from algorithms.api.errors import Problem, shortened
+from algorithms.api.network_document import NetworkDocument
+from algorithms.api.network_equipment import (
+    Area,
+    Branch,
+    Connection,
+    Element,
+    Generator,
+    Level,
+    Load,
+    SwitchKind,
+    SwitchState,
+    Transformer,
+)
+from algorithms.api.network_equipment import Switch as SwitchElement
+from algorithms.api.network_quantities import problems_of_quantities
+from algorithms.api.network_schema import read_form
+
+CONDUCTORS = "ABCN"
+PAIRS = ("AB", "BC", "CA")
+
+_identifier = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_above = {Level.CONCENTRATOR: (Level.LV,), Level.LV: (Level.MV,), Level.MV: (Level.MV,)}
+
+_lists = (
+    *("nodes", "sources", "line_types", "branches", "transformers", "loads", "generators", "switches"),
+    *("protections", "terminals", "areas"),
+)
+
+Edge = Branch | Transformer | SwitchElement
+
+
+def problems(document: bytes | Mapping[str, Any] | NetworkDocument) -> list[Problem]:
+    """
+    Find everything wrong with a network document.
+
+    Parameters
+    ----------
+    document : bytes, mapping or NetworkDocument
+        JSON, what JSON was read to, or the document itself.
+
+    Returns
+    -------
+    list of Problem
+        Empty where the document is right.
+
+    Examples
+    --------
+    >>> for problem in problems(b'{"schema": "network/1", "network": "n", "revision": 1, "nodes": [{"id": "a"}]}'):
+    ...     print(problem)
+    nodes[a].phases: expected a value, found nothing; state it
+    nodes[a].base_voltage: expected a value, found nothing; state it
+    sources: expected at least one source, found none; state what feeds the network
+    """
+    form = read_form(document)
+    if form.document is None:
+        return list(form.problems)
+    return [*form.problems, *problems_of_content(form.document, form.left_out)]
+
+
+def problems_of_content(document: NetworkDocument, left_out: Mapping[str, str]) -> list[Problem]:
+    """Find everything wrong with what a document of right form says; `left_out` has ids told wrong already."""
+    view = _View(document, left_out)
+    return [
+        *_identity(view),
+        *_references(view),
+        *_phases(view),
+        *_loads(view),
+        *_areas(view),
+        *_protections(view),
+        *problems_of_quantities(document),
+        *_reachability(view),
+        *_loops(view),
+    ]
+
+
+class _View:
+    """A document by its ids."""
+
+    def __init__(self, document: NetworkDocument, left_out: Mapping[str, str]) -> None:
+        self.document = document
+        self.lists: dict[str, tuple[Element, ...]] = {name: getattr(document, name) for name in _lists}
+        self.nodes = {node.id: node for node in document.nodes}
+        self.line_types = {line_type.id: line_type for line_type in document.line_types}
+        self.left_out = left_out
+
+    def ids(self, *lists: str) -> set[str]:
+        return {element.id for name in lists for element in self.lists[name]}
+
+    def edges(self) -> Iterator[tuple[str, Edge]]:
+        for name in ("branches", "transformers", "switches"):
+            for element in self.lists[name]:
+                if isinstance(element, Edge):
+                    yield f"{name}[{element.id}]", element
+
+    def phases_of(self, edge: Edge) -> str:
+        if isinstance(edge, Branch) and not edge.phases:
+            line_type = self.line_types.get(edge.line_type)
+            return line_type.phases if line_type else ""
+        return edge.phases
+
+    def injections(self) -> Iterator[tuple[str, Load]]:
+        for load in self.document.loads:
+            yield f"loads[{load.id}]", load
+        for generator in self.document.generators:
+            yield f"generators[{generator.id}]", generator
+
+
+def _identity(view: _View) -> Iterator[Problem]:
+    document = view.document
+    if not _identifier.fullmatch(document.network):
+        expected = "letters, digits, _ and - (at most 64)"
+        yield Problem("network", expected, shortened(document.network), "name the network")
+    if document.revision < 0:
+        yield Problem("revision", "0 or more", str(document.revision))
+    if not document.sources and "sources" not in view.left_out.values():
+        yield Problem("sources", "at least one source", "none", "state what feeds the network")
+    everywhere = Counter(element.id for elements in view.lists.values() for element in elements)
+    for name, elements in view.lists.items():
+        told: set[str] = set()
+        for number, element in enumerate(elements):
+            if not _identifier.fullmatch(element.id):
+                yield Problem(
+                    f"{name}[{number}].id", "letters, digits, _ and - (at most 64)", shortened(element.id) or "nothing"
+                )
+            elif (everywhere[element.id] > 1 or element.id in view.left_out) and element.id not in told:
+                told.add(element.id)
+                yield Problem(
+                    f"{name}[{element.id}].id", "an id of its own", f"it {everywhere[element.id]} times", "rename one"
+                )
+
+
+def _references(view: _View) -> Iterator[Problem]:
+    equipment = view.ids("branches", "transformers", "loads", "generators", "switches", "sources")
+    known: dict[str, tuple[str, set[str]]] = {
+        "node": ("a node", set(view.nodes)),
+        "from_node": ("a node", set(view.nodes)),
+        "to_node": ("a node", set(view.nodes)),
+        "head": ("a node", set(view.nodes)),
+        "nodes": ("a node", set(view.nodes)),
+        "line_type": ("a line type", set(view.line_types)),
+        "switch": ("a switch", view.ids("switches")),
+        "equipment": ("a branch, transformer, load, generator, switch or source", equipment),
+    }
+    for name, elements in view.lists.items():
+        for element in elements:
+            for field, (what, ids) in known.items():
+                value = getattr(element, field, "")
+                for reference in (value,) if isinstance(value, str) else value:
+                    optional = field in ("line_type", "equipment") and not reference
+                    if reference not in ids and reference not in view.left_out and not optional:
+                        where = f"{name}[{element.id}].{field}"
+                        yield Problem(where, f"{what} of this document", shortened(reference) or "nothing")
+    for where, edge in view.edges():
+        if edge.from_node == edge.to_node:
+            yield Problem(f"{where}.to_node", "another node than from_node", shortened(edge.to_node))
+
+
+def _is_phases(text: str) -> bool:
+    return bool(text) and text == "".join(letter for letter in CONDUCTORS if letter in text)
+
+
+def _phases(view: _View) -> Iterator[Problem]:  # noqa: C901 - a list of rules
+    expected = "letters of ABCN in this order"
+    for name in ("nodes", "line_types", "branches", "transformers", "switches", "terminals"):
+        for element in view.lists[name]:
+            phases: str = getattr(element, "phases", "")
+            if not _is_phases(phases) and not (name == "branches" and not phases):
+                yield Problem(f"{name}[{element.id}].phases", expected, shortened(phases) or "nothing")
+    for where, edge in view.edges():
+        phases = view.phases_of(edge)
+        for end in ("from_node", "to_node"):
+            yield from _at_node(view, where, phases, getattr(edge, end))
+        line_type = view.line_types.get(edge.line_type) if isinstance(edge, Branch) else None
+        if line_type and phases != line_type.phases:
+            yield Problem(f"{where}.phases", f"{line_type.phases} as its line type", phases)
+        if isinstance(edge, Transformer) and "N" in phases:
+            yield Problem(f"{where}.phases", "phases without N", phases, "the vector group tells of the neutral")
+    for terminal in view.document.terminals:
+        yield from _at_node(view, f"terminals[{terminal.id}]", terminal.phases, terminal.node)
+    for node in view.document.nodes:
+        if node.grounding and "N" not in node.phases:
+            found = f"grounding of a node with {node.phases}"
+            yield Problem(f"nodes[{node.id}].grounding", "a node with a neutral", found, "add N to its phases")
+        if node.customers < 0:
+            yield Problem(f"nodes[{node.id}].customers", "0 or more", str(node.customers))
+
+
+def _at_node(view: _View, where: str, phases: str, node_id: str) -> Iterator[Problem]:
+    node = view.nodes.get(node_id)
+    missing = "".join(letter for letter in phases if node and letter not in node.phases)
+    if node and missing and _is_phases(phases) and _is_phases(node.phases):
+        yield Problem(f"{where}.phases", f"phases of node {node_id} ({node.phases})", phases, f"{missing} is not there")
+
+
+def _loads(view: _View) -> Iterator[Problem]:  # noqa: C901 - a list of rules
+    for where, load in view.injections():
+        allowed: tuple[str, ...] = ("A", "B", "C") if load.connection == Connection.WYE else PAIRS
+        for field in ("p", "q", "u_p", "u_q"):
+            values: dict[str, float] = getattr(load, field)
+            for phase, value in values.items():
+                if phase not in allowed:
+                    expected = f"{', '.join(allowed)} for a {load.connection}"
+                    yield Problem(f"{where}.{field}", expected, shortened(phase))
+                elif field.startswith("u_") and value < 0:
+                    yield Problem(f"{where}.{field}", "0 or more", f"{value:g}")
+        if set(load.p) != set(load.q) or not load.p:
+            found = f"p for {', '.join(load.p) or 'none'}, q for {', '.join(load.q) or 'none'}"
+            yield Problem(f"{where}.q", "p and q for the same phases", found)
+        for field, values in (("u_p", load.u_p), ("u_q", load.u_q)):
+            if values and set(values) != set(load.p):
+                yield Problem(f"{where}.{field}", f"one for each of {', '.join(load.p)}", ", ".join(values))
+        node = view.nodes.get(load.node)
+        if node:
+            missing = sorted(
+                {letter for key in load.p for letter in key if letter not in node.phases and key in allowed}
+            )
+            if missing:
+                found = ", ".join(load.p)
+                yield Problem(f"{where}.p", f"phases of node {node.id} ({node.phases})", found, "correct the phase")
+        if isinstance(load, Generator) and not load.storage and any(value > 0 for value in load.p.values()):
+            remedy = "P is positive into the equipment: turn the sign, or state storage"
+            yield Problem(f"{where}.p", "0 or less, since it feeds", f"{max(load.p.values()):g} W", remedy)
+
+
+def _areas(view: _View) -> Iterator[Problem]:
+    owner: dict[str, Area] = {}
+    for area in view.document.areas:
+        for node in area.nodes:
+            if node in owner:
+                expected, found = "nodes that no other area owns", f"{node}, owned by {owner[node].id} too"
+                yield Problem(f"areas[{area.id}].nodes", expected, found)
+            owner.setdefault(node, area)
+    for area in view.document.areas:
+        above = owner.get(area.head)
+        if above is not None and above is not area and above.level not in _above[area.level]:
+            expected = f"a node of itself or of an area at level {_above[area.level][0]}"
+            yield Problem(f"areas[{area.id}].head", expected, f"{area.head} of a {above.level} area")
+
+
+def _protections(view: _View) -> Iterator[Problem]:
+    switches = {switch.id: switch for switch in view.document.switches}
+    for protection in view.document.protections:
+        where = f"protections[{protection.id}]"
+        switch = switches.get(protection.switch)
+        if switch is None:
+            continue
+        if protection.dead_times and switch.kind not in (SwitchKind.BREAKER, SwitchKind.RECLOSER):
+            found = f"reclosing of a {switch.kind}"
+            yield Problem(f"{where}.dead_times", "a breaker or recloser, or no reclosing", found)
+        if switch.kind in (SwitchKind.DISCONNECTOR, SwitchKind.LOAD_BREAK_SWITCH, SwitchKind.SECTIONALISER):
+            found = f"a {switch.kind}, which breaks no fault current"
+            yield Problem(f"{where}.switch", "a breaker, a recloser or a fuse", found)
+
+
+class _Joined:
+    """Disjoint sets of (node, phase)."""
+
+    def __init__(self) -> None:
+        self.first: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def root(self, place: tuple[str, str]) -> tuple[str, str]:
+        while (above := self.first.setdefault(place, place)) != place:
+            self.first[place] = self.first[above]
+            place = self.first[place]
+        return place
+
+    def join(self, one: tuple[str, str], other: tuple[str, str]) -> bool:
+        """Join two sets; tell whether they were one already."""
+        one, other = self.root(one), self.root(other)
+        self.first[other] = one
+        return one == other
+
+
+def _reachability(view: _View) -> Iterator[Problem]:
+    """Find what no source feeds; where an element is wrong already, it is taken to connect all it could."""
+    told = {"sources", "branches", "transformers", "switches"} & set(view.left_out.values())
+    if told or not view.document.sources or any(source.node not in view.nodes for source in view.document.sources):
+        return
+    joined, fed = _Joined(), ("", "")
+    for source in view.document.sources:
+        for phase in "ABC":
+            joined.join(fed, (source.node, phase))
+    for _, edge in view.edges():
+        phases = _live(view.phases_of(edge)) or list("ABC")
+        for phase in phases:
+            ends = [(end, phase) if end in view.nodes else fed for end in (edge.from_node, edge.to_node)]
+            joined.join(ends[0], ends[1])
+            if isinstance(edge, Transformer):  # each phase of one side belongs to several of the other
+                joined.join(ends[0], (edge.from_node, phases[0]))
+    for node in view.document.nodes:
+        live = _live(node.phases)
+        dark = [phase for phase in live if joined.root((node.id, phase)) != joined.root(fed)]
+        if dark:
+            what = "none" if dark == live else f"none for phase {', '.join(dark)}"
+            remedy = "connect it, or leave it out"
+            yield Problem(f"nodes[{node.id}]", "a way from a source, all switches closed", what, remedy)
+
+
+def _live(phases: str) -> list[str]:
+    return [phase for phase in phases if phase in "ABC"]
+
+
+def _loops(view: _View) -> Iterator[Problem]:
+    for area in view.document.areas:
+        if not area.radial:
+            continue
+        inside = {*area.nodes, area.head}
+        joined = _Joined()
+        for where, edge in view.edges():
+            stands_open = isinstance(edge, SwitchElement) and edge.normal == SwitchState.OPEN
+            if stands_open or edge.from_node not in inside or edge.to_node not in inside:
+                continue
+            closing = [
+                phase
+                for phase in _live(view.phases_of(edge))
+                if joined.join((edge.from_node, phase), (edge.to_node, phase))
+            ]
+            if closing:
+                remedy = "open a switch of the loop, or declare the area not radial"
+                yield Problem(where, f"no loop in the radial area {area.id}", "it closes one", remedy)
