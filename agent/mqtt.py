@@ -330,7 +330,10 @@ class Connection:
             topic = message.topic
         except UnicodeDecodeError:
             return  # no topic of ours
-        self._on_message(topic, bytes(message.payload), message.retain)
+        try:
+            self._on_message(topic, bytes(message.payload), message.retain)
+        except Exception as error:  # noqa: BLE001 - a receiver's bug is told, and costs no connection
+            self._loop.call_exception_handler({"message": f"receiving from {topic}", "exception": error})
 
 
 def _without_delay(client: Client, userdata: Any, sock: Any) -> None:

@@ -11,20 +11,20 @@ what is dropped, by either limit, is counted and published as a result (``drop-r
 """
 
 import asyncio
-import queue
 import sqlite3
-import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
 from agent.errors import SpoolError
-from agent.messages import Key, Lane, Message, OutboxLimits, Range, joined, ranges_of
+from agent.kept import Kept
+from agent.ledger import Ledger, What
+from agent.messages import Key, Lane, Message, OutboxLimits, Range, ranges_of
 from agent.spool import Commit, Loaded, Opened, Spool, is_damage
+from agent.worker import Clock, Submitter, Worker
 from algorithms.api.records import Result
 from algorithms.api.wire import Header, encode
 from device_catalog.contract import topics
@@ -40,58 +40,6 @@ EPOCH_OF_BOOTS = 1_577_836_800
 """2020-01-01 [s UTC]: a boot number made of the clock counts seconds since."""
 REPEATS = 10_000
 """Messages waiting at most to be sent again on request."""
-
-DROPPED, REFUSED = "dropped", "refused"
-
-
-class Clock(Protocol):
-    """The part of an event loop that the outbox needs."""
-
-    def time(self) -> float:
-        """Tell the monotonic time [s]."""
-
-    def call_at(self, when: float, callback: Callable[[], object]) -> Any:
-        """Call `callback` at `when`; what comes back can be cancelled."""
-
-
-class Worker:
-    """A thread that does one job after the other and tells the event loop of each."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Callable[[Any], None]] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
-        self._thread.start()
-
-    def submit(self, job: Callable[[], Any], done: Callable[[Any], None]) -> None:
-        """Run `job` in the thread, then `done` with its result, or its error, on the loop."""
-        self._jobs.put((job, done))
-
-    def close(self) -> None:
-        """Finish the jobs there are."""
-        self._jobs.put(None)
-        self._thread.join(timeout=10.0)
-
-    def _run(self) -> None:
-        while (item := self._jobs.get()) is not None:
-            job, done = item
-            try:
-                result = job()
-            except (sqlite3.Error, OSError, SpoolError) as error:
-                result = error
-            if self._loop.is_closed():
-                return
-            self._loop.call_soon_threadsafe(done, result)
-
-
-class Submitter(Protocol):
-    """What runs the spool's jobs: `Worker`, or a test's own."""
-
-    def submit(self, job: Callable[[], Any], done: Callable[[Any], None]) -> None:
-        """Run `job`, later `done` with its result."""
-
-    def close(self) -> None:
-        """Finish."""
 
 
 class OutboxReport(msgspec.Struct, frozen=True):
@@ -140,6 +88,8 @@ class Outbox:
     boot : int
     previous : tuple of int
         The boot before, and its highest number that is durable.
+    tenant : str
+        Where what was dropped is reported; the catalog may name it after the start.
     """
 
     def __init__(
@@ -150,7 +100,7 @@ class Outbox:
         self.boot = opened.boot
         self.previous = opened.previous
         self._spool, self._worker, self._clock, self._utc_ns = spool, worker, clock, utc_ns
-        self._device, self._tenant, self._limits = device, tenant, limits
+        self._device, self.tenant, self._limits = device, tenant, limits
         self._usable = usable
         self._notes = list(opened.notes)
         self._problem = "" if usable else opened.notes[-1]
@@ -161,16 +111,10 @@ class Outbox:
             lane.storage_fails = not usable
         self._sessions = dict.fromkeys(self._lanes, 0)
         self._wakes: dict[str, Callable[[], None]] = {}
-        self._kept: dict[str, deque[tuple[float, Message]]] = {broker: deque() for broker in self._lanes}
-        self._kept_size = dict.fromkeys(self._lanes, 0)
-        self._repeats: dict[str, deque[Message]] = {broker: deque() for broker in self._lanes}
+        self._kept = {broker: Kept(limits) for broker in self._lanes}
         self._number = 0
         self._on_topic: dict[str, int] = {}
-        self._ledger: dict[str, list[Range]] = {}
-        self._reasons: dict[str, str] = {}
-        for name, item in opened.dropped:
-            self._ledger.setdefault(name, []).append(item)
-        self._ledger_changed = False
+        self._ledger = Ledger(opened.dropped)
         self._cursors = {broker: lane.cursor for broker, lane in self._lanes.items()}
         self._rows_to = {broker: stored.last or stored.cursor for broker, stored in opened.stored.items()}
         self._uptime_offset = opened.uptime - clock.time()
@@ -259,7 +203,7 @@ class Outbox:
         now = self._clock.time()
         lane.add(Message(self.boot, number, topic, payload, retain, urgent), now)
         if lane.memory > self._limits.memory // 2:
-            self._drop(broker, ranges_of(lane.shrink(self._limits.memory)))
+            self._enter(broker, "dropped", ranges_of(lane.shrink(self._limits.memory)))
         if urgent:
             self._advance()
         else:
@@ -295,27 +239,21 @@ class Outbox:
             self._undurable += sum(message.urgent for message in messages)
         if lane.wants_load:
             self._load(broker)
-        repeats = self._repeats[broker]
-        while repeats and len(messages) < count:
-            messages.append(repeats.popleft())
-        return messages
+        return messages + self._kept[broker].take_repeats(count - len(messages))
 
     def acknowledge(self, broker: str, key: Key) -> None:
         """Note that the broker has message `key`."""
         message = self._lanes[broker].settle(key, accepted=True)
         if message is None:
             return
-        self._kept[broker].append((self._clock.time(), message))
-        self._kept_size[broker] += len(message.payload)
-        self._forget_kept(broker)
+        self._kept[broker].add(message, self._clock.time())
         self._note_settled(broker)
 
     def refuse(self, broker: str, key: Key, reason: str) -> None:
         """Set message `key` aside, because the broker will never take it."""
         if self._lanes[broker].settle(key, accepted=False) is None:
             return
-        self._reasons[broker] = reason
-        self._enter(f"{broker}/{REFUSED}", [Range(*key, key[1], 1)])
+        self._enter(broker, "refused", [Range(*key, key[1], 1)], reason)
         self._note_settled(broker)
 
     def lose(self, broker: str) -> None:
@@ -323,18 +261,14 @@ class Outbox:
         lane = self._lanes[broker]
         lane.connected = False
         lane.lose()
-        self._repeats[broker].clear()
+        self._kept[broker].repeats.clear()
 
     # Repeating on request
 
     def find(self, broker: str, boot: int, first: int, last: int, done: Callable[[list[Message]], None]) -> None:
         """Look for settled messages of `broker` that are still kept, and call `done` with them, in order."""
         cursor = self._lanes[broker].cursor
-        wanted = {
-            message.key: message
-            for _, message in self._kept[broker]
-            if message.boot == boot and first <= message.number <= last
-        }
+        wanted = self._kept[broker].find(boot, first, last)
 
         def read(found: Any) -> None:
             if isinstance(found, Exception):
@@ -350,12 +284,11 @@ class Outbox:
 
     def kept_from(self, broker: str) -> Key | None:
         """Tell from which key on every message of `broker` is kept; None when none is."""
-        kept = self._kept[broker]
-        return kept[0][1].key if kept else None
+        return self._kept[broker].first
 
     def repeat(self, broker: str, messages: list[Message]) -> int:
         """Send messages again, unchanged, after what waits now; returns how many were accepted."""
-        repeats = self._repeats[broker]
+        repeats = self._kept[broker].repeats
         accepted = messages[: REPEATS - len(repeats)]
         repeats.extend(accepted)
         self._wake(broker)
@@ -412,18 +345,11 @@ class Outbox:
         if now < self._retry_at:
             self._arm(self._retry_at)
             return
-        due = float("inf")
-        urgent = False
         for broker, lane in self._lanes.items():
-            urgent = urgent or lane.unwritten_urgent()
-            oldest = lane.oldest_unwritten()
-            if oldest is not None:
-                due = min(due, oldest + self._write_after(lane))
             if lane.wants_load:
                 self._load(broker)
-        if self._housekeeping_due():
-            due = min(due, self._housekept_at + HOUSEKEEPING)
-        if not urgent and now < due:
+        due = self._due()
+        if now < due:
             self._arm(due)
             return
         self._committing = True
@@ -434,6 +360,17 @@ class Outbox:
             self._committed(commit, entries, result, time.perf_counter() - started)
 
         self._worker.submit(lambda: self._try(commit), done)
+
+    def _due(self) -> float:
+        """Tell when the next commit must begin [s]."""
+        due = float("inf")
+        for lane in self._lanes.values():
+            if lane.unwritten_urgent():
+                return float("-inf")
+            oldest = lane.oldest_unwritten()
+            if oldest is not None:
+                due = min(due, oldest + self._write_after(lane))
+        return min(due, self._housekept_at + HOUSEKEEPING) if self._housekeeping_due() else due
 
     def _commit(self, until: float) -> tuple[Commit, dict[str, list[Any]]]:
         """Put together what a commit must hold that is due by `until` [s]."""
@@ -458,9 +395,9 @@ class Outbox:
                 if not lane.loading
             }
         dropped = None
-        if self._ledger_changed:
-            self._ledger_changed = False
-            dropped = [(name, item) for name, ranges in self._ledger.items() for item in ranges]
+        if self._ledger.changed:
+            self._ledger.changed = False
+            dropped = self._ledger.rows()
         self._housekept_at = now
         return Commit(messages, cursors, now + self._uptime_offset, dropped, trim), entries
 
@@ -489,14 +426,15 @@ class Outbox:
             for broker, messages in commit.messages:
                 self._rows_to[broker] = max(self._rows_to[broker], messages[-1].key)
             for name, item in result:
-                self._lanes[name.partition("/")[0]].trimmed(item.count)
-                self._enter(name, [item])
+                broker = name.partition("/")[0]
+                self._lanes[broker].trimmed(item.count)
+                self._enter(broker, "dropped", [item])
         elif commit.dropped is not None:
-            self._ledger_changed = True
+            self._ledger.changed = True
         for broker, lane in self._lanes.items():
             lane.written(entries[broker], durable=durable)
             lane.storage_fails = not durable and not isinstance(result, _Damage)
-            self._drop(broker, ranges_of(lane.shrink(self._limits.memory)))
+            self._enter(broker, "dropped", ranges_of(lane.shrink(self._limits.memory)))
         if isinstance(result, _Damage):
             self._damaged(result.note)
         elif not durable:
@@ -524,7 +462,7 @@ class Outbox:
             if isinstance(result, Loaded):
                 lane.load(result.messages, self._clock.time(), exhausted=result.exhausted)
                 lane.trimmed(sum(item.count for item in result.damaged))
-                self._enter(f"{broker}/{DROPPED}", result.damaged)
+                self._enter(broker, "dropped", result.damaged)
                 self._wake(broker)
                 return
             lane.loading = False
@@ -545,14 +483,14 @@ class Outbox:
         """Begin again with the empty spool that replaced a damaged one."""
         self._notes = [*self._notes[-9:], note]
         for broker, lane in self._lanes.items():
-            self._enter(f"{broker}/{DROPPED}", lane.forget_durable(self._clock.time()))
+            self._enter(broker, "dropped", lane.forget_durable(self._clock.time()))
             self._cursors[broker] = (0, 0)
-        self._ledger_changed = True
+        self._ledger.changed = True
         self._advance()
 
     def _housekeeping_due(self) -> bool:
         """Tell whether something on disk is settled that the disk does not know of, or counts changed."""
-        return self._ledger_changed or any(
+        return self._ledger.changed or any(
             self._cursors[broker] < self._rows_to[broker] and lane.cursor > self._cursors[broker]
             for broker, lane in self._lanes.items()
         )
@@ -563,13 +501,9 @@ class Outbox:
         if self._cursors[broker] < self._rows_to[broker]:
             self._arm(self._housekept_at + HOUSEKEEPING)
 
-    def _drop(self, broker: str, ranges: list[Range]) -> None:
-        self._enter(f"{broker}/{DROPPED}", ranges)
-
-    def _enter(self, name: str, ranges: list[Range]) -> None:
+    def _enter(self, broker: str, what: What, ranges: list[Range], reason: str = "") -> None:
         if ranges:
-            self._ledger[name] = joined([*self._ledger.get(name, ()), *ranges])
-            self._ledger_changed = True
+            self._ledger.enter(broker, what, ranges, reason)
             self._arm(max(self._clock.time() + 1.0, self._reported_at + self._limits.report_interval))
 
     def _report_drops(self, now: float) -> None:
@@ -582,28 +516,10 @@ class Outbox:
             return
         self._reported_at = now
         content = "drop-report/1"
-        payload = {
-            "ranges": [
-                {"broker": name.partition("/")[0], "what": name.partition("/")[2], **msgspec.structs.asdict(item)}
-                for name, ranges in self._ledger.items()
-                for item in ranges
-            ],
-            "reasons": dict(self._reasons),
-            "undurable": self._undurable,
-            "storage": self._problem,
-        }
-        self._ledger = {}
-        self._reasons = {}
-        self._ledger_changed = True
-        topic = topics.results(self._tenant, self._device, content)
+        payload = {**self._ledger.report(), "undurable": self._undurable, "storage": self._problem}
+        topic = topics.results(self.tenant, self._device, content)
         record = Result(content, self._device, self._utc_ns(), payload, urgent=True)
         self.put("data", topic, record, urgent=True)
-
-    def _forget_kept(self, broker: str) -> None:
-        kept, limits = self._kept[broker], self._limits
-        oldest = self._clock.time() - limits.kept_age
-        while kept and (kept[0][0] < oldest or self._kept_size[broker] > limits.kept_memory):
-            self._kept_size[broker] -= len(kept.popleft()[1].payload)
 
     def _wake(self, broker: str) -> None:
         wake = self._wakes.get(broker)
