@@ -24,7 +24,7 @@ from agent.kept import Kept
 from agent.ledger import Ledger, What
 from agent.messages import Key, Lane, Message, OutboxLimits, Range, ranges_of
 from agent.spool import Commit, Loaded, Opened, Spool, is_damage
-from agent.worker import Clock, Submitter, Worker
+from agent.spool_thread import Clock, Submitter, Worker
 from algorithms.api.records import Result
 from algorithms.api.wire import Header, encode
 from device_catalog.contract import topics
@@ -390,7 +390,7 @@ class Outbox:
         if self._spool.size > self._limits.disk or now - self._trimmed_at > TRIM_INTERVAL:
             self._trimmed_at = now
             trim = {
-                broker: (lane.loaded, lane.disk_last or lane.loaded)
+                broker: (lane.cursor, lane.loaded, lane.disk_last or lane.loaded)
                 for broker, lane in self._lanes.items()
                 if not lane.loading
             }

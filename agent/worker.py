@@ -1,64 +1,230 @@
 """
-The thread in which the spool works, and the clock by which the outbox lives.
+One process seen from the agent: what is common to samplers and algorithms.
 
-A commit takes milliseconds on a good card and a second on a bad one; the event loop must not wait for either.
+Where it stands: base of the handles in `sampler` and `algorithm_worker`; made and driven by `workers`. Needs no numpy.
+
+Rules:
+
+- Every end has one `Exit`: a kind that decides what follows, and one sentence for people.
+- What a process said before it went is read before its end is judged.
+- Killing goes through the process descriptor, so that it can never hit a stranger who got the same number.
 """
 
 import asyncio
-import queue
-import sqlite3
-import threading
+import os
+import signal
 from collections.abc import Callable
-from typing import Any, Protocol
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
 
-from agent.errors import SpoolError
+from agent.channel import AsyncChannel, ChannelClosed, ChannelError
+from agent.errors import WorkerError
 
 
-class Clock(Protocol):
-    """The part of an event loop that the outbox needs."""
+class ExitKind(StrEnum):
+    """Why a process ended."""
 
-    def time(self) -> float:
-        """Tell the monotonic time [s]."""
+    STOPPED = "stopped"
+    """As it was asked to."""
+    ENDED = "ended"
+    """A recording has no more samples."""
+    LOST = "lost"
+    """The source was there and is gone; it may come back."""
+    REFUSED = "refused"
+    """The source cannot do what is asked: trying again changes nothing until the settings or the board do."""
+    FAILED = "failed"
+    """The code in it raised."""
+    KILLED = "killed"
+    """The agent ended it, for exceeding a limit."""
+    DIED = "died"
+    """It went without a word: a crash, the system, or somebody's signal."""
 
-    def call_at(self, when: float, callback: Callable[[], object]) -> Any:
-        """Call `callback` at `when`; what comes back can be cancelled."""
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """
+    How a process ended.
+
+    Attributes
+    ----------
+    kind : ExitKind
+    reason : str
+        One sentence.
+    traceback : str
+        Where the code raised, for the log; empty otherwise.
+    """
+
+    kind: ExitKind
+    reason: str
+    traceback: str = ""
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+OnExit = Callable[[Exit], None]
+
+CLOSING_TIME = 3.0
+"""How long a process may take to end when asked to, before it is killed [s]."""
 
 
 class Worker:
-    """A thread that does one job after the other and tells the event loop of each."""
+    """
+    A process of the agent's.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Callable[[Any], None]] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="spool", daemon=True)
-        self._thread.start()
+    Parameters
+    ----------
+    name : str
+        For messages.
+    on_exit : callable
+        Called once, with the `Exit`, if the process had started.
 
-    def submit(self, job: Callable[[], Any], done: Callable[[Any], None]) -> None:
-        """Run `job` in the thread, then `done` with its result, or its error, on the loop."""
-        self._jobs.put((job, done))
+    Attributes
+    ----------
+    pid : int
+    exit : Exit or None
+        None while it runs.
+    """
 
-    def close(self) -> None:
-        """Finish the jobs there are."""
-        self._jobs.put(None)
-        self._thread.join(timeout=10.0)
+    def __init__(self, name: str, number: int, on_exit: OnExit) -> None:
+        self.name = name
+        self.number = number
+        self.pid = 0
+        self.exit: Exit | None = None
+        self._on_exit = on_exit
+        self._pidfd = -1
+        self._channel: AsyncChannel | None = None
+        self._verdict: Exit | None = None
+        self._started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._ended: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
+        self._heard = asyncio.get_running_loop().time()
 
-    def _run(self) -> None:
-        while (item := self._jobs.get()) is not None:
-            job, done = item
-            try:
-                result = job()
-            except (sqlite3.Error, OSError, SpoolError) as error:
-                result = error
-            if self._loop.is_closed():
-                return
-            self._loop.call_soon_threadsafe(done, result)
+    @property
+    def channel(self) -> AsyncChannel:
+        """The conversation with the process."""
+        if self._channel is None:
+            raise RuntimeError(f"{self.name} has no process yet")
+        return self._channel
+
+    def kill(self, reason: str = "the agent ended it") -> None:
+        """End the process at once; the first reason counts."""
+        if self._verdict is None:
+            self._verdict = Exit(ExitKind.KILLED, reason)
+        self._signal()
+
+    async def wait(self) -> Exit:
+        """Wait for the end."""
+        return await asyncio.shield(self._ended)
+
+    def take(self, message: Any, fds: list[int]) -> None:
+        """Take what the process says."""
+        raise NotImplementedError
+
+    def watch(self, now: float) -> None:
+        """Look whether the process keeps its limits, at loop time `now` [s]."""
+        raise NotImplementedError
+
+    def heard(self, now: float) -> None:
+        """Note that silence until `now` was not the process's fault."""
+        self._heard = now
+
+    def connect(self, channel: AsyncChannel) -> None:
+        """Note the conversation with the process; called by `workers`."""
+        self._channel = channel
+
+    def forked(self, pid: int, pidfd: int) -> None:
+        """Note the process; called by `workers`."""
+        self.pid, self._pidfd = pid, pidfd
+
+    def process_ended(self, status: int | None) -> None:
+        """
+        Judge the end; called by `workers`.
+
+        Parameters
+        ----------
+        status : int or None
+            Exit code, negative for a signal; None where nobody could tell.
+        """
+        if self.exit is not None:
+            return
+        if self._channel is not None:
+            self._channel.drain()
+            self._channel.close()
+        if self._pidfd >= 0:
+            if status is None:
+                self._signal()
+            os.close(self._pidfd)
+            self._pidfd = -1
+        self.exit = self._verdict or Exit(ExitKind.DIED, _describe(self.name, status))
+        self._closed()
+        self._ended.set_result(self.exit)
+        if self._started.done() and not self._started.cancelled() and self._started.exception() is None:
+            self._on_exit(self.exit)
+        elif not self._started.done():
+            self._started.set_exception(WorkerError(self.exit.reason))
+
+    async def wait_for_start(self, timeout: float) -> None:
+        """Wait until the process says it has started; end it, and raise, where it does not."""
+        try:
+            async with asyncio.timeout(timeout):
+                await asyncio.shield(self._started)
+        except TimeoutError:
+            self.kill(f"{self.name} did not start within {timeout:g} s")
+            self._started.cancel()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSING_TIME):
+                    await self.wait()
+            raise WorkerError(f"{self.name}: expected to start within {timeout:g} s, and did not") from None
+        except asyncio.CancelledError:
+            self.kill()
+            self._started.cancel()
+            raise
+
+    async def _finish(self, timeout: float) -> Exit:
+        """Wait for an end that was asked for, and force it where it does not come."""
+        try:
+            async with asyncio.timeout(timeout):
+                return await self.wait()
+        except TimeoutError:
+            self.kill(f"{self.name} did not stop within {timeout:g} s")
+        try:
+            async with asyncio.timeout(CLOSING_TIME):
+                return await self.wait()
+        except TimeoutError:  # it cannot even be killed: stuck in the kernel
+            self.process_ended(None)
+            return await self.wait()
+
+    def _end_with(self, verdict: Exit) -> None:
+        """Note why the process is about to end."""
+        if self._verdict is None:
+            self._verdict = verdict
+
+    def channel_closed(self, error: ChannelError) -> None:
+        """Judge that the process hung up; called by its channel."""
+        if not isinstance(error, ChannelClosed):
+            self.kill(f"{self.name} broke the protocol: {error}")
+        else:
+            # It is ending; whoever closes its channel and lives on is no use to anybody.
+            asyncio.get_running_loop().call_later(CLOSING_TIME, self._signal)
+
+    def _signal(self) -> None:
+        if self._pidfd >= 0:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    def _closed(self) -> None:
+        """Let go of what belongs to the handle."""
 
 
-class Submitter(Protocol):
-    """What runs the spool's jobs: `Worker`, or a test's own."""
-
-    def submit(self, job: Callable[[], Any], done: Callable[[Any], None]) -> None:
-        """Run `job`, later `done` with its result."""
-
-    def close(self) -> None:
-        """Finish."""
+def _describe(name: str, status: int | None) -> str:
+    if status is None:
+        return f"{name} went down with the process it was forked from"
+    if status < 0:
+        try:
+            cause = signal.Signals(-status).name
+        except ValueError:
+            cause = f"signal {-status}"
+        return f"{name} was ended by {cause}"
+    return f"{name} ended with status {status} and without a word"
