@@ -1,0 +1,385 @@
+"""
+The agent's processes: one sampler, one process for each algorithm, and the fork server they come from.
+
+Where it stands: the asyncio side, inside the agent; the supervisor starts and stops through `Workers`, and decides what
+follows an `Exit`. Nothing here loads numpy: the agent stays small.
+
+Use::
+
+    workers = Workers(preload=["algorithms.builtin.phasors"], on_exit=fork_server_gone)
+    await workers.start()
+    sampler = await workers.start_sampler(acquisition, on_status, on_exit)
+    worker = await workers.start_algorithm(
+        spec, sampler, on_records=..., on_report=..., on_checkpoint=..., on_exit=...
+    )
+    worker.feed(record)
+    await workers.stop()
+
+Rules:
+
+- Starting either succeeds or raises one clear `WorkerError` (`AlgorithmRefused` with all problems), within a limit.
+- A sampler started after another goes on with its indices, and the algorithms that read the other's ring are handed
+  the new one; those that its channels no longer fit are ended, with that reason, to be started again.
+- When the fork server goes, every process is gone; each `on_exit` is called, then the server's. `start` begins anew.
+- When the agent goes, however it goes, the fork server notices, kills every process and leaves.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any
+
+from agent.algorithm_worker import AlgorithmCallbacks, AlgorithmWorker
+from agent.channel import AsyncChannel, ChannelError, socket_pair
+from agent.errors import WorkerError
+from agent.process import CLOSING_TIME, Exit, OnExit, Process
+from agent.protocol import (
+    CHECKPOINT_SIZE,
+    AlgorithmSpec,
+    AlgorithmStatus,
+    Exited,
+    Fork,
+    Forked,
+    ForkFailed,
+    FromAlgorithm,
+    FromForkServer,
+    FromSampler,
+    Probe,
+    Probed,
+    Ready,
+    SamplingStatus,
+    StartAlgorithm,
+    StartSampling,
+)
+from agent.sampler import Sampler
+from algorithms.api.records import Record
+from device_catalog.contract.documents import Acquisition
+
+START_TIME = 30.0
+"""How long a fork server, a sampler or an algorithm may take to start [s]: a Raspberry Pi, a slow board."""
+
+_WATCH_INTERVAL = 0.5
+_MESSAGE = 1024 * 1024  # longest message of a process the agent trusts [bytes]
+_FIRST_USER = 0x70000000  # as in `sandbox`, which the agent does not load
+_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH")
+
+
+class Workers:
+    """
+    Owner of the fork server and of everything forked from it.
+
+    Parameters
+    ----------
+    preload : sequence of str
+        Modules to load once, before algorithms are forked: each algorithm's own would otherwise load them again.
+    on_exit : callable or None
+        Called with the reason when the fork server is gone, after every process's own `on_exit`.
+
+    Attributes
+    ----------
+    not_loaded : dict
+        Modules of `preload` that could not be loaded, each with the reason.
+    isolation : dict
+        What the last `probe` found; empty before.
+    """
+
+    def __init__(self, *, preload: Sequence[str] = (), on_exit: Callable[[str], None] | None = None) -> None:
+        self._preload = tuple(preload)
+        self._on_exit = on_exit
+        self._server: subprocess.Popen[bytes] | None = None
+        self._control: AsyncChannel | None = None
+        self._ready: asyncio.Future[None] | None = None
+        self._workers: dict[int, Process] = {}
+        self._forking: dict[int, asyncio.Future[tuple[int, int]]] = {}
+        self._next_number = 0
+        self._sampler: Sampler | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self.not_loaded: dict[str, str] = {}
+        self.isolation: dict[str, bool] = {}
+
+    @property
+    def running(self) -> bool:
+        """Whether the fork server is there."""
+        return self._control is not None
+
+    @property
+    def fork_server_pid(self) -> int:
+        """The fork server's process; 0 without one."""
+        return self._server.pid if self._server else 0
+
+    async def start(self) -> None:
+        """
+        Start the fork server; nothing happens where it runs.
+
+        Raises
+        ------
+        WorkerError
+            When it does not start.
+        """
+        if self.running:
+            return
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket_pair()
+        environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+        environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+        command = [sys.executable, "-P", "-m", "agent.fork_server", str(theirs.fileno()), *self._preload]
+        with theirs:
+            self._server = subprocess.Popen(  # noqa: ASYNC220, S603 - our own program, a millisecond, once
+                command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], env=environment
+            )
+        self._ready = loop.create_future()
+        self._control = AsyncChannel(ours, FromForkServer, _MESSAGE, self._take, self._gone, take_fds=True)
+        try:
+            async with asyncio.timeout(START_TIME):
+                await self._ready
+        except TimeoutError:
+            await self.stop()
+            raise WorkerError(f"the fork server did not start within {START_TIME:g} s") from None
+        except asyncio.CancelledError:
+            await self.stop()
+            raise
+        self._watching = loop.create_task(self._watch(), name="watch workers")
+
+    async def stop(self) -> None:
+        """Stop every process and the fork server; takes at most a few seconds, and may come twice."""
+        if self._watching is not None:
+            self._watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._watching
+            self._watching = None
+        algorithms = [worker for worker in self._workers.values() if isinstance(worker, AlgorithmWorker)]
+        await _together([worker.stop() for worker in algorithms])
+        await _together([worker.stop() for worker in self._workers.values() if isinstance(worker, Sampler)])
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        for worker in list(self._workers.values()):
+            worker.process_ended(None)
+        self._workers.clear()
+        await self._bury()
+
+    async def start_sampler(
+        self,
+        acquisition: Acquisition,
+        on_status: Callable[[SamplingStatus], None],
+        on_exit: OnExit,
+        *,
+        timeout: float = START_TIME,  # noqa: ASYNC109 - see `wait_for_start`
+    ) -> Sampler:
+        """
+        Start to sample.
+
+        Parameters
+        ----------
+        acquisition : Acquisition
+        on_status : callable
+            Takes the `SamplingStatus`, about once a second.
+        on_exit : callable
+            Takes the `Exit`, once, if sampling had started.
+        timeout : float
+            [s]
+
+        Raises
+        ------
+        WorkerError
+            When the source is not there, refuses, or does not start in time.
+        """
+        previous = self._sampler
+        sampler = Sampler(self._number(), on_status, on_exit)
+        await self._fork(sampler, "sampler", FromSampler, _MESSAGE, take_fds=True)
+        index, time_ns = previous.position() if previous is not None else (0, 0)
+        sampler.channel.send(StartSampling(acquisition, index, time_ns))
+        await sampler.wait_for_start(timeout)
+        self._sampler = sampler
+        for worker in list(self._workers.values()):
+            if isinstance(worker, AlgorithmWorker) and worker.sampler is not None and worker.exit is None:
+                self._hand_over(worker, worker.sampler, sampler)
+        return sampler
+
+    async def start_algorithm(
+        self,
+        spec: AlgorithmSpec,
+        sampler: Sampler | None,
+        *,
+        on_records: Callable[[list[Record]], None],
+        on_report: Callable[[AlgorithmStatus], None],
+        on_checkpoint: Callable[[bytes], None],
+        on_exit: OnExit,
+        timeout: float = START_TIME,  # noqa: ASYNC109 - see `wait_for_start`
+    ) -> AlgorithmWorker:
+        """
+        Start an algorithm in a process of its own; see `AlgorithmCallbacks` for who is told what.
+
+        Raises
+        ------
+        AlgorithmRefused
+            With every problem of its settings.
+        WorkerError
+            When it cannot be loaded, raises, or does not start in time.
+        """
+        worker = AlgorithmWorker(
+            self._number(), spec, AlgorithmCallbacks(on_records, on_report, on_checkpoint, on_exit)
+        )
+        limit = max(spec.limits.record_size, CHECKPOINT_SIZE) + _MESSAGE
+        await self._fork(worker, "algorithm", FromAlgorithm, limit, take_fds=False)
+        try:
+            fds = sampler.new_reader(worker.number) if sampler is not None else []
+        except ChannelError as error:
+            worker.kill(str(error))
+            raise WorkerError(f"{worker.name} cannot start: {error}") from error
+        worker.sampler = sampler
+        worker.channel.send(StartAlgorithm(spec, sampler is not None, _FIRST_USER + worker.number), fds)
+        await worker.wait_for_start(timeout)
+        if sampler is not None and not worker.wants_samples:
+            sampler.remove_reader(worker.number)
+            worker.sampler = None
+        return worker
+
+    async def probe(self) -> dict[str, bool]:
+        """
+        Try in a confined process what is forbidden to algorithms.
+
+        Returns
+        -------
+        dict
+            Each layer with whether the kernel accepted it, and each protection with whether it held.
+
+        Raises
+        ------
+        WorkerError
+            When the probe cannot be made.
+        """
+        answer: asyncio.Future[dict[str, bool]] = asyncio.get_running_loop().create_future()
+        prober = _Prober(self._number(), answer)
+        await self._fork(prober, "probe", Probed, _MESSAGE, take_fds=False)
+        ring = self._sampler.ring() if self._sampler is not None else []
+        prober.channel.send(Probe(_FIRST_USER + prober.number, bool(ring)), ring)
+        await prober.wait_for_start(START_TIME)
+        self.isolation = answer.result()
+        return self.isolation
+
+    # ---- within
+
+    def _number(self) -> int:
+        self._next_number += 1
+        return self._next_number
+
+    async def _fork(self, worker: Process, role: str, message_type: Any, maximum: int, *, take_fds: bool) -> None:
+        if self._control is None:
+            raise WorkerError("the fork server is not running; start it first")
+        ours, theirs = socket_pair()
+        future = asyncio.get_running_loop().create_future()
+        self._forking[worker.number] = future
+        self._workers[worker.number] = worker
+        worker.connect(AsyncChannel(ours, message_type, maximum, worker.take, worker.channel_closed, take_fds=take_fds))
+        self._control.send(Fork(worker.number, role), [theirs.detach()])
+        try:
+            async with asyncio.timeout(START_TIME):
+                await future
+        except TimeoutError:
+            raise WorkerError(f"{worker.name}: the fork server did not answer within {START_TIME:g} s") from None
+        finally:
+            self._forking.pop(worker.number, None)
+            if worker.pid == 0:
+                self._workers.pop(worker.number, None)
+                worker.channel.close()
+
+    def _hand_over(self, worker: AlgorithmWorker, old: Sampler, new: Sampler) -> None:
+        if not new.like(old):
+            worker.kill(f"{worker.name} must start again: the source now delivers other channels or another rate")
+            return
+        with suppress(ChannelError):  # the new sampler went already; the next one will be handed over
+            worker.attach(new)
+
+    def _take(self, message: Ready | Forked | ForkFailed | Exited, fds: list[int]) -> None:
+        match message:
+            case Ready():
+                self.not_loaded = message.failed
+                if self._ready is not None and not self._ready.done():
+                    self._ready.set_result(None)
+            case Forked():
+                worker, future = self._workers.get(message.number), self._forking.get(message.number)
+                if worker is None:
+                    os.close(fds[0])
+                    return
+                worker.forked(message.pid, fds[0])
+                if future is not None and not future.done():
+                    future.set_result((message.pid, fds[0]))
+            case ForkFailed():
+                future = self._forking.get(message.number)
+                if future is not None and not future.done():
+                    future.set_exception(WorkerError(message.message))
+            case Exited():
+                ended = self._workers.pop(message.number, None)
+                if ended is not None:
+                    ended.process_ended(message.status)
+
+    def _gone(self, error: ChannelError) -> None:
+        self._control = None
+        reason = f"the fork server is gone ({error}), and every sampler and algorithm with it"
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_exception(WorkerError(reason))
+        for future in self._forking.values():
+            if not future.done():
+                future.set_exception(WorkerError(reason))
+        workers = list(self._workers.values())
+        self._workers.clear()
+        for worker in workers:
+            worker.process_ended(None)
+        if self._server is not None:
+            self._server.kill()
+            self._server.wait()  # killed: immediate
+            self._server = None
+        if self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
+        if self._on_exit is not None:
+            self._on_exit(reason)
+
+    async def _watch(self) -> None:
+        loop = asyncio.get_running_loop()
+        before = loop.time()
+        while True:
+            await asyncio.sleep(_WATCH_INTERVAL)
+            now = loop.time()
+            late = now - before - _WATCH_INTERVAL
+            before = now
+            for worker in list(self._workers.values()):
+                if late > _WATCH_INTERVAL:  # this process was held up itself: what they said is still to be read
+                    worker.heard(now)
+                worker.watch(now)
+
+    async def _bury(self) -> None:
+        server, self._server = self._server, None
+        if server is None:
+            return
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + CLOSING_TIME
+        while server.poll() is None:
+            if loop.time() > deadline:
+                server.kill()
+                server.wait()  # killed: immediate
+                return
+            await asyncio.sleep(0.005)
+
+
+class _Prober(Process):
+    def __init__(self, number: int, answer: asyncio.Future[dict[str, bool]]) -> None:
+        super().__init__("the probe of the sandbox", number, lambda _: None)
+        self._answer = answer
+
+    def watch(self, now: float) -> None:
+        """Nothing to watch: it lives for milliseconds, and its start is waited for with a limit."""
+
+    def take(self, message: Probed, _fds: list[int]) -> None:
+        if not self._started.done():
+            self._answer.set_result(message.isolation)
+            self._started.set_result(None)
+
+
+async def _together(stops: Sequence[Coroutine[Any, Any, Exit]]) -> None:
+    if stops:
+        await asyncio.gather(*stops)
