@@ -1,0 +1,232 @@
+"""
+The phasor estimator, first of the algorithms: blocks of samples in, one `MeasurementFrame` per reporting instant out.
+
+It only assembles. `sample_windows` cuts the stream at UTC instants, `waveform.tracking` fits the phasor model at the
+frequency the signal has, `frames` writes the record. Its own are the settings and the verdict whether a window holds
+a steady enough signal (`Steadiness`). A frame is delivered half a window after the instant it is valid for.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from algorithms.api.algorithm import Algorithm, Context
+from algorithms.api.errors import Problem, SettingsError
+from algorithms.api.manifest import AlgorithmInfo
+from algorithms.api.records import Kind, MeasurementFrame, Record
+from algorithms.api.samples import Channel, Phase, Quantity, SampleBlock
+from algorithms.api.settings import Setting, problems_of, read_settings
+from algorithms.builtin.frames import USABLE_VOLTAGE, FrameMaker
+from algorithms.builtin.sample_windows import SampleWindows
+from algorithms.waveform.phasor import Floats
+from algorithms.waveform.tracking import FrequencyTrackingEstimator, TrackedFit
+
+LEAST_SAMPLES_PER_CYCLE = 10
+"""Below this sampling rate the second harmonic's images crowd the fundamental; no frames are made."""
+MARGIN = 2.0
+"""Frequencies this far outside the range are still followed, and flagged [Hz]."""
+VOLTAGE_RESIDUAL, CURRENT_RESIDUAL = 0.005, 0.02
+"""Share of a channel that the model may leave over in a steady signal [1]; loads change more than voltages."""
+
+
+class Phasors(Algorithm):
+    """
+    Synchrophasors, frequency, powers and symmetrical components of one terminal.
+
+    Short windows follow changes (3 cycles: protection class), long ones reject interference (10 cycles: measurement
+    class of IEC/IEEE 60255-118-1).
+    """
+
+    info: ClassVar[AlgorithmInfo] = AlgorithmInfo(
+        name="phasors",
+        version="1.0.0",
+        summary="Phasors, frequency, powers and symmetrical components, with uncertainties, at fixed UTC instants.",
+        consumes=(Kind.SAMPLES,),
+        produces=(Kind.FRAME,),
+        settings=(
+            Setting(
+                "window",
+                "integer",
+                "Length of the observation window in nominal cycles: 3 is fastest, 10 most accurate.",
+                default=4,
+                choices=(3, 4, 10),
+            ),
+            Setting(
+                "report_rate",
+                "integer",
+                "Frames per second, evenly spaced from the beginning of each UTC second.",
+                unit="Hz",
+                default=50,
+                minimum=1,
+                maximum=60,
+            ),
+            Setting(
+                "frequency_range",
+                "number",
+                "How far from nominal the frequency is followed; beyond it frames are flagged.",
+                unit="Hz",
+                default=5.0,
+                minimum=0.5,
+                maximum=10.0,
+            ),
+        ),
+        time_budget=0.05,
+    )
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        super().__init__(settings)
+        self._context: Context | None = None
+        self._cycles = 0
+        self._report_rate = 0
+        self._range = 0.0
+        self._channels: tuple[Channel, ...] | None = None
+        self._nominal_rate = 0.0
+        self._parts: tuple[SampleWindows, FrequencyTrackingEstimator, FrameMaker, Steadiness] | None = None
+
+    def start(self, context: Context, restored: bytes | None) -> None:  # noqa: ARG002 - nothing outlives a window
+        """Read the settings and make ready; see `Algorithm.start`."""
+        problems = problems_of(self.info.settings, self.settings)
+        problems += _problems_of_context(context)
+        if problems:
+            raise SettingsError(problems)
+        values = read_settings(self.info.settings, self.settings)
+        if values["report_rate"] > max(context.nominal_frequency, 1.0):
+            raise SettingsError(
+                [
+                    Problem(
+                        "settings.report_rate",
+                        f"at most the nominal frequency, {context.nominal_frequency:g} [Hz]",
+                        f"{values['report_rate']}",
+                        "windows of several cycles hold nothing more to report",
+                    )
+                ]
+            )
+        self._context = context
+        self._cycles = values["window"]
+        self._report_rate = values["report_rate"]
+        self._range = values["frequency_range"]
+        self._channels = None
+        self._parts = None
+        if context.channels and context.sample_rate:
+            self._arrange(context, context.channels, context.sample_rate)
+
+    def process(self, record: SampleBlock | Record) -> Sequence[MeasurementFrame]:
+        """Take a block of samples; return the frames it completes."""
+        if self._context is None:
+            raise RuntimeError("start comes before process")
+        if not isinstance(record, SampleBlock):
+            raise ValueError(f"a SampleBlock expected, found {type(record).__name__}")
+        rate_differs = abs(record.sample_rate - self._nominal_rate) > 0.01 * self._nominal_rate
+        if record.channels != self._channels or rate_differs:
+            self._arrange(self._context, record.channels, record.sample_rate)
+        if self._parts is None:
+            return ()
+        windows, estimator, maker, steadiness = self._parts
+        nominal = self._context.nominal_frequency
+        limits = (nominal - self._range, nominal + self._range)
+        frames = []
+        for window in windows.push(record):
+            if window.after_gap:
+                estimator.forget()
+            tracked = estimator.estimate(window.values, steadiness.frequency_rows, steadiness.least)
+            transient = steadiness.changed(tracked)
+            frames.append(maker.frame(window, tracked, limits, transient))
+        return frames
+
+    def _arrange(self, context: Context, channels: tuple[Channel, ...], sample_rate: float) -> None:
+        """Make ready for other channels or another sampling rate; for none at all where no frames can be made."""
+        self._channels, self._nominal_rate = channels, sample_rate
+        self._parts = None
+        nominal = context.nominal_frequency
+        maker = FrameMaker(context, channels)
+        if sample_rate < LEAST_SAMPLES_PER_CYCLE * nominal or not (maker.voltage_rows.size or maker.current_rows.size):
+            return
+        half = round(0.5 * self._cycles * sample_rate / nominal)
+        lowest = max(nominal - self._range - MARGIN, 0.5 * nominal)
+        estimator = FrequencyTrackingEstimator(
+            half, nominal / sample_rate, lowest / sample_rate, (nominal + self._range + MARGIN) / sample_rate
+        )
+        windows = SampleWindows(len(channels), half, self._report_rate)
+        self._parts = windows, estimator, maker, Steadiness(context, channels, maker)
+
+
+class Steadiness:
+    """
+    Tells whether the model fits: by what it leaves over, against the channel's own noise.
+
+    Parameters
+    ----------
+    context : Context
+    channels : sequence of Channel
+    maker : FrameMaker
+        Knows which rows are voltages and currents.
+
+    Notes
+    -----
+    A window is unsteady when one channel's residual exceeds a share of its fundamental, two steps of its converter and
+    three times its own quiet level. The quiet level follows the residual down at once and up by a tenth per frame,
+    so a noisy input ceases to be a transient and a transient never becomes normal.
+    """
+
+    def __init__(self, context: Context, channels: Sequence[Channel], maker: FrameMaker) -> None:
+        voltages = maker.voltage_rows
+        self.frequency_rows = voltages if voltages.size else maker.current_rows
+        least = USABLE_VOLTAGE * context.nominal_voltage * math.sqrt(2.0) if voltages.size else 0.0
+        self.least: Floats = np.full(self.frequency_rows.size, least)
+        is_voltage = np.array([channel.quantity is Quantity.VOLTAGE for channel in channels])
+        self._share = np.where(is_voltage, VOLTAGE_RESIDUAL, CURRENT_RESIDUAL)
+        self._floor = 2.0 * np.array([channel.resolution for channel in channels])
+        self._floor = np.maximum(
+            self._floor, np.where(is_voltage, VOLTAGE_RESIDUAL * 0.1 * context.nominal_voltage, 0.0)
+        )
+        self._quiet: Floats | None = None
+
+    def changed(self, tracked: TrackedFit) -> bool:
+        """Judge one window, and learn the quiet level from it."""
+        residual = np.sqrt(tracked.fit.noise)
+        allowed = np.maximum(self._share * math.sqrt(0.5) * np.abs(tracked.fit.phasors[0]), self._floor)
+        if self._quiet is None:
+            self._quiet = residual
+        else:
+            np.maximum(allowed, 3.0 * self._quiet, out=allowed)
+            self._quiet = np.minimum(residual, np.maximum(1.1 * self._quiet, self._floor))
+        return bool((residual > allowed).any())
+
+
+def _problems_of_context(context: Context) -> list[Problem]:
+    problems = []
+    least = LEAST_SAMPLES_PER_CYCLE * context.nominal_frequency
+    if 0 < context.sample_rate < least:
+        problems.append(
+            Problem(
+                "acquisition.sample_rate",
+                f"at least {least:g} [Hz], {LEAST_SAMPLES_PER_CYCLE} samples per cycle",
+                f"{context.sample_rate:g}",
+                "raise the rate asked for, or use a faster board",
+            )
+        )
+    if context.channels:
+        seen = set()
+        usable = 0
+        for channel in context.channels:
+            key = (channel.quantity, channel.phase)
+            usable += channel.phase is not Phase.N
+            if key in seen:
+                problems.append(
+                    Problem(
+                        f"channels.{channel.name}",
+                        "one channel for each quantity and phase",
+                        f"another {channel.quantity} of phase {channel.phase}",
+                        "correct the phase of one, or leave it out",
+                    )
+                )
+            seen.add(key)
+        if not usable:
+            problems.append(
+                Problem(
+                    "channels", "a voltage or a current of phase A, B or C", "none", "say which phase each measures"
+                )
+            )
+    return problems

@@ -1,0 +1,1 @@
+"""Numerical kernels on waveforms: pure functions on arrays, called by `algorithms.builtin` only."""

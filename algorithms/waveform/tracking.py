@@ -1,0 +1,162 @@
+"""
+Following the frequency: the phasor model at the frequency that the signal really has, at the cost of one product.
+
+`FrequencyTrackingEstimator` keeps the tables of `phasor` for frequencies on a fine grid, each made once and the least
+used forgotten, and starts every window from the frequency of the one before. The derivative terms of the model absorb
+what the grid leaves over: half a step is a turn of 0.006 rad at the end of the window, of which the value sees
+the fourth power. The estimator has no other state: one window gives one answer, to within rounding, whatever came before
+it in a steady signal. Any algorithm that needs phasors of its own may hold one.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from algorithms.waveform.frequency import coarse_frequency, common_frequency, search_functions
+from algorithms.waveform.phasor import Floats, TaylorFourierFit, TaylorFourierTable, fit_window, taylor_fourier_table
+
+GRID_TURNS = 0.004
+"""Step of the frequency grid [cycles per window]."""
+TABLES = 32
+"""Tables kept: as many frequencies as a busy second visits."""
+REFINEMENTS = 5
+"""Fits of one window at most; two are enough unless the model does not hold."""
+HIGHEST_HARMONIC = 25
+
+_beta_of_cycles = ((3.5, 4.0), (7.0, 5.0), (float("inf"), 5.0))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrackedFit:
+    """
+    A fit at the frequency found.
+
+    Attributes
+    ----------
+    fit : TaylorFourierFit
+    table : TaylorFourierTable
+    frequency : float or None
+        At the middle sample [cycles per sample]; None where no channel could tell.
+    converged : bool
+        Whether the frequency found agrees with the one the model was fitted at.
+    """
+
+    fit: TaylorFourierFit
+    table: TaylorFourierTable
+    frequency: float | None
+    converged: bool
+
+
+def kaiser_beta(cycles: float) -> float:
+    """
+    Return the window shape that suits a length [cycles of the nominal frequency].
+
+    The shorter the window, the fewer harmonics lie outside its main lobe and the less a sharper shape pays for its
+    noise; ten cycles reject interharmonics 25 Hz away by more than 60 dB.
+    """
+    return next(beta for limit, beta in _beta_of_cycles if cycles < limit)
+
+
+class FrequencyTrackingEstimator:
+    """
+    Phasors, harmonics and frequency of one window after another.
+
+    Parameters
+    ----------
+    half : int
+        Samples on either side of the middle one.
+    nominal : float
+        Frequency assumed while nothing better is known [cycles per sample].
+    lowest, highest : float
+        Range followed [cycles per sample].
+
+    Raises
+    ------
+    ValueError
+        When the window is too short for the fundamental, or its frequency too high for the sampling rate.
+    """
+
+    def __init__(self, half: int, nominal: float, lowest: float, highest: float) -> None:
+        if not 0 < lowest <= nominal <= highest < 0.25:
+            raise ValueError(
+                "a range of frequencies around the nominal one and below a quarter of the sampling rate expected, "
+                f"found {lowest:g} to {highest:g} around {nominal:g} cycles per sample"
+            )
+        self.half = half
+        self.nominal = nominal
+        self.lowest = lowest
+        self.highest = highest
+        self.n_harmonics = max(1, min(HIGHEST_HARMONIC, int(0.48 / highest), half - 4))
+        self._beta = kaiser_beta((2 * half + 1) * nominal)
+        self._step = GRID_TURNS / (2 * half + 1)
+        self._tables: OrderedDict[int, TaylorFourierTable] = OrderedDict()
+        self._tracked: float | None = None
+        weights = self.table(nominal).weights
+        self._search = search_functions(weights, lowest, highest)
+
+    def forget(self) -> None:
+        """Start the next window without a frequency, as after a gap."""
+        self._tracked = None
+
+    def table(self, frequency: float) -> TaylorFourierTable:
+        """Return the table nearest to a frequency [cycles per sample] within the range followed."""
+        key = round(min(max(frequency, self.lowest), self.highest) / self._step)
+        table = self._tables.get(key)
+        if table is None:
+            table = taylor_fourier_table(self.half, key * self._step, self.n_harmonics, self._beta)
+            self._tables[key] = table
+            if len(self._tables) > TABLES:
+                self._tables.popitem(last=False)
+        else:
+            self._tables.move_to_end(key)
+        return table
+
+    def estimate(self, window: Floats, rows: NDArray[np.intp], least: Floats) -> TrackedFit:
+        """
+        Fit one window at its own frequency.
+
+        Parameters
+        ----------
+        window : numpy.ndarray
+            Shape (n_channels, 2 half + 1).
+        rows : numpy.ndarray
+            Channels that may tell the frequency.
+        least : numpy.ndarray
+            Peak value below which each of these rows is not believed, shape (n_rows,); an estimate must moreover stand
+            a hundred standard uncertainties above noise.
+
+        Returns
+        -------
+        TrackedFit
+        """
+        table = self.table(self.nominal if self._tracked is None else self._tracked)
+        fit = fit_window(table, window)
+        alive = self._alive(fit, table, rows, least)
+        if alive.size == 0:
+            return TrackedFit(fit, table, None, True)
+        if self._tracked is None:
+            table = self.table(coarse_frequency(window[alive], *self._search))
+            fit = fit_window(table, window)
+        frequency = table.frequency
+        converged = False
+        for remaining in reversed(range(REFINEMENTS)):
+            deviation, _ = common_frequency(fit.phasors[:, alive])
+            frequency = table.frequency + deviation / self.half
+            better = self.table(frequency)
+            converged = abs(frequency - table.frequency) <= 0.75 * self._step
+            if converged or better is table or not remaining:
+                break
+            table = better
+            fit = fit_window(table, window)
+        self._tracked = frequency if converged else None
+        return TrackedFit(fit, table, frequency, converged)
+
+    @staticmethod
+    def _alive(
+        fit: TaylorFourierFit, table: TaylorFourierTable, rows: NDArray[np.intp], least: Floats
+    ) -> NDArray[np.intp]:
+        peak = np.abs(fit.phasors[0, rows])
+        above_noise = np.square(peak) > 1e4 * table.covariance[0, 0] * fit.noise[rows]
+        return rows[(peak >= least) & above_noise]
