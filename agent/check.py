@@ -1,5 +1,5 @@
 """
-The installer's check: is everything there that this meter needs, and is it wired right?
+The installer's check: whether everything is there that this meter needs, and whether it is wired right.
 
 Each part returns findings and never raises for what the world did: a check goes on after a failure, so that one visit
 to a street cabinet finds everything. Parts that need what an earlier one did not find say so.
@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,26 +21,33 @@ from agent.algorithm_calls import AlgorithmCalls
 from agent.catalog import CatalogClient
 from agent.clock import synchronisation
 from agent.config import AgentConfig
+from agent.endpoints import endpoint
 from agent.errors import AgentError, CatalogError
 from agent.files import write_durably
 from agent.loading import load_algorithm
+from agent.mqtt import PROTOCOLS, Answer, Connection, ConnectionRefused
 from agent.sampling import open_source, source_request
 from agent.wiring import ChannelStatistics, Finding, Verdict
 from algorithms.api.algorithm import Context
 from algorithms.api.errors import SettingsError
-from algorithms.api.records import MeasurementFrame
+from algorithms.api.records import MeasurementFrame, Result
 from algorithms.api.samples import Channel, Quantity, SampleBlock, SampleFlag
+from algorithms.api.wire import Header, encode
+from device_catalog.contract import topics
 from device_catalog.contract.documents import Acquisition, Configuration, Desired
 from device_catalog.contract.topics import BROKERS
-from device_catalog.contract.validation import parse_desired, problems_of
+from device_catalog.contract.validation import DocumentError, parse_desired
 from hardware.errors import SourceError
-from hardware.source import EndOfRecording, SourcePlan
+from hardware.source import EndOfRecording, SourcePlan, WaveformSource
 
 CLOCK_TOLERANCE = 5.0
 """How far this clock may be from the catalog's [s]."""
 
 RATE_TOLERANCE = 0.02
 """How far the delivered rate may be from the granted one over a check [1]."""
+
+BROKER_PATIENCE = 5.0
+"""How long a broker may take to connect, and again to acknowledge [s]."""
 
 DISK_LEAST = 64 * 1024 * 1024
 DISK_COMFORTABLE = 512 * 1024 * 1024
@@ -82,14 +88,14 @@ def _catalog(config: AgentConfig) -> tuple[Desired | None, list[Finding], float 
         return None, [Finding("catalog", Verdict.FAILED, str(error), remedy)], client.server_time
     finally:
         client.close()
-    desired, problems = parse_desired(document)
-    if desired is not None:
-        problems = [*problems, *problems_of(desired.configuration)]
-    findings = [Finding("settings", Verdict.FAILED, str(problem), problem.remedy) for problem in problems]
-    if desired is not None and not findings:
-        algorithms = ", ".join(one.algorithm for one in desired.configuration.algorithms) or "no algorithms"
-        findings.append(Finding("catalog", Verdict.OK, f"revision {desired.revision}: {algorithms}"))
-    return desired, findings, client.server_time
+    try:
+        desired = parse_desired(document)
+    except DocumentError as error:
+        findings = [Finding("settings", Verdict.FAILED, str(problem), problem.remedy) for problem in error.problems]
+        return None, findings, client.server_time
+    algorithms = ", ".join(one.algorithm for one in desired.configuration.algorithms) or "no algorithms"
+    finding = Finding("catalog", Verdict.OK, f"revision {desired.revision}: {algorithms}")
+    return desired, [finding], client.server_time
 
 
 def _clock(server_time: float | None) -> Finding:
@@ -145,28 +151,62 @@ def _isolation() -> Iterator[Finding]:
         yield Finding("isolation", Verdict.OK, f"in force: {', '.join(isolation)}")
 
 
-def _broker(config: AgentConfig, desired: Desired, name: str, endpoints: tuple[str, ...]) -> Finding:
-    from agent.broker import try_publish  # noqa: PLC0415 - the client is loaded only when it comes to this
-
+def _broker(config: AgentConfig, desired: Desired, name: str, urls: tuple[str, ...]) -> Finding:
     item = f"{name} broker"
-    if not endpoints:
+    if not urls:
         return Finding(item, Verdict.FAILED, "no endpoint in the settings", "set brokers in the catalog")
-    reached = []
-    for endpoint in endpoints:
-        problem = try_publish(endpoint, device=config.device, tenant=desired.tenant, password=config.credential)
+    unreached: list[str] = []
+    for url in urls:
+        problem = asyncio.run(_publish(config, desired.tenant, url))
         if not problem:
-            unreachable = f"; not {', '.join(reached)}" if reached else ""
-            verdict = Verdict.WARNING if reached else Verdict.OK
-            found = f"{_place(endpoint)} acknowledged a message{unreachable}"
-            return Finding(item, verdict, found, "restore the preferred broker" if reached else "")
-        reached.append(f"{_place(endpoint)} ({problem})")
+            others = f"; not {', '.join(unreached)}" if unreached else ""
+            verdict = Verdict.WARNING if unreached else Verdict.OK
+            found = f"{_place(url)} acknowledged a message{others}"
+            return Finding(item, verdict, found, "restore the preferred broker" if unreached else "")
+        unreached.append(f"{_place(url)} ({problem})")
     remedy = "check address, network, and that the broker knows this device"
-    return Finding(item, Verdict.FAILED, "; ".join(reached), remedy)
+    return Finding(item, Verdict.FAILED, "; ".join(unreached), remedy)
 
 
-def _place(endpoint: str) -> str:
-    parts = urlsplit(endpoint)
-    return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+async def _publish(config: AgentConfig, tenant: str, url: str) -> str:
+    """Publish one message under a name of the check's own; return what prevented its being acknowledged."""
+    answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+    now = time.time_ns()
+    payload = encode(Result("check/1", config.device, now, {}), Header(config.device, 0, 0, 1, now))
+
+    def take(answers: list[Answer]) -> None:
+        if not answered.done():
+            answered.set_result(answers[0])
+
+    for protocol in PROTOCOLS:
+        connection = Connection(
+            endpoint(url),
+            client_id=f"{config.device}-check",
+            protocol=protocol,
+            username=config.device,
+            password=config.credential,
+            on_answers=take,
+            on_message=lambda _topic, _payload, _retained: None,
+        )
+        try:
+            await connection.open(within=BROKER_PATIENCE)
+            connection.publish("check", topics.results(tenant, config.device, "check/1"), payload, retain=False)
+            answer = await asyncio.wait_for(answered, BROKER_PATIENCE)
+        except ConnectionRefused as error:
+            if error.protocol_unsupported:
+                continue
+            return str(error)
+        except TimeoutError:
+            return f"no acknowledgement within {BROKER_PATIENCE:g} s"
+        finally:
+            connection.close()
+        return "" if answer.accepted else f"refused: {answer.reason}"
+    return "the broker speaks neither MQTT 5 nor 3.1.1"
+
+
+def _place(url: str) -> str:
+    where = endpoint(url)
+    return f"{where.host}:{where.port}"
 
 
 # ---- the source and what it shows
@@ -211,15 +251,14 @@ def _source(config: AgentConfig, configuration: Configuration, seconds: float) -
         yield from _wiring(acquisition, seen)
 
 
-def _sample(source: object, plan: SourcePlan, seconds: float) -> _Seen:
+def _sample(source: WaveformSource, plan: SourcePlan, seconds: float) -> _Seen:
     seen = _Seen(plan)
     first: float | None = None
     deadline = time.monotonic() + seconds + 10.0
     covered = 0.0
-    read = source.read  # type: ignore[attr-defined]
     while covered < seconds and time.monotonic() < deadline:
         try:
-            block = read(0.5)
+            block = source.read(0.5)
         except EndOfRecording:
             break
         if block is None:

@@ -9,9 +9,9 @@ import contextlib
 import statistics
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import msgspec
 import numpy as np
@@ -20,16 +20,18 @@ import yaml
 from agent.config import read_config
 from agent.errors import AgentError, AlgorithmRefused, ConfigError
 from agent.loading import load_algorithm
-from agent.replay import Replay
+from agent.playback import Replay
 from agent.sampling import open_source, source_request
 from agent.store import Store
 from algorithms.api.errors import Problem, shortened
 from algorithms.api.samples import Quantity
 from device_catalog.contract.documents import Acquisition, Assignment, Configuration
-from device_catalog.contract.validation import parse_configuration, parse_desired, problems_of
+from device_catalog.contract.validation import DocumentError, parse_configuration, parse_desired, problems_of
 from hardware.comtrade import read_recording
 from hardware.errors import SourceError
 from hardware.source import EndOfRecording
+
+Document = TypeVar("Document")
 
 EX_DATAERR = 65
 
@@ -111,26 +113,31 @@ def _assigned(options: argparse.Namespace) -> tuple[dict[str, Assignment], str, 
     configuration = Configuration(algorithms=() if options.set else (Assignment("phasors"),))
     problems: list[Problem] = []
     if options.settings is not None:
-        parsed, problems = parse_configuration(_document(options.settings))
-        configuration = parsed or configuration
+        configuration = _read(parse_configuration, _document(options.settings))
     elif options.config is not None:
         config = read_config(options.config)
         device = config.device
-        desired, problems = parse_desired(Store(config.state_dir).settings() or b"")
-        if desired is not None:
-            configuration, tenant = desired.configuration, desired.tenant
+        desired = _read(parse_desired, Store(config.state_dir).settings() or b"{}")
+        configuration, tenant = desired.configuration, desired.tenant
     assignments = {one.algorithm: one for one in configuration.algorithms}
     for text in options.set:
         problem = _set(assignments, text)
         if problem is not None:
             problems.append(problem)
     configuration = msgspec.structs.replace(configuration, algorithms=tuple(assignments.values()))
-    problems = problems or list(problems_of(configuration))
+    problems.extend(problems_of(configuration))
     if not assignments and not problems:
         problems.append(Problem("algorithms", "at least one algorithm", "none", "assign one"))
     if problems:
         raise ConfigError(problems)
     return assignments, device, tenant
+
+
+def _read(parse: Callable[[Any], Document], document: Any) -> Document:
+    try:
+        return parse(document)
+    except DocumentError as error:
+        raise ConfigError(error.problems) from error
 
 
 def _document(path: Path) -> Any:

@@ -12,15 +12,17 @@ import random
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 
+from agent.algorithm_worker import AlgorithmWorker
 from agent.clock import Clock
 from agent.errors import AgentError, SourceAway
 from agent.pipeline import Pipeline, Publication
 from agent.protocol import AlgorithmSpec, AlgorithmStatus, SamplingStatus
+from agent.sampler import Sampler
 from agent.store import Store
 from agent.supervisor import ALGORITHM_POLICY, SAMPLER_POLICY, Restarts, State
-from agent.workers import AlgorithmWorker, Sampler, Workers
+from agent.workers import Workers
 from algorithms.api.manifest import AlgorithmInfo
-from algorithms.api.records import Kind, Record
+from algorithms.api.records import Record
 from device_catalog.contract.documents import Acquisition, AlgorithmReport, Assignment, SourceReport
 
 log = logging.getLogger(__name__)
@@ -357,11 +359,8 @@ class RunningSet:
         self._acquisition = acquisition
         self._sampler_restarts.started(self._clock.monotonic())
         for slot in self._slots.values():
-            if slot.worker is None:
-                if slot.timer is None:
-                    self._spawn(self._start_again(slot))
-            elif slot.info is not None and Kind.SAMPLES in slot.info.consumes:
-                slot.worker.attach(self._sampler)
+            if slot.worker is None and slot.timer is None and slot.active:
+                self._spawn(self._start_again(slot))
 
     def _note_sampling(self, status: SamplingStatus) -> None:
         self._sampler_status = status

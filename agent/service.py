@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 
 from agent.apply import apply
-from agent.broker import Link
+from agent.broker import Credentials, Link
 from agent.catalog import CatalogClient, next_delay
 from agent.clock import Clock, StepWatch, synchronisation
 from agent.config import AgentConfig
@@ -23,13 +23,16 @@ from agent.errors import CatalogError, ConfigError
 from agent.inbox import Inbox
 from agent.notify import ServiceManager
 from agent.outbox import Outbox
-from agent.pipeline import Publication, subscriptions
+from agent.pipeline import Publication
+from agent.replay import SUBJECT, Replay
 from agent.reporting import ReportGate
 from agent.running import Place, RunningSet
 from agent.store import Store
 from agent.workers import Workers
 from algorithms.api.errors import Problem
 from algorithms.api.records import Record
+from algorithms.api.wire import Header
+from device_catalog.contract import topics
 from device_catalog.contract.documents import (
     Configuration,
     Desired,
@@ -40,7 +43,7 @@ from device_catalog.contract.documents import (
 )
 from device_catalog.contract.presence import Session
 from device_catalog.contract.topics import BROKERS, BrokerName
-from device_catalog.contract.validation import parse_desired, problems_of
+from device_catalog.contract.validation import DocumentError, parse_desired
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +100,6 @@ class Service:
         self._links: dict[BrokerName, Link] = {}
         self._inbox: Inbox | None = None
         self._configuration = Configuration()
-        self._tenant = ""
         self._poll = Poll()
         self._applied = 0
         self._refused: Refusal | None = None
@@ -108,6 +110,7 @@ class Service:
         self._stopping = asyncio.Event()
         self._ask_now = asyncio.Event()
         self._random = random.Random()
+        self._isolation: dict[str, bool] = {}
         self._version = version("tresma")
         self._progress = (0, clock.monotonic())
 
@@ -118,6 +121,7 @@ class Service:
             loop.add_signal_handler(number, self._stopping.set)
         try:
             await self._workers.start()
+            self._isolation = await self._workers.probe()
             first_wait = await self._start_from_store()
             self._manager.ready(self._status())
             tasks = [
@@ -160,11 +164,14 @@ class Service:
 
     async def _take(self, document: bytes, *, keep: bool) -> None:
         """Apply a desired document, or refuse it whole; what ran goes on then."""
-        desired, problems = parse_desired(document)
-        if desired is not None:
-            problems = [*problems, *self._problems_with(desired)]
-        if desired is None or problems:
-            self._refuse(desired.revision if desired is not None else 0, problems)
+        try:
+            desired = parse_desired(document)
+        except DocumentError as error:
+            self._refuse(0, error.problems)
+            return
+        problems = self._problems_with(desired)
+        if problems:
+            self._refuse(desired.revision, problems)
             return
         try:
             await self._apply(desired)
@@ -181,7 +188,7 @@ class Service:
                 log.error("revision %d could not be kept for the next start: %s", desired.revision, error)
 
     def _problems_with(self, desired: Desired) -> list[Problem]:
-        problems = list(problems_of(desired.configuration))
+        problems = []
         if desired.device != self._config.device:
             problems.append(Problem("device", self._config.device, desired.device, "this document is another device's"))
         if desired.revision < self._applied:
@@ -198,9 +205,9 @@ class Service:
         )
         await apply(self._configuration, configuration, self._running, self)
         self._configuration = configuration
-        wanted = subscriptions(desired.tenant, self._config.device, configuration.algorithms)
-        for broker, link in self._links.items():
-            link.subscribe(wanted[broker])
+        if self._inbox is not None:
+            self._inbox.ask(wish for assignment in configuration.algorithms for wish in assignment.neighbours)
+        self._links["grid"].announce()
 
     def _refuse(self, revision: int, problems: list[Problem] | tuple[Problem, ...]) -> None:
         self._refused = Refusal(revision, tuple(problems))
@@ -211,21 +218,19 @@ class Service:
         """Make the links at the first settings; where a device belongs is fixed at its registration."""
         if self._links:
             return
-        self._tenant = tenant
+        device = self._config.device
         self._outbox.tenant = tenant
-        self._inbox = Inbox(self._running.deliver, device=self._config.device)
+        credentials = Credentials(device, self._config.credential)
         for broker in BROKERS:
-            link = Link(
-                broker,
-                self._outbox,
-                device=self._config.device,
-                tenant=tenant,
-                password=self._config.credential,
-                birth=self._birth if broker == "grid" else None,
-                on_message=self._heard,
+            birth = self._birth if broker == "grid" else None
+            self._links[broker] = Link(
+                broker, self._outbox, device=device, tenant=tenant, birth=birth, credentials=lambda: credentials
             )
+        self._inbox = Inbox(device, tenant, self._links, self._hear)
+        self._inbox.answer(SUBJECT, Replay(self._outbox, device, tenant).answer)
+        self._inbox.listen("grid", topics.notify(tenant, device), lambda _payload, _retained: self._ask_now.set())
+        for link in self._links.values():
             link.start()
-            self._links[broker] = link
 
     def set_endpoints(self, broker: BrokerName, endpoints: tuple[str, ...]) -> None:
         """Use these endpoints from now on."""
@@ -290,7 +295,7 @@ class Service:
             links={name: link.report() for name, link in self._links.items()},
             source=self._running.source_report(),
             time=self._time,
-            isolation=self._workers.isolation,
+            isolation=self._isolation,
             problems=tuple(problems),
         )
 
@@ -302,11 +307,8 @@ class Service:
         except ValueError as error:
             log.error("a record is not published: %s", error)
 
-    def _heard(self, topic: str, payload: bytes) -> None:
-        if topic.endswith("/notify"):
-            self._ask_now.set()
-        elif self._inbox is not None:
-            self._inbox.take(topic, payload)
+    def _hear(self, header: Header, record: Record) -> None:
+        self._running.deliver(header.device, record)
 
     # ---- looking after itself
 
