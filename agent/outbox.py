@@ -346,7 +346,7 @@ class Outbox:
             self._arm(self._retry_at)
             return
         for broker, lane in self._lanes.items():
-            if lane.wants_load:
+            if lane.wants_load and lane.connected:
                 self._load(broker)
         due = self._due()
         if now < due:

@@ -28,9 +28,9 @@ SCHEMA_VERSION = 1
 BATCH_SPAN = 4096
 """Numbers that one batch may span, so that the batches around a key are found by their first number."""
 BATCH_SIZE = 64 * 1024
-"""Payload in one batch before compression [bytes]."""
+"""Most payload in one batch before compression, where memory is not shorter still [bytes]."""
 LOAD_SIZE = 256 * 1024
-"""Payload read back at a time [bytes]."""
+"""Most payload read back at a time, likewise [bytes]."""
 PAGE_SIZE = 4096
 
 _tables = """
@@ -102,14 +102,15 @@ class Commit(msgspec.Struct, frozen=True):
     dropped : list or None
         What is dropped or refused and not yet reported, whole; None when that did not change.
     trim : dict or None
-        For each broker the keys between which messages are on disk only: what may be dropped to keep the limits.
+        For each broker its cursor, and the keys between which messages are on disk only: those may be dropped to keep
+        the limits.
     """
 
     messages: list[tuple[str, list[Message]]]
     cursors: dict[str, Key]
     uptime: float
     dropped: list[tuple[str, Range]] | None = None
-    trim: dict[str, tuple[Key, Key]] | None = None
+    trim: dict[str, tuple[Key, Key, Key]] | None = None
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -127,6 +128,8 @@ class Spool:
         self.path = path
         self.size = 0
         self._limits = limits
+        self._batch_size = min(BATCH_SIZE, limits.memory // 8)
+        self._load_size = min(LOAD_SIZE, limits.memory // 4)
         self._boot_path = path.with_name(f"{path.name}.boot")
         self._connection: sqlite3.Connection | None = None
 
@@ -195,7 +198,7 @@ class Spool:
             with self._transaction() as connection:
                 for broker, messages in commit.messages:
                     table = "urgent" if messages[0].urgent else "streams"
-                    for batch in _batches(messages):
+                    for batch in _batches(messages, self._batch_size):
                         content = zlib.compress(_encode(batch), 1)
                         first, last = batch[0], batch[-1]
                         row = (broker, first.boot, first.number, last.number, len(batch), len(content), commit.uptime)
@@ -226,7 +229,7 @@ class Spool:
         horizon: Key | None = None
         size = 0
         for table, row_boot, first, last, count, content in self._rows(broker, boot, number):
-            if size > LOAD_SIZE:
+            if size >= self._load_size:
                 horizon = (row_boot, first)
                 break
             messages = _unpacked(content)
@@ -402,8 +405,7 @@ class Spool:
         connection, limits = self._open_connection, self._limits
         trim = commit.trim or {}
         dropped: list[tuple[str, Range]] = []
-        for broker, (low, _high) in trim.items():
-            cursor = commit.cursors.get(broker, low)
+        for broker, (cursor, _low, _high) in trim.items():
             long_ago = commit.uptime - limits.urgent_kept_age
             settled = "broker=? AND (boot,first)<=(?,?) AND (boot,last)<=(?,?)"
             self._forget("urgent", f"{settled} AND written<?", (broker, *cursor, *cursor, long_ago))
@@ -420,7 +422,7 @@ class Spool:
             for written, broker, boot, first, last, count in waiting:
                 if self.size <= 0.95 * limits.disk and written >= commit.uptime - age:
                     break
-                low, high = trim.get(broker, (NOTHING, NOTHING))
+                _cursor, low, high = trim.get(broker, (NOTHING, NOTHING, NOTHING))
                 if low < (boot, first) and (boot, last) <= high:
                     self._remove(table, broker, boot, first)
                     dropped.append((f"{broker}/dropped", Range(boot, first, last, count)))
@@ -442,13 +444,13 @@ def is_damage(error: sqlite3.Error) -> bool:
     return code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-def _batches(messages: list[Message]) -> Iterator[list[Message]]:
+def _batches(messages: list[Message], largest: int) -> Iterator[list[Message]]:
     batch: list[Message] = []
     size = 0
     for message in messages:
         first = batch[0] if batch else message
         too_far = message.boot != first.boot or message.number - first.number >= BATCH_SPAN
-        if batch and (too_far or size + len(message.payload) > BATCH_SIZE):
+        if batch and (too_far or size + len(message.payload) > largest):
             yield batch
             batch, size = [], 0
         batch.append(message)
