@@ -136,8 +136,8 @@ def _identity(view: _View) -> Iterator[Problem]:
     if not document.sources and "sources" not in view.left_out.values():
         yield Problem("sources", "at least one source", "none", "state what feeds the network")
     everywhere = Counter(element.id for elements in view.lists.values() for element in elements)
+    told: set[str] = set()
     for name, elements in view.lists.items():
-        told: set[str] = set()
         for number, element in enumerate(elements):
             if not _identifier.fullmatch(element.id):
                 yield Problem(
@@ -165,7 +165,7 @@ def _references(view: _View) -> Iterator[Problem]:
     for name, elements in view.lists.items():
         for element in elements:
             for field, (what, ids) in known.items():
-                value = getattr(element, field, "")
+                value = getattr(element, field, ())
                 for reference in (value,) if isinstance(value, str) else value:
                     optional = field in ("line_type", "equipment") and not reference
                     if reference not in ids and reference not in view.left_out and not optional:
@@ -216,14 +216,13 @@ def _at_node(view: _View, where: str, phases: str, node_id: str) -> Iterator[Pro
 def _loads(view: _View) -> Iterator[Problem]:  # noqa: C901 - a list of rules
     for where, load in view.injections():
         allowed: tuple[str, ...] = ("A", "B", "C") if load.connection == Connection.WYE else PAIRS
-        for field in ("p", "q", "u_p", "u_q"):
-            values: dict[str, float] = getattr(load, field)
-            for phase, value in values.items():
-                if phase not in allowed:
-                    expected = f"{', '.join(allowed)} for a {load.connection}"
-                    yield Problem(f"{where}.{field}", expected, shortened(phase))
-                elif field.startswith("u_") and value < 0:
-                    yield Problem(f"{where}.{field}", "0 or more", f"{value:g}")
+        strange = sorted({key for values in (load.p, load.q, load.u_p, load.u_q) for key in values} - set(allowed))
+        if strange:
+            expected = f"{', '.join(allowed)} for a {load.connection}"
+            yield Problem(f"{where}.p", expected, shortened(", ".join(strange)))
+        for field, values in (("u_p", load.u_p), ("u_q", load.u_q)):
+            if min(values.values(), default=0.0) < 0:
+                yield Problem(f"{where}.{field}", "0 or more", f"{min(values.values()):g}")
         if set(load.p) != set(load.q) or not load.p:
             found = f"p for {', '.join(load.p) or 'none'}, q for {', '.join(load.q) or 'none'}"
             yield Problem(f"{where}.q", "p and q for the same phases", found)
@@ -302,7 +301,10 @@ def _reachability(view: _View) -> Iterator[Problem]:
         for phase in "ABC":
             joined.join(fed, (source.node, phase))
     for _, edge in view.edges():
-        phases = _live(view.phases_of(edge)) or list("ABC")
+        phases = _live(view.phases_of(edge))
+        there = [view.nodes[end].phases for end in (edge.from_node, edge.to_node) if end in view.nodes]
+        if not phases or any(set(phases) - set(at_end) for at_end in there):
+            phases = list("ABC")
         for phase in phases:
             ends = [(end, phase) if end in view.nodes else fed for end in (edge.from_node, edge.to_node)]
             joined.join(ends[0], ends[1])

@@ -223,9 +223,10 @@ def _transformer(  # noqa: C901, PLR0912 - a list of rules
             if base >= 50.0 and not (0.45 if single else 0.75) <= rated[end] / base <= 1.3:
                 remedy = "it looks like kV: state it in V" if 0.75e-3 < rated[end] / base < 1.3e-3 else ""
                 yield Problem(f"{where}.rated_voltage", f"about {base:g} V at {node_id}", f"{rated[end]:g}", remedy)
+                break
     if transformer.r < 0 or transformer.x <= 0:
         yield Problem(f"{where}.x", "a passive impedance", f"{transformer.r:g} + j{transformer.x:g} ohm")
-    elif transformer.rated_power >= 1000.0 and rated[0] >= 50.0:
+    elif transformer.rated_power >= 1000.0 and rated[0] >= max(50.0, rated[1]):
         per_unit = abs(complex(transformer.r, transformer.x)) * transformer.rated_power / rated[0] ** 2
         if not 0.002 <= per_unit <= 0.5:
             found = f"{100 * per_unit:.3g} %"
