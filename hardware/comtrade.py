@@ -1,8 +1,8 @@
 """
 COMTRADE recordings on disk: reading and writing them (IEEE C37.111-1991, -1999, -2013).
 
-The public door of the four rooms behind it: `comtrade_model` (the values), `comtrade_config` and `comtrade_data` (the
-files' contents, pure) and `comtrade_times` (when samples were taken). This room alone touches files: it finds the
+The public door of the rooms behind it: `comtrade_model` (the values), `comtrade_config`, `comtrade_text` and
+`comtrade_data` (the files' contents, pure) and `comtrade_times` (when samples were taken). This room alone touches files: it finds the
 pair (CFG and DAT) or the single combined file (CFF), and writes them so that a power cut leaves the old file or the
 new one.
 """
@@ -12,9 +12,10 @@ import re
 from pathlib import Path
 
 from algorithms.api.errors import shortened
-from hardware.comtrade_config import MAXIMUM_CONFIGURATION, decode_text, format_configuration, parse_configuration
+from hardware.comtrade_config import MAXIMUM_CONFIGURATION, decode_text, parse_configuration
 from hardware.comtrade_data import MAXIMUM_DATA, decode_data, encode_data
 from hardware.comtrade_model import Recording
+from hardware.comtrade_text import format_configuration
 from hardware.errors import RecordingError, SourceNotFound
 
 _section = re.compile(

@@ -19,6 +19,7 @@ from algorithms.api.settings import Setting
 from algorithms.api.wire import time_from_text
 from hardware.checks import problems_of_request, read_options, refuse
 from hardware.comtrade import read_recording
+from hardware.comtrade_config import MAXIMUM_RATE
 from hardware.comtrade_model import Recording
 from hardware.comtrade_times import Segment, segments
 from hardware.pacing import PACES, Clock, Pace, SystemClock
@@ -97,7 +98,7 @@ class RecordedSource:
         """
         if self._blocks is not None:
             raise RuntimeError("a stopped source expected; this one has been started")
-        refuse(DRIVER, problems_of_request(request, math.inf))
+        refuse(DRIVER, problems_of_request(request, MAXIMUM_RATE))
         recording = read_recording(self._path)
         stretches = segments(recording, self._path.name)
         picks, problems = self._picks(request, recording)

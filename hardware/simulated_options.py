@@ -1,7 +1,7 @@
 """
-What a simulated meter is told: its options, declared, checked all together, and frozen as a `Simulation`.
+What a simulated meter is told: its options, checked all together, and frozen as a `Simulation`.
 
-Pure; between the catalog's options and `simulated_signal`, which computes the waveforms. Sign of power as everywhere:
+Pure; between the catalog's options, declared in `simulated_settings`, and `simulated_signal`, which computes the waveforms. Sign of power as everywhere:
 positive into the equipment, so a positive reactive power is an inductive load whose current lags.
 """
 
@@ -12,92 +12,11 @@ from typing import Any
 
 from algorithms.api.errors import Problem, shortened
 from algorithms.api.samples import Quantity
-from algorithms.api.settings import Setting, problems_of, read_settings
+from algorithms.api.settings import problems_of, read_settings
 from algorithms.api.wire import time_from_text
 from hardware.checks import read_options
 from hardware.pacing import PACES
-
-DRIVER = "simulated"
-CHANNELS = ("ua", "ub", "uc", "ia", "ib", "ic")
-"""What is simulated, in this order."""
-PHASES = ("A", "B", "C")
-REPLAY_EPOCH = "2024-01-01T00:00:00Z"
-"""When a simulation begins that does not follow the clock."""
-
-_ones, _zeros, _three = (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), 3
-
-
-def _list(name: str, description: str, unit: str, length: int, default: Any = ()) -> Setting:
-    return Setting(name, "list", description, unit=unit, default=default, maximum=length)
-
-
-OPTIONS = (
-    Setting("frequency", "number", "Of the grid; nominal without it.", unit="Hz", default=None,
-            minimum=1.0, maximum=1000.0),
-    Setting("voltage", "number", "RMS, phase to neutral; nominal without it.", unit="V", default=None,
-            minimum=0.0, maximum=1e6),
-    Setting("angle", "number", "Of phase A's voltage, referred to the UTC second.", unit="rad", default=0.0),
-    _list("voltage_factors", "Each phase's voltage, as a share.", "1", _three, _ones),
-    _list("voltage_angles", "Each phase's further displacement.", "rad", _three, _zeros),
-    Setting("apparent_power", "number", "Load of all three phases.", unit="VA", default=None, minimum=0.0),
-    Setting("power_factor", "number", "Of that load; negative where it feeds.", unit="1", default=None,
-            minimum=-1.0, maximum=1.0),
-    Setting("leading", "boolean", "Whether that load is capacitive.", default=False),
-    _list("active_power", "Each phase's load, instead of apparent power.", "W", _three),
-    _list("reactive_power", "Each phase's reactive load, inductive positive.", "var", _three),
-    Setting("harmonics", "list", "Tables of order, share, angle and channels.", default=(), maximum=200),
-    Setting("voltage_noise", "number", "White, RMS.", unit="V", default=0.0, minimum=0.0),
-    Setting("current_noise", "number", "White, RMS.", unit="A", default=0.0, minimum=0.0),
-    Setting("bits", "integer", "Resolution of the converter; 0 for none.", default=0, minimum=0, maximum=24),
-    Setting("voltage_range", "number", "Peak value the converter represents.", unit="V", default=None, minimum=1e-9),
-    Setting("current_range", "number", "Peak value the converter represents.", unit="A", default=None, minimum=1e-9),
-    _list("skews", "Time of each channel after the nominal instant.", "s", len(CHANNELS), (0.0,) * len(CHANNELS)),
-    Setting("events", "list", "Tables of kind, start and duration.", default=(), maximum=1000),
-    Setting("losses", "list", "Tables of start, duration and period: samples that get lost.", default=(), maximum=1000),
-    Setting("clock_error", "number", "By how much the sampling clock runs fast; 20e-6 is 20 ppm.", unit="1",
-            default=0.0, minimum=-0.01, maximum=0.01),
-    Setting("seed", "integer", "Of the noise.", default=0, minimum=0, maximum=2**63),
-    Setting("pace", "text", "Whether samples come when their time has passed, or at once.", default=PACES[0],
-            choices=PACES),
-    Setting("duration", "number", "Until the end; 0 for none.", unit="s", default=0.0, minimum=0.0),
-    Setting("start_time", "text", "RFC 3339; without it now in real time.", default="", maximum=40),
-    Setting("buffer", "number", "How far a reader may lag before samples are lost.", unit="s", default=10.0,
-            minimum=0.1, maximum=3600.0),
-)  # fmt: skip
-
-_start = Setting("start", "number", "After the first sample.", unit="s", minimum=0.0, maximum=1e9)
-_duration = Setting("duration", "number", "0 for ever.", unit="s", default=0.0, minimum=0.0, maximum=1e9)
-_period = Setting("period", "number", "Repeats every; 0 for once.", unit="s", default=0.0, minimum=0.0, maximum=1e9)
-_phases = Setting("phases", "list", "Those it touches.", default=PHASES, minimum=1, maximum=3)
-_current = Setting("current", "number", "Factor of the current; the voltage's without it.", unit="1", default=None,
-                   minimum=0.0, maximum=1000.0)  # fmt: skip
-_happening = (
-    Setting("kind", "text", "What happens."),
-    _start,
-    _duration,
-)
-EVENTS: dict[str, tuple[Setting, ...]] = {
-    "sag": (*_happening, _period, _phases, _current,
-            Setting("depth", "number", "Voltage lost.", unit="1", minimum=0.0, maximum=1.0)),
-    "swell": (*_happening, _period, _phases, _current,
-              Setting("rise", "number", "Voltage gained.", unit="1", minimum=0.0, maximum=10.0)),
-    "interruption": (*_happening, _period, _phases, _current),
-    "phase-jump": (*_happening, _period, _phases,
-                   Setting("angle", "number", "Of voltages and currents.", unit="rad", minimum=-math.tau,
-                           maximum=math.tau)),
-    "frequency-ramp": (*_happening,
-                       Setting("rate", "number", "Held at its end.", unit="Hz/s", minimum=-100.0, maximum=100.0)),
-    "frequency-step": (*_happening, _period,
-                       Setting("step", "number", "Change of frequency.", unit="Hz", minimum=-50.0, maximum=50.0)),
-}  # fmt: skip
-"""What can happen, each kind with its settings."""
-_harmonic = (
-    Setting("order", "integer", "Of the harmonic.", minimum=2, maximum=200),
-    Setting("share", "number", "Of the fundamental.", unit="1", minimum=0.0, maximum=10.0),
-    Setting("angle", "number", "At the fundamental's zero angle.", unit="rad", default=0.0),
-    Setting("channels", "list", "Names; without it all.", default=CHANNELS, minimum=1, maximum=6),
-)
-_loss = (_start, Setting("duration", "number", "How long.", unit="s", minimum=1e-9, maximum=1e6), _period)
+from hardware.simulated_settings import CHANNELS, DRIVER, EVENTS, HARMONIC, LOSS, OPTIONS, PHASES, REPLAY_EPOCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,14 +111,14 @@ def read_simulation(options: Mapping[str, Any]) -> Simulation:
         powers=_powers(values),
         harmonics=tuple(
             Harmonic(**{**item, "channels": tuple(item["channels"])})
-            for item in (read_settings(_harmonic, item) for item in values["harmonics"])
+            for item in (read_settings(HARMONIC, item) for item in values["harmonics"])
         ),
         noise=(values["voltage_noise"], values["current_noise"]),
         bits=values["bits"],
         ranges=(values["voltage_range"], values["current_range"]),
         skews=tuple(values["skews"]),
         events=tuple(_event(item) for item in values["events"]),
-        losses=tuple(Happening("loss", **read_settings(_loss, item)) for item in values["losses"]),
+        losses=tuple(Happening("loss", **read_settings(LOSS, item)) for item in values["losses"]),
         clock_error=values["clock_error"],
         seed=values["seed"],
         live=live,
@@ -216,7 +135,7 @@ def quantity_of(name: str) -> Quantity:
 
 def _powers(values: Mapping[str, Any]) -> tuple[complex, ...]:
     if values["active_power"] or values["reactive_power"]:
-        active, reactive = values["active_power"] or _zeros, values["reactive_power"] or _zeros
+        active, reactive = values["active_power"] or (0.0,) * 3, values["reactive_power"] or (0.0,) * 3
         return tuple(complex(p, q) for p, q in zip(active, reactive, strict=True))
     apparent = 3000.0 if values["apparent_power"] is None else values["apparent_power"]
     factor = 0.95 if values["power_factor"] is None else values["power_factor"]
@@ -268,8 +187,8 @@ def _further_problems(options: Mapping[str, Any]) -> list[Problem]:
             time_from_text(start)
         except ValueError as error:
             problems.append(Problem("options.start_time", "an RFC 3339 time", str(error)))
-    problems += _problems_of_tables(options, "harmonics", lambda _: _harmonic)
-    problems += _problems_of_tables(options, "losses", lambda _: _loss)
+    problems += _problems_of_tables(options, "harmonics", lambda _: HARMONIC)
+    problems += _problems_of_tables(options, "losses", lambda _: LOSS)
     problems += _problems_of_tables(options, "events", lambda item: EVENTS.get(str(item.get("kind"))[:40]))
     return problems
 

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from algorithms.api.samples import NANOSECONDS, Quantity, SampleFlag
-from hardware.simulated_options import CHANNELS, Happening, Simulation, quantity_of
+from hardware.simulated_options import Happening, Simulation, quantity_of
+from hardware.simulated_settings import CHANNELS
 
 CELL = 0.02
 """Length of a cell [s]."""

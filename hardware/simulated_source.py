@@ -19,7 +19,8 @@ from hardware.checks import problems_of_request, refuse
 from hardware.framing import Framer
 from hardware.pacing import Clock, Pace, SystemClock
 from hardware.scaling import described, scaling_of
-from hardware.simulated_options import CHANNELS, DRIVER, Simulation, quantity_of, read_simulation
+from hardware.simulated_options import Simulation, quantity_of, read_simulation
+from hardware.simulated_settings import CHANNELS, DRIVER
 from hardware.simulated_signal import Signal, active
 from hardware.source import ChannelRequest, EndOfRecording, SourceInfo, SourcePlan, SourceRequest
 
@@ -34,7 +35,7 @@ class SimulatedSource:
     Parameters
     ----------
     options : mapping
-        See `simulated_options.OPTIONS`.
+        See `simulated_settings.OPTIONS`.
     clock : Clock or None
         None for the machine's own.
 
