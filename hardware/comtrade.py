@@ -2,9 +2,9 @@
 COMTRADE recordings on disk: reading and writing them (IEEE C37.111-1991, -1999, -2013).
 
 The public door of the rooms behind it: `comtrade_model` (the values), `comtrade_config`, `comtrade_text` and
-`comtrade_data` (the files' contents, pure) and `comtrade_times` (when samples were taken). This room alone touches files: it finds the
-pair (CFG and DAT) or the single combined file (CFF), and writes them so that a power cut leaves the old file or the
-new one.
+`comtrade_data` (the files' contents, pure) and `comtrade_times` (when samples were taken). This room alone touches
+files: it finds the pair (CFG and DAT) or the single combined file (CFF), and writes them so that a power cut leaves
+the old file or the new one.
 """
 
 import os

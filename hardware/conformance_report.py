@@ -1,4 +1,4 @@
-"""What came out of testing a waveform source: one finding for each rule, for a test to fail with or a person to read."""
+"""What came out of testing a waveform source: a finding for each rule, for a test to fail with or a person to read."""
 
 from dataclasses import dataclass
 

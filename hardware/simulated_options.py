@@ -1,8 +1,9 @@
 """
 What a simulated meter is told: its options, checked all together, and frozen as a `Simulation`.
 
-Pure; between the catalog's options, declared in `simulated_settings`, and `simulated_signal`, which computes the waveforms. Sign of power as everywhere:
-positive into the equipment, so a positive reactive power is an inductive load whose current lags.
+Pure; between the catalog's options, declared in `simulated_settings`, and `simulated_signal`, which computes the
+waveforms. Sign of power as everywhere: positive into the equipment, so a positive reactive power is an inductive load
+whose current lags.
 """
 
 import math
