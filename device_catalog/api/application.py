@@ -1,0 +1,272 @@
+"""
+The REST interface apart from the poll: who may ask, what is read, which service is called, what is answered.
+
+Operators (one token) may do everything; a device's own credential reaches its own documents only. Handlers read the
+body themselves, so that a document is refused by its length before it is read, and with every problem after.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from litestar import Litestar, Request, Response, delete, get, patch, post, put
+from litestar.exceptions import HTTPException
+
+from algorithms.api.errors import Problem, ProblemsError, shortened
+from device_catalog.api.gateway import Operators
+from device_catalog.api.metrics import metrics_text
+from device_catalog.api.openapi import document as openapi_document
+from device_catalog.api.openapi import page as openapi_page
+from device_catalog.api.problems import MEDIA_TYPE, HttpError, answer
+from device_catalog.contract.documents import DeviceKind
+from device_catalog.contract.paths import (
+    CONFIGURATION,
+    CREDENTIAL,
+    DEVICE,
+    DEVICES,
+    MAXIMUM_DOCUMENT,
+    REPORTED,
+    etag,
+)
+from device_catalog.contract.topics import is_identifier
+from device_catalog.contract.validation import parse_configuration, parse_registration
+from device_catalog.errors import CatalogError, NotAuthorised, Refused
+from device_catalog.services import MAXIMUM_PAGE, Catalog
+from device_catalog.storage.store import Filters
+
+OPERATOR = "operator"
+AnyRequest = Request[Any, Any, Any]
+
+_log = logging.getLogger(__name__)
+_encode = msgspec.json.encode
+_filters = ("kind", "tenant", "available", "algorithm", "network", "area", "cursor", "limit")
+
+
+def make_application(  # noqa: C901 - a list of small handlers
+    catalog: Catalog, operators: Operators, ready: Callable[[], str]
+) -> Litestar:
+    """
+    Make the application.
+
+    Parameters
+    ----------
+    catalog : Catalog
+    operators : Operators
+    ready : callable
+        Says what the catalog still waits for; empty when it can serve.
+    """
+    access = _Access(catalog, operators)
+
+    @post(_route(DEVICES))
+    async def register(request: AnyRequest) -> Response[bytes]:
+        access.operator(request)
+        body = await _body(request)
+        key = request.headers.get("Idempotency-Key", "")
+        if len(key) > 128 or not key.isprintable():
+            raise HttpError(400, "expected an Idempotency-Key of at most 128 printable characters, found another")
+        registered = await catalog.register(parse_registration(body), OPERATOR, key, body)
+        location = DEVICE.format(device=registered.device)
+        return _json(_encode(registered), 201, {"Location": location, "ETag": etag(registered.revision)})
+
+    @get(_route(DEVICES))
+    async def devices(request: AnyRequest) -> Response[bytes]:
+        access.operator(request)
+        filters, available, cursor, limit = _query(request)
+        return _json(_encode(await catalog.page(filters, available, cursor, limit)))
+
+    @get(_route(DEVICE))
+    async def device(request: AnyRequest) -> Response[bytes]:
+        access.operator(request)
+        detail = await catalog.detail(_name(request))
+        return _json(_encode(detail), 200, {"ETag": etag(detail.desired.revision)})
+
+    @delete(_route(DEVICE), status_code=204)
+    async def remove(request: AnyRequest) -> None:
+        access.operator(request)
+        await catalog.remove(_name(request), OPERATOR)
+
+    @get(_route(CONFIGURATION))
+    async def configuration(request: AnyRequest) -> Response[bytes]:
+        access.own(request)
+        document, tag = await catalog.configuration(_name(request))
+        return _json(document, 200, {"ETag": tag.decode()})
+
+    @put(_route(CONFIGURATION))
+    async def configure(request: AnyRequest) -> Response[bytes]:
+        access.operator(request)
+        matches = request.headers.get("If-Match", "")
+        if not matches:
+            detail = 'expected the header If-Match with the entity tag you read, such as "7", or * to overwrite'
+            raise HttpError(428, f"{detail}; found none")
+        parsed = parse_configuration(await _body(request))
+        revision = await catalog.set_configuration(_name(request), parsed, matches, OPERATOR)
+        return _json(_encode({"device": _name(request), "revision": revision}), 200, {"ETag": etag(revision)})
+
+    @get(_route(REPORTED))
+    async def reported(request: AnyRequest) -> Response[bytes]:
+        access.own(request)
+        document = await catalog.reported(_name(request))
+        if document is None:
+            raise HttpError(404, f"expected a device that reported, found none of {_name(request)[:80]} yet")
+        return _json(document)
+
+    @patch(_route(REPORTED), status_code=204)
+    async def report(request: AnyRequest) -> None:
+        access.own(request)
+        await catalog.report(_name(request), _decoded(await _body(request)))
+
+    @post(_route(CREDENTIAL))
+    async def credential(request: AnyRequest) -> Response[bytes]:
+        access.operator(request)
+        return _json(_encode(await catalog.renew_credential(_name(request), OPERATOR)), 201)
+
+    @get("/healthz")
+    async def health() -> Response[bytes]:
+        return _json(b'{"status":"ok"}')
+
+    @get("/readyz")
+    async def readiness() -> Response[bytes]:
+        missing = ready()
+        if missing:
+            raise HttpError(503, f"expected a catalog that can serve, found one that waits: {missing}")
+        return _json(b'{"status":"ready"}')
+
+    @get("/metrics")
+    async def metrics() -> Response[bytes]:
+        return Response(metrics_text(catalog), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @get("/v1/openapi")
+    async def openapi() -> Response[bytes]:
+        return _json(openapi_document())
+
+    @get("/schema")
+    async def schema() -> Response[bytes]:
+        return Response(openapi_page(), media_type="text/html; charset=utf-8")
+
+    return Litestar(
+        [
+            register,
+            devices,
+            device,
+            remove,
+            configuration,
+            configure,
+            reported,
+            report,
+            credential,
+            health,
+            readiness,
+            metrics,
+            openapi,
+            schema,
+        ],
+        exception_handlers={Exception: _explain},
+        openapi_config=None,
+        logging_config=None,
+        request_max_body_size=None,
+    )
+
+
+class _Access:
+    """Tells who may do what."""
+
+    def __init__(self, catalog: Catalog, operators: Operators) -> None:
+        self._catalog = catalog
+        self._operators = operators
+
+    def operator(self, request: AnyRequest) -> None:
+        if not self._operators.recognises(_token(request)):
+            raise NotAuthorised("expected the operator's token, found another")
+
+    def own(self, request: AnyRequest) -> None:
+        token = _token(request)
+        if not self._operators.recognises(token):
+            self._catalog.authenticate(_name(request), token)
+
+
+def _name(request: AnyRequest) -> str:
+    return str(request.path_params["device"])
+
+
+def _token(request: AnyRequest) -> bytes:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise NotAuthorised("expected the header Authorization: Bearer TOKEN, found none")
+    return token.encode("latin-1", "replace")
+
+
+async def _body(request: AnyRequest) -> bytes:
+    """Read the body as far as it may go."""
+    too_long = HttpError(413, f"expected a body of at most {MAXIMUM_DOCUMENT} bytes, found more; nothing was changed")
+    declared = request.headers.get("Content-Length", "")
+    if declared.isdigit() and int(declared) > MAXIMUM_DOCUMENT:
+        raise too_long
+    parts: list[bytes] = []
+    length = 0
+    async for part in request.stream():
+        length += len(part)
+        if length > MAXIMUM_DOCUMENT:
+            raise too_long
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _decoded(body: bytes) -> Any:
+    try:
+        decoded = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Refused([Problem("body", "JSON", shortened(str(error), 200))]) from error
+    if not isinstance(decoded, dict):
+        raise Refused([Problem("body", "a JSON object", shortened(decoded))])
+    return decoded
+
+
+def _query(request: AnyRequest) -> tuple[Filters, bool | None, str, int]:
+    query = dict(request.query_params)
+    problems = [
+        Problem(f"query.{shortened(name, 40)}", ", ".join(_filters), "an unknown parameter", "remove it")
+        for name in query
+        if name not in _filters
+    ]
+    available = query.pop("available", "")
+    if available not in ("", "true", "false"):
+        problems.append(Problem("query.available", "true or false", shortened(available)))
+    text = query.pop("limit", "100")
+    limit = int(text) if text.isdigit() and len(text) < 6 else 0
+    if not 1 <= limit <= MAXIMUM_PAGE:
+        problems.append(Problem("query.limit", f"a number from 1 to {MAXIMUM_PAGE}", shortened(text)))
+    kinds = [kind.value for kind in DeviceKind]
+    if query.get("kind", kinds[0]) not in kinds:
+        problems.append(Problem("query.kind", ", ".join(kinds), shortened(query["kind"])))
+    problems.extend(
+        Problem(f"query.{name}", "letters, digits, _ and - (at most 64)", shortened(query[name]))
+        for name in ("tenant", "algorithm", "network", "area", "cursor")
+        if query.get(name) and not is_identifier(query[name])
+    )
+    if problems:
+        raise Refused(problems)
+    cursor = query.pop("cursor", "")
+    return Filters(**query), {"true": True, "false": False}.get(available), cursor, limit
+
+
+def _json(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response[bytes]:
+    return Response(body, status_code=status, headers=headers or {}, media_type="application/json")
+
+
+def _explain(request: AnyRequest, error: Exception) -> Response[bytes]:
+    if isinstance(error, HTTPException):
+        status = error.status_code
+        details = {
+            404: f"expected a path of this interface, found {shortened(request.url.path)}; /v1/openapi lists them",
+            405: f"expected another method for this path, found {request.method}; /v1/openapi lists them",
+        }
+        error = HttpError(status, details.get(status, shortened(str(error.detail), 200)), error.headers)
+    elif not isinstance(error, CatalogError | ProblemsError):
+        _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    status, body, headers = answer(error)
+    return Response(body, status_code=status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def _route(path: str) -> str:
+    return path.replace("{device}", "{device:str}")

@@ -1,0 +1,24 @@
+"""What the catalog counts, as Prometheus reads it."""
+
+from device_catalog.domain import State
+from device_catalog.services import Catalog
+
+
+def metrics_text(catalog: Catalog) -> bytes:
+    """Write the counters in the text format 0.0.4."""
+    presence = catalog.presence
+    lines = [
+        "# HELP tresma_polls_total Polls taken since the start.",
+        "# TYPE tresma_polls_total counter",
+        f"tresma_polls_total {catalog.polls}",
+        "# HELP tresma_devices Registered devices by what is known of their being there.",
+        "# TYPE tresma_devices gauge",
+        *(f'tresma_devices{{state="{state.name.lower()}"}} {presence.count(state)}' for state in State),
+        "# HELP tresma_returns_total Devices that came back after having been unavailable.",
+        "# TYPE tresma_returns_total counter",
+        f"tresma_returns_total {presence.flaps}",
+        "# HELP tresma_waiting Whether silence means nothing at present.",
+        "# TYPE tresma_waiting gauge",
+        f"tresma_waiting {int(presence.waiting)}",
+    ]
+    return ("\n".join(lines) + "\n").encode()

@@ -1,0 +1,212 @@
+"""
+The description of the REST interface (OpenAPI 3.1), made from one table and the contract's own types.
+
+A test compares the table with the routes the server has, and calls each.
+"""
+
+import html
+from typing import Any, NamedTuple
+
+import msgspec
+
+from device_catalog.contract.documents import (
+    Configuration,
+    Desired,
+    DeviceDetail,
+    Page,
+    ProblemDocument,
+    Registered,
+    Registration,
+    Reported,
+)
+from device_catalog.contract.paths import (
+    APPLIED_HEADER,
+    BOOT_HEADER,
+    CONFIGURATION,
+    CREDENTIAL,
+    DESIRED,
+    DEVICE,
+    DEVICES,
+    REPORTED,
+)
+
+
+class Configured(msgspec.Struct, frozen=True):
+    """The answer to a change of configuration."""
+
+    device: str
+    revision: int
+
+
+class Operation(NamedTuple):
+    """One thing that can be asked."""
+
+    method: str
+    path: str
+    summary: str
+    who: str
+    success: int
+    body: type | None = None
+    answer: type | None = None
+    headers: tuple[str, ...] = ()
+    query: tuple[str, ...] = ()
+    refusals: tuple[int, ...] = ()
+
+
+_filters = ("kind", "tenant", "available", "algorithm", "network", "area", "cursor", "limit")
+_poll = ("If-None-Match", BOOT_HEADER, APPLIED_HEADER)
+
+OPERATIONS = (
+    Operation("get", DEVICES, "Find devices and services", "operator", 200, None, Page, (), _filters, (401, 422)),
+    Operation(
+        "post",
+        DEVICES,
+        "Register a device; its credential is shown this once",
+        "operator",
+        201,
+        Registration,
+        Registered,
+        ("Idempotency-Key",),
+        (),
+        (400, 401, 409, 413, 422),
+    ),
+    Operation("get", DEVICE, "All that is known of a device", "operator", 200, None, DeviceDetail, (), (), (401, 404)),
+    Operation("delete", DEVICE, "Take a device off the register", "operator", 204, refusals=(401, 404)),
+    Operation(
+        "get",
+        DESIRED,
+        "Poll: heartbeat, acknowledgement, and the desired document when it is newer (304 when it is not)",
+        "device",
+        200,
+        None,
+        Desired,
+        _poll,
+        (),
+        (304, 401, 404, 503),
+    ),
+    Operation("get", CONFIGURATION, "A device's configuration", "device", 200, None, Configuration, (), (), (401, 404)),
+    Operation(
+        "put",
+        CONFIGURATION,
+        "Give a device another configuration",
+        "operator",
+        200,
+        Configuration,
+        Configured,
+        ("If-Match",),
+        (),
+        (401, 404, 412, 413, 422, 428),
+    ),
+    Operation("get", REPORTED, "What a device reported last", "device", 200, None, Reported, (), (), (401, 404)),
+    Operation(
+        "patch",
+        REPORTED,
+        "Report what changed (merge patch, RFC 7396)",
+        "device",
+        204,
+        Reported,
+        refusals=(401, 404, 413, 422),
+    ),
+    Operation(
+        "post", CREDENTIAL, "Give a device another credential", "operator", 201, None, Registered, (), (), (401, 404)
+    ),
+    Operation("get", "/healthz", "Whether the process runs", "anybody", 200),
+    Operation("get", "/readyz", "Whether it can serve", "anybody", 200, refusals=(503,)),
+    Operation("get", "/metrics", "Counters for Prometheus", "anybody", 200),
+    Operation("get", "/v1/openapi", "This description", "anybody", 200),
+    Operation("get", "/schema", "This description as a page", "anybody", 200),
+)
+
+_problems = {
+    304: "Nothing newer than what If-None-Match names",
+    400: "A header that cannot be used",
+    401: "No credential, or not the right one",
+    404: "No such device, or nothing of it yet",
+    409: "In conflict with what is there",
+    412: "Changed by somebody else since it was read",
+    413: "Longer than 1 MiB",
+    422: "Refused, with every problem found",
+    428: "If-Match is missing",
+    503: "Too much at this moment, or not ready; Retry-After says when to come back",
+}
+
+
+def description() -> dict[str, Any]:
+    """Build the description."""
+    types = [item for operation in OPERATIONS for item in (operation.body, operation.answer) if item is not None]
+    _, components = msgspec.json.schema_components(
+        [*dict.fromkeys(types), ProblemDocument], ref_template="#/components/schemas/{name}"
+    )
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in OPERATIONS:
+        paths.setdefault(operation.path, {})[operation.method] = _operation(operation)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "tresma device catalog", "version": "1"},
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "operator": {"type": "http", "scheme": "bearer", "description": "The operator's token"},
+                "device": {"type": "http", "scheme": "bearer", "description": "The device's own credential"},
+            },
+        },
+    }
+
+
+def document() -> bytes:
+    """Write the description as JSON."""
+    return msgspec.json.encode(description())
+
+
+def page() -> bytes:
+    """Write the description as a page that needs nothing from elsewhere."""
+    rows = "".join(
+        f"<tr><td><b>{operation.method.upper()}</b><td><code>{html.escape(operation.path)}</code>"
+        f"<td>{html.escape(operation.summary)}<td>{operation.who}"
+        f"<td>{_type_name(operation.body)}<td>{operation.success} {_type_name(operation.answer)}"
+        f"<td>{', '.join(str(status) for status in operation.refusals)}"
+        for operation in OPERATIONS
+    )
+    return (
+        "<!doctype html><html lang=en><meta charset=utf-8><title>tresma device catalog</title>"
+        "<style>body{font:15px sans-serif;margin:2em}td,th{padding:.3em .8em;text-align:left;"
+        "border-bottom:1px solid #ccc;vertical-align:top}</style><h1>tresma device catalog</h1>"
+        "<p>Types and fields: <a href=/v1/openapi>/v1/openapi</a> (OpenAPI 3.1). Errors are problem documents "
+        "(RFC 9457).</p><table><tr><th>Method<th>Path<th>What it does<th>Who<th>Body<th>Answer<th>Refusals"
+        f"{rows}</table></html>"
+    ).encode()
+
+
+def _operation(operation: Operation) -> dict[str, Any]:
+    parameters: list[dict[str, Any]] = []
+    if "{device}" in operation.path:
+        parameters.append(_parameter("device", "path", required=True))
+    parameters += [_parameter(name, "query") for name in operation.query]
+    parameters += [_parameter(name, "header", required=name == "If-Match") for name in operation.headers]
+    success: dict[str, Any] = {"description": "Done"}
+    if operation.answer is not None:
+        success["content"] = {"application/json": {"schema": _reference(operation.answer)}}
+    problem = {"application/problem+json": {"schema": _reference(ProblemDocument)}}
+    responses = {str(operation.success): success}
+    for status in operation.refusals:
+        responses[str(status)] = {"description": _problems[status], **({} if status == 304 else {"content": problem})}
+    result: dict[str, Any] = {"summary": operation.summary, "parameters": parameters, "responses": responses}
+    if operation.body is not None:
+        media_type = "application/merge-patch+json" if operation.method == "patch" else "application/json"
+        result["requestBody"] = {"required": True, "content": {media_type: {"schema": _reference(operation.body)}}}
+    if operation.who != "anybody":
+        result["security"] = [{"operator": []}] + ([{"device": []}] if operation.who == "device" else [])
+    return result
+
+
+def _parameter(name: str, place: str, *, required: bool = False) -> dict[str, Any]:
+    return {"name": name, "in": place, "required": required, "schema": {"type": "string"}}
+
+
+def _reference(document_type: type) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{document_type.__name__}"}
+
+
+def _type_name(document_type: type | None) -> str:
+    return document_type.__name__ if document_type else ""

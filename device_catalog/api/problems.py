@@ -1,0 +1,74 @@
+"""
+Errors as problem documents (RFC 9457): one shape for every answer that is not a success.
+
+`type` is a path-absolute reference that never changes; `problems` names everything wrong with a document.
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import msgspec
+
+from algorithms.api.errors import Problem, ProblemsError
+from device_catalog.contract.documents import ProblemDocument
+from device_catalog.errors import (
+    CatalogError,
+    Conflict,
+    DeviceUnknown,
+    NotAuthorised,
+    Overloaded,
+    Refused,
+    RevisionOutdated,
+)
+
+MEDIA_TYPE = "application/problem+json"
+
+_kinds: Mapping[type[Exception], tuple[int, str, str]] = {
+    DeviceUnknown: (404, "device-unknown", "No such device"),
+    NotAuthorised: (401, "not-authorised", "Credential needed"),
+    Conflict: (409, "conflict", "In conflict with what is there"),
+    RevisionOutdated: (412, "revision-outdated", "Changed by somebody else"),
+    Refused: (422, "document-refused", "Document refused"),
+    ProblemsError: (422, "document-refused", "Document refused"),
+    Overloaded: (503, "overloaded", "Too much at this moment"),
+}
+
+
+class HttpError(CatalogError):
+    """A request that HTTP itself gives a status to: too long, wrong method, missing header."""
+
+    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        self.status = status
+        self.headers = dict(headers or {})
+        super().__init__(detail)
+
+
+def document(status: int, kind: str, title: str, detail: str, problems: tuple[Problem, ...] = ()) -> bytes:
+    """Write a problem document."""
+    return msgspec.json.encode(ProblemDocument(f"/problems/{kind}", title, status, detail, problems))
+
+
+def answer(error: Exception) -> tuple[int, bytes, dict[str, str]]:
+    """
+    Say an error: status, body, headers.
+
+    An error of no known kind is a bug of ours: the answer says so and no more.
+    """
+    if isinstance(error, HttpError):
+        title = HTTPStatus(error.status).phrase
+        body = document(error.status, title.lower().replace(" ", "-"), title, str(error))
+        return error.status, body, error.headers
+    for error_type, (status, kind, title) in _kinds.items():
+        if isinstance(error, error_type):
+            problems = getattr(error, "problems", ())
+            headers: dict[str, str] = {}
+            if isinstance(error, Overloaded):
+                headers["Retry-After"] = str(error.retry_after)
+            if isinstance(error, NotAuthorised):
+                headers["WWW-Authenticate"] = 'Bearer realm="tresma catalog"'
+            detail = str(error)
+            if problems:
+                detail = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}; nothing was changed"
+            return status, document(status, kind, title, detail, problems), headers
+    detail = "expected no fault of the catalog's own, found one; its log has the details"
+    return 500, document(500, "internal", "Fault of the catalog", detail), {}

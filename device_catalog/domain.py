@@ -1,0 +1,307 @@
+"""
+Who is there: leases on a timing wheel, and when silence may be called absence.
+
+Every device holds a lease that each poll renews. `Presence` stands between the polls (`renew`, thousands a second)
+and what is said on the grid broker (`Transition`, few). Its rules:
+
+1. A poll only writes the time into the lease. The wheel looks at a lease when it may have become due, and moves it on
+   if it was renewed meanwhile: no work per poll, and no search through the fleet.
+2. A device is *late* half-way between its poll interval and its lease, *unavailable* when the lease is over.
+3. Silence counts from `visible_since`, the moment since which the catalog is known to hear: its start, or the end of
+   a stall. So everybody has one full lease after a start.
+4. When many are late at once (`Guard`), the catalog suspects itself: it says *waiting* and gives everybody one more
+   full lease. While more than half are late it goes on waiting, since it cannot tell its own deafness from theirs.
+   Small numbers (`Guard.minimum`) are believed at once.
+
+Pure: the time comes in as an argument [s, monotonic].
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+NEVER = float("-inf")
+
+
+class State(IntEnum):
+    """What the catalog knows of a device's being there."""
+
+    UNKNOWN = 0
+    """Not heard since the catalog started, and not yet silent for a full lease."""
+    AVAILABLE = 1
+    LATE = 2
+    """Overdue, but its lease runs."""
+    UNAVAILABLE = 3
+
+
+class Reason(StrEnum):
+    """Why a device's availability changed."""
+
+    POLLED = "polled"
+    LEASE_EXPIRED = "lease-expired"
+    REMOVED = "removed"
+
+
+class Lease:
+    """
+    One device's lease.
+
+    Attributes
+    ----------
+    device : str
+    interval, duration : float
+        How often the device polls, and how long its silence is borne [s].
+    seen : float
+        When it was last heard by this process [s, monotonic].
+    state : State
+    due : int
+        The wheel's tick at which this lease is looked at; entries of other ticks are stale.
+    expected : bool
+        Whether it counts as one who should be heard: it was available before.
+    flaps : int
+        How often it came back since the catalog started.
+    """
+
+    __slots__ = ("device", "due", "duration", "expected", "flaps", "interval", "seen", "state")
+
+    def __init__(self, device: str, interval: float, duration: float, *, expected: bool = False) -> None:
+        self.device = device
+        self.interval = interval
+        self.duration = duration
+        self.expected = expected
+        self.seen = NEVER
+        self.state = State.UNKNOWN
+        self.due = -1
+        self.flaps = 0
+
+    @property
+    def late_after(self) -> float:
+        """Silence after which the device is overdue [s]."""
+        return (self.interval + self.duration) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """A device became available or unavailable, at `time` [s, monotonic]."""
+
+    lease: Lease
+    available: bool
+    reason: Reason
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """
+    When silence is suspicious.
+
+    Attributes
+    ----------
+    share : float
+        Of those who should be heard, the share that may be late at once before the catalog suspects itself [1].
+    deaf_share : float
+        The share above which it goes on waiting however long it takes [1].
+    minimum : int
+        So many are believed at once, whatever the share.
+    stall : float
+        Time without a look at the wheel after which the catalog counts as having been deaf itself [s].
+    settling : float
+        Longest time after a start that the catalog calls itself waiting [s].
+    """
+
+    share: float = 0.1
+    deaf_share: float = 0.5
+    minimum: int = 50
+    stall: float = 5.0
+    settling: float = 900.0
+
+
+class TimingWheel:
+    """
+    Leases by the tick at which they are looked at.
+
+    Attributes
+    ----------
+    resolution : float
+        Length of one tick [s]: leases are looked at no earlier than due, and at most this much later.
+    """
+
+    def __init__(self, resolution: float, now: float) -> None:
+        self.resolution = resolution
+        self._slots: dict[int, list[Lease]] = {}
+        self._next = int(now / resolution)
+
+    def put(self, lease: Lease, time: float) -> None:
+        """Have `lease` looked at as soon as `time` is over; what was said before no longer counts."""
+        tick = max(int(time / self.resolution) + 1, self._next)
+        if tick == lease.due:
+            return
+        lease.due = tick
+        slot = self._slots.get(tick)
+        if slot is None:
+            self._slots[tick] = [lease]
+        else:
+            slot.append(lease)
+
+    def forget(self, lease: Lease) -> None:
+        """Let `lease` never be looked at again."""
+        lease.due = -1
+
+    def due(self, now: float) -> list[Lease]:
+        """Take out the leases to be looked at by now, each once."""
+        found: list[Lease] = []
+        last = int(now / self.resolution)
+        if last - self._next > len(self._slots):  # a long pause: fewer slots than ticks
+            ticks = sorted(tick for tick in self._slots if tick <= last)
+        else:
+            ticks = list(range(self._next, last + 1))
+        self._next = max(self._next, last + 1)
+        for tick in ticks:
+            for lease in self._slots.pop(tick, ()):
+                if lease.due == tick:
+                    lease.due = -1
+                    found.append(lease)
+        return found
+
+
+class Presence:
+    """
+    The leases of a fleet.
+
+    Attributes
+    ----------
+    visible_since : float
+        Silence counts from here [s, monotonic].
+    waiting : bool
+        Whether the catalog says of itself that silence means nothing yet.
+    """
+
+    def __init__(self, now: float, guard: Guard = Guard(), resolution: float = 0.1) -> None:
+        self.guard = guard
+        self.visible_since = now
+        self.waiting = True
+        self.flaps = 0
+        self._wheel = TimingWheel(resolution, now)
+        self._started = now
+        self._advanced = now
+        self._suspicious = False
+        self._longest = 0.0
+        self._unsettled = 0
+        self._count = dict.fromkeys(State, 0)
+        self._expected = 0
+        self._missing = 0
+
+    def count(self, state: State) -> int:
+        """Count the devices in `state`."""
+        return self._count[state]
+
+    def add(self, lease: Lease, now: float) -> None:
+        """Watch a device that is registered, or was found in the database at the start."""
+        self._count[lease.state] += 1
+        if lease.expected:
+            self._expected += 1
+            self._missing += 1  # until it is heard
+            self._unsettled += 1
+            self._longest = max(self._longest, lease.duration)
+        self._wheel.put(lease, max(now, self.visible_since) + lease.duration)
+
+    def remove(self, lease: Lease) -> None:
+        """No longer watch a device."""
+        self._wheel.forget(lease)
+        self._count[lease.state] -= 1
+        if lease.expected:
+            self._expected -= 1
+            if lease.state in (State.UNKNOWN, State.LATE):
+                self._missing -= 1
+            self._unsettled -= lease.state is State.UNKNOWN
+            lease.expected = False
+
+    def change(self, lease: Lease, interval: float, duration: float, now: float) -> None:
+        """Give a device another interval and lease; they count from its last sign of life."""
+        lease.interval, lease.duration = interval, duration
+        if lease.state is State.AVAILABLE:
+            self._wheel.put(lease, lease.seen + lease.late_after)
+        elif lease.state is not State.UNAVAILABLE:
+            self._wheel.put(lease, max(lease.seen, self.visible_since, now - duration) + duration)
+
+    def renew(self, lease: Lease, now: float) -> Transition | None:
+        """Take a sign of life; tell when the device had not been known to be there."""
+        lease.seen = now
+        if lease.state is State.AVAILABLE:
+            return None
+        before = self._move(lease, State.AVAILABLE)
+        if before is State.LATE or (before is State.UNKNOWN and lease.expected):
+            self._missing -= 1
+        if before is State.UNKNOWN and lease.expected:
+            self._unsettled -= 1
+        if not lease.expected:
+            lease.expected = True
+            self._expected += 1
+        self._wheel.put(lease, now + lease.late_after)
+        if before is State.LATE:
+            return None
+        if before is State.UNAVAILABLE:
+            lease.flaps += 1
+            self.flaps += 1
+        return Transition(lease, True, Reason.POLLED, now)
+
+    def advance(self, now: float) -> list[Transition]:
+        """Look at the leases that are due; to be called every tick or so."""
+        if now - self._advanced > self.guard.stall:
+            self.visible_since = now
+            self._suspicious = True
+        self._advanced = now
+        transitions: list[Transition] = []
+        over: list[Lease] = []
+        for lease in self._wheel.due(now):
+            silence = now - lease.seen
+            if lease.state is State.AVAILABLE:
+                if silence < lease.late_after:
+                    self._wheel.put(lease, lease.seen + lease.late_after)
+                    continue
+                self._move(lease, State.LATE)
+                self._missing += 1
+            over.append(lease)
+        self._suspect(now)
+        for lease in over:
+            end = max(lease.seen, self.visible_since) + lease.duration
+            if now < end:
+                self._wheel.put(lease, end)
+            else:
+                transitions.append(self._lapse(lease, now))
+        self._judge_itself(now)
+        return transitions
+
+    def _suspect(self, now: float) -> None:
+        missing, guard = self._missing, self.guard
+        settling = self._unsettled and now - self._started < guard.settling
+        if missing > max(guard.minimum, guard.deaf_share * self._expected) or (
+            missing > max(guard.minimum, guard.share * self._expected) and not (self._suspicious or settling)
+        ):
+            self.visible_since = now
+            self._suspicious = True
+
+    def _judge_itself(self, now: float) -> None:
+        few = self._missing <= max(self.guard.minimum, self.guard.share * self._expected)
+        if self._suspicious and few and (not self._missing or now - self.visible_since >= self._longest_wait()):
+            self._suspicious = False
+        settling = bool(self._unsettled) and now - self._started < min(self.guard.settling, self._longest)
+        self.waiting = self._suspicious or settling
+
+    def _longest_wait(self) -> float:
+        return min(self._longest, self.guard.settling)
+
+    def _lapse(self, lease: Lease, now: float) -> Transition:
+        before = self._move(lease, State.UNAVAILABLE)
+        if lease.expected:
+            self._expected -= 1
+            self._missing -= 1
+            self._unsettled -= before is State.UNKNOWN
+            lease.expected = False
+        return Transition(lease, False, Reason.LEASE_EXPIRED, now)
+
+    def _move(self, lease: Lease, state: State) -> State:
+        before = lease.state
+        self._count[before] -= 1
+        self._count[state] += 1
+        lease.state = state
+        return before

@@ -1,0 +1,67 @@
+"""
+What can go wrong between a catalog and those who use it.
+
+Wrong use of this package (a bug) is a `ValueError` or `RuntimeError`. The world's faults are one family::
+
+    CatalogError
+    |-- DeviceUnknown        no device of that name
+    |-- NotAuthorised        no credential, or not the right one
+    |-- Conflict             what is asked for contradicts what is there
+    |-- RevisionOutdated     the document was changed by somebody else since it was read
+    |-- Refused              a document is wrong; carries every problem found
+    |-- Overloaded           too much is asked for at this moment; come back later
+    `-- StorageError         the database cannot be used
+"""
+
+from collections.abc import Iterable
+
+from algorithms.api.errors import Problem
+
+
+class CatalogError(Exception):
+    """Base of what the world, not a bug of ours, does to a catalog."""
+
+
+class DeviceUnknown(CatalogError):  # noqa: N818 - reads as the sentence it is
+    """No device of that name is registered."""
+
+    def __init__(self, device: str) -> None:
+        super().__init__(f"expected the name of a registered device, found {device}; register it, or list the devices")
+
+
+class NotAuthorised(CatalogError):  # noqa: N818 - as above
+    """No credential, or not the right one for what is asked."""
+
+
+class Conflict(CatalogError):  # noqa: N818 - as above
+    """What is asked for contradicts what is there."""
+
+
+class RevisionOutdated(CatalogError):  # noqa: N818 - as above
+    """The document was changed by somebody else since it was read."""
+
+    def __init__(self, expected: str, current: int) -> None:
+        self.current = current
+        super().__init__(
+            f"expected the document to be at {expected}, found revision {current}; read it again and repeat the change"
+        )
+
+
+class Refused(CatalogError):  # noqa: N818 - as above
+    """A document is refused whole, with every problem found in it."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(str(problem) for problem in self.problems))
+
+
+class Overloaded(CatalogError):  # noqa: N818 - as above
+    """Too much is asked for at this moment."""
+
+    def __init__(self, detail: str, retry_after: int) -> None:
+        self.retry_after = retry_after
+        super().__init__(detail)
+
+
+class StorageError(CatalogError):
+    """The database cannot be used: newer than this program, out of reach, or in use by another."""

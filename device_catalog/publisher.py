@@ -1,0 +1,292 @@
+"""
+Tells the grid broker who is there, and devices that their configuration changed.
+
+What is to be said waits in a table by topic: the newest word on a topic supersedes the one before, so a broker that
+was away for hours is told how things are, not how they came about, and what waits is bounded by the number of
+devices. Acknowledged words leave the table. A broker that lost its retained messages (it no longer knows the
+catalog's own state), or another broker than before, is told everything again.
+
+One thread owns the connection; every public call returns at once.
+"""
+
+import logging
+import random
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from algorithms.api import wire
+from device_catalog.contract import topics
+from device_catalog.contract.presence import Availability, CatalogState
+
+IN_FLIGHT = 200
+"""Words sent and not yet acknowledged."""
+
+CONNECT_TIMEOUT = 10.0
+ACKNOWLEDGE_TIMEOUT = 20.0
+MAXIMUM_BACKOFF = 60.0
+"""[s]"""
+
+NOTICE_EXPIRY = 3600
+"""A notice that could not be delivered is void after this; the poll finds the change anyway [s]."""
+
+_log = logging.getLogger(__name__)
+_encode = msgspec.json.encode
+
+
+class Publisher:
+    """
+    The catalog's voice on the grid broker.
+
+    Parameters
+    ----------
+    endpoints : sequence of str
+        In order of preference.
+    tenant : str
+        On whose topic the last will is left.
+    everything : callable
+        Gives every device's availability, to be told again; called from the publisher's thread.
+    """
+
+    def __init__(
+        self,
+        endpoints: Sequence[str],
+        tenant: str,
+        everything: Callable[[], list[tuple[str, Availability]]],
+    ) -> None:
+        self._endpoints = tuple(endpoints)
+        self._tenant = tenant
+        self._everything = everything
+        self._lock = threading.Condition()
+        self._pending: dict[str, tuple[bytes, bool]] = {}
+        self._sent: dict[int, tuple[str, bytes, bool]] = {}
+        self._acknowledged: set[int] = set()
+        self._stopping = threading.Event()
+        self._lost = False
+        self._last_endpoint = ""
+        self._states: dict[str, bytes] = {}
+        self._remembered = threading.Event()
+        self._fence = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.connected = False
+        self.published = 0
+
+    def start(self) -> None:
+        """Begin to connect."""
+        if self._endpoints:
+            self._thread = threading.Thread(target=self._run, name="catalog-publisher", daemon=True)
+            self._thread.start()
+
+    def stop(self, timeout: float = 5.0) -> None:
+        """Say good-bye, and end."""
+        with self._lock:
+            self._stopping.set()
+            self._lock.notify_all()
+        if self._thread is not None:
+            self._thread.join(timeout)
+
+    def availability(self, tenant: str, availability: Availability) -> None:
+        """Say that a device came or went."""
+        self._say(topics.availability(tenant, availability.device), _bytes(availability), retain=True)
+
+    def notify(self, tenant: str, device: str, revision: int) -> None:
+        """Ask a device to ask the catalog now."""
+        self._say(topics.notify(tenant, device), _encode({"schema": "notify/1", "revision": revision}), retain=False)
+
+    def state(self, tenants: list[str], state: str, time_ns: int) -> None:
+        """Say whether silence is judged."""
+        payload = _bytes(CatalogState(state, time_ns))
+        for tenant in {*tenants, self._tenant}:
+            topic = topics.catalog_state(tenant)
+            self._states[topic] = payload
+            self._say(topic, payload, retain=True)
+
+    def waiting(self) -> int:
+        """Count the words not yet acknowledged."""
+        with self._lock:
+            return len(self._pending) + len(self._sent)
+
+    def _say(self, topic: str, payload: bytes, *, retain: bool) -> None:
+        if not self._endpoints:
+            return
+        with self._lock:
+            self._pending.pop(topic, None)  # the newest word stands at the end
+            self._pending[topic] = (payload, retain)
+            self._lock.notify_all()
+
+    # ------------------------------------------------------------------ the thread
+
+    def _run(self) -> None:
+        attempt = 0
+        while not self._stopping.is_set():
+            endpoint = self._endpoints[attempt % len(self._endpoints)]
+            began = time.monotonic()
+            try:
+                self._serve(endpoint)
+                reason = "the connection was lost"
+            except (OSError, ValueError, TimeoutError) as error:
+                reason = str(error)
+            self._give_back()
+            if self._stopping.is_set():
+                return
+            if time.monotonic() - began > MAXIMUM_BACKOFF:
+                attempt = 0  # it was stable: begin again with the preferred one
+            else:
+                attempt += 1
+            rounds = attempt // len(self._endpoints)
+            pause = random.uniform(0.1, min(MAXIMUM_BACKOFF, 0.5 * 2.0 ** min(rounds, 10)))
+            _log.warning("grid broker %s: %s; trying again in %.1f s", endpoint, reason, pause)
+            with self._lock:
+                self._lock.wait_for(self._stopping.is_set, pause)
+
+    def _serve(self, endpoint: str) -> None:
+        """Connect, and tell what there is to tell until the connection is lost."""
+        self._lost = False
+        self._remembered.clear()
+        self._fence.clear()
+        ready = threading.Event()
+        client = self._client(ready)
+        parts = urlsplit(endpoint)
+        if parts.scheme == "mqtts":
+            client.tls_set()
+        default_port = 8883 if parts.scheme == "mqtts" else 1883
+        client.connect_timeout = CONNECT_TIMEOUT
+        client.connect(parts.hostname or "", parts.port or default_port, keepalive=15)
+        client.loop_start()
+        try:
+            if not ready.wait(CONNECT_TIMEOUT) or self._lost:
+                raise TimeoutError("expected the connection to be accepted, found no answer or a refusal")
+            self._greet(client, endpoint)
+            while self._tell(client):
+                pass
+            if self._stopping.is_set() and not self._lost:
+                self._part(client)
+        finally:
+            self.connected = False
+            client.disconnect()
+            client.loop_stop()
+
+    def _client(self, ready: threading.Event) -> Client:  # noqa: C901 - a list of small callbacks
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id="",
+            protocol=MQTTProtocolVersion.MQTTv5,
+            reconnect_on_failure=False,
+        )
+        client.max_inflight_messages_set(IN_FLIGHT)
+        offline = _bytes(CatalogState("offline", time.time_ns()))
+        client.will_set(topics.catalog_state(self._tenant), offline, qos=1, retain=True)
+
+        def on_connect(_client: Client, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
+            if reason.is_failure:
+                self._lost = True
+            ready.set()
+
+        def on_disconnect(_client: Client, _data: Any, _flags: Any, _reason: ReasonCode, _properties: Any) -> None:
+            with self._lock:
+                self._lost = True
+                self._lock.notify_all()
+
+        def on_publish(_client: Client, _data: Any, number: int, reason: ReasonCode, _properties: Any) -> None:
+            with self._lock:
+                said = self._sent.pop(number, None)
+                if said is None:  # faster than the thread that sent it
+                    self._acknowledged.add(number)
+                if reason.is_failure:
+                    _log.error("grid broker refused %s: %s", said[0] if said else "a word", reason)
+                self._lock.notify_all()
+
+        def on_message(_client: Client, _data: Any, message: MQTTMessage) -> None:
+            if message.retain:
+                self._remembered.set()
+            else:
+                self._fence.set()
+
+        def on_socket_open(_client: Client, _data: Any, opened: Any) -> None:
+            # Otherwise each small packet waits for the acknowledgement of the one before (Nagle, 40 ms).
+            if isinstance(opened, socket.socket):
+                opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+        client.on_connect = on_connect
+        client.on_disconnect = on_disconnect
+        client.on_publish = on_publish
+        client.on_message = on_message
+        client.on_socket_open = on_socket_open
+        return client
+
+    def _greet(self, client: Client, endpoint: str) -> None:
+        """Say that the catalog is here; find out what the broker remembers of it."""
+        own = topics.catalog_state(self._tenant)
+        client.subscribe(own, qos=1)
+        birth = self._states.get(own) or _bytes(CatalogState("waiting", time.time_ns()))
+        client.publish(own, birth, qos=1, retain=True)
+        if not self._fence.wait(CONNECT_TIMEOUT):
+            _log.warning("grid broker %s does not let the catalog read its own state; telling everything", endpoint)
+        client.unsubscribe(own)
+        known = self._remembered.is_set() and self._last_endpoint in ("", endpoint)
+        self._last_endpoint = endpoint
+        with self._lock:
+            for topic, payload in self._states.items():
+                self._pending.setdefault(topic, (payload, True))
+        if not known:
+            for tenant, availability in self._everything():
+                topic = topics.availability(tenant, availability.device)
+                with self._lock:
+                    self._pending.setdefault(topic, (_bytes(availability), True))
+        self.connected = True
+        _log.info("connected to grid broker %s; %d words to tell", endpoint, self.waiting())
+
+    def _tell(self, client: Client) -> bool:
+        """Send one word; return False when there will be no more."""
+        with self._lock:
+            full = len(self._sent) >= IN_FLIGHT
+            progress = self._lock.wait_for(
+                lambda: self._lost or self._stopping.is_set() or (self._pending and len(self._sent) < IN_FLIGHT),
+                ACKNOWLEDGE_TIMEOUT if full else None,
+            )
+            if self._lost or (self._stopping.is_set() and not self._pending) or not progress:
+                return False
+            topic = next(iter(self._pending))
+            payload, retain = self._pending.pop(topic)
+        properties = None
+        if not retain:
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties.MessageExpiryInterval = NOTICE_EXPIRY
+        information = client.publish(topic, payload, qos=1, retain=retain, properties=properties)
+        with self._lock:
+            if information.mid in self._acknowledged:
+                self._acknowledged.discard(information.mid)
+            else:
+                self._sent[information.mid] = (topic, payload, retain)
+            if information.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+                self._lost = True
+            self.published += 1
+        return True
+
+    def _part(self, client: Client) -> None:
+        offline = _bytes(CatalogState("offline", time.time_ns()))
+        waits = [client.publish(topic, offline, qos=1, retain=True) for topic in self._states]
+        for information in waits:
+            information.wait_for_publish(2)
+
+    def _give_back(self) -> None:
+        """Let what was not acknowledged be told again, unless there is a newer word."""
+        with self._lock:
+            for topic, payload, retain in self._sent.values():
+                self._pending.setdefault(topic, (payload, retain))
+            self._sent.clear()
+            self._acknowledged.clear()
+
+
+def _bytes(document: msgspec.Struct) -> bytes:
+    return _encode(wire.plain(document))

@@ -1,0 +1,135 @@
+"""
+Assembles the catalog and runs it: the only place that knows every concrete part.
+
+The start: database opened and brought to the newest shape, register read, publisher started, then the door opened.
+The end (SIGTERM): door closed, signs of life written, good-bye said on the broker.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import hmac
+import logging
+from pathlib import Path
+
+import uvicorn
+
+from device_catalog.api.application import make_application
+from device_catalog.api.gateway import Gateway
+from device_catalog.config import CatalogConfig, operator_token
+from device_catalog.contract.presence import Availability
+from device_catalog.domain import Guard
+from device_catalog.publisher import Publisher
+from device_catalog.services import Catalog
+from device_catalog.storage.database import migrate, open_engine
+from device_catalog.storage.store import Store
+
+TICK = 0.1
+"""How often leases are looked at [s]."""
+
+SWEEP_ROUND = 300.0
+"""In this time the signs of life of the whole fleet are written once [s]."""
+
+_log = logging.getLogger(__name__)
+
+
+class OperatorToken:
+    """Tells the operator's token, of which only the digest is kept in memory."""
+
+    def __init__(self, token: bytes) -> None:
+        self._digest = hashlib.sha256(token).digest()
+
+    def recognises(self, token: bytes) -> bool:
+        """Tell whether `token` is the operator's."""
+        return hmac.compare_digest(hashlib.sha256(token).digest(), self._digest)
+
+
+def serve(config: CatalogConfig) -> None:
+    """
+    Run the catalog until it is told to end.
+
+    Raises
+    ------
+    StorageError, ConfigError
+        When it cannot start.
+    """
+    if config.database.startswith("sqlite:///"):
+        Path(config.database.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    engine = open_engine(config.database)
+    before, after = migrate(engine)
+    if before != after:
+        _log.info("database brought from shape %s to %s", before or "none", after)
+    token_file = Path(config.operator_token_file)
+    operators = OperatorToken(operator_token(token_file))
+    _log.info("operator's token: see %s", token_file)
+    server = Server(config, Store(engine), operators)
+    server.run()
+
+
+class Server:
+    """One running catalog."""
+
+    def __init__(self, config: CatalogConfig, store: Store, operators: OperatorToken) -> None:
+        self._config = config
+        self._publisher = Publisher(config.grid_brokers, config.tenant, self._everything)
+        guard = Guard(share=config.suspicious_share, minimum=config.suspicious_minimum)
+        self._catalog = Catalog(store, self._publisher, guard)
+        self._missing = "the register is being read"
+        application = make_application(self._catalog, operators, lambda: self._missing)
+
+        application.on_startup.append(self._open)
+        application.on_shutdown.append(self._close)
+        self._gateway = Gateway(self._catalog, operators, application)
+        self._clocks: list[asyncio.Task[None]] = []
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT."""
+        uvicorn.run(
+            self._gateway,
+            host=self._config.host,
+            port=self._config.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            timeout_graceful_shutdown=5,
+            timeout_keep_alive=75,
+            backlog=4096,
+            ws="none",
+        )
+
+    def _everything(self) -> list[tuple[str, Availability]]:
+        return self._catalog.everything()
+
+    async def _open(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(None, self._catalog.load)
+        _log.info("%d devices registered", len(self._catalog.devices))
+        self._publisher.start()
+        self._catalog.tick()
+        self._clocks = [asyncio.create_task(self._tick()), asyncio.create_task(self._sweep())]
+        self._missing = ""
+
+    async def _close(self) -> None:
+        self._missing = "the catalog is ending"
+        for clock in self._clocks:
+            clock.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await clock
+        await self._catalog.close()
+        await asyncio.get_running_loop().run_in_executor(None, self._publisher.stop)
+
+    async def _tick(self) -> None:
+        while True:
+            try:
+                self._catalog.tick()
+            except Exception:  # noqa: BLE001 - one bad look must not end the watch; it is logged
+                _log.exception("looking at the leases failed")
+            await asyncio.sleep(TICK)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(1)
+            try:
+                await self._catalog.sweep(1 / SWEEP_ROUND)
+            except Exception:  # noqa: BLE001 - a database that is busy or full; it is logged
+                _log.exception("signs of life could not be written; trying again")

@@ -1,0 +1,375 @@
+"""
+Reads and writes of the catalog, each one transaction.
+
+Plain functions of a database, without rules: what may happen is decided in `services`. Every change leaves a line in
+`audit`. All calls block; the server makes them from a thread.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import Connection, Engine, Select, bindparam, delete, insert, select, update
+
+from device_catalog.contract.documents import Configuration, DeviceKind
+from device_catalog.storage.tables import (
+    assignments,
+    audit,
+    configurations,
+    credentials,
+    devices,
+    idempotency,
+    reported,
+    tenants,
+)
+
+REVISIONS_KEPT = 100
+"""Configurations kept of each device; older ones are dropped as newer ones come."""
+
+IDEMPOTENCY_NS = 24 * 3600 * 1_000_000_000
+"""How long a repeated request is recognised [ns]."""
+
+
+class DeviceRow(NamedTuple):
+    """What the server keeps in memory of a device."""
+
+    device: str
+    tenant: str
+    kind: str
+    revision: int
+    interval: float
+    lease: float
+    last_seen_ns: int | None
+    applied_revision: int
+    boot: int
+    available: bool
+    digest: bytes
+
+
+class SummaryRow(NamedTuple):
+    """What a list shows of a device, as far as the database knows it."""
+
+    device: str
+    tenant: str
+    kind: str
+    description: str
+    revision: int
+    terminal: str
+    network: str
+    area: str
+    algorithms: str
+    services: str | None
+
+
+class Seen(NamedTuple):
+    """A device's signs of life, written now and then."""
+
+    device: str
+    last_seen_ns: int | None
+    applied_revision: int
+    boot: int
+    available: bool
+
+
+class Filters(NamedTuple):
+    """Which devices a list is about; empty fields do not restrict it."""
+
+    kind: str = ""
+    tenant: str = ""
+    algorithm: str = ""
+    network: str = ""
+    area: str = ""
+
+
+class Change(NamedTuple):
+    """A configuration to be written as a revision."""
+
+    device: str
+    revision: int
+    configuration: Configuration
+    time_ns: int
+    author: str
+
+
+class Store:
+    """Reads and writes."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with self._engine.connect().execution_options(writes=True) as connection, connection.begin():
+            yield connection
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._engine.dispose()
+
+    def ping(self) -> None:
+        """Ask the database for the least it can answer."""
+        with self._engine.connect() as connection:
+            connection.execute(select(1))
+
+    def load(self) -> Iterator[DeviceRow]:
+        """Read every registered device, ordered by name."""
+        columns = (
+            devices.c.device,
+            devices.c.tenant,
+            devices.c.kind,
+            devices.c.revision,
+            devices.c.interval,
+            devices.c.lease,
+            devices.c.last_seen_ns,
+            devices.c.applied_revision,
+            devices.c.boot,
+            devices.c.available,
+            credentials.c.digest,
+        )
+        query = (
+            select(*columns)
+            .join(credentials, credentials.c.device == devices.c.device)
+            .where(devices.c.removed_ns.is_(None))
+            .order_by(devices.c.device)
+            .execution_options(yield_per=2000)
+        )
+        with self._engine.connect() as connection:
+            for row in connection.execute(query):
+                yield DeviceRow._make(row)
+
+    def floor(self, device: str) -> int:
+        """Tell the highest revision a device ever had, also one that was removed; 0 for none."""
+        with self._engine.connect() as connection:
+            found = connection.scalar(select(devices.c.revision).where(devices.c.device == device))
+        return int(found or 0)
+
+    def register(self, change: Change, tenant: str, kind: DeviceKind, description: str, digest: bytes) -> None:
+        """Write a device that is not registered at present, its first configuration and its credential."""
+        with self._writing() as connection:
+            if connection.scalar(select(tenants.c.tenant).where(tenants.c.tenant == tenant)) is None:
+                connection.execute(insert(tenants).values(tenant=tenant, created_ns=change.time_ns))
+            fields = {
+                "tenant": tenant,
+                "kind": kind.value,
+                "description": description,
+                "created_ns": change.time_ns,
+                "removed_ns": None,
+                "last_seen_ns": None,
+                "applied_revision": 0,
+                "boot": 0,
+                "available": False,
+                **_derived(change),
+            }
+            before = connection.scalar(select(devices.c.device).where(devices.c.device == change.device))
+            if before is None:
+                connection.execute(insert(devices).values(device=change.device, **fields))
+            else:
+                connection.execute(update(devices).where(devices.c.device == change.device).values(**fields))
+            _write_configuration(connection, change)
+            connection.execute(
+                insert(credentials).values(device=change.device, digest=digest, created_ns=change.time_ns)
+            )
+            _note(connection, change.time_ns, change.author, "register", change.device, f"revision {change.revision}")
+
+    def set_configuration(self, change: Change) -> None:
+        """Write a configuration as the newest."""
+        with self._writing() as connection:
+            connection.execute(update(devices).where(devices.c.device == change.device).values(**_derived(change)))
+            _write_configuration(connection, change)
+            _note(connection, change.time_ns, change.author, "configure", change.device, f"revision {change.revision}")
+
+    def remove(self, device: str, time_ns: int, author: str) -> None:
+        """Take a device off the register; its configurations stay, so that a revision is never given twice."""
+        with self._writing() as connection:
+            connection.execute(update(devices).where(devices.c.device == device).values(removed_ns=time_ns))
+            for table in (credentials, assignments, reported):
+                connection.execute(delete(table).where(table.c.device == device))
+            _note(connection, time_ns, author, "remove", device, "")
+
+    def set_credential(self, device: str, digest: bytes, time_ns: int, author: str) -> None:
+        """Replace a device's credential."""
+        with self._writing() as connection:
+            connection.execute(
+                update(credentials).where(credentials.c.device == device).values(digest=digest, created_ns=time_ns)
+            )
+            _note(connection, time_ns, author, "credential", device, "")
+
+    def configuration(self, device: str) -> tuple[int, bytes, int]:
+        """Read a device's newest configuration: revision, JSON text, when it was written [ns]."""
+        newest = devices.c.revision == configurations.c.revision
+        query = (
+            select(configurations.c.revision, configurations.c.document, configurations.c.issued_ns)
+            .join(devices, (devices.c.device == configurations.c.device) & newest)
+            .where(configurations.c.device == device)
+        )
+        with self._engine.connect() as connection:
+            row = connection.execute(query).one()
+        return int(row[0]), str(row[1]).encode(), int(row[2])
+
+    def reported(self, device: str) -> bytes | None:
+        """Read what a device reported last, JSON text."""
+        with self._engine.connect() as connection:
+            found = connection.scalar(select(reported.c.document).where(reported.c.device == device))
+        return None if found is None else str(found).encode()
+
+    def set_reported(self, device: str, document: bytes, services: dict[str, str], time_ns: int) -> None:
+        """Write what a device reports."""
+        fields = {
+            "document": document.decode(),
+            "services": msgspec.json.encode(services).decode(),
+            "updated_ns": time_ns,
+        }
+        with self._writing() as connection:
+            result = connection.execute(update(reported).where(reported.c.device == device).values(**fields))
+            if result.rowcount == 0:
+                connection.execute(insert(reported).values(device=device, **fields))
+
+    def summaries(self, filters: Filters, after: str, limit: int) -> list[SummaryRow]:
+        """Read part of the list, ordered by name, beginning behind `after`."""
+        query = _filtered(_summary_query(), filters).where(devices.c.device > after)
+        with self._engine.connect() as connection:
+            return [SummaryRow._make(row) for row in connection.execute(query.limit(limit))]
+
+    def summaries_of(self, filters: Filters, names: Sequence[str]) -> list[SummaryRow]:
+        """Read the named devices' lines of the list, ordered by name."""
+        query = _filtered(_summary_query(), filters).where(devices.c.device.in_(names))
+        with self._engine.connect() as connection:
+            return [SummaryRow._make(row) for row in connection.execute(query)]
+
+    def write_seen(self, seen: Sequence[Seen]) -> None:
+        """Write signs of life in one small transaction, ordered by name so that the pages of the table are near."""
+        if not seen:
+            return
+        statement = (
+            update(devices)
+            .where(devices.c.device == bindparam("key"))
+            .values(
+                last_seen_ns=bindparam("time"),
+                applied_revision=bindparam("applied"),
+                boot=bindparam("number"),
+                available=bindparam("there"),
+            )
+        )
+        rows = [
+            {
+                "key": row.device,
+                "time": row.last_seen_ns,
+                "applied": row.applied_revision,
+                "number": row.boot,
+                "there": row.available,
+            }
+            for row in sorted(seen)
+        ]
+        with self._writing() as connection:
+            connection.execute(statement, rows)
+
+    def remembered(self, key: str, time_ns: int) -> tuple[bytes, str] | None:
+        """Tell which request a key stands for: its digest, and the device it registered."""
+        query = select(idempotency.c.request, idempotency.c.device).where(
+            idempotency.c.key == key, idempotency.c.created_ns > time_ns - IDEMPOTENCY_NS
+        )
+        with self._engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else (bytes(row[0]), str(row[1]))
+
+    def remember(self, key: str, request: bytes, device: str, time_ns: int) -> None:
+        """Keep what a key stands for, and forget the old ones."""
+        with self._writing() as connection:
+            connection.execute(
+                delete(idempotency).where(
+                    (idempotency.c.created_ns <= time_ns - IDEMPOTENCY_NS) | (idempotency.c.key == key)
+                )
+            )
+            connection.execute(insert(idempotency).values(key=key, request=request, device=device, created_ns=time_ns))
+
+    def history(self, device: str, limit: int) -> list[tuple[int, str, str, str]]:
+        """Read who changed what of a device, newest first: time [ns], actor, action, detail."""
+        query = (
+            select(audit.c.time_ns, audit.c.actor, audit.c.action, audit.c.detail)
+            .where(audit.c.device == device)
+            .order_by(audit.c.number.desc())
+            .limit(limit)
+        )
+        with self._engine.connect() as connection:
+            return [(int(row[0]), str(row[1]), str(row[2]), str(row[3])) for row in connection.execute(query)]
+
+    def tenants(self) -> list[str]:
+        """Read the names of all tenants."""
+        with self._engine.connect() as connection:
+            return [str(name) for name in connection.scalars(select(tenants.c.tenant).order_by(tenants.c.tenant))]
+
+
+def _summary_query() -> Select[Any]:
+    return (
+        select(
+            devices.c.device,
+            devices.c.tenant,
+            devices.c.kind,
+            devices.c.description,
+            devices.c.revision,
+            devices.c.terminal,
+            devices.c.network,
+            devices.c.area,
+            devices.c.algorithms,
+            reported.c.services,
+        )
+        .outerjoin(reported, reported.c.device == devices.c.device)
+        .where(devices.c.removed_ns.is_(None))
+        .order_by(devices.c.device)
+    )
+
+
+def _filtered(query: Select[Any], filters: Filters) -> Select[Any]:
+    for name in ("kind", "tenant", "network", "area"):
+        value = getattr(filters, name)
+        if value:
+            query = query.where(devices.c[name] == value)
+    if filters.algorithm:
+        query = query.join(
+            assignments,
+            (assignments.c.device == devices.c.device) & (assignments.c.algorithm == filters.algorithm),
+        )
+    return query
+
+
+def _derived(change: Change) -> dict[str, Any]:
+    """Repeat in columns what a list filters by."""
+    configuration = change.configuration
+    topology = configuration.topology
+    return {
+        "revision": change.revision,
+        "interval": configuration.poll.interval,
+        "lease": configuration.poll.lease,
+        "terminal": configuration.terminal,
+        "network": topology.network if topology else "",
+        "area": topology.area if topology else "",
+        "algorithms": " ".join(assignment.algorithm for assignment in configuration.algorithms),
+    }
+
+
+def _write_configuration(connection: Connection, change: Change) -> None:
+    connection.execute(
+        insert(configurations).values(
+            device=change.device,
+            revision=change.revision,
+            document=msgspec.json.encode(change.configuration).decode(),
+            issued_ns=change.time_ns,
+            author=change.author,
+        )
+    )
+    connection.execute(
+        delete(configurations).where(
+            configurations.c.device == change.device, configurations.c.revision <= change.revision - REVISIONS_KEPT
+        )
+    )
+    connection.execute(delete(assignments).where(assignments.c.device == change.device))
+    names = [assignment.algorithm for assignment in change.configuration.algorithms]
+    if names:
+        connection.execute(insert(assignments), [{"device": change.device, "algorithm": name} for name in names])
+
+
+def _note(  # noqa: PLR0917 - one column each
+    connection: Connection, time_ns: int, actor: str, action: str, device: str, detail: str
+) -> None:
+    connection.execute(insert(audit).values(time_ns=time_ns, actor=actor, action=action, device=device, detail=detail))

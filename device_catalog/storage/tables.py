@@ -1,0 +1,111 @@
+"""
+The tables, as the newest migration leaves them.
+
+Times are UTC nanoseconds; documents are JSON text, whole; `network`, `area` and `assignments` repeat what is in the
+configuration, so that a list can be filtered by the database.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+metadata = MetaData()
+
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("tenant", String(64), primary_key=True),
+    Column("created_ns", BigInteger, nullable=False),
+)
+
+devices = Table(
+    "devices",
+    metadata,
+    Column("device", String(64), primary_key=True),
+    Column("tenant", String(64), ForeignKey("tenants.tenant"), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("description", Text, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("interval", Double, nullable=False),
+    Column("lease", Double, nullable=False),
+    Column("terminal", String(128), nullable=False),
+    Column("network", String(64), nullable=False),
+    Column("area", String(64), nullable=False),
+    Column("algorithms", Text, nullable=False),
+    Column("created_ns", BigInteger, nullable=False),
+    Column("removed_ns", BigInteger),
+    Column("last_seen_ns", BigInteger),
+    Column("applied_revision", BigInteger, nullable=False),
+    Column("boot", BigInteger, nullable=False),
+    Column("available", Boolean, nullable=False),
+    Index("devices_by_tenant", "tenant", "device"),
+    Index("devices_by_network", "network", "area", "device"),
+)
+
+configurations = Table(
+    "configurations",
+    metadata,
+    Column("device", String(64), ForeignKey("devices.device"), primary_key=True),
+    Column("revision", BigInteger, primary_key=True),
+    Column("document", Text, nullable=False),
+    Column("issued_ns", BigInteger, nullable=False),
+    Column("author", String(128), nullable=False),
+)
+
+assignments = Table(
+    "assignments",
+    metadata,
+    Column("algorithm", String(64), primary_key=True),
+    Column("device", String(64), ForeignKey("devices.device"), primary_key=True),
+    Index("assignments_by_device", "device"),
+)
+
+reported = Table(
+    "reported",
+    metadata,
+    Column("device", String(64), ForeignKey("devices.device"), primary_key=True),
+    Column("document", Text, nullable=False),
+    Column("services", Text, nullable=False),
+    Column("updated_ns", BigInteger, nullable=False),
+)
+
+credentials = Table(
+    "credentials",
+    metadata,
+    Column("device", String(64), ForeignKey("devices.device"), primary_key=True),
+    Column("digest", LargeBinary(32), nullable=False),
+    Column("created_ns", BigInteger, nullable=False),
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("key", String(128), primary_key=True),
+    Column("request", LargeBinary(32), nullable=False),
+    Column("device", String(64), nullable=False),
+    Column("created_ns", BigInteger, nullable=False),
+    Index("idempotency_by_age", "created_ns"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("time_ns", BigInteger, nullable=False),
+    Column("actor", String(128), nullable=False),
+    Column("action", String(32), nullable=False),
+    Column("device", String(64), nullable=False),
+    Column("detail", Text, nullable=False),
+    Index("audit_by_device", "device", "number"),
+)
