@@ -53,7 +53,7 @@ examples:
 a file for a simulated meter:
   brokers: {grid: ["mqtt://broker:1883"], data: ["mqtt://broker:1884"]}
   acquisition: {driver: simulated, sample_rate: 6400, nominal_voltage: 230}
-  algorithms: [{algorithm: phasors, settings: {frame_rate: 10}}]
+  algorithms: [{algorithm: phasors, settings: {report_rate: 10}}]
   poll: {interval: 30, lease: 100}
 """
 

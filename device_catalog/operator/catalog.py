@@ -73,7 +73,7 @@ class Catalog:
         self._session.close()
 
     def register(self, registration: Registration | Mapping[str, Any]) -> Registered:
-        """Register a device; the catalog judges the document, and finds everything wrong with it. The answer holds its credential, this once."""
+        """Register a device, judged by the catalog alone; the answer holds its credential, this once."""
         answer, _ = self._exchange("POST", paths.DEVICES, body=registration)
         return _read(answer, Registered)
 

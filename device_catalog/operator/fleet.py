@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from algorithms.api.errors import WireError
-from algorithms.api.records import MeasurementFrame
+from algorithms.api.records import MeasurementFrame, Quality
 from algorithms.api.wire import MAXIMUM_LENGTH, Header, decode, decode_as, time_from_text
 from device_catalog.contract.presence import Availability, CatalogState, Session
 from device_catalog.operator.numbers import Numbers
@@ -235,7 +235,7 @@ class FleetView:
         if newest is not None and (header.boot, header.number) < (newest.boot, newest.number):
             return frame  # late: it counts, but is not what the meter sees now
         if meter.finder is not None:
-            if newest is not None and newest.boot != header.boot:
+            if Quality.GAP in frame.quality or (newest is not None and newest.boot != header.boot):
                 meter.finder.forget()
             self.occurrences.extend(meter.finder.look(frame))
         meter.header, meter.frame, meter.arrived_ns = header, frame, arrival.time_ns

@@ -22,10 +22,14 @@ STALE = 3.0
 RECORDED = 3600.0
 """Latency from which on a frame is taken for one of a recording that keeps its own times [s]."""
 
+WIDE = 150
+"""Columns from which on a meter fits on one line."""
+
 _letters = ("A", "B", "C")
+_short_headings = ("U [V]\nA B C", "I [A]\nA B C", "P [kW]\nQ [kvar]", "f [Hz]\n∠U [°]")
 
 
-def fleet_table(view: FleetView, now_ns: int, title: str = "") -> Table:
+def fleet_table(view: FleetView, now_ns: int, title: str = "", width: int = WIDE) -> Table:
     """
     Draw the fleet.
 
@@ -35,39 +39,52 @@ def fleet_table(view: FleetView, now_ns: int, title: str = "") -> Table:
     now_ns : int
         [ns UTC]
     title : str
+    width : int
+        Of the terminal; below `WIDE`, a meter takes three short lines instead of one long one.
     """
-    table = Table(title=title or None, title_justify="left", expand=False, pad_edge=False)
+    wide = width >= WIDE
+    table = Table(title=title or None, title_justify="left", pad_edge=False, show_lines=not wide, padding=(0, 1, 0, 0))
     table.add_column("meter", no_wrap=True)
-    for heading in ("U A/B/C [V]", "I A/B/C [A]", "P [kW]", "Q [kvar]", "f [Hz]", "∠U [°]"):
+    for heading in ("U ABC [V]", "I ABC [A]", "P [kW]", "Q [kvar]", "f [Hz]", "∠U [°]") if wide else _short_headings:
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("quality")
-    table.add_column("latency [ms]", justify="right", no_wrap=True)
-    table.add_column("frames", justify="right", no_wrap=True)
-    table.add_column("gap/dup", justify="right", no_wrap=True)
+    table.add_column("latency p50 p99 [ms]" if wide else "late [ms]\np50\np99", justify="right", no_wrap=True)
+    table.add_column("frames gap dup" if wide else "frames\ngap\ndup", justify="right", no_wrap=True)
     table.add_column("presence")
     for device in sorted(view.meters):
         meter = view.meters[device]
         age = (now_ns - meter.arrived_ns) / 1e9 if meter.frame is not None else math.inf
-        values = [Text(value, style="dim" if age > STALE else "") for value in _values(meter.frame)]
-        quality = Text(_quality(meter, age), style="yellow" if meter.frame is None or meter.frame.quality else "green")
-        accounts = f"{meter.missing}/{meter.duplicates}"
+        voltage, current, *rest = _values(meter.frame)
+        if not wide:
+            voltage, current = voltage.replace(" ", "\n"), current.replace(" ", "\n")
+            rest = ["\n".join(rest[:2]), "\n".join(rest[2:])]
+        accounts = Text(str(meter.frames))
+        accounts.append(" " if wide else "\n")
+        accounts.append(str(meter.missing), style="bold red" if meter.missing else "green")
+        accounts.append(" " if wide else "\n")
+        accounts.append(str(meter.duplicates), style="bold red" if meter.duplicates else "green")
         table.add_row(
             device,
-            *values,
-            quality,
-            _latency(meter),
-            str(meter.frames),
-            Text(accounts, style="bold red" if meter.missing or meter.duplicates else "green"),
-            Text(presence(meter), style=_presence_style(meter)),
+            *(Text(value, style="dim" if age > STALE else "") for value in (voltage, current, *rest)),
+            Text(_quality(meter, age), style="yellow" if meter.frame is None or meter.frame.quality else "green"),
+            _latency(meter).replace(" ", " " if wide else "\n"),
+            accounts,
+            Text(presence(meter).replace(", ", ", " if wide else "\n"), style=_presence_style(meter)),
         )
     return table
 
 
 def fleet_screen(
-    view: FleetView, links: Mapping[str, Link], now_ns: int, title: str, happened: Sequence[str] = ()
+    view: FleetView,
+    links: Mapping[str, Link],
+    now_ns: int,
+    *,
+    title: str = "",
+    happened: Sequence[str] = (),
+    width: int = WIDE,
 ) -> Group:
     """Draw the fleet, the brokers and what happened last, one below the other."""
-    parts: list[RenderableType] = [fleet_table(view, now_ns, title)]
+    parts: list[RenderableType] = [fleet_table(view, now_ns, title, width)]
     parts.extend(Text(line, style=style) for line, style in _link_lines(links))
     if view.catalog_state:
         parts.append(Text(f"catalog: {view.catalog_state}", style="dim"))
@@ -97,7 +114,7 @@ def lines(view: FleetView, now_ns: int) -> list[str]:
         voltage, current, active, reactive, frequency, angle = _values(meter.frame)
         written.append(
             f"{device}: U {voltage} V  I {current} A  P {active} kW  Q {reactive} kvar  f {frequency} Hz  "
-            f"angle {angle}°  {_quality(meter, age)}  latency {_latency(meter)} ms  frames {meter.frames}  "
+            f"angle {angle}°  {_quality(meter, age)}  latency p50 p99 {_latency(meter)} ms  frames {meter.frames}  "
             f"missing {meter.missing}  duplicates {meter.duplicates}  {presence(meter)}"
         )
     return written
@@ -127,10 +144,9 @@ def occurrence_line(occurrence: Occurrence, origin_ns: int | None = None, period
 
 
 def presence(meter: Meter) -> str:
-    """Say whether a device is there: its own word, then the catalog's."""
-    own = {True: "online", False: "offline (last will)", None: ""}[meter.online]
-    reason = meter.availability.reason if meter.availability is not None else ""
-    catalog = {True: "available", False: f"unavailable ({reason})", None: ""}[meter.available]
+    """Say whether a device is there: its own word (birth or last will), then the catalog's with its reason."""
+    own = {True: "online", False: "offline", None: ""}[meter.online]
+    catalog = meter.availability.reason if meter.availability is not None else ""
     return ", ".join(word for word in (own, catalog) if word) or "no word yet"
 
 
@@ -148,8 +164,8 @@ def _values(frame: MeasurementFrame | None) -> list[str]:
     return [
         _row(frame.voltage),
         _row(frame.current),
-        f"{total.p / 1e3:.4g}" if total is not None else "-",
-        f"{total.q / 1e3:.4g}" if total is not None else "-",
+        _short(total.p / 1e3) if total is not None else "-",
+        _short(total.q / 1e3) if total is not None else "-",
         f"{frame.frequency.value:.3f}" if frame.frequency is not None else "-",
         f"{math.degrees(angle):.1f}" if angle is not None else "-",
     ]
@@ -165,7 +181,8 @@ def _short(value: float) -> str:
     >>> [_short(value) for value in (231.26, 4.5, 127017.3, 0.0)]
     ['231.3', '4.50', '127017', '0.00']
     """
-    return f"{value:.2f}" if value < 100 else f"{value:.1f}" if value < 10_000 else f"{value:.0f}"
+    size = abs(value)
+    return f"{value:.2f}" if size < 100 else f"{value:.1f}" if size < 10_000 else f"{value:.0f}"
 
 
 def _quality(meter: Meter, age: float) -> str:
@@ -181,4 +198,4 @@ def _latency(meter: Meter) -> str:
         return "-"
     if abs(statistics.median) > RECORDED:
         return "recorded"
-    return f"{statistics.median * 1e3:.0f} (p99 {statistics.p99 * 1e3:.0f})"
+    return f"{statistics.median * 1e3:.0f} {statistics.p99 * 1e3:.0f}"

@@ -142,11 +142,15 @@ def _line(arrival: Arrival) -> dict[str, Any]:
 
 def _draw(options: argparse.Namespace, view: FleetView, subscriber: Subscriber) -> None:
     deadline = _deadline(options)
-    with Live(console=Console(), auto_refresh=False, screen=False) as live:
+    console = Console()
+    with Live(console=console, auto_refresh=False) as live:
         while time.monotonic() < deadline:
             _take(view, subscriber, min(deadline, time.monotonic() + REDRAW))
             happened = [occurrence_line(item) for item in list(view.occurrences)[-SHOWN:]]
-            live.update(fleet_screen(view, subscriber.links, time.time_ns(), "", happened), refresh=True)
+            now_ns = time.time_ns()
+            live.update(
+                fleet_screen(view, subscriber.links, now_ns, happened=happened, width=console.width), refresh=True
+            )
 
 
 def _report(options: argparse.Namespace, view: FleetView, subscriber: Subscriber) -> None:

@@ -1,4 +1,4 @@
-"""What can be read off frames: dips with their time, swells, interruptions, phase jumps, and nothing where there is none."""
+"""What can be read off frames: dips with their time, swells, interruptions, phase jumps; nothing out of nothing."""
 
 import math
 
@@ -26,7 +26,7 @@ def dip(inside, start=0.211, end=0.311, phases="A", offset=0.0):
     for index in range(40):
         time = index * STEP_NS / 1e9 + offset
         voltage = [230.0 * (smeared(time, start, end, inside) if phase in phases else 1.0) for phase in "ABC"]
-        high = current_high if (current_high := 20.0) and start < time < end else 5.0
+        high = 20.0 if start < time < end else 5.0
         yield frame(round(time * 1e9), voltage=tuple(voltage), current=high)
 
 

@@ -1,5 +1,7 @@
 """Where the operator's commands find the catalog and the token."""
 
+from pathlib import Path
+
 import pytest
 
 from device_catalog.operator.errors import UsageError
@@ -12,8 +14,7 @@ def environment(tmp_path):
 
 
 def write(environment, text):
-    with open(environment["TRESMA_OPERATOR_FILE"], "w") as file:
-        file.write(text)
+    Path(environment["TRESMA_OPERATOR_FILE"]).write_text(text)
 
 
 def test_options_win_over_the_environment_and_that_over_the_file(environment):
