@@ -117,22 +117,19 @@ class Phasors(Algorithm):
         if self._context is None:
             raise RuntimeError("start comes before process")
         if not isinstance(record, SampleBlock):
-            raise ValueError(f"a SampleBlock expected, found {type(record).__name__}")
+            raise ValueError(f"a SampleBlock expected, found {type(record).__name__}")  # noqa: TRY004 - wrong use
         rate_differs = abs(record.sample_rate - self._nominal_rate) > 0.01 * self._nominal_rate
         if record.channels != self._channels or rate_differs:
             self._arrange(self._context, record.channels, record.sample_rate)
         if self._parts is None:
             return ()
         windows, estimator, maker, steadiness = self._parts
-        nominal = self._context.nominal_frequency
-        limits = (nominal - self._range, nominal + self._range)
         frames = []
         for window in windows.push(record):
             if window.after_gap:
                 estimator.forget()
             tracked = estimator.estimate(window.values, steadiness.frequency_rows, steadiness.least)
-            transient = steadiness.changed(tracked)
-            frames.append(maker.frame(window, tracked, limits, transient))
+            frames.append(maker.frame(window, tracked, transient=steadiness.changed(tracked)))
         return frames
 
     def _arrange(self, context: Context, channels: tuple[Channel, ...], sample_rate: float) -> None:
@@ -140,7 +137,7 @@ class Phasors(Algorithm):
         self._channels, self._nominal_rate = channels, sample_rate
         self._parts = None
         nominal = context.nominal_frequency
-        maker = FrameMaker(context, channels)
+        maker = FrameMaker(context, channels, (nominal - self._range, nominal + self._range))
         if sample_rate < LEAST_SAMPLES_PER_CYCLE * nominal or not (maker.voltage_rows.size or maker.current_rows.size):
             return
         half = round(0.5 * self._cycles * sample_rate / nominal)

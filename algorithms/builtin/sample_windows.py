@@ -1,10 +1,10 @@
 """
 From blocks to windows: where a stream of samples is cut so that each window's middle falls on the grid of UTC.
 
-Blocks come in any length and with time stamps that jitter; windows go out with a fixed number of samples, the middle one
-next to a whole multiple of the reporting interval within the UTC second. Rules: a window never spans missing samples, a
-change of the sampling rate or a step of the clock; each sample is copied once; time stamps place windows but never touch
-their samples, so jitter cannot disturb a frequency.
+Blocks come in any length and with time stamps that jitter; windows go out with a fixed number of samples, the middle
+one next to a whole multiple of the reporting interval within the UTC second. Rules: a window never spans missing
+samples, a change of the sampling rate or a step of the clock; each sample is copied once; time stamps place windows but
+never touch their samples, so jitter cannot disturb a frequency.
 """
 
 from collections import deque
@@ -60,8 +60,8 @@ def next_instant(time_ns: int, report_rate: int) -> int:
     """
     Return the first instant of the grid at or after a time [ns UTC].
 
-    The grid has `report_rate` instants in each UTC second, evenly spaced from its beginning (IEC/IEEE 60255-118-1), each
-    rounded to a nanosecond.
+    The grid has `report_rate` instants in each UTC second, evenly spaced from its beginning (IEC/IEEE 60255-118-1),
+    each rounded to a nanosecond.
 
     >>> next_instant(1_000_000_001, 50)
     1020000000
@@ -119,16 +119,14 @@ class SampleWindows:
             self._restart(block, gap=False)
         self._follow_time(block)
         self._mark(block)
-        if block.flags & SampleFlag.MISSING:
-            whole = np.isfinite(block.values).all(axis=0)
-        else:
-            whole = None
+        whole = np.isfinite(block.values).all(axis=0) if block.flags & SampleFlag.MISSING else None
         for start, stop in _stretches(whole, block.n_samples):
             index = block.first_index + start
             if index != self._first + self._filled:
                 self._begin_at(index, gap=True)
-            while start < stop:
-                start += self._append(block.values[:, start:stop])
+            done = start
+            while done < stop:
+                done += self._append(block.values[:, done:stop])
                 yield from self._complete()
         if whole is not None and not whole[-1:].all():
             self._begin_at(block.end_index, gap=True)
@@ -192,7 +190,7 @@ class SampleWindows:
             self._first += self._filled - kept
             self._filled = kept
             room = self._samples.shape[1] - kept
-        count = min(room, values.shape[1])
+        count = min(room, int(values.shape[1]))
         self._samples[:, self._filled : self._filled + count] = values[:, :count]
         self._filled += count
         return count

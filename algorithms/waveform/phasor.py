@@ -46,8 +46,10 @@ class TaylorFourierTable:
     degrees_of_freedom : float
         Expected weighted residual for white noise of unit variance [1].
     covariance : numpy.ndarray
-        Of the value and its two derivatives, one Cartesian component each, for white noise of unit variance and averaged
-        over the phase angle, shape (3, 3). Value and second derivative are correlated; the first with neither.
+        Of the value and its two derivatives, one Cartesian component each, for white noise of unit variance and
+        averaged over the phase angle, shape (3, 3). Value and second derivative are correlated; the first with neither.
+    mean_variance : float
+        The same for the mean of the model under `weights` [1].
     """
 
     half: int
@@ -61,6 +63,7 @@ class TaylorFourierTable:
     spread: float
     degrees_of_freedom: float
     covariance: Floats
+    mean_variance: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,6 +160,9 @@ def taylor_fourier_table(half: int, frequency: float, n_harmonics: int, beta: fl
         tail = inverse[-3:]
         parts.append((q * (0.5 * row)[:, None], np.ascontiguousarray(inverse.T), tail @ gram @ tail.T))
     full = np.arange(-half, half + 1) / half
+    spread = float(weights @ full**2 / weights.sum())
+    covariance = 0.5 * (parts[0][2] + parts[1][2])
+    to_mean = np.array([1.0, 0.0, spread])
     return TaylorFourierTable(
         half=half,
         frequency=frequency,
@@ -166,9 +172,10 @@ def taylor_fourier_table(half: int, frequency: float, n_harmonics: int, beta: fl
         even_solution=parts[0][1],
         odd_solution=parts[1][1],
         weights=weights,
-        spread=float(weights @ full**2 / weights.sum()),
+        spread=spread,
         degrees_of_freedom=freedom,
-        covariance=0.5 * (parts[0][2] + parts[1][2]),
+        covariance=covariance,
+        mean_variance=float(to_mean @ covariance @ to_mean),
     )
 
 

@@ -1,10 +1,10 @@
 """
-True RMS and powers from fitted windows: fundamental and harmonics, each channel brought to the same instant first.
+Powers from fitted windows: fundamental and harmonics, each channel brought to the same instant first.
 
 Averages are taken over the window under its own weights, not at its middle: noise halves, and apparent power bounds
-active power also while amplitudes move. Means over the carrier are taken on the model, so they cover whole cycles exactly
-whatever the frequency, without resampling. The offset of the converter is no part of any of them: instrument transformers
-pass none.
+active power also while amplitudes move. Means over the carrier are taken on the model, so they cover whole cycles
+exactly whatever the frequency, without resampling. The offset of the converter is no part of them: instrument
+transformers pass none.
 """
 
 import numpy as np
@@ -82,7 +82,7 @@ def mean_product(
 
 
 def active_power_uncertainty(
-    rms_v: Floats, rms_i: Floats, p: Floats, q: Floats, noise_v: Floats, noise_i: Floats, gain: Floats, phase: Floats
+    *, rms_v: Floats, rms_i: Floats, p: Floats, q: Floats, noise_v: Floats, noise_i: Floats, gain: Floats, phase: Floats
 ) -> tuple[Floats, Floats]:
     """
     Propagate independent errors of a voltage and a current to active and reactive power, to first order.

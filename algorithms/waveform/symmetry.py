@@ -1,13 +1,11 @@
-"""
-Symmetrical components of three phasors, with the uncertainty that gain, phase and noise of each channel leave on them.
-"""
+"""Symmetrical components of three phasors, with what gain, phase and noise of each channel leave on them."""
 
 import numpy as np
 
 from algorithms.waveform.phasor import Complexes, Floats
 
 _turn = np.exp(2j * np.pi / 3)
-FORTESCUE: Complexes = np.array([[1, 1, 1], [1, _turn, _turn**2], [1, _turn**2, _turn]]) / 3
+FORTESCUE: Complexes = np.array([[1, 1, 1], [1, _turn, _turn**2], [1, _turn**2, _turn]], dtype=np.complex128) / 3
 """Rows zero, positive and negative; columns phases A, B and C (C. L. Fortescue, Trans. AIEE 37, 1918)."""
 FORTESCUE.flags.writeable = False
 

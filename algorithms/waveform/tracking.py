@@ -4,8 +4,8 @@ Following the frequency: the phasor model at the frequency that the signal reall
 `FrequencyTrackingEstimator` keeps the tables of `phasor` for frequencies on a fine grid, each made once and the least
 used forgotten, and starts every window from the frequency of the one before. The derivative terms of the model absorb
 what the grid leaves over: half a step is a turn of 0.006 rad at the end of the window, of which the value sees
-the fourth power. The estimator has no other state: one window gives one answer, to within rounding, whatever came before
-it in a steady signal. Any algorithm that needs phasors of its own may hold one.
+the fourth power. The estimator has no other state: in a steady signal one window gives one answer, to within rounding,
+whatever came before it. Any algorithm that needs phasors of its own may hold one.
 """
 
 from collections import OrderedDict
@@ -41,12 +41,15 @@ class TrackedFit:
         At the middle sample [cycles per sample]; None where no channel could tell.
     converged : bool
         Whether the frequency found agrees with the one the model was fitted at.
+    alive : numpy.ndarray
+        Channels that told the frequency; none where it is None.
     """
 
     fit: TaylorFourierFit
     table: TaylorFourierTable
     frequency: float | None
     converged: bool
+    alive: NDArray[np.intp]
 
 
 def kaiser_beta(cycles: float) -> float:
@@ -135,7 +138,7 @@ class FrequencyTrackingEstimator:
         fit = fit_window(table, window)
         alive = self._alive(fit, table, rows, least)
         if alive.size == 0:
-            return TrackedFit(fit, table, None, True)
+            return TrackedFit(fit, table, None, True, alive)
         if self._tracked is None:
             table = self.table(coarse_frequency(window[alive], *self._search))
             fit = fit_window(table, window)
@@ -151,7 +154,7 @@ class FrequencyTrackingEstimator:
             table = better
             fit = fit_window(table, window)
         self._tracked = frequency if converged else None
-        return TrackedFit(fit, table, frequency, converged)
+        return TrackedFit(fit, table, frequency, converged, alive)
 
     @staticmethod
     def _alive(
@@ -159,4 +162,5 @@ class FrequencyTrackingEstimator:
     ) -> NDArray[np.intp]:
         peak = np.abs(fit.phasors[0, rows])
         above_noise = np.square(peak) > 1e4 * table.covariance[0, 0] * fit.noise[rows]
-        return rows[(peak >= least) & above_noise]
+        alive: NDArray[np.intp] = rows[(peak >= least) & above_noise]
+        return alive
