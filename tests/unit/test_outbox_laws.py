@@ -135,6 +135,7 @@ class Laws(RuleBasedStateMachine):
                 del self.owed[item]
         self.bench.kill()
         self.bench.open()
+        self.old_durable = durable
         self.cuts += 1
         for broker in BROKERS:
             self.in_flight[broker].clear()
@@ -161,4 +162,4 @@ class Laws(RuleBasedStateMachine):
 
 
 TestLaws = Laws.TestCase
-TestLaws.settings = settings(max_examples=400, stateful_step_count=40, deadline=None)
+TestLaws.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -1,0 +1,76 @@
+"""
+A process that does nothing but publish: records at a steady rate through a real outbox and two real links.
+
+``python tests/support/publisher.py '{"spool": ..., "grid": URL, "data": URL, "rate": 50}'``; every message is told on
+standard output the moment it was put, as ``boot number urgent monotonic_ns``, so that who kills this process knows
+what it had. Standard input closing ends it politely.
+"""
+
+import asyncio
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from agent.broker import Link, LinkOptions
+from agent.endpoints import Patience
+from agent.messages import OutboxLimits
+from agent.outbox import Outbox
+from algorithms.api.records import Result
+from device_catalog.contract import topics
+from device_catalog.contract.presence import Session
+from tests.support.frames import frame
+
+
+
+
+async def publish(order: dict[str, Any]) -> None:
+    """Publish until standard input closes."""
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    loop.add_reader(0, lambda: os.read(0, 1) or ended.set())
+    device = order.get("device", "m-1")
+    limits = OutboxLimits(**order.get("limits", {}))
+    outbox = Outbox.open(Path(order["spool"]), device=device, limits=limits)
+    options = LinkOptions(patience=Patience(shortest=0.05, longest=0.2))
+    links = []
+    for broker in ("grid", "data"):
+        birth = (lambda: Session("online")) if broker == "grid" else None
+        link = Link(broker, outbox, device=device, birth=birth, options=options)
+        link.set_endpoints((order[broker],) if order.get(broker) else ())
+        link.start()
+        links.append(link)
+    topic = topics.frames("default", device)
+    events = topics.results("default", device, "count/1")
+    period = 1 / order["rate"]
+    due = loop.time()
+    count = 0
+    while not ended.is_set():
+        count += 1
+        urgent = bool(order.get("urgent_every")) and count % order["urgent_every"] == 0
+        if urgent:
+            record = Result("count/1", device, time.time_ns(), {"count": count}, urgent=True)
+            number = outbox.put("data", events, record, urgent=True)
+        else:
+            number = outbox.put("data", topic, frame(time.time_ns()))
+        os.write(1, f"{outbox.boot} {number} {int(urgent)} {time.monotonic_ns()}\n".encode())
+        due += period
+        try:
+            await asyncio.wait_for(ended.wait(), max(0.0, due - loop.time()))
+        except TimeoutError:
+            continue
+    if order.get("settle"):
+        deadline = loop.time() + order["settle"]
+        while any(outbox.report().pending.values()) and loop.time() < deadline:
+            await asyncio.sleep(0.01)
+    for link in links:
+        await link.stop()
+    report = outbox.report()
+    outbox.close()
+    sys.stderr.write(json.dumps({"pending": report.pending, "commits": report.commits, "disk": report.disk}) + "\n")
+
+
+if __name__ == "__main__":
+    asyncio.run(publish(json.loads(sys.argv[1])))
