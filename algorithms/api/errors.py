@@ -7,6 +7,7 @@ faults are one family::
     AlgorithmError
     |-- SettingsError     the settings cannot be used; carries every problem found
     |-- NetworkError      the network document cannot be used; carries every problem found
+    |-- ManifestError     an algorithm's manifest cannot be used; carries every problem found
     |-- CheckpointError   a checkpoint cannot be read back
     `-- WireError         bytes from elsewhere are no record
 
@@ -61,13 +62,18 @@ class AlgorithmError(Exception):
 
 
 class ProblemsError(AlgorithmError):
-    """A document is refused whole, with every problem found in it."""
+    """A document is refused whole, with every problem found in it; the message tells the first twenty."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
         if not self.problems:
             raise ValueError("a refusal names at least one problem")
-        super().__init__("; ".join(str(problem) for problem in self.problems))
+        told = [str(problem) for problem in self.problems[:20]]
+        more = len(self.problems) - len(told)
+        super().__init__("; ".join([*told, f"and {more} more"] if more else told))
+
+    def __reduce__(self) -> tuple[type["ProblemsError"], tuple[tuple[Problem, ...]]]:
+        return type(self), (self.problems,)
 
 
 class SettingsError(ProblemsError):
@@ -76,6 +82,10 @@ class SettingsError(ProblemsError):
 
 class NetworkError(ProblemsError):
     """A network document cannot be used."""
+
+
+class ManifestError(ProblemsError):
+    """An algorithm's manifest cannot be used."""
 
 
 class CheckpointError(AlgorithmError):

@@ -4,20 +4,27 @@ What an algorithm says of itself: in its class (`AlgorithmInfo`) and in its pack
 Neither needs numpy, so an agent can read them without loading the algorithm.
 """
 
+import math
 import re
+import tomllib
 
 import msgspec
 
-from algorithms.api.errors import Problem, shortened
+from algorithms.api.errors import ManifestError, Problem, shortened
+from algorithms.api.forms import read_struct
 from algorithms.api.records import Kind
-from algorithms.api.settings import Setting
+from algorithms.api.settings import Setting, problems_of_declaration
 
 API_VERSION = 1
 """Version of the vocabulary; raised when an algorithm written for the one before would no longer run."""
 
 _name = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
-_version = re.compile(r"\d+\.\d+\.\d+([.-]?[A-Za-z0-9]+)*")
-_content = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}/\d+")
+_version = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9}){2}(?:[.-]?[A-Za-z0-9]{1,20})?(?:[.-][A-Za-z0-9]{1,20}){0,4}")
+_content = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}/[0-9]{1,9}")
+_entry = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+
+MAXIMUM_LENGTH = 256 * 1024
+"""Longest manifest read [bytes]."""
 
 
 class AlgorithmInfo(msgspec.Struct, frozen=True):
@@ -126,10 +133,10 @@ def problems_of_info(info: AlgorithmInfo, where: str = "info") -> list[Problem]:
     expect(info.api_version == API_VERSION, "api_version", f"{API_VERSION}", info.api_version)
     expect(bool(info.consumes) or info.tick_interval > 0, "consumes", "a kind, or a tick_interval", "nothing")
     expect(Kind.SAMPLES not in info.produces, "produces", "records, not samples", "samples")
-    expect(info.time_budget > 0, "time_budget", "more than 0 [s]", info.time_budget)
+    expect(0 < info.time_budget < math.inf, "time_budget", "more than 0 [s]", info.time_budget)
     for field in ("history", "tick_interval", "checkpoint_interval"):
         value = getattr(info, field)
-        expect(value >= 0, field, "0 or more [s]", value)
+        expect(0 <= value < math.inf, field, "0 or more [s]", value)
     expect(
         bool(info.contents) == (Kind.RESULT in info.produces),
         "contents",
@@ -138,6 +145,65 @@ def problems_of_info(info: AlgorithmInfo, where: str = "info") -> list[Problem]:
     )
     for content in info.contents:
         expect(bool(_content.fullmatch(content)), "contents", "a schema such as energy/1", content)
-    names = [setting.name for setting in info.settings]
-    expect(len(set(names)) == len(names), "settings", "each name once", names)
+    return [*problems, *problems_of_declaration(info.settings, f"{where}.settings")]
+
+
+def problems_of_manifest(manifest: Manifest) -> list[Problem]:
+    """Find everything wrong with what an algorithm's package says of itself."""
+    problems = problems_of_info(manifest.info)
+    if not _entry.fullmatch(manifest.entry):
+        problems.append(Problem("entry", "package.module:Class", shortened(manifest.entry)))
+    if manifest.release < 1:
+        problems.append(Problem("release", "1 or more", str(manifest.release)))
+    for field in Limits.__struct_fields__:
+        value = getattr(manifest.limits, field)
+        if not 0 < value < math.inf:
+            problems.append(Problem(f"limits.{field}", "more than 0", f"{value:g}"))
     return problems
+
+
+def manifest_from_toml(data: bytes) -> Manifest:
+    """
+    Read a package's ``algorithm.toml``.
+
+    Parameters
+    ----------
+    data : bytes
+        TOML with ``entry``, ``release``, ``runtime`` and the tables ``info`` and ``limits``.
+
+    Raises
+    ------
+    ManifestError
+        With every problem found.
+
+    Examples
+    --------
+    >>> manifest = manifest_from_toml(b'''
+    ... entry = "our_dips.dips:VoltageDips"
+    ... [info]
+    ... name = "voltage-dips"
+    ... version = "1.0.0"
+    ... summary = "Tells of voltage dips, phase by phase."
+    ... consumes = ["frame"]
+    ... produces = ["event"]
+    ... [[info.settings]]
+    ... name = "threshold"
+    ... type = "number"
+    ... description = "Below this share of nominal."
+    ... default = 0.9
+    ... ''')
+    >>> manifest.info.settings[0].default
+    0.9
+    """
+    if len(data) > MAXIMUM_LENGTH:
+        raise ManifestError([Problem("manifest", f"at most {MAXIMUM_LENGTH} bytes", f"{len(data)} bytes")])
+    try:
+        document = tomllib.loads(data.decode())
+    except (ValueError, RecursionError) as error:
+        raise ManifestError([Problem("manifest", "TOML", shortened(str(error)))]) from error
+    manifest, problems = read_struct(Manifest, document)
+    if manifest is not None:
+        problems = problems_of_manifest(manifest)
+    if problems or manifest is None:
+        raise ManifestError(problems)
+    return manifest

@@ -5,7 +5,6 @@ Where it stands: first step of `network_problems.problems` and `network_reader.p
 to the rules; what has not is told here and left out, its id remembered so that nobody is blamed for referring to it.
 """
 
-import difflib
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
@@ -13,6 +12,7 @@ from typing import Any, get_args
 import msgspec
 
 from algorithms.api.errors import Problem, shortened
+from algorithms.api.forms import read_fields, read_struct
 from algorithms.api.network_document import SCHEMA, NetworkDocument
 from algorithms.api.network_equipment import Element
 
@@ -82,7 +82,7 @@ def _piece_by_piece(document: Mapping[str, Any]) -> Form:
             elif isinstance(identity, str):
                 left_out[identity] = field.name
         values[field.name] = tuple(elements)
-    head, wrong = _fields(NetworkDocument, given, "")
+    head, wrong = read_fields(NetworkDocument, given, "")
     problems += wrong
     values = {"network": "unnamed", "revision": 0, **head, **values}
     return Form(NetworkDocument(**values), tuple(problems), left_out)
@@ -95,36 +95,13 @@ def _element(element_type: type[Element], item: Any, where: str) -> tuple[Elemen
     try:
         element = msgspec.convert(item, element_type)
     except msgspec.ValidationError as error:
-        problems = _fields(element_type, item, f"{where}.")[1]
+        problems = read_struct(element_type, item, where)[1]
         return None, problems or [Problem(where, "a right element", shortened(str(error)))]
     problems = [
         Problem(f"{where}.{path}", "a finite number", str(value), "leave out what is not known")
         for path, value in _not_finite(msgspec.to_builtins(element))
     ]
     return (None if problems else element), problems
-
-
-def _fields(
-    struct_type: type[msgspec.Struct], item: Mapping[str, Any], prefix: str
-) -> tuple[dict[str, Any], list[Problem]]:
-    values: dict[str, Any] = {}
-    problems: list[Problem] = []
-    fields = {field.name: field for field in msgspec.structs.fields(struct_type)}
-    for name in item:
-        if name not in fields:
-            near = difflib.get_close_matches(str(name)[:80], fields, n=1)
-            remedy = f"did you mean {near[0]}?" if near else "remove it"
-            problems.append(Problem(f"{prefix}{shortened(name, 40)}", ", ".join(fields), "an unknown field", remedy))
-    for name, field in fields.items():
-        if name in item:
-            try:
-                values[name] = msgspec.convert(item[name], field.type)
-            except msgspec.ValidationError as error:
-                expected = str(error).partition(" - at")[0].removeprefix("Expected ").partition(", got")[0]
-                problems.append(Problem(f"{prefix}{name}", expected, shortened(item[name])))
-        elif field.required and not (prefix == "" and get_args(field.type)):
-            problems.append(Problem(f"{prefix}{name}", "a value", "nothing", "state it"))
-    return values, problems
 
 
 def _not_finite(value: Any, path: str = "") -> Iterator[tuple[str, float]]:

@@ -10,6 +10,7 @@ or states its unit, which must then be the declared one; nothing is converted in
 
 import difflib
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
@@ -19,6 +20,7 @@ from algorithms.api.errors import Problem, SettingsError, shortened
 
 SettingType = Literal["number", "integer", "text", "boolean", "list", "object"]
 
+_name = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _python_types: dict[SettingType, tuple[type, ...]] = {
     "number": (int, float),
     "integer": (int,),
@@ -105,6 +107,25 @@ def read_settings(declared: Sequence[Setting], document: Mapping[str, Any], wher
     return values
 
 
+def problems_of_declaration(declared: Sequence[Setting], where: str = "settings") -> list[Problem]:
+    """Find everything wrong with a declaration itself: names, bounds, defaults that it would refuse."""
+    problems = []
+    for setting in declared:
+        path = f"{where}.{setting.name}"
+        if not _name.fullmatch(setting.name):
+            problems.append(Problem(path, "a name of letters, digits and _ (at most 64)", shortened(setting.name)))
+        if setting.minimum is not None and setting.maximum is not None and not setting.minimum <= setting.maximum:
+            found = f"{setting.minimum:g} and {setting.maximum:g}"
+            problems.append(Problem(path, "a minimum no larger than the maximum", found))
+        if setting.default is not msgspec.UNSET and setting.default is not None:
+            problem = _value(setting, setting.default, f"{path}.default")[1]
+            problems += [problem] if problem else []
+    names = [setting.name for setting in declared]
+    if len(set(names)) != len(names):
+        problems.append(Problem(where, "each name once", shortened(names)))
+    return problems
+
+
 def _read(declared: Sequence[Setting], document: Mapping[str, Any], where: str) -> tuple[dict[str, Any], list[Problem]]:
     values: dict[str, Any] = {}
     problems: list[Problem] = []
@@ -143,7 +164,7 @@ def _value(setting: Setting, found: Any, path: str) -> tuple[Any, Problem | None
     if truth_for_number or not isinstance(found, _python_types[setting.type]):
         return None, wrong
     if setting.type == "number":
-        found = float(cast("float", found))
+        found = _float(cast("float", found))
         if not math.isfinite(found):
             return None, wrong
     if setting.choices and found not in setting.choices:
@@ -158,3 +179,10 @@ def _value(setting: Setting, found: Any, path: str) -> tuple[Any, Problem | None
         if too_small or too_large:
             return None, wrong
     return found, None
+
+
+def _float(number: float) -> float:
+    try:
+        return float(number)
+    except OverflowError:  # a whole number of more than 308 digits
+        return math.inf

@@ -27,13 +27,17 @@ MAXIMUM_LENGTH = 1024 * 1024
 """Longest message read unless told otherwise [bytes]."""
 
 NANOSECONDS = 1_000_000_000
+FIRST_NS = -62_135_596_800 * NANOSECONDS
+LAST_NS = 253_402_300_800 * NANOSECONDS - 1
+"""The years 1 to 9999, which RFC 3339 can write [ns UTC]."""
+
 VALUE_DIGITS = 8
 UNCERTAINTY_DIGITS = 3
 
 Document = TypeVar("Document", bound=msgspec.Struct)
 
 _epoch = datetime(1970, 1, 1, tzinfo=UTC)
-_time_text = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-]\d\d:\d\d))")
+_time_text = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-]\d\d:\d\d))", re.ASCII)
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
@@ -70,9 +74,18 @@ def time_text(time_ns: int) -> str:
     """
     Write UTC nanoseconds as text.
 
+    Raises
+    ------
+    ValueError
+        When it is outside the years 1 to 9999.
+
+    Examples
+    --------
     >>> time_text(1_700_000_000_020_000_001)
     '2023-11-14T22:13:20.020000001Z'
     """
+    if not FIRST_NS <= time_ns <= LAST_NS:
+        raise ValueError(f"expected a time within the years 1 to 9999 [ns], found {shortened(time_ns)}")
     seconds, rest = divmod(time_ns, NANOSECONDS)
     return f"{(_epoch + timedelta(seconds=seconds)).replace(tzinfo=None).isoformat()}.{rest:09d}Z"
 
@@ -90,7 +103,10 @@ def time_from_text(text: str) -> int:
     if match is None:
         raise ValueError(f"expected an RFC 3339 time with its offset, found {shortened(text)}")
     whole = datetime.fromisoformat(f"{match[1]}{match[3] or '+00:00'}") - _epoch
-    return (whole.days * 86_400 + whole.seconds) * NANOSECONDS + int((match[2] or "0").ljust(9, "0"))
+    time_ns = (whole.days * 86_400 + whole.seconds) * NANOSECONDS + int((match[2] or "0").ljust(9, "0"))
+    if not FIRST_NS <= time_ns <= LAST_NS:
+        raise ValueError(f"expected a time within the years 1 to 9999 UTC, found {text}")
+    return time_ns
 
 
 def encode(document: msgspec.Struct, header: Header) -> bytes:
@@ -100,7 +116,9 @@ def encode(document: msgspec.Struct, header: Header) -> bytes:
     Raises
     ------
     ValueError
-        When a number is not finite: what was not measured must be None.
+        When a number is not finite: what was not measured must be None. When an integer needs more than 64 bits.
+    TypeError
+        When a value is nothing that JSON knows.
     """
     fields = plain(document)
     fields.pop("time", None)
@@ -239,8 +257,11 @@ def _with_nanoseconds(fields: dict[str, Any], names: Any) -> dict[str, Any]:
     result = dict(fields)
     for name in names:
         text = result.get(name)
+        result.pop(f"{name}_ns", None)  # times come as text only: a number would have lost its last digits
         if isinstance(text, str):
             result[f"{name}_ns"] = time_from_text(text)
         elif name in result:
-            result[f"{name}_ns"] = text
+            if text is not None:
+                raise ValueError(f"expected RFC 3339 text as {name}, found {shortened(text)}")
+            result[f"{name}_ns"] = None
     return result
