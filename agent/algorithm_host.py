@@ -111,7 +111,7 @@ def _start(channel: Channel, start: StartAlgorithm, fds: list[int]) -> int:
 def _network_reader() -> Any:
     from algorithms.api import network_reader  # noqa: PLC0415 - only those with a network pay for it
 
-    return lambda document: network_reader.parse(network_reader.document_of(document))
+    return network_reader.parse
 
 
 def _context(spec: AlgorithmSpec, reader: ring.RingReader | None, network: Any) -> Context:

@@ -341,7 +341,7 @@ class RingReader:
         for _ in range(_ATTEMPTS):
             if int(views.sequence[slot]) != 2 * number + 2:
                 return None
-            copy = self._copy(offset, slot)
+            copy = self._copy(offset, self._used(offset))
             if int(views.sequence[slot]) != 2 * number + 2:
                 return None
             _, first_index, time_ns, uncertainty, rate, position, flags, n_samples, checksum = _SLOT.unpack_from(copy)
@@ -362,11 +362,12 @@ class RingReader:
             return SampleBlock(values, layout.channels, rate, first_index, time_ns, uncertainty, flags)
         return None
 
-    def _copy(self, offset: int, slot: int) -> bytes:
-        """Copy one slot as far as it is used."""
+    def _used(self, offset: int) -> int:
+        """Return how much of a slot is in use, within its bounds whatever the slot says [bytes]."""
         n_samples = min(_SLOT.unpack_from(self._views.buffer, offset)[7], self.layout.block_samples)
-        used = _BODY + len(self.layout.channels) * n_samples * self._dtype.itemsize
-        del slot
+        return _BODY + len(self.layout.channels) * int(n_samples) * self._dtype.itemsize
+
+    def _copy(self, offset: int, used: int) -> bytes:
         return bytes(self._views.buffer[offset : offset + used])
 
     def _first(self, history: float) -> int:

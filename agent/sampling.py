@@ -181,7 +181,8 @@ class _Sampling:
             block = source.read(READ_TIMEOUT)
             if block is not None:
                 self._write(writer, block)
-                self._wake()
+                for number in tuple(self._readers):
+                    self._wake(number)
             now = time.monotonic()
             if now >= report_at:
                 report_at = now + REPORT_INTERVAL
@@ -219,14 +220,13 @@ class _Sampling:
         gap = round((first.time_ns - end_ns) / NANOSECONDS * first.sample_rate)
         return end_index + max(1, gap) - first.first_index
 
-    def _wake(self) -> None:
-        for number, fd in list(self._readers.items()):
-            try:
-                os.write(fd, b"\0")
-            except BlockingIOError:
-                pass  # it has not read for long: it is awake, or being dealt with
-            except OSError:
-                self._remove(number)
+    def _wake(self, number: int) -> None:
+        try:
+            os.write(self._readers[number], b"\0")
+        except BlockingIOError:
+            pass  # it has not read for long: it is awake, or being dealt with
+        except OSError:  # it is gone
+            self._remove(number)
 
     def _remove(self, number: int) -> None:
         fd = self._readers.pop(number, None)
@@ -241,7 +241,7 @@ class _Sampling:
                 case AddReader():
                     os.set_blocking(fds[0], False)
                     self._readers[message.number] = fds[0]
-                    os.write(fds[0], b"\0")  # history may be waiting
+                    self._wake(message.number)  # history may be waiting
                 case RemoveReader():
                     self._remove(message.number)
                 case Stop():

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from algorithms.api.algorithm import Algorithm, Context
@@ -34,7 +35,7 @@ class Watcher(Algorithm):
 
     info = info("watcher", checkpoint_interval=0.2)
 
-    def start(self, context: Context, restored: bytes | None) -> None:
+    def start(self, context: Context, restored: bytes | None) -> None:  # noqa: ARG002
         if restored == b"garbage":
             raise CheckpointError("no state of mine")
         self.total = int(restored or b"0")
@@ -69,7 +70,7 @@ class Echo(Algorithm):
         "echo", consumes=(Kind.EVENT,), produces=(Kind.EVENT, Kind.RESULT), contents=("test/1",), tick_interval=0.1
     )
 
-    def start(self, context: Context, restored: bytes | None) -> None:
+    def start(self, context: Context, restored: bytes | None) -> None:  # noqa: ARG002
         self.device = context.device
 
     def process(self, record: SampleBlock | Record) -> Sequence[Record]:
@@ -90,7 +91,7 @@ class Misbehaving(Algorithm):
         ),
     )
 
-    def start(self, context: Context, restored: bytes | None) -> None:
+    def start(self, context: Context, restored: bytes | None) -> None:  # noqa: ARG002
         settings = read_settings(self.info.settings, self.settings)
         self.how, self.after = settings["how"], settings["after"]
         self.blocks = 0
@@ -98,7 +99,7 @@ class Misbehaving(Algorithm):
         if self.after == 0:
             getattr(self, self.how)()
 
-    def process(self, record: SampleBlock | Record) -> Sequence[Record]:
+    def process(self, record: SampleBlock | Record) -> Sequence[Record]:  # noqa: ARG002
         self.blocks += 1
         if self.blocks < self.after:
             return []
@@ -145,5 +146,4 @@ class Misbehaving(Algorithm):
         socket.socket()
 
     def read_passwd(self) -> list[Record]:
-        with open("/etc/passwd") as file:
-            return [result({"found": file.read()})]
+        return [result({"found": Path("/etc/passwd").read_text()})]

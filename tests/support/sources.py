@@ -41,7 +41,7 @@ class Counting:
         self._due = time.monotonic()
         return SourcePlan(self._rate, self._channels, self._count)
 
-    def read(self, timeout: float) -> SampleBlock | None:
+    def read(self, timeout: float) -> SampleBlock | None:  # noqa: ARG002
         self._due += self._count / self._rate
         delay = self._due - time.monotonic()
         if delay > 0:

@@ -1,0 +1,423 @@
+"""The process layer with real processes: samples reach algorithms, and whoever misbehaves or dies touches no other."""
+
+import asyncio
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.errors import AlgorithmRefused, WorkerError
+from agent.process import Exit, ExitKind
+from agent.protocol import AlgorithmSpec
+from agent.workers import Workers
+from algorithms.api.manifest import Limits
+from algorithms.api.records import Event, Severity
+from algorithms.api.samples import SampleFlag
+from device_catalog.contract.documents import Acquisition
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux only")
+
+ALGORITHMS = "tests.support.algorithms"
+EAGER = Limits(response=1.0)
+
+
+async def until(condition: Callable[[], Any], what: str, seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not happen within {seconds:g} s"
+        await asyncio.sleep(0.01)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that only waits to be buried does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+class Seen:
+    """What one algorithm was seen to do."""
+
+    def __init__(self) -> None:
+        self.records: list[Any] = []
+        self.reports: list[Any] = []
+        self.checkpoints: list[bytes] = []
+        self.exits: list[Exit] = []
+
+    @property
+    def payloads(self) -> list[dict[str, Any]]:
+        return [record.payload for record in self.records]
+
+    def gaps(self) -> list[tuple[int, int]]:
+        spans = [(payload["first"], payload["end"]) for payload in self.payloads]
+        return [(end, first) for (_, end), (first, _) in itertools.pairwise(spans) if first != end]
+
+    def callbacks(self) -> dict[str, Any]:
+        return {
+            "on_records": self.records.extend,
+            "on_report": self.reports.append,
+            "on_checkpoint": self.checkpoints.append,
+            "on_exit": self.exits.append,
+        }
+
+
+class Bench:
+    """Workers, and what is seen of them."""
+
+    def __init__(self, workers: Workers, server_exits: list[str]) -> None:
+        self.workers = workers
+        self.server_exits = server_exits
+        self.statuses: list[Any] = []
+        self.sampler_exits: list[Exit] = []
+
+    async def sampler(self, **options: Any):
+        acquisition = Acquisition("tests.support.sources:Counting", 6400.0, options)
+        return await self.workers.start_sampler(acquisition, self.statuses.append, self.sampler_exits.append)
+
+    async def algorithm(self, entry: str, sampler: Any, settings: Any = None, **fields: Any):
+        seen = Seen()
+        spec = AlgorithmSpec(entry.lower(), f"{ALGORITHMS}:{entry}", settings or {}, **fields)
+        worker = await self.workers.start_algorithm(spec, sampler, **seen.callbacks())
+        return worker, seen
+
+
+@asynccontextmanager
+async def bench():
+    server_exits: list[str] = []
+    workers = Workers(preload=[ALGORITHMS], on_exit=server_exits.append)
+    await workers.start()
+    try:
+        assert workers.not_loaded == {}
+        yield Bench(workers, server_exits)
+    finally:
+        await workers.stop()
+
+
+def test_every_sample_reaches_an_algorithm_and_its_records_come_back():
+    async def scenario():
+        async with bench() as b:
+            sampler = await b.sampler()
+            assert len(sampler.plan.channels) == 6
+            assert sampler.plan.channels[3].quantity == "current"
+            assert sampler.sealed
+            worker, seen = await b.algorithm("Watcher", sampler)
+            assert worker.info.name == "watcher"
+            await until(lambda: len(seen.records) >= 60 and b.statuses, "60 blocks")
+            assert seen.gaps() == []
+            assert all(payload["right"] and payload["flags"] == 0 for payload in seen.payloads)
+            assert (await worker.checkpoint()) in seen.checkpoints
+            assert worker.status.lost_samples == worker.status.dropped == 0
+            assert worker.status.memory > 0
+            assert b.statuses[-1].samples == b.statuses[-1].end_index > 0
+            pids = [worker.pid, sampler.pid, b.workers.fork_server_pid]
+            before = len(seen.checkpoints)
+            await b.workers.stop()
+            assert len(seen.checkpoints) > before
+            assert [end.kind for end in (*seen.exits, *b.sampler_exits)] == [ExitKind.STOPPED] * 2
+            assert not any(alive(pid) for pid in pids)
+            assert b.server_exits == []
+
+    asyncio.run(scenario())
+
+
+def test_a_late_algorithm_reads_the_history_it_asks_for_first():
+    async def scenario():
+        async with bench() as b:
+            sampler = await b.sampler()
+            await until(lambda: sampler.position()[0] >= 6400, "a second of samples")
+            _, seen = await b.algorithm("Historian", sampler)
+            await until(lambda: len(seen.records) > 55, "history and more")
+            assert seen.payloads[0]["first"] <= sampler.position()[0] - 6400
+            assert seen.gaps() == []
+
+    asyncio.run(scenario())
+
+
+def test_an_algorithm_refuses_its_settings_with_every_problem():
+    async def scenario():
+        async with bench() as b:
+            sampler = await b.sampler()
+            with pytest.raises(AlgorithmRefused) as refusal:
+                await b.algorithm("Misbehaving", sampler, {"after": -1, "what": 3})
+            wheres = {problem.where for problem in refusal.value.problems}
+            assert wheres == {"settings.how", "settings.after", "settings.what"}
+            with pytest.raises(AlgorithmRefused, match="a waveform source"):
+                await b.algorithm("Watcher", None)
+
+    asyncio.run(scenario())
+
+
+def test_what_cannot_be_loaded_or_started_is_said_in_one_message():
+    async def scenario():
+        async with bench() as b:
+            sampler = await b.sampler()
+            for entry, message in (
+                ("phantom", "expected an installed algorithm"),
+                ("tests.support.nowhere:Thing", "No module named"),
+                (f"{ALGORITHMS}:Nothing", "expected the class Nothing"),
+                ("subprocess:Popen", "to be a class of algorithm"),
+                ("os:listdir", "to be a class of algorithm"),
+            ):
+                with pytest.raises(WorkerError, match=message):
+                    await b.workers.start_algorithm(AlgorithmSpec("x", entry), sampler, **Seen().callbacks())
+            with pytest.raises(WorkerError, match=r"ZeroDivisionError: a bug in this algorithm \(algorithms.py:\d+\)"):
+                await b.algorithm("Misbehaving", sampler, {"how": "crash", "after": 0})
+            spec = AlgorithmSpec("x", f"{ALGORITHMS}:Misbehaving", {"how": "hang", "after": 0})
+            with pytest.raises(WorkerError, match="expected to start within 0.5 s"):
+                await b.workers.start_algorithm(spec, sampler, **Seen().callbacks(), timeout=0.5)
+            _, seen = await b.algorithm("Watcher", sampler)
+            await until(lambda: seen.records, "another algorithm's records")
+            assert b.sampler_exits == []
+
+    asyncio.run(scenario())
+
+
+def test_misbehaving_algorithms_end_with_a_reason_and_touch_no_other():
+    """Crash, hang, flood, leak and the rest, all at once, beside one that must see every sample."""
+    small = Limits(response=1.0, memory=24 << 20, records_per_second=50.0)
+    expected = {
+        "crash": (ExitKind.FAILED, "ZeroDivisionError: a bug in this algorithm (algorithms.py:"),
+        "abort": (ExitKind.DIED, "SIGABRT"),
+        "leave": (ExitKind.DIED, "status 3"),
+        "hang": (ExitKind.KILLED, "no progress for 1 s"),
+        "flood": (ExitKind.KILLED, "records without end"),
+        "leak": (ExitKind.FAILED, "MemoryError"),
+        "undeclared": (ExitKind.FAILED, "found a record of kind event"),
+        "nonsense": (ExitKind.FAILED, "expected records, found str"),
+        "read_passwd": (ExitKind.FAILED, "PermissionError"),
+        "socket": (ExitKind.FAILED, "PermissionError"),
+    }
+
+    async def scenario():
+        async with bench() as b:
+            isolation = await b.workers.probe()
+            sampler = await b.sampler()
+            bystander, seen = await b.algorithm("Watcher", sampler)
+            started = [
+                (how, await b.algorithm("Misbehaving", sampler, {"how": how}, limits=small))
+                for how in expected
+                if isolation.get({"read_passwd": "files", "socket": "network"}.get(how, ""), True)
+            ]
+            for how, (worker, other) in started:
+                await until(lambda other=other: other.exits, f"the end of {how}")
+                kind, words = expected[how]
+                assert other.exits[0].kind is kind, (how, other.exits)
+                assert words in str(other.exits[0])
+                assert not alive(worker.pid)
+                if how == "flood":
+                    assert len(other.records) <= 50 * 10 + 1
+                    assert worker.status.dropped > 0
+            count = len(seen.records)
+            await until(lambda: len(seen.records) > count + 10, "more records of the bystander")
+            assert seen.exits == []
+            assert seen.gaps() == []
+            assert all(payload["right"] for payload in seen.payloads)
+            assert bystander.status.lost_samples == 0
+
+    asyncio.run(scenario())
+
+
+def test_records_too_long_are_dropped_and_counted():
+    async def scenario():
+        async with bench() as b:
+            sampler = await b.sampler()
+            settings = {"how": "oversize"}
+            worker, seen = await b.algorithm("Misbehaving", sampler, settings, limits=Limits(record_size=1000))
+            await until(lambda: len(seen.records) > 5 and worker.status.dropped > 5, "drops")
+            assert seen.payloads[:2] == [{"small": 1}, {"small": 1}]
+
+    asyncio.run(scenario())
+
+
+def test_an_algorithm_that_is_killed_is_reported_and_no_other_is_touched():
+    async def scenario():
+        async with bench() as b:
+            sampler = await b.sampler()
+            victim, seen = await b.algorithm("Watcher", sampler)
+            _, other = await b.algorithm("Watcher", sampler)
+            await until(lambda: seen.records, "records")
+            os.kill(victim.pid, signal.SIGKILL)
+            await until(lambda: seen.exits, "the exit")
+            assert (seen.exits[0].kind, "SIGKILL" in str(seen.exits[0])) == (ExitKind.DIED, True)
+            with pytest.raises(WorkerError):
+                await victim.checkpoint()
+            victim.feed(Event("late", "T1", 0, None, Severity.NOTICE))  # nothing happens
+            count = len(other.records)
+            await until(lambda: len(other.records) > count + 20, "more records")
+            assert other.gaps() == []
+
+    asyncio.run(scenario())
+
+
+def test_algorithms_outlive_a_killed_sampler_and_see_a_gap():
+    async def scenario():
+        async with bench() as b:
+            sampler = await b.sampler()
+            worker, seen = await b.algorithm("Watcher", sampler)
+            await until(lambda: len(seen.records) > 10, "records")
+            os.kill(sampler.pid, signal.SIGKILL)
+            await until(lambda: b.sampler_exits, "the exit")
+            assert b.sampler_exits[0].kind is ExitKind.DIED
+            again = await b.sampler()
+            count = len(seen.records)
+            await until(lambda: len(seen.records) > count + 10, "records of the new sampler")
+            assert worker.sampler is again
+            assert seen.exits == []
+            gaps = seen.gaps()
+            assert len(gaps) == 1
+            assert gaps[0][1] > gaps[0][0]
+            flagged = [payload for payload in seen.payloads if payload["flags"] & SampleFlag.LOST]
+            assert [payload["first"] for payload in flagged] == [gaps[0][1]]
+            os.kill(again.pid, signal.SIGSTOP)  # hangs, as a driver may
+            await until(lambda: len(b.sampler_exits) == 2, "the end of a silent sampler", 15.0)
+            assert "said nothing" in str(b.sampler_exits[1])
+
+    asyncio.run(scenario())
+
+
+def test_algorithms_that_the_new_channels_do_not_fit_are_ended_with_that_reason():
+    async def scenario():
+        async with bench() as b:
+            sampler = await b.sampler()
+            _, seen = await b.algorithm("Watcher", sampler)
+            await sampler.stop()
+            await b.sampler(channels=3)
+            await until(lambda: seen.exits, "the exit")
+            assert "other channels" in str(seen.exits[0])
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("what", "kind", "words"),
+    [
+        ("end", ExitKind.ENDED, "that was all"),
+        ("lost", ExitKind.LOST, "unplugged"),
+        ("fail", ExitKind.FAILED, "ZeroDivisionError: a driver's bug"),
+    ],
+)
+def test_a_source_that_ends_breaks_or_fails_is_reported(what, kind, words):
+    async def scenario():
+        async with bench() as b:
+            sampler = await b.sampler(**{what: 10})
+            _, seen = await b.algorithm("Watcher", sampler)
+            await until(lambda: b.sampler_exits, "the exit")
+            assert b.sampler_exits[0].kind is kind
+            assert words in str(b.sampler_exits[0])
+            await until(lambda: seen.records[-1:] and seen.payloads[-1]["end"] == 1280, "the last block")
+            assert (sampler.status.samples, sampler.position()[0]) == (1280, 1280)
+            assert seen.exits == []
+
+    asyncio.run(scenario())
+
+
+def test_a_source_that_cannot_be_started_is_one_message():
+    async def scenario():
+        async with bench() as b:
+            with pytest.raises(WorkerError, match="at most 100 Hz"):
+                await b.sampler(refuse=1)
+            for driver, message in (("os:system", "a class of source"), ("tests.support.none:X", "No module named")):
+                with pytest.raises(WorkerError, match=message):
+                    await b.workers.start_sampler(Acquisition(driver, 1.0), print, print)
+            assert b.sampler_exits == []
+
+    asyncio.run(scenario())
+
+
+def test_a_killed_fork_server_takes_everything_along_and_can_be_started_again():
+    async def scenario():
+        async with bench() as b:
+            sampler = await b.sampler()
+            worker, seen = await b.algorithm("Watcher", sampler)
+            pids = [worker.pid, sampler.pid, b.workers.fork_server_pid]
+            os.kill(b.workers.fork_server_pid, signal.SIGKILL)
+            await until(lambda: b.server_exits, "the server's exit")
+            assert len(seen.exits) == len(b.sampler_exits) == len(b.server_exits) == 1
+            await until(lambda: not any(alive(pid) for pid in pids), "the end of all")
+            with pytest.raises(WorkerError, match="start it first"):
+                await b.sampler()
+            await b.workers.start()
+            _, other = await b.algorithm("Watcher", await b.sampler())
+            await until(lambda: other.records, "records after all")
+
+    asyncio.run(scenario())
+
+
+def test_nothing_is_left_of_an_agent_that_is_killed():
+    command = [sys.executable, "-m", "tests.support.agent_to_kill"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as agent:
+        try:
+            told = json.loads(agent.stdout.readline())
+        finally:
+            agent.kill()
+    assert len(told["pids"]) == 4
+    assert not told["numpy"]  # the agent stays lean
+    wait_until(lambda: not any(alive(pid) for pid in told["pids"]), "the end of every process")
+
+
+def test_a_checkpoint_is_handed_to_the_next_instance_and_a_bad_one_set_aside():
+    async def scenario():
+        async with bench() as b:
+            sampler = await b.sampler()
+            worker, seen = await b.algorithm("Watcher", sampler, restored=b"1000")
+            await until(lambda: seen.checkpoints, "a checkpoint at its interval")
+            assert seen.payloads[0]["blocks"] == 1001
+            assert worker.note == ""
+            worker, seen = await b.algorithm("Watcher", sampler, restored=b"garbage")
+            await until(lambda: seen.records, "records")
+            assert seen.payloads[0]["blocks"] == 1
+            assert "no state of mine" in worker.note
+
+    asyncio.run(scenario())
+
+
+def test_records_are_fed_ticks_come_by_the_clock_and_feeding_never_blocks():
+    async def scenario():
+        async with bench() as b:
+            worker, seen = await b.algorithm("Echo", None, device="M1", limits=EAGER)
+            worker.feed(Event("dip", "T1", 5, None, Severity.WARNING))
+            await until(lambda: len(seen.records) > 4, "ticks and an answer")
+            echoes = [record for record in seen.records if isinstance(record, Event)]
+            assert [(echo.kind, echo.terminal, echo.start_ns) for echo in echoes] == [("echo-dip", "M1", 5)]
+            os.kill(worker.pid, signal.SIGSTOP)
+            before = time.monotonic()
+            for _ in range(20_000):
+                worker.feed(Event("dip", "T1", 5, None, Severity.WARNING))
+            assert worker.status.dropped > 10_000
+            assert time.monotonic() - before < 5.0
+            await until(lambda: seen.exits, "the end of one that hangs")
+            assert seen.exits[0].kind is ExitKind.KILLED
+
+    asyncio.run(scenario())
+
+
+def test_what_confines_an_algorithm_is_tried_not_assumed():
+    async def scenario():
+        async with bench() as b:
+            await b.sampler()
+            isolation = await b.workers.probe()
+            assert isolation["samples"]  # the seal
+            assert isolation["memory"]
+            assert isolation["user"] == (os.geteuid() == 0)
+            if isolation["system-calls"]:
+                assert isolation["network"]
+                assert isolation["processes"]
+                assert isolation["signals"]
+                assert isolation["tracing"]
+                assert isolation["writing"]
+            if isolation["landlock"]:
+                assert isolation["files"]
+            assert b.workers.isolation == isolation
+
+    asyncio.run(scenario())
