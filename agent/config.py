@@ -77,6 +77,8 @@ def read_config(path: Path | None, environment: Mapping[str, str] | None = None)
     environment = os.environ if environment is None else environment
     problems: list[Problem] = []
     document = {} if path is None else _document(path, problems)
+    if problems:
+        raise ConfigError(problems)
     values: dict[str, str] = {}
     for key, value in document.items():
         if key not in _keys:
