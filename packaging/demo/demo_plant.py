@@ -1,0 +1,191 @@
+"""
+What the demo runs: a catalog, two brokers and three meters, each a process of its own on free loopback ports.
+
+Meters are registered the way an operator does it, through the REST API; each agent starts with the few lines its
+registration gave, and nothing else.
+"""
+
+import math
+import os
+import sys
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import requests
+import yaml
+from demo_processes import DemoError, Household, find_mosquitto, free_port, is_listening
+from demo_recording import Facts
+
+from algorithms.api.wire import time_text
+from device_catalog.operator.catalog import Catalog
+from device_catalog.operator.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+
+REPLAYING, SIMULATED, INTERRUPTED = "replaying", "simulated", "interrupted"
+METERS = (REPLAYING, SIMULATED, INTERRUPTED)
+
+POLL, LEASE = 0.5, 2.0
+"""Of the demo's meters [s]; a real fleet polls every minute or so."""
+
+LEAD = 6.0
+"""From registration to the first sample of the recording: time for its agent to start [s]."""
+
+ATTEMPTS = 3
+"""A free port may be taken by somebody else before a broker gets it."""
+
+
+@dataclass
+class Plant:
+    """
+    Catalog, brokers and meters of one demo.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Logs, configurations and databases.
+    household : Household
+    facts : Facts
+        Of the recording that is replayed.
+
+    Attributes
+    ----------
+    origin_ns : int
+        When the recording's first sample is taken [ns UTC].
+    """
+
+    folder: Path
+    household: Household
+    facts: Facts
+    origin_ns: int = 0
+    _ports: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def catalog(self) -> str:
+        """Address of the catalog."""
+        return f"http://127.0.0.1:{self._ports['catalog']}"
+
+    def broker(self, name: str) -> str:
+        """Address of a broker."""
+        return f"mqtt://127.0.0.1:{self._ports[name]}"
+
+    @property
+    def nominal_voltage(self) -> dict[str, float]:
+        """Each meter's nominal voltage [V]."""
+        return {REPLAYING: self.facts.nominal_voltage, SIMULATED: 230.0, INTERRUPTED: 230.0}
+
+    def start_broker(self, name: str) -> None:
+        """Start a broker; it keeps nothing on disk and listens on loopback only."""
+        program = find_mosquitto()
+        for attempt in range(1, ATTEMPTS + 1):
+            self._ports[name] = port = free_port()
+            lines = [
+                f"listener {port} 127.0.0.1",
+                "allow_anonymous true",
+                "set_tcp_nodelay true",
+                "persistence false",
+                "max_queued_messages 100000",
+            ]
+            if os.geteuid() == 0:
+                lines.append("user root")  # it would become another user, whom the kernel would not end with the demo
+            config = self.folder / f"{name}-broker.conf"
+            config.write_text("\n".join(lines) + "\n")
+            self.household.start(f"{name}-broker", [program, "-c", str(config)])
+            try:
+                self.household.wait_for(partial(is_listening, port), f"the {name} broker's start", 10.0)
+            except DemoError:
+                if attempt == ATTEMPTS:
+                    raise
+            else:
+                return
+
+    def start_catalog(self) -> None:
+        """Start the catalog, and wait until it can serve."""
+        self._ports["catalog"] = free_port()
+        command = [
+            *(sys.executable, "-m", "device_catalog", "serve"),
+            *("--state", str(self.folder / "catalog")),
+            *("--port", str(self._ports["catalog"])),
+            *("--grid-broker", self.broker("grid")),
+        ]
+        self.household.start("catalog", command, {"PYTHONPATH": str(ROOT)})
+
+        def ready() -> bool:
+            try:
+                return requests.get(f"{self.catalog}/readyz", timeout=2.0).ok
+            except requests.RequestException:
+                return False
+
+        self.household.wait_for(ready, "the catalog's start", 30.0)
+
+    def register_meters(self) -> None:
+        """Register the three meters, and write for each the few lines its agent needs."""
+        self.origin_ns = time.time_ns() + round(LEAD * 1e9)
+        token = (self.folder / "catalog" / "operator.token").read_text().strip()
+        with Catalog(Settings(catalog=self.catalog, token=token)) as catalog:
+            for device, acquisition in self._acquisitions().items():
+                registered = catalog.register(
+                    {
+                        "device": device,
+                        "kind": "meter",
+                        "description": f"the demo's {device} meter",
+                        "configuration": {
+                            "brokers": {"grid": [self.broker("grid")], "data": [self.broker("data")]},
+                            "acquisition": acquisition,
+                            "algorithms": [{"algorithm": "phasors", "settings": {"window": 3, "report_rate": 50}}],
+                            "poll": {"interval": POLL, "lease": LEASE},
+                        },
+                    }
+                )
+                lines = {
+                    "device": registered.device,
+                    "catalog": self.catalog,
+                    "credential": registered.credential,
+                    "state_dir": str(self.folder / f"{device}.state"),
+                }
+                path = self._config(device)
+                path.touch(mode=0o600)
+                path.write_text(yaml.safe_dump(lines))
+
+    def start_agent(self, device: str) -> None:
+        """Start a meter's agent."""
+        command = [sys.executable, "-m", "agent", "run", "--config", str(self._config(device))]
+        self.household.start(device, command, {"PYTHONPATH": str(ROOT)})
+
+    def stop_agents(self) -> None:
+        """Ask all meters to end, and wait until they have."""
+        children = [self.household.children[device] for device in METERS if device in self.household.children]
+        for child in children:
+            child.ask_to_end()
+        for child in children:
+            self.household.end(child, 10.0)
+
+    def _config(self, device: str) -> Path:
+        return self.folder / f"{device}.yaml"
+
+    def _acquisitions(self) -> dict[str, dict[str, Any]]:
+        house = {"driver": "simulated", "sample_rate": 6400.0, "nominal_voltage": 230.0, "nominal_frequency": 50.0}
+        noise = {"voltage_noise": 0.05, "current_noise": 0.002}
+        events = [
+            {"kind": "sag", "start": 6.0, "duration": 0.5, "period": 12.0, "depth": 0.4, "phases": ["B"]},
+            {"kind": "phase-jump", "start": 9.0, "duration": 6.0, "period": 12.0, "angle": math.radians(30.0)},
+        ]
+        load = {"apparent_power": 3450.0, "power_factor": 0.95}
+        feeding = {"apparent_power": 2000.0, "power_factor": -0.98, "frequency": 49.97}
+        recorded = {"path": str(self.facts.path), "repeat": True, "start_time": time_text(self.origin_ns)}
+        if self.facts.currents:
+            recorded["currents"] = list(self.facts.currents)
+        return {
+            REPLAYING: {
+                "driver": "recorded",
+                "sample_rate": self.facts.sample_rate,
+                "nominal_voltage": round(self.facts.nominal_voltage, 1),
+                "nominal_frequency": self.facts.nominal_frequency,
+                "options": recorded,
+            },
+            SIMULATED: {**house, "options": {**load, **noise, "seed": 1, "events": events}},
+            INTERRUPTED: {**house, "options": {**feeding, **noise, "seed": 2}},
+        }
