@@ -42,6 +42,7 @@ class Front:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # transports close one turn of the loop later
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -49,25 +50,31 @@ class Front:
         assert task is not None
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        with suppress(OSError, asyncio.IncompleteReadError):
-            connect = await reader.read(4096)
-            level = connect[connect.index(b"MQTT") + 4]
-            if self.only_311 and level == 5:
-                writer.write(b"\x20\x02\x00\x01")  # CONNACK of 3.1.1: unacceptable protocol version
-            else:
-                broker_reader, broker_writer = await asyncio.open_connection("127.0.0.1", self._broker_port)
-                broker_writer.write(connect)
-                both = [
-                    asyncio.create_task(self._pass(reader, broker_writer)),
-                    asyncio.create_task(self._pass(broker_reader, writer)),
-                ]
-                try:
-                    await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    for one in both:
-                        one.cancel()
-                    broker_writer.close()
-        writer.close()
+        try:
+            with suppress(OSError):
+                await self._serve(reader, writer)
+        finally:
+            writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connect = await reader.read(4096)
+        level = connect[connect.index(b"MQTT") + 4]
+        if self.only_311 and level == 5:
+            writer.write(b"\x20\x02\x00\x01")  # CONNACK of 3.1.1: unacceptable protocol version
+            return
+        broker_reader, broker_writer = await asyncio.open_connection("127.0.0.1", self._broker_port)
+        broker_writer.write(connect)
+        both = [
+            asyncio.create_task(self._pass(reader, broker_writer)),
+            asyncio.create_task(self._pass(broker_reader, writer)),
+        ]
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in both:
+                one.cancel()
+            await asyncio.gather(*both, return_exceptions=True)
+            broker_writer.close()
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65536):

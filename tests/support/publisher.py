@@ -24,13 +24,16 @@ from device_catalog.contract.presence import Session
 from tests.support.frames import frame
 
 
-
-
 async def publish(order: dict[str, Any]) -> None:
     """Publish until standard input closes."""
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
-    loop.add_reader(0, lambda: os.read(0, 1) or ended.set())
+
+    def on_input() -> None:
+        if not os.read(0, 1):
+            ended.set()
+
+    loop.add_reader(0, on_input)
     device = order.get("device", "m-1")
     limits = OutboxLimits(**order.get("limits", {}))
     outbox = Outbox.open(Path(order["spool"]), device=device, limits=limits)
@@ -63,7 +66,7 @@ async def publish(order: dict[str, Any]) -> None:
             continue
     if order.get("settle"):
         deadline = loop.time() + order["settle"]
-        while any(outbox.report().pending.values()) and loop.time() < deadline:
+        while any(outbox.report().pending.values()) and loop.time() < deadline:  # noqa: ASYNC110 - a report is no event
             await asyncio.sleep(0.01)
     for link in links:
         await link.stop()
