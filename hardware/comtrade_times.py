@@ -132,6 +132,11 @@ def _runs(
         count = stop - start
         measured = (count - 1) / span if span > 0 else 1 / typical
         # Stamps are rounded, and drift by some 0.05 % on real records: within both the declared rate is the better one.
+        if rate > 0 and count > 2 and not 0.5 < measured * period < 2:
+            raise RecordingError(
+                f"{name}, samples {start + 1} to {stop}: expected time stamps at about the declared {rate:g} Hz, found "
+                f"{measured:g} Hz; correct the time multiplier or the rate"
+            )
         agrees = rate > 0 and abs(span - (count - 1) * period) <= 2 * grain + 1e-3 * span
         found.append(Segment(start, count, rate if agrees else measured, float(seconds[start])))
     if len(found) > 1 + steps.size // 2:
