@@ -68,6 +68,7 @@ class Publisher:
         self._tenant = tenant
         self._everything = everything
         self._lock = threading.Condition()
+        self._urgent: dict[str, tuple[bytes, bool]] = {}
         self._pending: dict[str, tuple[bytes, bool]] = {}
         self._sent: dict[int, tuple[str, bytes, bool]] = {}
         self._acknowledged: set[int] = set()
@@ -97,11 +98,18 @@ class Publisher:
 
     def availability(self, tenant: str, availability: Availability) -> None:
         """Say that a device came or went."""
-        self._say(topics.availability(tenant, availability.device), _bytes(availability), retain=True)
+        topic = topics.availability(tenant, availability.device)
+        # After a start a whole fleet is heard for the first time: nobody's loss may wait behind that.
+        self._say(topic, _bytes(availability), retain=True, urgent=not availability.available)
 
     def notify(self, tenant: str, device: str, revision: int) -> None:
         """Ask a device to ask the catalog now."""
-        self._say(topics.notify(tenant, device), _encode({"schema": "notify/1", "revision": revision}), retain=False)
+        self._say(
+            topics.notify(tenant, device),
+            _encode({"schema": "notify/1", "revision": revision}),
+            retain=False,
+            urgent=True,
+        )
 
     def state(self, tenants: list[str], state: str, time_ns: int) -> None:
         """Say whether silence is judged."""
@@ -109,19 +117,20 @@ class Publisher:
         for tenant in {*tenants, self._tenant}:
             topic = topics.catalog_state(tenant)
             self._states[topic] = payload
-            self._say(topic, payload, retain=True)
+            self._say(topic, payload, retain=True, urgent=True)
 
     def waiting(self) -> int:
         """Count the words not yet acknowledged."""
         with self._lock:
-            return len(self._pending) + len(self._sent)
+            return len(self._urgent) + len(self._pending) + len(self._sent)
 
-    def _say(self, topic: str, payload: bytes, *, retain: bool) -> None:
+    def _say(self, topic: str, payload: bytes, *, retain: bool, urgent: bool) -> None:
         if not self._endpoints:
             return
         with self._lock:
-            self._pending.pop(topic, None)  # the newest word stands at the end
-            self._pending[topic] = (payload, retain)
+            for words in (self._urgent, self._pending):  # the newest word stands at the end
+                words.pop(topic, None)
+            (self._urgent if urgent else self._pending)[topic] = (payload, retain)
             self._lock.notify_all()
 
     # ------------------------------------------------------------------ the thread
@@ -235,14 +244,11 @@ class Publisher:
         client.unsubscribe(own)
         known = self._remembered.is_set() and self._last_endpoint in ("", endpoint)
         self._last_endpoint = endpoint
-        with self._lock:
-            for topic, payload in self._states.items():
-                self._pending.setdefault(topic, (payload, True))
+        for topic, payload in list(self._states.items()):
+            self._again(topic, payload, retain=True)
         if not known:
             for tenant, availability in self._everything():
-                topic = topics.availability(tenant, availability.device)
-                with self._lock:
-                    self._pending.setdefault(topic, (_bytes(availability), True))
+                self._again(topics.availability(tenant, availability.device), _bytes(availability), retain=True)
         self.connected = True
         _log.info("connected to grid broker %s; %d words to tell", endpoint, self.waiting())
 
@@ -251,13 +257,14 @@ class Publisher:
         with self._lock:
             full = len(self._sent) >= IN_FLIGHT
             progress = self._lock.wait_for(
-                lambda: self._lost or self._stopping.is_set() or (self._pending and len(self._sent) < IN_FLIGHT),
+                lambda: self._lost or self._stopping.is_set() or (self._waits() and len(self._sent) < IN_FLIGHT),
                 ACKNOWLEDGE_TIMEOUT if full else None,
             )
-            if self._lost or (self._stopping.is_set() and not self._pending) or not progress:
+            if self._lost or (self._stopping.is_set() and not self._waits()) or not progress:
                 return False
-            topic = next(iter(self._pending))
-            payload, retain = self._pending.pop(topic)
+            words = self._urgent or self._pending
+            topic = next(iter(words))
+            payload, retain = words.pop(topic)
         properties = None
         if not retain:
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
@@ -282,10 +289,20 @@ class Publisher:
     def _give_back(self) -> None:
         """Let what was not acknowledged be told again, unless there is a newer word."""
         with self._lock:
-            for topic, payload, retain in self._sent.values():
-                self._pending.setdefault(topic, (payload, retain))
+            said = list(self._sent.values())
             self._sent.clear()
             self._acknowledged.clear()
+        for topic, payload, retain in said:
+            self._again(topic, payload, retain=retain)
+
+    def _again(self, topic: str, payload: bytes, *, retain: bool) -> None:
+        """Have a word told unless a newer one waits already."""
+        with self._lock:
+            if topic not in self._urgent:
+                self._pending.setdefault(topic, (payload, retain))
+
+    def _waits(self) -> bool:
+        return bool(self._urgent or self._pending)
 
 
 def _bytes(document: msgspec.Struct) -> bytes:

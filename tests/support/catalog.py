@@ -1,0 +1,161 @@
+"""A real catalog process on a free loopback port, for tests and benchmarks."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import requests
+
+from tests.support.ports import free_port
+from tests.support.waiting import wait_until
+
+
+class CatalogProcess:
+    """
+    One catalog, as a context manager; it can be killed and started again over the same database.
+
+    Parameters
+    ----------
+    grid_brokers : iterable of str
+    options : iterable of str
+        Further arguments of ``tresma-catalog serve``.
+    state : Path, optional
+        Folder of database and token; a temporary one unless given.
+
+    Attributes
+    ----------
+    url : str
+        Without a slash at the end.
+    log : Path
+        What it said.
+    """
+
+    def __init__(
+        self,
+        *,
+        grid_brokers: Iterable[str] = (),
+        options: Iterable[str] = (),
+        state: Path | None = None,
+        port: int | None = None,
+    ) -> None:
+        self._temporary = state is None
+        self.state = state or Path(tempfile.mkdtemp(prefix="catalog-"))
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = self.state / "log"
+        self._arguments = [f"--grid-broker={endpoint}" for endpoint in grid_brokers] + list(options)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._session = requests.Session()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        self._session.close()
+        if self._temporary:
+            shutil.rmtree(self.state, ignore_errors=True)
+
+    @property
+    def pid(self) -> int:
+        """The process, while it runs."""
+        assert self._process is not None, "the catalog does not run"
+        return self._process.pid
+
+    @property
+    def token(self) -> str:
+        """The operator's token."""
+        return (self.state / "operator.token").read_text().strip()
+
+    def start(self, timeout: float = 30.0) -> None:
+        """Start, and return once it can serve."""
+        self.state.mkdir(exist_ok=True)
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "device_catalog", "serve"),
+                    *(f"--state={self.state}", f"--port={self.port}"),
+                    *self._arguments,
+                ],
+                stdout=log,
+                stderr=log,
+                cwd=Path(__file__).parents[2],
+                env={**os.environ, "PYTHONWARNINGS": "error"},
+            )
+        wait_until(self._is_ready, f"the catalog at {self.url} being ready", timeout=timeout)
+
+    def stop(self) -> None:
+        """End it politely."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it with kill -9."""
+        self._end(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """Make it stand still."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def operator(self, method: str, path: str, **options: Any) -> requests.Response:
+        """Ask something as the operator."""
+        headers = {"Authorization": f"Bearer {self.token}", **options.pop("headers", {})}
+        return self._session.request(method, self.url + path, headers=headers, timeout=10, **options)
+
+    def register(self, device: str, *, interval: float = 60.0, lease: float = 195.0, **fields: Any) -> str:
+        """Register a device and return its credential."""
+        document = {"device": device, "configuration": {"poll": {"interval": interval, "lease": lease}}, **fields}
+        answer = self.operator("POST", "/v1/devices", json=document)
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["credential"])
+
+    def poll(self, device: str, credential: str, known: str = "", **headers: str) -> requests.Response:
+        """Poll as the device."""
+        return self._session.get(
+            f"{self.url}/v1/devices/{device}/desired",
+            headers={"Authorization": f"Bearer {credential}", "If-None-Match": known, **headers},
+            timeout=10,
+        )
+
+    def metric(self, name: str) -> float:
+        """Read one of its counters."""
+        text = self._session.get(f"{self.url}/metrics", timeout=10).text
+        found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
+        assert found, f"no {name} in {text}"
+        return float(found[1])
+
+    def _is_ready(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            raise AssertionError(f"the catalog ended at once: {self.log.read_text()[-3000:]}")
+        try:
+            return self._session.get(f"{self.url}/readyz", timeout=5).status_code == 200
+        except requests.ConnectionError:
+            return False
+
+    def _end(self, number: int) -> None:
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGCONT)
+            self._process.send_signal(number)
+            try:
+                self._process.wait(timeout=15)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait(timeout=10)
+        self._process = None
