@@ -38,6 +38,7 @@ Document = TypeVar("Document", bound=msgspec.Struct)
 
 _epoch = datetime(1970, 1, 1, tzinfo=UTC)
 _time_text = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-]\d\d:\d\d))", re.ASCII)
+_json_types = (str, int, datetime, msgspec.Raw)
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
@@ -116,7 +117,7 @@ def encode(document: msgspec.Struct, header: Header) -> bytes:
     Raises
     ------
     ValueError
-        When a number is not finite: what was not measured must be None. When an integer needs more than 64 bits.
+        When a number is not finite: what was not measured must be None.
     TypeError
         When a value is nothing that JSON knows.
     """
@@ -184,7 +185,7 @@ def decode_as(
         raise WireError(f"expected a message, found one that cannot be read: {error}") from error
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any) -> Any:  # noqa: C901 - one branch for each kind of value
     """Reduce a document to what JSON knows, with numbers shortened and times as text."""
     if isinstance(value, float):
         return msgspec.Raw(_number(value, VALUE_DIGITS))
@@ -208,7 +209,10 @@ def plain(value: Any) -> Any:
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
-    return value
+    if value is None or isinstance(value, _json_types):
+        return value
+    # What the encoder would take besides may hold a NaN, which it writes as null, or has no order of its own.
+    raise TypeError(f"expected what JSON knows, found {type(value).__name__}: {shortened(value)}")
 
 
 record_types: dict[str, type[Record]] = {
@@ -225,7 +229,7 @@ def _number(value: float, digits: int) -> bytes:
     text = f"{value:.{digits}g}"
     if "n" in text:
         raise ValueError(f"expected a finite number or None, found {text}")
-    return text.encode()
+    return b"0" if text == "-0" else text.encode()
 
 
 _templates: dict[type, str] = {}
