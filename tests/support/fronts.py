@@ -28,6 +28,7 @@ class Front:
         self._broker_port = broker_port
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: list[asyncio.StreamWriter] = []
 
     async def start(self) -> str:
         """Listen; returns the endpoint."""
@@ -42,13 +43,17 @@ class Front:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.sleep(0)  # transports close one turn of the loop later
+        for writer in self._writers:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self._writers.append(writer)
         task.add_done_callback(self._tasks.discard)
         try:
             with suppress(OSError):
@@ -63,6 +68,7 @@ class Front:
             writer.write(b"\x20\x02\x00\x01")  # CONNACK of 3.1.1: unacceptable protocol version
             return
         broker_reader, broker_writer = await asyncio.open_connection("127.0.0.1", self._broker_port)
+        self._writers.append(broker_writer)
         broker_writer.write(connect)
         both = [
             asyncio.create_task(self._pass(reader, broker_writer)),
