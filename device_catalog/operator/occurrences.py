@@ -14,7 +14,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from algorithms.api.records import MeasurementFrame
+from algorithms.api.records import MeasurementFrame, Quality
 
 DIP = 0.9
 SWELL = 1.1
@@ -50,8 +50,8 @@ class Occurrence:
         None while it lasts.
     extreme : float
         Lowest or highest voltage [1, of nominal]; for a phase jump, the angle [rad].
-    current_ratio : float or None
-        Highest current of the phases meanwhile, of that just before [1].
+    current_before, current : float
+        Of the phases, just before and the highest meanwhile [A].
     """
 
     device: str
@@ -60,14 +60,15 @@ class Occurrence:
     start_ns: int
     end_ns: int | None
     extreme: float
-    current_ratio: float | None = None
+    current_before: float = 0.0
+    current: float = 0.0
 
     def text(self) -> str:
         """Say it in a few words, without the time."""
         if self.kind == "phase-jump":
             return f"phase jump of {math.degrees(self.extreme):+.0f}°"
-        ratio = self.current_ratio
-        current = f", current x{ratio:.1f}" if ratio is not None and ratio > 1.5 else ""
+        grew = self.current > 1.5 * self.current_before
+        current = f", I up from {self.current_before:.3g} to {self.current:.4g} A" if grew else ""
         length = "" if self.end_ns is None else f" for {(self.end_ns - self.start_ns) / 1e6:.0f} ms"
         direction = "up" if self.kind == "voltage-swell" else "down"
         what = f"{self.kind.replace('-', ' ')}, phase {' '.join(self.phases)}"
@@ -76,12 +77,23 @@ class Occurrence:
 
 @dataclass
 class _Excursion:
-    """One phase's voltage outside its bounds: the points of it, after those of the last while before it."""
+    """
+    One phase's voltage outside its bounds: the points of it, after those of the last while before it.
+
+    `steady` are its values from windows that held no step: those beside a step say too little or too much.
+    """
 
     points: list[tuple[int, float]]
     first: int
+    steady: list[float]
     current_before: float
     current_highest: float = 0.0
+
+    def look(self, frame: MeasurementFrame, voltage: float, current: float) -> None:
+        """Take note of a frame."""
+        self.current_highest = max(self.current_highest, current)
+        if Quality.TRANSIENT not in frame.quality and len(self.steady) < MAXIMUM_POINTS:
+            self.steady.append(voltage)
 
 
 @dataclass
@@ -135,9 +147,10 @@ class OccurrenceFinder:
                 self._is_well(phase, frame.time_ns, voltage, current)
             elif well := self._well.pop(phase, None):  # a line that was never alive did not dip
                 points = [*((time_ns, value) for time_ns, value, _ in well), (frame.time_ns, voltage)]
-                self._excursions[phase] = _Excursion(points, len(well), well[0][2], current)
+                excursion = self._excursions[phase] = _Excursion(points, len(well), [], well[0][2])
+                excursion.look(frame, voltage, current)
             return None
-        excursion.current_highest = max(excursion.current_highest, current)
+        excursion.look(frame, voltage, current)
         if len(excursion.points) < MAXIMUM_POINTS:
             excursion.points.append((frame.time_ns, voltage))
         if not DIP + HYSTERESIS <= voltage <= SWELL - HYSTERESIS:
@@ -157,14 +170,15 @@ class OccurrenceFinder:
         points = excursion.points
         outside = [value for _, value in points[excursion.first :]]
         swell = outside[0] > 1.0
-        extreme = max(outside) if swell else min(outside)
+        told = [value for value in excursion.steady if (value > SWELL if swell else value < DIP)] or outside
+        extreme = max(told) if swell else min(told)
         kind = "voltage-swell" if swell else "interruption" if extreme < INTERRUPTION else "voltage-dip"
         level = (points[0][1] + extreme) / 2
         start_ns = _crossing(points, level, points[excursion.first][0])
         if end_ns is not None:
             end_ns = _crossing(points[: excursion.first - 1 : -1], level, end_ns)
-        ratio = excursion.current_highest / excursion.current_before if excursion.current_before > 0.0 else None
-        return Occurrence(self.device, kind, (phase,), start_ns, end_ns, extreme, ratio)
+        currents = (excursion.current_before, excursion.current_highest)
+        return Occurrence(self.device, kind, (phase,), start_ns, end_ns, extreme, *currents)
 
     def _joined(self, found: list[Occurrence]) -> list[Occurrence]:
         """Make one of the phases that did the same at the same time."""
@@ -173,7 +187,6 @@ class OccurrenceFinder:
             last = joined[-1] if joined else None
             if last is not None and last.kind == item.kind and item.start_ns - last.start_ns < 40_000_000:
                 worst = max if item.kind == "voltage-swell" else min
-                ratios = [ratio for ratio in (last.current_ratio, item.current_ratio) if ratio is not None]
                 joined[-1] = Occurrence(
                     self.device,
                     item.kind,
@@ -181,7 +194,8 @@ class OccurrenceFinder:
                     last.start_ns,
                     item.end_ns,
                     worst(last.extreme, item.extreme),
-                    max(ratios) if ratios else None,
+                    max(last.current_before, item.current_before),
+                    max(last.current, item.current),
                 )
             else:
                 joined.append(item)
@@ -198,13 +212,14 @@ class OccurrenceFinder:
         angle = sequence.positive.angle if sequence is not None else None
         if angle is None or frame.frequency is None or self._excursions:
             # a dip moves the angle as well, and is told as what it is
-            self._angles.clear()
             self._quiet_until_ns = frame.time_ns + int(JUMP_SPAN * 1e9)
+        if angle is None or frame.frequency is None or frame.time_ns < self._quiet_until_ns:
+            self._angles.clear()
             return None
         self._angles.append((frame.time_ns, angle, frame.frequency.value))
         while frame.time_ns - self._angles[0][0] > JUMP_SPAN * 1e9:
             self._angles.popleft()
-        if frame.time_ns < self._quiet_until_ns or len(self._angles) < 4:
+        if len(self._angles) < 4:
             return None
         first_ns, first_angle, first_frequency = self._angles[0]
         span = (frame.time_ns - first_ns) / 1e9

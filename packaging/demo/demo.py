@@ -288,6 +288,7 @@ def _demo(options: argparse.Namespace, folder: Path, household: Household) -> in
         say("stopping the meters")
         plant.stop_agents()
         story.settle()
+        plant.stop_catalog()
         return _close(story, subscriber, seconds)
 
 

@@ -31,7 +31,7 @@ METERS = (REPLAYING, SIMULATED, INTERRUPTED)
 POLL, LEASE = 0.5, 2.0
 """Of the demo's meters [s]; a real fleet polls every minute or so."""
 
-LEAD = 6.0
+LEAD = 3.0
 """From registration to the first sample of the recording: time for its agent to start [s]."""
 
 ATTEMPTS = 3
@@ -162,6 +162,10 @@ class Plant:
             child.ask_to_end()
         for child in children:
             self.household.end(child, 10.0)
+
+    def stop_catalog(self) -> None:
+        """Ask the catalog to end while the brokers are still there to be told."""
+        self.household.end(self.household.children["catalog"], 5.0)
 
     def _config(self, device: str) -> Path:
         return self.folder / f"{device}.yaml"

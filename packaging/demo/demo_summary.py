@@ -93,10 +93,9 @@ def _told(view: FleetView, interruption: Interruption) -> list[str]:
         start = (interruption.back_ns - interruption.revived_ns) / 1e9
         numbers = view.meter(INTERRUPTED).numbers.get(interruption.boot)
         last = numbers.highest if numbers is not None else interruption.number
+        lost = numbers.missing if numbers is not None else 0
         said.append(
-            f"  its boot {interruption.boot} ended with message {last}, of which none is missing that it had kept"
-            if numbers is None or not numbers.missing
-            else f"  its boot {interruption.boot} ended with message {last}; {numbers.missing} of it are missing"
+            f"  its boot {interruption.boot} ended with message {last}; up to there {lost or 'none'} are missing"
         )
         said.append(
             f"  it was back {start:.1f} s after its restart; for {away:.1f} s it measured nothing, and says so by its "
