@@ -3,7 +3,7 @@ Following the frequency: the phasor model at the frequency that the signal reall
 
 `FrequencyTrackingEstimator` keeps the tables of `phasor` for frequencies on a fine grid, each made once and the least
 used forgotten, and starts every window from the frequency of the one before. The derivative terms of the model absorb
-what the grid leaves over: half a step is a turn of 0.006 rad at the end of the window, of which the value sees
+what the grid leaves over: half a step is a turn of 0.003 rad at the end of the window, of which the value sees
 the fourth power. The estimator has no other state: in a steady signal one window gives one answer, to within rounding,
 whatever came before it. Any algorithm that needs phasors of its own may hold one.
 """
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from algorithms.waveform.frequency import coarse_frequency, common_frequency, search_functions
 from algorithms.waveform.phasor import Floats, TaylorFourierFit, TaylorFourierTable, fit_window, taylor_fourier_table
 
-GRID_TURNS = 0.004
+GRID_TURNS = 0.002
 """Step of the frequency grid [cycles per window]."""
 TABLES = 32
 """Tables kept: as many frequencies as a busy second visits."""
@@ -25,7 +25,7 @@ REFINEMENTS = 5
 """Fits of one window at most; two are enough unless the model does not hold."""
 HIGHEST_HARMONIC = 25
 
-_beta_of_cycles = ((3.5, 4.0), (7.0, 5.0), (float("inf"), 5.0))
+_beta_of_cycles = ((3.5, 3.0), (7.0, 4.0), (float("inf"), 5.0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,11 +137,13 @@ class FrequencyTrackingEstimator:
         table = self.table(self.nominal if self._tracked is None else self._tracked)
         fit = fit_window(table, window)
         alive = self._alive(fit, table, rows, least)
-        if alive.size == 0:
-            return TrackedFit(fit, table, None, True, alive)
-        if self._tracked is None:
-            table = self.table(coarse_frequency(window[alive], *self._search))
-            fit = fit_window(table, window)
+        if self._tracked is None or not alive.size:
+            found = self.table(coarse_frequency(window[rows], *self._search))
+            found_fit = fit_window(found, window)
+            alive = self._alive(found_fit, found, rows, least)
+            if not alive.size:
+                return TrackedFit(fit, table, None, True, alive)
+            table, fit = found, found_fit
         frequency = table.frequency
         converged = False
         for remaining in reversed(range(REFINEMENTS)):
