@@ -22,12 +22,16 @@ import socket
 import sys
 from contextlib import suppress
 
+import msgspec
+
 # Before numpy: one thread. More would cost memory and could not be forked.
 os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
 
-from agent import algorithm_host, probe, sampling, sandbox
+from agent import algorithm_host, probe, protocol, sampling, sandbox
 from agent.channel import Channel, ChannelClosed
 from agent.protocol import Exited, Fork, Forked, ForkFailed, Ready
+from agent.ring import Layout
+from algorithms.api.records import Record
 
 _roles = {"sampler": sampling.main, "algorithm": algorithm_host.main, "probe": probe.main}
 
@@ -136,6 +140,9 @@ def main(arguments: list[str]) -> int:
             importlib.import_module(name)
         except Exception as error:  # noqa: BLE001 - someone else's module; the agent is told, and goes on
             failed[name] = f"{type(error).__name__}: {error}"
+    # Decoders are built here once: each child would otherwise build them again, in memory of its own.
+    for message_type in (protocol.ToAlgorithm, protocol.ToSampler, protocol.Probe, Record, Layout):
+        msgspec.msgpack.Decoder(message_type)
     gc.collect()
     gc.freeze()
     try:

@@ -1,13 +1,11 @@
 """Finding a class by the name a package, an entry point or a person gives it, inside a child process."""
 
 import importlib
-import importlib.metadata
 from collections.abc import Callable
 from typing import Any, cast
 
+from agent.entry_points import entry_of
 from algorithms.api.algorithm import Algorithm
-
-ALGORITHM_GROUP = "tresma.algorithms"
 
 
 def load(name: str, fits: Callable[[type], bool], what: str) -> Any:
@@ -55,22 +53,3 @@ def load_algorithm(name: str) -> type[Algorithm]:
         When it is no algorithm.
     """
     return cast("type[Algorithm]", load(entry_of(name), lambda found: issubclass(found, Algorithm), "algorithm"))
-
-
-def entry_of(name: str) -> str:
-    """
-    Find ``package.module:Class`` for an algorithm's entry-point name; such a name itself is returned as it is.
-
-    Raises
-    ------
-    ImportError
-        When no installed package offers it.
-    """
-    if ":" in name:
-        return name
-    entries = importlib.metadata.entry_points(group=ALGORITHM_GROUP)
-    for entry in entries:
-        if entry.name == name:
-            return entry.value
-    known = ", ".join(sorted(entry.name for entry in entries)) or "none"
-    raise ImportError(f"expected an installed algorithm ({known}), found {name}; install it or correct the name")

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from agent.channel import AsyncChannel, ChannelClosed, ChannelError
+from agent.async_channel import AsyncChannel
+from agent.channel import ChannelClosed, ChannelError
 from agent.errors import WorkerError
 
 

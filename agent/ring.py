@@ -30,14 +30,16 @@ import os
 import struct
 import zlib
 from collections.abc import Sequence
-from multiprocessing import shared_memory
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from algorithms.api.samples import Channel, SampleBlock, SampleFlag
+
+if TYPE_CHECKING:
+    from multiprocessing import shared_memory
 
 _MAGIC = b"TSMRING1"
 _FIXED = struct.Struct("<8sII")
@@ -162,7 +164,7 @@ class NamedMemory(RingMemory):
 
     sealed = False
 
-    def __init__(self, memory: shared_memory.SharedMemory, *, owner: bool) -> None:
+    def __init__(self, memory: "shared_memory.SharedMemory", *, owner: bool) -> None:
         self._memory = memory
         self._owner = owner
         whole = memoryview(memory.buf or b"")
@@ -176,11 +178,15 @@ class NamedMemory(RingMemory):
     @classmethod
     def create(cls, size: int) -> "NamedMemory":
         """Make memory of `size` bytes."""
+        from multiprocessing import shared_memory  # noqa: PLC0415 - where there is memfd, nobody pays for it
+
         return cls(shared_memory.SharedMemory(create=True, size=size), owner=True)
 
     @classmethod
     def open(cls, name: str) -> "NamedMemory":
         """Find the memory called `name`."""
+        from multiprocessing import shared_memory  # noqa: PLC0415 - as above
+
         return cls(shared_memory.SharedMemory(name), owner=False)
 
     def close(self) -> None:

@@ -32,8 +32,12 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
+import msgspec
+
 from agent.algorithm_worker import AlgorithmCallbacks, AlgorithmWorker
-from agent.channel import AsyncChannel, ChannelError, socket_pair
+from agent.async_channel import AsyncChannel
+from agent.channel import ChannelError, socket_pair
+from agent.entry_points import entry_of
 from agent.errors import WorkerError
 from agent.process import CLOSING_TIME, Exit, OnExit, Process
 from agent.protocol import (
@@ -220,6 +224,10 @@ class Workers:
         WorkerError
             When it cannot be loaded, raises, or does not start in time.
         """
+        try:
+            spec = msgspec.structs.replace(spec, entry=entry_of(spec.entry))
+        except ImportError as error:
+            raise WorkerError(f"algorithm {spec.name}: {error}") from error
         worker = AlgorithmWorker(
             self._number(), spec, AlgorithmCallbacks(on_records, on_report, on_checkpoint, on_exit)
         )
