@@ -5,8 +5,9 @@ A block is a value: frozen, its array read-only. Loss is never papered over: it 
 `first_index` from one block to the next and as a flag, and no sample is ever invented.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import IntFlag, StrEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,6 +124,10 @@ class SampleBlock:
             view = self.values.view()
             view.flags.writeable = False
             object.__setattr__(self, "values", view)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Made anew rather than restored, so that a block is read-only in another process too.
+        return type(self), tuple(getattr(self, column.name) for column in fields(self))
 
     @property
     def n_samples(self) -> int:
