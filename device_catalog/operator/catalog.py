@@ -98,7 +98,7 @@ class Catalog:
         """Return a device's configuration as plain data, and the entity tag to change it with."""
         answer, tag = self._exchange("GET", paths.DEVICE, device)
         detail = _read(answer, DeviceDetail)
-        plain = msgspec.to_builtins(detail.desired.configuration)
+        plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(detail.desired.configuration))
         return plain, paths.etag(detail.desired.revision) if paths.revision_of(tag) is None else tag
 
     def configure(self, device: str, configuration: Mapping[str, Any] | Configuration, tag: str) -> int:

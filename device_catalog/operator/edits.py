@@ -99,7 +99,7 @@ def completed(document: Mapping[str, Any]) -> dict[str, Any]:
         whole = msgspec.convert(document, Configuration)
     except msgspec.ValidationError:
         return dict(document)
-    plain: dict[str, Any] = msgspec.to_builtins(whole)
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(whole))
     return plain
 
 
