@@ -98,6 +98,7 @@ class RunningSet:
         self._sampler_status = SamplingStatus()
         self._slots: dict[str, Slot] = {}
         self._closing = False
+        self._forking = asyncio.Lock()
 
     # ---- what is asked of it by `apply`
 
@@ -268,6 +269,7 @@ class RunningSet:
             restored=self._store.checkpoint(slot.name),
             limits=slot.assignment.limits,
         )
+        await self._fork_server()
         slot.worker = await self._workers.start_algorithm(
             spec,
             self._sampler,
@@ -353,6 +355,7 @@ class RunningSet:
 
     async def _start_sampler(self, acquisition: Acquisition) -> None:
         self._sampler_restarts.state = State.STARTING
+        await self._fork_server()
         self._sampler = await self._workers.start_sampler(
             acquisition, on_status=self._note_sampling, on_exit=self._sampler_gone
         )
@@ -385,6 +388,11 @@ class RunningSet:
             self._sampler_gone(error)
         else:
             log.info("sampling again")
+
+    async def _fork_server(self) -> None:
+        """Make sure that there is one: it may have been killed, and everything with it."""
+        async with self._forking:
+            await self._workers.start()
 
     def _cancel_sampler_timer(self) -> None:
         if self._sampler_timer is not None:
