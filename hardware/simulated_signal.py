@@ -143,9 +143,12 @@ class Signal:
         self._schedule = Schedule(simulation.events)
         # A clock that runs fast takes more samples from each cycle, and believes that it does not.
         self._frequency = frequency / (1 + simulation.clock_error)
-        per_sample = Fraction(frequency) / (1 + Fraction(simulation.clock_error)) / Fraction(sample_rate)
+        # Numbers are taken as they are written: 50.02 means 5002/100, not the nearest double, which is 1e-5 cycles off
+        # after fifty years.
+        stated = Fraction(str(frequency))
+        per_sample = stated / (1 + Fraction(str(simulation.clock_error))) / Fraction(str(sample_rate))
         self._step = round(per_sample * _TURN)
-        self._origin = round(Fraction(frequency) * origin_ns / NANOSECONDS % 1 * _TURN)
+        self._origin = round(stated * origin_ns / NANOSECONDS % 1 * _TURN)
         self._orders, self._phasors = phasors(simulation, rows, voltage)
         self._skews = np.array([simulation.skews[row] for row in rows])
         self._random = np.random.Generator(np.random.PCG64(simulation.seed))

@@ -136,7 +136,7 @@ class _Run:
     ) -> None:
         self._simulation = simulation
         self._rate = request.sample_rate
-        self._numerator, self._denominator = Fraction(request.sample_rate).as_integer_ratio()
+        self._numerator, self._denominator = Fraction(str(request.sample_rate)).as_integer_ratio()
         grid_ns = max(1, round(request.block_duration * NANOSECONDS))
         if simulation.start_ns is None:
             self._origin_ns = -(-clock.now_ns() // grid_ns) * grid_ns
