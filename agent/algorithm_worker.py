@@ -21,7 +21,7 @@ import msgspec
 
 from agent.allowance import Allowance, Share
 from agent.errors import AlgorithmRefused, WorkerError
-from agent.process import CLOSING_TIME, Exit, ExitKind, OnExit, Process
+from agent.process import Exit, ExitKind, OnExit, Process
 from agent.protocol import (
     REPORT_INTERVAL,
     AlgorithmFailed,
@@ -36,7 +36,6 @@ from agent.protocol import (
     Feed,
     FromAlgorithm,
     Produced,
-    Stop,
     TakeCheckpoint,
     record_decoder,
 )
@@ -65,7 +64,7 @@ class AlgorithmCallbacks:
     on_checkpoint : callable
         Takes the bytes to keep, before they are superseded by the next.
     on_exit : callable
-        Takes the `Exit`, once, if the algorithm had started.
+        Takes the `Exit`, once, if the algorithm had started and ended without `stop`.
     """
 
     on_records: Callable[[list[Record]], None]
@@ -76,7 +75,7 @@ class AlgorithmCallbacks:
 
 class AlgorithmWorker(Process):
     """
-    A running algorithm.
+    A running algorithm; `stop` takes a last checkpoint.
 
     Attributes
     ----------
@@ -158,12 +157,6 @@ class AlgorithmWorker(Process):
                 return await asyncio.shield(self._asked)
         except TimeoutError:
             raise WorkerError(f"{self.name}: expected a checkpoint within {timeout:g} s, and got none") from None
-
-    async def stop(self) -> Exit:
-        """Stop it, taking a last checkpoint; takes at most a few seconds, and may come twice."""
-        if self.exit is None:
-            self.channel.send(Stop())
-        return await self._finish(CLOSING_TIME)
 
     def take(self, message: FromAlgorithm, _fds: list[int]) -> None:
         """Take what the algorithm says."""

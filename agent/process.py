@@ -22,6 +22,7 @@ from typing import Any
 from agent.async_channel import AsyncChannel
 from agent.channel import ChannelClosed, ChannelError
 from agent.errors import WorkerError
+from agent.protocol import Stop
 
 
 class ExitKind(StrEnum):
@@ -82,7 +83,8 @@ class Process:
     number : int
         Names it towards the fork server and the sampler.
     on_exit : callable
-        Called once, with the `Exit`, if the process had started.
+        Called once, with the `Exit`, if the process had started and ended without `stop`; whoever stops it gets the
+        `Exit` as the answer.
 
     Attributes
     ----------
@@ -101,6 +103,7 @@ class Process:
         self._pidfd = -1
         self._channel: AsyncChannel | None = None
         self._verdict: Exit | None = None
+        self._stopping = False
         self._started: asyncio.Future[None] = loop.create_future()
         self._ended: asyncio.Future[Exit] = loop.create_future()
         self._heard = loop.time()
@@ -120,6 +123,23 @@ class Process:
     async def wait(self) -> Exit:
         """Wait for the end."""
         return await asyncio.shield(self._ended)
+
+    async def stop(self) -> Exit:
+        """Ask the process to end, and force it where it does not; takes a few seconds at most, and may come twice."""
+        self._stopping = True
+        if self.exit is None:
+            self.channel.send(Stop())
+        try:
+            async with asyncio.timeout(CLOSING_TIME):
+                return await self.wait()
+        except TimeoutError:
+            self.kill(f"{self.name} did not stop within {CLOSING_TIME:g} s")
+        try:
+            async with asyncio.timeout(CLOSING_TIME):
+                return await self.wait()
+        except TimeoutError:  # it cannot even be killed: stuck in the kernel
+            self.process_ended(None)
+            return await self.wait()
 
     # ---- for `workers` and the channel
 
@@ -176,7 +196,7 @@ class Process:
         if not self._started.done():
             self._started.set_exception(WorkerError(self.exit.reason))
             self._started.exception()  # taken note of, also where nobody waits
-        elif not self._started.cancelled() and self._started.exception() is None:
+        elif not self._stopping and not self._started.cancelled() and self._started.exception() is None:
             self._on_exit(self.exit)
 
     async def wait_for_start(self, timeout: float) -> None:  # noqa: ASYNC109 - what does not start is ended here
@@ -197,20 +217,6 @@ class Process:
             raise
 
     # ---- for the handles
-
-    async def _finish(self, timeout: float) -> Exit:  # noqa: ASYNC109 - as above
-        """Wait for an end that was asked for, and force it where it does not come."""
-        try:
-            async with asyncio.timeout(timeout):
-                return await self.wait()
-        except TimeoutError:
-            self.kill(f"{self.name} did not stop within {timeout:g} s")
-        try:
-            async with asyncio.timeout(CLOSING_TIME):
-                return await self.wait()
-        except TimeoutError:  # it cannot even be killed: stuck in the kernel
-            self.process_ended(None)
-            return await self.wait()
 
     def _end_with(self, verdict: Exit) -> None:
         """Note why the process is about to end; the first reason counts."""

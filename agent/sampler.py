@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 
 from agent.channel import ChannelError
-from agent.process import CLOSING_TIME, Exit, ExitKind, OnExit, Process
+from agent.process import Exit, ExitKind, OnExit, Process
 from agent.protocol import (
     AddReader,
     RemoveReader,
@@ -18,7 +18,6 @@ from agent.protocol import (
     SamplingPlan,
     SamplingStarted,
     SamplingStatus,
-    Stop,
 )
 from agent.ring_position import position_of
 
@@ -49,12 +48,6 @@ class Sampler(Process):
         self._on_status = on_status
         self._ring = -1
         self._last = (0, 0)
-
-    async def stop(self) -> Exit:
-        """Stop sampling; takes at most a few seconds, and may come twice."""
-        if self.exit is None:
-            self.channel.send(Stop())
-        return await self._finish(CLOSING_TIME)
 
     def position(self) -> tuple[int, int]:
         """Return `end_index` and `end_ns` of the last block written, also after the end; (0, 0) before the first."""

@@ -20,7 +20,9 @@ Rules:
 - Starting either succeeds or raises one clear `WorkerError` (`AlgorithmRefused` with all problems), within a limit.
 - A sampler started after another goes on with its indices, and the algorithms that read the other's ring are handed
   the new one; those that its channels no longer fit are ended, with that reason, to be started again.
-- When the fork server goes, every process is gone; each `on_exit` is called, then the server's. `start` begins anew.
+- `on_exit` tells of ends that nobody asked for; `stop` answers with the `Exit` itself.
+- When the fork server goes, every process is gone; each `on_exit` is called, then the server's. The next start of
+  anything begins with a new fork server.
 - When the agent goes, however it goes, the fork server notices, kills every process and leaves.
 """
 
@@ -101,6 +103,8 @@ class Workers:
         self._next_number = 0
         self._sampler: Sampler | None = None
         self._watching: asyncio.Task[None] | None = None
+        self._starting = asyncio.Lock()
+        self._wanted = False
         self.not_loaded: dict[str, str] = {}
         self.isolation: dict[str, bool] = {}
 
@@ -123,47 +127,15 @@ class Workers:
         WorkerError
             When it does not start.
         """
-        if self.running:
-            return
-        loop = asyncio.get_running_loop()
-        ours, theirs = socket_pair()
-        environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-        environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-        command = [sys.executable, "-P", "-m", "agent.fork_server", str(theirs.fileno()), *self._preload]
-        with theirs:
-            self._server = subprocess.Popen(  # noqa: ASYNC220, S603 - our own program, a millisecond, once
-                command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], env=environment
-            )
-        self._ready = loop.create_future()
-        self._control = AsyncChannel(ours, FromForkServer, _MESSAGE, self._take, self._gone, take_fds=True)
-        try:
-            async with asyncio.timeout(START_TIME):
-                await self._ready
-        except TimeoutError:
-            await self.stop()
-            raise WorkerError(f"the fork server did not start within {START_TIME:g} s") from None
-        except asyncio.CancelledError:
-            await self.stop()
-            raise
-        self._watching = loop.create_task(self._watch(), name="watch workers")
+        self._wanted = True
+        async with self._starting:
+            if not self.running:
+                await self._start()
 
     async def stop(self) -> None:
         """Stop every process and the fork server; takes at most a few seconds, and may come twice."""
-        if self._watching is not None:
-            self._watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._watching
-            self._watching = None
-        algorithms = [worker for worker in self._workers.values() if isinstance(worker, AlgorithmWorker)]
-        await _together([worker.stop() for worker in algorithms])
-        await _together([worker.stop() for worker in self._workers.values() if isinstance(worker, Sampler)])
-        if self._control is not None:
-            self._control.close()
-            self._control = None
-        for worker in list(self._workers.values()):
-            worker.process_ended(None)
-        self._workers.clear()
-        await self._bury()
+        self._wanted = False
+        await self._shut_down()
 
     async def start_sampler(
         self,
@@ -182,7 +154,7 @@ class Workers:
         on_status : callable
             Takes the `SamplingStatus`, about once a second.
         on_exit : callable
-            Takes the `Exit`, once, if sampling had started.
+            Takes the `Exit`, once, if sampling had started and ended without `stop`.
         timeout : float
             [s]
 
@@ -271,19 +243,63 @@ class Workers:
 
     # ---- within
 
+    async def _shut_down(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._watching
+            self._watching = None
+        algorithms = [worker for worker in self._workers.values() if isinstance(worker, AlgorithmWorker)]
+        await _together([worker.stop() for worker in algorithms])
+        await _together([worker.stop() for worker in self._workers.values() if isinstance(worker, Sampler)])
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        for worker in list(self._workers.values()):
+            worker.process_ended(None)
+        self._workers.clear()
+        await self._bury()
+
+    async def _start(self) -> None:
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket_pair()
+        environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+        environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+        command = [sys.executable, "-P", "-m", "agent.fork_server", str(theirs.fileno()), *self._preload]
+        with theirs:
+            self._server = subprocess.Popen(  # noqa: ASYNC220, S603 - our own program, a millisecond, once
+                command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], env=environment
+            )
+        self._ready = loop.create_future()
+        self._control = AsyncChannel(ours, FromForkServer, _MESSAGE, self._take, self._gone, take_fds=True)
+        try:
+            async with asyncio.timeout(START_TIME):
+                await self._ready
+        except TimeoutError:
+            await self._shut_down()
+            raise WorkerError(f"the fork server did not start within {START_TIME:g} s") from None
+        except asyncio.CancelledError:
+            await self._shut_down()
+            raise
+        self._watching = loop.create_task(self._watch(), name="watch workers")
+
     def _number(self) -> int:
         self._next_number += 1
         return self._next_number
 
     async def _fork(self, worker: Process, role: str, message_type: Any, maximum: int, *, take_fds: bool) -> None:
-        if self._control is None:
+        if not self._wanted:
             raise WorkerError("the fork server is not running; start it first")
+        await self.start()
+        control = self._control
+        if control is None:
+            raise WorkerError("the fork server ended as it started")
         ours, theirs = socket_pair()
         future = asyncio.get_running_loop().create_future()
         self._forking[worker.number] = future
         self._workers[worker.number] = worker
         worker.connect(AsyncChannel(ours, message_type, maximum, worker.take, worker.channel_closed, take_fds=take_fds))
-        self._control.send(Fork(worker.number, role), [theirs.detach()])
+        control.send(Fork(worker.number, role), [theirs.detach()])
         try:
             async with asyncio.timeout(START_TIME):
                 await future
