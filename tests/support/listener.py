@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import msgspec
-from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.client import Client, MQTTMessage, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.support.waiting import wait_until
@@ -48,7 +48,7 @@ class Listener:
         self._topic = topic
         self._port = port
         self._subscribed = False
-        self._client = Client(CallbackAPIVersion.VERSION2, client_id=f"listener-{id(self)}", protocol=5)
+        self._client = Client(CallbackAPIVersion.VERSION2, client_id=f"listener-{id(self)}", protocol=MQTTv5)
         self._client.reconnect_delay_set(1, 1)
         self._client.on_connect = lambda client, *_: client.subscribe(topic, 1)
         self._client.on_subscribe = self._on_subscribe

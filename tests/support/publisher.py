@@ -2,8 +2,8 @@
 A process that does nothing but publish: records at a steady rate through a real outbox and two real links.
 
 ``python tests/support/publisher.py '{"spool": ..., "grid": URL, "data": URL, "rate": 50}'``; every message is told on
-standard output the moment it was put, as ``boot number urgent monotonic_ns``, so that who kills this process knows
-what it had. Standard input closing ends it politely.
+standard output once it was put, as ``boot number urgent monotonic_ns`` (of just before), so that who kills this
+process knows what it had. Standard input closing ends it politely.
 """
 
 import asyncio
@@ -18,10 +18,51 @@ from agent.broker import Link, LinkOptions
 from agent.endpoints import Patience
 from agent.messages import OutboxLimits
 from agent.outbox import Outbox
-from algorithms.api.records import Result
+from algorithms.api.records import (
+    AngleReference,
+    ChannelReading,
+    Estimate,
+    MeasurementFrame,
+    Phasor,
+    PowerReading,
+    Result,
+    SequenceReading,
+)
 from device_catalog.contract import topics
 from device_catalog.contract.presence import Session
-from tests.support.frames import frame
+
+
+def full_frame(time_ns: int) -> MeasurementFrame:
+    """Return a frame with everything a meter measures, and no round number in it."""
+    angles = {"A": -1.2345678, "B": 2.9533325, "C": 0.85985727}
+    sequence = SequenceReading(
+        Phasor(0.12345678, -2.7182818, 0.0123, 0.0987),
+        Phasor(230.98765, -1.2345678, 0.0123, 5.43e-05),
+        Phasor(1.0123456, 1.4142136, 0.0123, 0.0123),
+    )
+    return MeasurementFrame(
+        terminal="feeder-7-terminal-12",
+        time_ns=time_ns,
+        time_uncertainty=1.23e-05,
+        window=0.059987654,
+        reference=AngleReference.UTC,
+        frequency=Estimate(50.012346, 0.000123),
+        rocof=Estimate(-0.012345678, 0.0123),
+        voltage={
+            phase: ChannelReading(230.12346 + turn, turn, 0.0123, 5.43e-05, 230.98765 + turn, 0.0123)
+            for phase, turn in angles.items()
+        },
+        current={
+            phase: ChannelReading(12.345678 + turn, turn - 0.31415927, 0.00123, 0.000123, 12.987654 + turn, 0.00123)
+            for phase, turn in angles.items()
+        },
+        power={
+            phase: PowerReading(2701.2346, 1.23, 876.54321, 1.23, 2839.8765, 1.23, 0.95123457, 0.000123)
+            for phase in (*angles, "total")
+        },
+        voltage_sequence=sequence,
+        current_sequence=sequence,
+    )
 
 
 async def publish(order: dict[str, Any]) -> None:
@@ -53,12 +94,13 @@ async def publish(order: dict[str, Any]) -> None:
     while not ended.is_set():
         count += 1
         urgent = bool(order.get("urgent_every")) and count % order["urgent_every"] == 0
+        at = time.monotonic_ns()
         if urgent:
             record = Result("count/1", device, time.time_ns(), {"count": count}, urgent=True)
             number = outbox.put("data", events, record, urgent=True)
         else:
-            number = outbox.put("data", topic, frame(time.time_ns()))
-        os.write(1, f"{outbox.boot} {number} {int(urgent)} {time.monotonic_ns()}\n".encode())
+            number = outbox.put("data", topic, full_frame(time.time_ns()))
+        os.write(1, f"{outbox.boot} {number} {int(urgent)} {at}\n".encode())
         due += period
         try:
             await asyncio.wait_for(ended.wait(), max(0.0, due - loop.time()))
