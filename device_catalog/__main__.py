@@ -69,8 +69,7 @@ def _migrate(config: CatalogConfig) -> int:
 
 
 def _config(options: argparse.Namespace) -> CatalogConfig:
-    names = ("host", "port", "state", "database", "operator_token_file", "tenant", "log_level")
-    given = {name: getattr(options, name, None) for name in names}
+    given = {name: getattr(options, name, None) for name in CatalogConfig.__struct_fields__}
     given["grid_brokers"] = getattr(options, "grid_broker", None) or ()
     return read_config(Path(options.config) if options.config else None, os.environ, given)
 
@@ -105,6 +104,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument("--operator-token-file", metavar="FILE", help="file with the operator's token")
     serve.add_argument("--tenant", help="tenant on whose topic the catalog says of itself whether it is there")
+    serve.add_argument(
+        "--suspicious-share",
+        type=float,
+        metavar="SHARE",
+        help="share of the fleet that may fall silent at once before the catalog suspects itself (0.1)",
+    )
+    serve.add_argument(
+        "--suspicious-minimum", type=int, metavar="N", help="so many silent devices are believed at once (50)"
+    )
     serve.add_argument("--log-level", help="debug, info, warning or error")
     return parser
 

@@ -11,7 +11,8 @@ and what is said on the grid broker (`Transition`, few). Its rules:
    a stall. So everybody has one full lease after a start.
 4. When many are late at once (`Guard`), the catalog suspects itself: it says *waiting* and gives everybody one more
    full lease. While more than half are late it goes on waiting, since it cannot tell its own deafness from theirs.
-   Small numbers (`Guard.minimum`) are believed at once.
+   Small numbers (`Guard.minimum`) are believed at once. The lapses of a fleet that polls in time come only after
+   all of it is late, as long as a lease is at least three intervals: so nobody is declared gone by mistake before.
 
 Pure: the time comes in as an argument [s, monotonic].
 """
@@ -20,6 +21,9 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
 NEVER = float("-inf")
+
+LAPSES_AT_ONCE = 1000
+"""Leases declared over in one look; the others are declared in the next ones, so that no look takes long."""
 
 
 class State(IntEnum):
@@ -81,12 +85,25 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """A device became available or unavailable, at `time` [s, monotonic]."""
+    """
+    A device became available or unavailable.
+
+    Attributes
+    ----------
+    lease : Lease
+    available : bool
+    reason : Reason
+    time : float
+        [s, monotonic]
+    news : bool
+        Whether it contradicts what was known before, rather than being the first word after a start.
+    """
 
     lease: Lease
     available: bool
     reason: Reason
     time: float
+    news: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,10 +202,10 @@ class Presence:
         self._advanced = now
         self._suspicious = False
         self._longest = 0.0
-        self._unsettled = 0
         self._count = dict.fromkeys(State, 0)
-        self._expected = 0
-        self._missing = 0
+        self._expected = 0  # who should be heard: was available, and not yet declared gone
+        self._missing = 0  # of these, who is late or was not heard since the start
+        self._unsettled = 0  # of these, who was not heard since the start
 
     def count(self, state: State) -> int:
         """Count the devices in `state`."""
@@ -197,31 +214,27 @@ class Presence:
     def add(self, lease: Lease, now: float) -> None:
         """Watch a device that is registered, or was found in the database at the start."""
         self._count[lease.state] += 1
+        self._longest = max(self._longest, lease.duration)
         if lease.expected:
             self._expected += 1
-            self._missing += 1  # until it is heard
+            self._missing += 1
             self._unsettled += 1
-            self._longest = max(self._longest, lease.duration)
         self._wheel.put(lease, max(now, self.visible_since) + lease.duration)
 
     def remove(self, lease: Lease) -> None:
         """No longer watch a device."""
         self._wheel.forget(lease)
         self._count[lease.state] -= 1
-        if lease.expected:
-            self._expected -= 1
-            if lease.state in (State.UNKNOWN, State.LATE):
-                self._missing -= 1
-            self._unsettled -= lease.state is State.UNKNOWN
-            lease.expected = False
+        self._no_longer_expect(lease, lease.state)
 
     def change(self, lease: Lease, interval: float, duration: float, now: float) -> None:
-        """Give a device another interval and lease; they count from its last sign of life."""
+        """Give a device another interval and lease; it has one full lease from now before its silence counts."""
         lease.interval, lease.duration = interval, duration
+        self._longest = max(self._longest, duration)
         if lease.state is State.AVAILABLE:
-            self._wheel.put(lease, lease.seen + lease.late_after)
+            self._wheel.put(lease, max(now, lease.seen + lease.late_after))
         elif lease.state is not State.UNAVAILABLE:
-            self._wheel.put(lease, max(lease.seen, self.visible_since, now - duration) + duration)
+            self._wheel.put(lease, now + duration)
 
     def renew(self, lease: Lease, now: float) -> Transition | None:
         """Take a sign of life; tell when the device had not been known to be there."""
@@ -229,20 +242,19 @@ class Presence:
         if lease.state is State.AVAILABLE:
             return None
         before = self._move(lease, State.AVAILABLE)
-        if before is State.LATE or (before is State.UNKNOWN and lease.expected):
+        self._wheel.put(lease, now + lease.late_after)
+        if lease.expected:
             self._missing -= 1
-        if before is State.UNKNOWN and lease.expected:
-            self._unsettled -= 1
-        if not lease.expected:
+            self._unsettled -= before is State.UNKNOWN
+        else:
             lease.expected = True
             self._expected += 1
-        self._wheel.put(lease, now + lease.late_after)
         if before is State.LATE:
             return None
         if before is State.UNAVAILABLE:
             lease.flaps += 1
             self.flaps += 1
-        return Transition(lease, True, Reason.POLLED, now)
+        return Transition(lease, True, Reason.POLLED, now, news=before is State.UNAVAILABLE)
 
     def advance(self, now: float) -> list[Transition]:
         """Look at the leases that are due; to be called every tick or so."""
@@ -250,54 +262,54 @@ class Presence:
             self.visible_since = now
             self._suspicious = True
         self._advanced = now
-        transitions: list[Transition] = []
-        over: list[Lease] = []
+        overdue: list[Lease] = []
         for lease in self._wheel.due(now):
-            silence = now - lease.seen
             if lease.state is State.AVAILABLE:
-                if silence < lease.late_after:
+                if now < lease.seen + lease.late_after:
                     self._wheel.put(lease, lease.seen + lease.late_after)
                     continue
                 self._move(lease, State.LATE)
                 self._missing += 1
-            over.append(lease)
+            overdue.append(lease)
         self._suspect(now)
-        for lease in over:
+        transitions: list[Transition] = []
+        for lease in overdue:
             end = max(lease.seen, self.visible_since) + lease.duration
-            if now < end:
-                self._wheel.put(lease, end)
+            if now < end or len(transitions) >= LAPSES_AT_ONCE:
+                self._wheel.put(lease, max(now, end))
             else:
                 transitions.append(self._lapse(lease, now))
         self._judge_itself(now)
         return transitions
 
     def _suspect(self, now: float) -> None:
-        missing, guard = self._missing, self.guard
-        settling = self._unsettled and now - self._started < guard.settling
-        if missing > max(guard.minimum, guard.deaf_share * self._expected) or (
-            missing > max(guard.minimum, guard.share * self._expected) and not (self._suspicious or settling)
-        ):
+        """Give everybody another lease when so many are missing that it may be the catalog's own fault."""
+        guard = self.guard
+        many = self._missing > max(guard.minimum, guard.share * self._expected)
+        deaf = self._missing > max(guard.minimum, guard.deaf_share * self._expected)
+        if deaf or (many and not self._suspicious):
             self.visible_since = now
             self._suspicious = True
 
     def _judge_itself(self, now: float) -> None:
+        patience = min(self._longest, self.guard.settling)
         few = self._missing <= max(self.guard.minimum, self.guard.share * self._expected)
-        if self._suspicious and few and (not self._missing or now - self.visible_since >= self._longest_wait()):
+        if few and now - self.visible_since >= patience:
             self._suspicious = False
-        settling = bool(self._unsettled) and now - self._started < min(self.guard.settling, self._longest)
-        self.waiting = self._suspicious or settling
-
-    def _longest_wait(self) -> float:
-        return min(self._longest, self.guard.settling)
+        self.waiting = self._suspicious or (bool(self._unsettled) and now - self._started < patience)
 
     def _lapse(self, lease: Lease, now: float) -> Transition:
         before = self._move(lease, State.UNAVAILABLE)
+        news = lease.expected
+        self._no_longer_expect(lease, before)
+        return Transition(lease, False, Reason.LEASE_EXPIRED, now, news=news)
+
+    def _no_longer_expect(self, lease: Lease, state: State) -> None:
         if lease.expected:
-            self._expected -= 1
-            self._missing -= 1
-            self._unsettled -= before is State.UNKNOWN
             lease.expected = False
-        return Transition(lease, False, Reason.LEASE_EXPIRED, now)
+            self._expected -= 1
+            self._missing -= state is not State.AVAILABLE
+            self._unsettled -= state is State.UNKNOWN
 
     def _move(self, lease: Lease, state: State) -> State:
         before = lease.state

@@ -96,11 +96,11 @@ class Publisher:
         if self._thread is not None:
             self._thread.join(timeout)
 
-    def availability(self, tenant: str, availability: Availability) -> None:
+    def availability(self, tenant: str, availability: Availability, *, urgent: bool) -> None:
         """Say that a device came or went."""
         topic = topics.availability(tenant, availability.device)
-        # After a start a whole fleet is heard for the first time: nobody's loss may wait behind that.
-        self._say(topic, _bytes(availability), retain=True, urgent=not availability.available)
+        # After a start a whole fleet is heard for the first time: no news may wait behind that.
+        self._say(topic, _bytes(availability), retain=True, urgent=urgent)
 
     def notify(self, tenant: str, device: str, revision: int) -> None:
         """Ask a device to ask the catalog now."""

@@ -75,7 +75,7 @@ class Device(Lease):
 class Announcer(Protocol):
     """Whoever tells the grid brokers; every call returns at once."""
 
-    def availability(self, tenant: str, availability: Availability) -> None:
+    def availability(self, tenant: str, availability: Availability, *, urgent: bool) -> None:
         """Say that a device came or went."""
 
     def notify(self, tenant: str, device: str, revision: int) -> None:
@@ -559,7 +559,7 @@ class Catalog:
             raise TypeError("the catalog watches its own devices only")
         ago = self._monotonic() - transition.time
         availability = self._availability(device, transition.available, transition.reason, ago)
-        self._announcer.availability(device.tenant, availability)
+        self._announcer.availability(device.tenant, availability, urgent=transition.news)
 
     def _availability(self, device: Device, available: bool, reason: Reason | None, ago: float) -> Availability:
         if reason is None:

@@ -1,23 +1,19 @@
 """
-Everything wrong with a document, found by both sides with the same rules: the catalog before it keeps a document, the
-agent before it acts on one.
+Everything wrong with a document, found by both sides with the same rules.
 
-A document is read in three steps, and each finds all it can before the next: its length; its shape (unknown fields,
-missing fields, wrong types: `parse_configuration`, `parse_desired`, `parse_registration`); what it says
-(`problems_of`: ranges, names, duplicates, addresses). Where fields of a wrong shape can be left out, the rest is
-judged all the same, so that one answer names every problem. Nothing is converted in silence. Pure; no numpy.
+The catalog asks before it keeps a document, the agent before it acts on one. A document is read in three steps: its
+length; its shape (`device_catalog.contract.shape`); what it says (`problems_of`: ranges, names, duplicates,
+addresses). What cannot be read does not keep the rest from being judged, so that one answer names every problem.
+Nothing is converted in silence. Pure; no numpy.
 """
 
-import difflib
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
-from msgspec import inspect
 
 from algorithms.api.errors import Problem, ProblemsError, shortened
 from algorithms.api.records import Kind
@@ -34,6 +30,7 @@ from device_catalog.contract.documents import (
     TopologyReference,
 )
 from device_catalog.contract.paths import MAXIMUM_DOCUMENT
+from device_catalog.contract.shape import UNITS, comply
 from device_catalog.contract.topics import is_identifier
 
 MAXIMUM_PROBLEMS = 50
@@ -49,23 +46,6 @@ MAXIMUM_SAMPLE_RATE = 10e6
 _identifier_words = "letters, digits, _ and - (at most 64)"
 _version = re.compile(r"\d+\.\d+\.\d+([.-]?[A-Za-z0-9]+)*")
 _terminal = re.compile(r"[A-Za-z0-9_.:#-]{0,128}")
-_units = {
-    "sample_rate": "Hz",
-    "nominal_frequency": "Hz",
-    "nominal_voltage": "V",
-    "block_duration": "s",
-    "history": "s",
-    "interval": "s",
-    "lease": "s",
-    "response": "s",
-    "offset": "V",
-    "phase_correction": "rad",
-    "phase_uncertainty": "rad",
-    "publish": "1/s",
-    "records_per_second": "1/s",
-    "memory": "bytes",
-    "record_size": "bytes",
-}
 _neighbourly = (Kind.FRAME, Kind.EVENT, Kind.GRID_STATE, Kind.PROPOSAL, Kind.RESULT)
 
 Document = TypeVar("Document", bound=msgspec.Struct)
@@ -162,7 +142,7 @@ class _Problems:
         return right
 
     def number(self, value: float, where: str, minimum: float, maximum: float, *, above: bool = False) -> bool:
-        unit = _units.get(where.rpartition(".")[2], "1")
+        unit = UNITS.get(where.rpartition(".")[2], "1")
         right = math.isfinite(value) and minimum <= value <= maximum and not (above and value == minimum)
         least = f"above {minimum:g} and at most {maximum:g}" if above else f"from {minimum:g} to {maximum:g}"
         return self.expect(right, where, f"a number {least} [{unit}]", value)
@@ -366,24 +346,24 @@ def _of_desired(desired: Desired, where: str) -> list[Problem]:
     return problems.found + problems_of(desired.configuration, f"{where}.configuration")
 
 
-def _parse(document_type: type[Document], document: bytes | Mapping[str, Any], where: str, judge: Any) -> Document:
-    fields = _fields_of(document, where)
-    shape = _Shape()
-    usable = shape.read(inspect.type_info(document_type), fields, where)
-    parsed = None
-    if not shape.holed:
-        try:
-            parsed = msgspec.convert(usable, document_type)
-        except (msgspec.ValidationError, RecursionError) as error:
-            if not shape.problems:  # a rule that `_Shape` does not know
-                shape.problems.append(Problem(where, "a document of the agreed shape", shortened(str(error), 200)))
-    named = {problem.where for problem in shape.problems}
-    problems = list(shape.problems)
-    if parsed is not None:
-        problems.extend(problem for problem in judge(parsed, where) if problem.where not in named)
-    if problems or parsed is None:
+def _parse(
+    document_type: type[Document],
+    document: bytes | Mapping[str, Any],
+    where: str,
+    judge: Callable[[Document, str], list[Problem]],
+) -> Document:
+    read, problems = comply(document_type, _fields_of(document, where), where)
+    named = [problem.where for problem in problems]
+    if read is not None:
+        problems.extend(problem for problem in judge(read, where) if not _is_within(problem.where, named))
+    if problems or read is None:
         raise DocumentError(problems[:MAXIMUM_PROBLEMS])
-    return parsed
+    return read
+
+
+def _is_within(where: str, named: list[str]) -> bool:
+    """Tell whether a problem is about a stand-in, or inside one."""
+    return any(where == path or where.startswith((f"{path}.", f"{path}[")) for path in named)
 
 
 def _fields_of(document: bytes | Mapping[str, Any], where: str) -> Mapping[str, Any]:
@@ -398,154 +378,3 @@ def _fields_of(document: bytes | Mapping[str, Any], where: str) -> Mapping[str, 
     if not isinstance(fields, dict):
         raise DocumentError([Problem(where, "a JSON object", shortened(fields))])
     return fields
-
-
-_absent = object()
-
-
-class _Shape:
-    """
-    Compares a plain document with its type, and keeps what can be judged further.
-
-    `holed` tells that something was left out without which the rest cannot be judged: a required field, or an item
-    of a list, whose neighbours would then be named by the wrong index.
-    """
-
-    def __init__(self) -> None:
-        self.problems: list[Problem] = []
-        self.holed = False
-
-    def read(self, expected: inspect.Type, value: Any, where: str) -> Any:
-        """Return `value` without what is wrong, or `_absent`."""
-        match expected:
-            case inspect.StructType():
-                return self._struct(expected, value, where)
-            case inspect.UnionType(types=types):
-                if value is None and any(isinstance(item, inspect.NoneType) for item in types):
-                    return None
-                structs = [item for item in types if isinstance(item, inspect.StructType)]
-                if structs:
-                    return self._struct(structs[0], value, where)
-            case inspect.VarTupleType(item_type=item_type):
-                return self._list(item_type, value, where)
-            case inspect.AnyType():
-                return value
-            case inspect.DictType():
-                if isinstance(value, Mapping):
-                    return value
-            case _:
-                pass
-        return self._leaf(expected, value, where)
-
-    def _struct(self, expected: inspect.StructType, value: Any, where: str) -> Any:
-        if not isinstance(value, Mapping):
-            return self._wrong(where, "a table", value)
-        known = {field.encode_name: field for field in expected.fields}
-        result: dict[str, Any] = {}
-        tag_field = expected.tag_field
-        for name in value:
-            if name not in known and name != tag_field and expected.forbid_unknown_fields:
-                near = difflib.get_close_matches(str(name)[:80], known, n=1)
-                self.problems.append(
-                    Problem(
-                        f"{where}.{shortened(str(name), 40)}",
-                        _alternatives(list(known)),
-                        "an unknown field",
-                        f"did you mean {near[0]}?" if near else "remove it",
-                    )
-                )
-        if tag_field is not None:
-            result[tag_field] = expected.tag
-            if value.get(tag_field, expected.tag) != expected.tag or (tag_field not in value):
-                self.problems.append(
-                    Problem(f"{where}.{tag_field}", str(expected.tag), shortened(value.get(tag_field)))
-                )
-        for name, field in known.items():
-            item = value.get(name, _absent)
-            if item is _absent and field.required:
-                self.problems.append(Problem(f"{where}.{name}", _words(field.type, name), "nothing", "state it"))
-            elif item is not _absent:
-                item = self.read(field.type, item, f"{where}.{name}")
-            if item is not _absent:
-                result[name] = item
-            elif field.required:
-                self.holed = True
-        return result
-
-    def _list(self, item_type: inspect.Type, value: Any, where: str) -> Any:
-        if not isinstance(value, list | tuple):
-            return self._wrong(where, "a list", value)
-        items = [self.read(item_type, item, f"{where}[{index}]") for index, item in enumerate(value)]
-        self.holed = self.holed or any(item is _absent for item in items)
-        return [item for item in items if item is not _absent]
-
-    def _leaf(self, expected: inspect.Type, value: Any, where: str) -> Any:
-        try:
-            msgspec.convert(value, _python_type(expected))
-        except msgspec.ValidationError:
-            remedy = ""
-            if isinstance(expected, inspect.FloatType | inspect.IntType) and isinstance(value, str | Mapping):
-                unit = _units.get(where.rpartition(".")[2])
-                remedy = f"write the bare number in {unit}" if unit else "write the bare number"
-            return self._wrong(where, _words(expected, where.rpartition(".")[2]), value, remedy)
-        return value
-
-    def _wrong(self, where: str, expected: str, value: Any, remedy: str = "") -> Any:
-        self.problems.append(Problem(where, expected, shortened(value), remedy))
-        return _absent
-
-
-def _python_type(expected: inspect.Type) -> Any:
-    match expected:
-        case inspect.EnumType(cls=cls):
-            return cls
-        case inspect.UnionType(types=types):
-            return _union([_python_type(item) for item in types])
-        case _:
-            return _leaf_types.get(type(expected), Any)
-
-
-def _union(types: Sequence[Any]) -> Any:
-    result = types[0]
-    for item in types[1:]:
-        result = result | item
-    return result
-
-
-def _words(expected: inspect.Type, name: str) -> str:
-    unit = f" [{_units[name]}]" if name in _units else ""
-    match expected:
-        case inspect.EnumType(cls=cls):
-            return _alternatives([str(member.value) for member in cls])
-        case inspect.UnionType(types=types):
-            return _alternatives([_words(item, "") for item in types])
-        case inspect.FloatType():
-            return f"a number{unit}"
-        case inspect.IntType():
-            return f"a whole number{unit}"
-        case _:
-            return _leaf_words.get(type(expected), "a value of the agreed type")
-
-
-def _alternatives(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
-
-
-_leaf_types: dict[type[inspect.Type], Any] = {
-    inspect.StrType: str,
-    inspect.BoolType: bool,
-    inspect.IntType: int,
-    inspect.FloatType: float,
-    inspect.NoneType: None,
-    inspect.DictType: dict,
-    inspect.DateTimeType: datetime,
-}
-_leaf_words: dict[type[inspect.Type], str] = {
-    inspect.StrType: "text",
-    inspect.BoolType: "true or false",
-    inspect.NoneType: "null",
-    inspect.StructType: "a table",
-    inspect.DictType: "a table",
-    inspect.VarTupleType: "a list",
-    inspect.DateTimeType: "a time such as 2026-01-31T12:00:00Z",
-}
