@@ -55,9 +55,8 @@ class Watch:
         self._thread = 0
 
     def __enter__(self) -> Self:
-        gc.collect()  # so that no finaliser of somebody else's rubbish runs inside
         self._collecting = gc.isenabled()
-        gc.disable()
+        gc.disable()  # so that no finaliser of somebody else's rubbish runs inside
         self._profile = sys.getprofile()
         self._thread = threading.get_ident()
         _audit_listeners().append(self)
