@@ -1,5 +1,6 @@
 """The command ``tresma`` against a real catalog and real brokers: what it prints, what it refuses, how it ends."""
 
+import asyncio
 import json
 import os
 import select
@@ -16,8 +17,10 @@ from paho.mqtt.enums import CallbackAPIVersion
 from algorithms.api.wire import Header, encode
 from device_catalog.contract import topics
 from device_catalog.contract.presence import Session
+from device_catalog.operator.subscriber import Subscriber
 from tests.support.catalog import CatalogProcess
 from tests.support.frames import frame
+from tests.support.fronts import Front
 from tests.support.mosquitto import Mosquitto
 from tests.support.waiting import wait_until
 
@@ -218,16 +221,19 @@ class Speaker:
         self._client.loop_stop()
 
 
-@pytest.fixture(params=[(), ("max_keepalive 60",)], ids=["mqtt-5", "bounded"])
-def broker(request):
-    with Mosquitto(options=request.param) as running:
+@pytest.fixture(scope="module")
+def broker():
+    with Mosquitto() as running:
         yield running
 
 
 def start_watch(broker, tmp_path, *words):
     return subprocess.Popen(
-        [sys.executable, "-m", "device_catalog.operator", "watch"]
-        + ["--grid", broker.url, "--data", broker.url, *words],
+        [
+            *(sys.executable, "-m", "device_catalog.operator", "watch"),
+            *("--grid", broker.url, "--data", broker.url),
+            *words,
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -235,15 +241,10 @@ def start_watch(broker, tmp_path, *words):
     )
 
 
-def wait_for_subscriber(broker):
-    wait_until(lambda: broker.log.read_text().count("New client connected") >= 3, "both listeners connected")
-
-
 def test_watching_gives_each_frame_once_and_accounts_for_the_others(broker, tmp_path):
     watching = start_watch(broker, tmp_path, "--json", "--device", "m-1")
     speaker = Speaker(broker)
     try:
-        wait_for_subscriber(broker)
         wait_until(lambda: speaks_until_heard(speaker, watching), "a first frame heard")
         for number in (101, 102, 102, 105):
             speaker.frame(number)
@@ -296,3 +297,42 @@ def test_a_broker_that_is_not_there_is_named(tmp_path):
     )
     assert watching.returncode == 1
     assert "data broker was never reached" in watching.stderr
+
+
+def test_a_broker_without_mqtt_5_is_listened_to_all_the_same(broker):
+    async def listen():
+        front = Front(broker.port)
+        front.only_311 = True
+        endpoint = await front.start()
+        with Subscriber({"data": [endpoint]}, {"data": ["v1/#"]}) as subscriber:
+            link = subscriber.links["data"]
+            await asyncio.to_thread(wait_until, lambda: link.connected, "a connection")
+        await front.stop()
+        return front.connections
+
+    assert asyncio.run(asyncio.wait_for(listen(), 20)) == 2, "once with 5, once with 3.1.1"
+
+
+def test_the_next_broker_is_taken_where_the_first_is_away(broker):
+    with Subscriber({"data": ["mqtt://127.0.0.1:9", broker.url]}, {"data": ["v1/#"]}) as subscriber:
+        link = subscriber.links["data"]
+        wait_until(lambda: link.connected, "a connection to the second")
+        assert link.endpoint == broker.url
+
+
+def test_a_broker_that_comes_back_is_listened_to_again():
+    with Mosquitto() as broker, Subscriber({"data": [broker.url]}, {"data": ["v1/#"]}) as subscriber:
+        link = subscriber.links["data"]
+        wait_until(lambda: link.connected, "a first connection")
+        broker.kill()
+        wait_until(lambda: not link.connected, "the loss noticed")
+        broker.start()
+        wait_until(lambda: link.connected and link.connections == 2, "a second connection")
+        speaker = Speaker(broker)
+
+        def heard():
+            speaker.frame(1)
+            return subscriber.arrivals(timeout=0.2)
+
+        assert wait_until(heard, "a frame heard")[0].topic == topics.frames("default", "m-1")
+        speaker.close()
