@@ -18,7 +18,7 @@ import numpy as np
 
 from algorithms.api.errors import NetworkError, Problem, shortened
 from algorithms.api.network_document import SwitchStates
-from algorithms.api.network_equipment import Area, Protection, SwitchState, Terminal
+from algorithms.api.network_operation import Area, Protection, SwitchState, Terminal
 from algorithms.api.network_tables import Branches, Injections, Integers, Nodes, Sources, Switches, Transformers
 
 

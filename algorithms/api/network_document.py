@@ -18,20 +18,8 @@ Rules:
 
 import msgspec
 
-from algorithms.api.network_equipment import (
-    Area,
-    Branch,
-    Generator,
-    LineType,
-    Load,
-    Node,
-    Protection,
-    Source,
-    Switch,
-    SwitchState,
-    Terminal,
-    Transformer,
-)
+from algorithms.api.network_equipment import Branch, Generator, LineType, Load, Node, Source, Transformer
+from algorithms.api.network_operation import Area, Protection, Switch, SwitchState, Terminal
 
 SCHEMA = "network/1"
 STATES_SCHEMA = "topology/1"
@@ -47,7 +35,7 @@ class NetworkDocument(
     tag=SCHEMA,
 ):
     """
-    A whole network, or the part of it that an agent needs.
+    A whole network, or the part of it that an agent needs, fed by an equivalent source where it was cut.
 
     Attributes
     ----------
@@ -76,9 +64,9 @@ class NetworkDocument(
     areas: tuple[Area, ...] = ()
 
 
-class SwitchStates(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="schema", tag=STATES_SCHEMA):
+class SwitchStates(msgspec.Struct, frozen=True, tag_field="schema", tag=STATES_SCHEMA):
     """
-    Where all switches of a network stand.
+    Where all switches of a network stand; goes over the wire under a header, as records do.
 
     Attributes
     ----------

@@ -20,19 +20,9 @@ from typing import Any
 
 from algorithms.api.errors import Problem, shortened
 from algorithms.api.network_document import NetworkDocument
-from algorithms.api.network_equipment import (
-    Area,
-    Branch,
-    Connection,
-    Element,
-    Generator,
-    Level,
-    Load,
-    SwitchKind,
-    SwitchState,
-    Transformer,
-)
-from algorithms.api.network_equipment import Switch as SwitchElement
+from algorithms.api.network_equipment import Branch, Connection, Element, Generator, Load, Transformer
+from algorithms.api.network_operation import Area, Level, SwitchKind, SwitchState
+from algorithms.api.network_operation import Switch as SwitchElement
 from algorithms.api.network_quantities import problems_of_quantities
 from algorithms.api.network_schema import read_form
 

@@ -29,10 +29,9 @@ from algorithms.api.network_equipment import (
     Node,
     SequenceImpedance,
     Source,
-    Switch,
-    SwitchState,
     Transformer,
 )
+from algorithms.api.network_operation import Switch, SwitchState
 from algorithms.api.network_problems import problems_of_content
 from algorithms.api.network_schema import read_form
 from algorithms.api.network_tables import (

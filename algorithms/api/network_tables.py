@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from algorithms.api.network_equipment import Connection, GroundingKind, Operation, SwitchKind, TapChanger
+from algorithms.api.network_equipment import Connection, GroundingKind, TapChanger
+from algorithms.api.network_operation import Operation, SwitchKind
 from algorithms.api.samples import Phase
 
 CONDUCTORS = (Phase.A, Phase.B, Phase.C, Phase.N)

@@ -8,10 +8,11 @@ import msgspec
 import numpy as np
 import pytest
 
+from algorithms.api import wire
 from algorithms.api.errors import NetworkError
 from algorithms.api.network import NetworkModel
-from algorithms.api.network_document import NetworkDocument, SwitchStates
-from algorithms.api.network_equipment import SwitchState
+from algorithms.api.network_document import STATES_SCHEMA, NetworkDocument, SwitchStates
+from algorithms.api.network_operation import SwitchState
 from algorithms.api.network_reader import parse, parse_states
 from tests.support.networks import element, feeder_document
 
@@ -144,6 +145,12 @@ def test_switch_states_are_read_or_refused():
     for wrong in (b"", b"{}", data.replace(b"open", b"ajar"), b"[" * 10_000):
         with pytest.raises(NetworkError, match="switch states"):
             parse_states(wrong)
+
+
+def test_switch_states_go_over_the_wire(model):
+    header = wire.Header(device="catalog", boot=1, session=1, number=1, time_ns=0)
+    data = wire.encode(states(model), header)
+    assert wire.decode_as({STATES_SCHEMA: SwitchStates}, data)[1] == states(model) == parse_states(data)
 
 
 def test_a_document_read_and_written_is_the_same_network(model):
