@@ -68,11 +68,10 @@ class Occurrence:
         if self.kind == "phase-jump":
             return f"phase jump of {math.degrees(self.extreme):+.0f}°"
         grew = self.current > 1.5 * self.current_before
-        current = f", I up from {self.current_before:.3g} to {self.current:.4g} A" if grew else ""
+        current = f", I {_written(self.current_before)} -> {_written(self.current)} A" if grew else ""
         length = "" if self.end_ns is None else f" for {(self.end_ns - self.start_ns) / 1e6:.0f} ms"
-        direction = "up" if self.kind == "voltage-swell" else "down"
-        what = f"{self.kind.replace('-', ' ')}, phase {' '.join(self.phases)}"
-        return f"{what}: U {direction} to {self.extreme:.2f} pu{length}{current}"
+        kind = self.kind.replace("-", " ")
+        return f"{kind} of {' '.join(self.phases)} to {self.extreme:.2f} pu{length}{current}"
 
 
 @dataclass
@@ -239,6 +238,10 @@ class OccurrenceFinder:
         self._quiet_until_ns = frame.time_ns + int(JUMP_SPAN * 1e9)
         self._angles.clear()
         return Occurrence(self.device, "phase-jump", ("A", "B", "C"), _crossing(half, 0.5, frame.time_ns), None, jump)
+
+
+def _written(current: float) -> str:
+    return f"{current:.0f}" if current >= 100.0 else f"{current:.3g}"
 
 
 def _wrapped(angle: float) -> float:

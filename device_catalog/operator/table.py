@@ -85,9 +85,7 @@ def fleet_screen(
 ) -> Group:
     """Draw the fleet, the brokers and what happened last, one below the other."""
     parts: list[RenderableType] = [fleet_table(view, now_ns, title, width)]
-    parts.extend(Text(line, style=style) for line, style in _link_lines(links))
-    if view.catalog_state:
-        parts.append(Text(f"catalog: {view.catalog_state}", style="dim"))
+    parts.append(_links(links, view.catalog_state))
     if view.unreadable:
         parts.append(Text(f"{view.unreadable} messages could not be read; the last: {view.last_unreadable}", "red"))
     if happened:
@@ -96,13 +94,17 @@ def fleet_screen(
     return Group(*parts)
 
 
-def _link_lines(links: Mapping[str, Link]) -> list[tuple[str, str]]:
-    return [
-        (f"{name} broker: {link.endpoint}", "dim")
-        if link.connected
-        else (f"{name} broker: not connected; {link.last_error or 'connecting'}", "bold red")
-        for name, link in links.items()
-    ]
+def _links(links: Mapping[str, Link], catalog_state: str) -> Text:
+    """Say in a line which brokers are listened to, and what the catalog says of itself."""
+    line = Text()
+    for name, link in links.items():
+        if link.connected:
+            line.append(f"{name} {link.endpoint}  ", style="dim")
+        else:
+            line.append(f"{name} broker not connected: {link.last_error or 'connecting'}  ", style="bold red")
+    if catalog_state:
+        line.append(f"catalog {catalog_state}", style="dim" if catalog_state == "watching" else "yellow")
+    return line
 
 
 def lines(view: FleetView, now_ns: int) -> list[str]:
@@ -139,8 +141,8 @@ def occurrence_line(occurrence: Occurrence, origin_ns: int | None = None, period
     else:
         time = (occurrence.start_ns - origin_ns) / 1e9
         turn, time = divmod(time, period) if period > 0.0 else (0.0, time)
-        when = f"{time:.3f} s in the recording" + (f" (round {turn + 1:.0f})" if period > 0.0 else "")
-    return f"{occurrence.device}  {when}  {occurrence.text()}"
+        when = f"{time:.3f} s in the recording" + (f", round {turn + 1:.0f}" if period > 0.0 else "")
+    return f"{occurrence.device}  {when}: {occurrence.text()}"
 
 
 def presence(meter: Meter) -> str:

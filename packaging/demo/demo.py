@@ -60,10 +60,12 @@ SETTLING = 3.0
 REDRAW, REPORT = 0.25, 4.0
 """Between two drawings of the table, and between two reports where there is no terminal [s]."""
 
-SHOWN = 8
-"""Lines of what happened on the screen; all are in the summary up to `LISTED`."""
+ROOM = 24
+"""Lines of the terminal that the table and the demo's own words take; the rest is for what happened."""
 
 LISTED = 24
+"""Lines of what happened in the summary."""
+
 KEPT_RUNS = 5
 """Folders of earlier demos that are kept."""
 
@@ -114,7 +116,7 @@ class Story:
                     self._revive()
                 self._take(REDRAW)
                 if isinstance(live, Live):
-                    live.update(self._screen(console.width), refresh=True)
+                    live.update(self._screen(console.width, console.height), refresh=True)
                 elif now >= self._report_at:
                     self._report(now)
 
@@ -183,14 +185,15 @@ class Story:
         heard = (change for change in self.view.presence_changes if change.time_ns >= self._killed_ns)
         return next((c for c in heard if (c.device, c.voice, c.present) == (INTERRUPTED, voice, False)), None)
 
-    def _screen(self, width: int) -> Group:
+    def _screen(self, width: int, height: int) -> Group:
+        shown = max(2, height - ROOM)
         left = f"{max(0.0, self._seconds - self._now()):.0f} s left" if self._seconds else "Ctrl-C ends"
         return fleet_screen(
             self.view,
             self._subscriber.links,
             time.time_ns(),
             title=f"tresma demo, {left}",
-            happened=[*self.happened()[-SHOWN:], *self._own_deeds()],
+            happened=[*self.happened()[-shown:], *self._own_deeds()],
             width=width,
         )
 

@@ -138,8 +138,7 @@ def test_a_dip_seen_in_the_frames_is_told_at_its_place_in_the_recording():
         view.arrived(frame_arrival(number, voltage=(230.0 * depth, 230.0, 230.0)))
     (occurrence,) = view.occurrences
     line = occurrence_line(occurrence, origin_ns=0, period=0.5)
-    assert "0.190 s in the recording (round 1)" in line
-    assert "phase A" in line
+    assert "0.190 s in the recording, round 1: voltage dip of A" in line
 
 
 def test_the_table_and_the_plain_lines_show_every_meter():
