@@ -58,7 +58,7 @@ def run(seconds: float, tracer: list[str]) -> dict[str, float]:
     put = {}
     urgent = set()
     for line in said.splitlines():
-        _boot, number, is_urgent, at = map(int, line.split())
+        _boot, number, is_urgent, at = map(int, line.split()[1:])
         put[number] = at
         if is_urgent:
             urgent.add(number)

@@ -2,8 +2,9 @@
 A process that does nothing but publish: records at a steady rate through a real outbox and two real links.
 
 ``python tests/support/publisher.py '{"spool": ..., "grid": URL, "data": URL, "rate": 50}'``; every message is told on
-standard output once it was put, as ``boot number urgent monotonic_ns`` (of just before), so that who kills this
-process knows what it had. Standard input closing ends it politely.
+standard output once it was put, as ``P boot number urgent monotonic_ns`` (of just before), so that who kills this
+process knows what it had. With ``"tell": true`` it also tells what became durable (``D boot number``) and what was
+acknowledged (``A boot number``). Standard input closing ends it politely.
 """
 
 import asyncio
@@ -16,8 +17,10 @@ from typing import Any
 
 from agent.broker import Link, LinkOptions
 from agent.endpoints import Patience
-from agent.messages import OutboxLimits
+from agent.messages import Key, OutboxLimits, Range
 from agent.outbox import Outbox
+from agent.spool import Commit, Spool
+from agent.spool_thread import Worker
 from algorithms.api.records import (
     AngleReference,
     ChannelReading,
@@ -30,6 +33,7 @@ from algorithms.api.records import (
 )
 from device_catalog.contract import topics
 from device_catalog.contract.presence import Session
+from device_catalog.contract.topics import BROKERS
 
 
 def full_frame(time_ns: int) -> MeasurementFrame:
@@ -65,6 +69,38 @@ def full_frame(time_ns: int) -> MeasurementFrame:
     )
 
 
+class TellingSpool(Spool):
+    """A spool that says what it made durable, the moment it did."""
+
+    def commit(self, commit: Commit) -> list[tuple[str, Range]]:
+        """Commit, and say so."""
+        dropped = super().commit(commit)
+        lines = [f"D {message.boot} {message.number}\n" for _, part in commit.messages for message in part]
+        if lines:
+            os.write(1, "".join(lines).encode())
+        return dropped
+
+
+class TellingOutbox(Outbox):
+    """An outbox that says what was acknowledged, before it forgets it."""
+
+    def acknowledge(self, broker: str, key: Key) -> None:
+        """Say it, and note it."""
+        os.write(1, f"A {key[0]} {key[1]}\n".encode())
+        super().acknowledge(broker, key)
+
+
+def open_outbox(order: dict[str, Any], device: str, limits: OutboxLimits) -> Outbox:
+    """Open the outbox as the agent does, or one that tells more."""
+    path = Path(order["spool"])
+    if not order.get("tell"):
+        return Outbox.open(path, device=device, limits=limits)
+    loop = asyncio.get_running_loop()
+    spool = TellingSpool(path, limits)
+    opened = spool.open(BROKERS, fallback_boot=1_000_000)
+    return TellingOutbox(spool, opened, Worker(loop), loop, device=device, tenant="default", limits=limits)
+
+
 async def publish(order: dict[str, Any]) -> None:
     """Publish until standard input closes."""
     loop = asyncio.get_running_loop()
@@ -77,7 +113,7 @@ async def publish(order: dict[str, Any]) -> None:
     loop.add_reader(0, on_input)
     device = order.get("device", "m-1")
     limits = OutboxLimits(**order.get("limits", {}))
-    outbox = Outbox.open(Path(order["spool"]), device=device, limits=limits)
+    outbox = open_outbox(order, device, limits)
     options = LinkOptions(patience=Patience(shortest=0.05, longest=0.2))
     links = []
     for broker in ("grid", "data"):
@@ -100,7 +136,7 @@ async def publish(order: dict[str, Any]) -> None:
             number = outbox.put("data", events, record, urgent=True)
         else:
             number = outbox.put("data", topic, full_frame(time.time_ns()))
-        os.write(1, f"{outbox.boot} {number} {int(urgent)} {at}\n".encode())
+        os.write(1, f"P {outbox.boot} {number} {int(urgent)} {at}\n".encode())
         due += period
         try:
             await asyncio.wait_for(ended.wait(), max(0.0, due - loop.time()))

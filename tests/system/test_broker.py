@@ -339,7 +339,7 @@ def test_publisher_killed_again_and_again_loses_nothing_urgent(tmp_path):
                 ended = time.monotonic_ns()
                 lines = process.stdout.read().splitlines()
                 process.wait(timeout=20)
-            put += [(*map(int, line.split()), ended) for line in lines]
+            put += [(*map(int, line.split()[1:]), ended) for line in lines]
             if attempt == 2:
                 data.start()
                 listener.wait()
