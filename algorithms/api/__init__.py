@@ -7,8 +7,9 @@ Each notion has one address; nothing is imported here, so that a process pays on
 - `samples`: what a waveform source delivers, `SampleBlock`.
 - `records`: what algorithms make, `MeasurementFrame`, `Event`, `GridState`, ...
 - `network`: the electrical network an algorithm works on, `NetworkModel`; its arrays in `network_tables`.
-- `network_document`: how a network is written in JSON, of `network_equipment` and `network_operation`; `network_problems`
-  finds everything wrong with one (`network_schema`: its form, `network_quantities`: its numbers), `network_reader` parses it.
+- `network_document`: how a network is written in JSON, of `network_equipment` and `network_operation`.
+- `network_problems`: everything wrong with one (`network_schema`: its form, `network_quantities`: its numbers).
+- `network_reader`: from a right one to the model.
 - `algorithm`: what every algorithm is, `Algorithm` and `AlgorithmInfo`.
 - `settings`: how an algorithm declares its settings and reads them, all problems at once.
 - `manifest`: what an algorithm's package says of itself.

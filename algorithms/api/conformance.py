@@ -233,7 +233,7 @@ class _Check:
             if not missing:
                 return ""
             return f"expected one SettingsError with every problem, found none about {', '.join(missing)} in: {error}"
-        except Exception as error:  # noqa: BLE001 - whatever a foreign algorithm raises is a finding
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a foreign algorithm raises is a finding
             return f"expected a SettingsError, found {type(error).__name__}: {shortened(str(error))}"
         return f"expected a SettingsError about {', '.join(names)}, found that it started; use read_settings"
 
@@ -291,7 +291,7 @@ class _Check:
                 self._drive(self._input()[: middle + 1], restored=remains)
             except CheckpointError:
                 continue
-            except Exception as error:  # noqa: BLE001 - whatever a foreign algorithm raises is a finding
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a foreign algorithm raises is a finding
                 problem = (
                     f"expected a CheckpointError or a clean start, found {type(error).__name__}: "
                     f"{shortened(str(error))}, with {shortened(remains, 30)}"

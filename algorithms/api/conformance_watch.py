@@ -20,6 +20,8 @@ from functools import cache
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+import numpy as np
+
 _clock_stems = ("time", "monotonic", "perf_counter", "process_time", "thread_time", "clock_gettime")
 _clock = frozenset({*_clock_stems, *(f"{stem}_ns" for stem in _clock_stems), "sleep", "localtime", "ctime"})
 _harmless = frozenset({"fspath", "fsencode", "fsdecode"})
@@ -57,6 +59,7 @@ class Watch:
     def __enter__(self) -> Self:
         self._collecting = gc.isenabled()
         gc.disable()  # so that no finaliser of somebody else's rubbish runs inside
+        self._numpy_state = _numpy_state()
         self._profile = sys.getprofile()
         self._thread = threading.get_ident()
         _audit_listeners().append(self)
@@ -68,6 +71,8 @@ class Watch:
     ) -> None:
         sys.setprofile(self._profile)
         _audit_listeners().remove(self)
+        if _numpy_state() != self._numpy_state and "numpy.random" not in self.calls:
+            self.calls.append("numpy.random")  # compiled, so no call was seen
         if self._collecting:
             gc.enable()
 
@@ -109,6 +114,12 @@ def _forbidden(function: Any) -> str:
     if owner is getattr(random, "_inst", None) and owner is not None:
         return f"random.{name}"
     return ""
+
+
+def _numpy_state() -> tuple[Any, ...]:
+    """Describe numpy's shared generator, which moves on whenever somebody draws from it."""
+    _, key, *position = np.random.get_state()  # noqa: NPY002 - it is the one watched
+    return np.asarray(key).tobytes(), *position
 
 
 @cache

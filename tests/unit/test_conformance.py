@@ -183,6 +183,18 @@ class Gambles(Rms):
         return super().result(record, value + random.random())
 
 
+class GamblesWithNumpy(Rms):
+    def process(self, record):
+        self.drawn = np.random.normal()  # noqa: NPY002 - the shared generator is the fault
+        return super().process(record)
+
+
+class LeavesAtOnce(Rms):
+    def process(self, record):
+        super().process(record)
+        sys.exit(3)
+
+
 class AsksSystem(Rms):
     def checkpoint(self):
         os.urandom(4)
@@ -298,6 +310,8 @@ def failed(algorithm_class):
         (ReadsClock, "isolation"),
         (ReadsDate, "isolation"),
         (Gambles, "isolation"),
+        (GamblesWithNumpy, "isolation"),
+        (LeavesAtOnce, "process"),
         (AsksSystem, "isolation"),
         (OpensFile, "isolation"),
         (OpensSocket, "isolation"),
@@ -392,6 +406,7 @@ def test_the_input_offered_is_left_as_it_was():
 def test_an_own_seeded_generator_and_late_imports_are_no_offence():
     with Watch() as watch:
         random.Random(5).random()
+        np.random.default_rng(5).random()
         sys.modules.pop("this_is_no_module", None)
         sys.modules.pop("colorsys", None)
         import colorsys  # noqa: F401
