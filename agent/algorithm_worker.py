@@ -10,6 +10,8 @@ Rules: what the process says is never believed. Its limits are measured here, fr
 - more private memory than allowed, where the kernel's own limit did not hold;
 - more processor time than allowed, averaged over ten seconds;
 - records its `info` does not declare, or anything that is no message of the protocol.
+
+Checkpoints nobody asked for are taken once a second at most, so that none can wear out the card they are kept on.
 """
 
 import asyncio
@@ -23,6 +25,7 @@ from agent.allowance import Allowance, Share
 from agent.errors import AlgorithmRefused, WorkerError
 from agent.process import Exit, ExitKind, OnExit, Process
 from agent.protocol import (
+    CHECKPOINT_SIZE,
     REPORT_INTERVAL,
     AlgorithmFailed,
     AlgorithmRefusal,
@@ -44,6 +47,7 @@ from algorithms.api.manifest import AlgorithmInfo
 from algorithms.api.records import Kind, Record, kind_of
 
 _MESSAGES = 500.0  # that an algorithm may send on average, whatever they are [1/s]
+_CHECKPOINTS = 1.0  # taken on average unless asked for [1/s]
 _CHECK_INTERVAL = 1.0
 _MEMORY_MARGIN = 1.25  # the kernel's limit comes first, and is kinder
 _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
@@ -102,6 +106,7 @@ class AlgorithmWorker(Process):
         self._status = AlgorithmStatus()
         self._allowance = Allowance(spec.limits.records_per_second, now)
         self._messages = Allowance(_MESSAGES, now)
+        self._checkpoints = Allowance(_CHECKPOINTS, now)
         self._share = Share()
         self._checked_at = now
         self._first_memory: int | None = None
@@ -174,7 +179,7 @@ class AlgorithmWorker(Process):
                 self._status = message.status
                 self._callbacks.on_report(self.status)
             case Checkpointed():
-                self._checkpointed(message)
+                self._checkpointed(message, now)
             case AlgorithmFailed():
                 self._end_with(Exit(ExitKind.FAILED, f"{self.name} failed: {message.message}", message.traceback))
             case AlgorithmStopped():
@@ -237,11 +242,16 @@ class AlgorithmWorker(Process):
         if records:
             self._callbacks.on_records(records)
 
-    def _checkpointed(self, message: Checkpointed) -> None:
-        if message.asked:
-            if self._asked is not None and not self._asked.done():
+    def _checkpointed(self, message: Checkpointed, now: float) -> None:
+        if len(message.data) > CHECKPOINT_SIZE:
+            self.kill(f"{self.name} sent a checkpoint of more than {CHECKPOINT_SIZE} bytes")
+            return
+        if self._asked is not None and message.asked:
+            if not self._asked.done():
                 self._asked.set_result(message.data)
             self._asked = None
+        elif not self._stopping and not self._checkpoints.take(1, now):
+            return
         self._callbacks.on_checkpoint(message.data)
 
     def _release(self) -> None:

@@ -169,7 +169,8 @@ class Process:
             self.kill(f"{self.name} broke the protocol: {error}")
         else:
             # It is ending; whoever closes its channel and lives on is no use to anybody.
-            asyncio.get_running_loop().call_later(CLOSING_TIME, self._signal)
+            reason = f"{self.name} closed its channel and went on"
+            asyncio.get_running_loop().call_later(CLOSING_TIME, self.kill, reason)
 
     def process_ended(self, status: int | None) -> None:
         """
@@ -219,9 +220,10 @@ class Process:
     # ---- for the handles
 
     def _end_with(self, verdict: Exit) -> None:
-        """Note why the process is about to end; the first reason counts."""
+        """Note why the process is about to end, and see to it that it does; the first reason counts."""
         if self._verdict is None:
             self._verdict = verdict
+            asyncio.get_running_loop().call_later(CLOSING_TIME, self._signal)
 
     def _release(self) -> None:
         """Let go of what belongs to the handle."""

@@ -127,6 +127,8 @@ class Workers:
         WorkerError
             When it does not start.
         """
+        if sys.platform != "linux":
+            raise WorkerError("expected Linux, which runs a meter's processes; elsewhere, recordings can be replayed")
         self._wanted = True
         async with self._starting:
             if not self.running:
