@@ -7,7 +7,6 @@ wrong gives one `RecordingError` that names the file, the line, what was expecte
 is only ever compared with what is really there.
 """
 
-import math
 import re
 from datetime import UTC, datetime
 
@@ -25,8 +24,10 @@ from hardware.errors import RecordingError
 
 MAXIMUM_CONFIGURATION = 8 * 1024 * 1024
 """Longest configuration read [bytes]."""
-MAXIMUM_RATE = 1e9
-"""Highest sampling rate believed [Hz]."""
+MINIMUM_RATE, MAXIMUM_RATE = 1e-3, 1e9
+"""Sampling rates believed [Hz]."""
+LARGEST_NUMBER = 1e30
+"""Largest number believed; products of several stay finite."""
 
 _epoch = datetime(1970, 1, 1, tzinfo=UTC)
 _line_end = re.compile("\r\n|\r|\n")
@@ -81,8 +82,8 @@ class _Lines:
             value = float(text)
         except ValueError:
             raise self.wrong(what, text or "nothing") from None
-        if not math.isfinite(value) or "_" in text:
-            raise self.wrong(f"{what}, finite", text)
+        if not abs(value) <= LARGEST_NUMBER or "_" in text:
+            raise self.wrong(f"{what}, finite and up to {LARGEST_NUMBER:g}", text)
         return value
 
     def count(self, text: str, what: str) -> int:
@@ -238,8 +239,8 @@ def _rates(lines: _Lines) -> tuple[DeclaredRate, ...]:
         fields = lines.take(expected)
         rate = lines.number(fields[0], expected)
         last = lines.count((*fields, "")[1], expected)
-        if not 0 <= rate <= MAXIMUM_RATE or (n_rates > 0 and rate == 0):
-            raise lines.wrong(f"a sampling rate above 0 and up to {MAXIMUM_RATE:g} [Hz]", fields[0])
+        if not MINIMUM_RATE <= rate <= MAXIMUM_RATE and (n_rates > 0 or rate != 0):
+            raise lines.wrong(f"a sampling rate from {MINIMUM_RATE:g} to {MAXIMUM_RATE:g} [Hz]", fields[0])
         if last <= last_before and n_rates > 0:
             raise lines.wrong(f"a last sample after number {last_before}", last)
         rates.append(DeclaredRate(rate, last))

@@ -25,6 +25,7 @@ _MISSING_STAMP = 0xFFFFFFFF
 _MISSING_TEXT = 99_999.0
 _MISSING_TEXT_1991 = 999_999.0
 _LONGEST_NUMBER = 48
+_LARGEST = 1e38
 _PORTION = 2 * 1024 * 1024
 _code_types = {"BINARY": "<i2", "BINARY32": "<i4", "FLOAT32": "<f4"}
 
@@ -160,12 +161,12 @@ def _table(lines: list[bytes], n_fields: int, name: str, first_line: int) -> NDA
         except ValueError:
             pass
         else:
-            if not np.isinf(table).any():
+            if not (np.abs(table) > _LARGEST).any():
                 return table.reshape(-1, n_fields)
     for index, field in enumerate(fields):
         if not _is_number(field):
             raise RecordingError(
-                f"{name}, line {first_line + index // n_fields}: expected a finite number in field "
+                f"{name}, line {first_line + index // n_fields}: expected a number in field "
                 f"{index % n_fields + 1} of {n_fields}, found {shortened(field[:200].decode('latin-1'))}"
             )
     raise RecordingError(f"{name}, from line {first_line}: expected lines of {n_fields} numbers, found something else")
@@ -175,7 +176,7 @@ def _is_number(field: bytes) -> bool:
     if not field:
         return True
     try:
-        return len(field) <= _LONGEST_NUMBER and abs(float(field)) != float("inf")
+        return len(field) <= _LONGEST_NUMBER and not abs(float(field)) > _LARGEST
     except ValueError:
         return False
 

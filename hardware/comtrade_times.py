@@ -17,6 +17,8 @@ from algorithms.api.errors import shortened
 from hardware.comtrade_model import Recording
 from hardware.errors import RecordingError
 
+LONGEST = 20 * 366 * 86_400.0
+"""Longest recording believed [s]."""
 _WRAP = 2.0**32
 
 
@@ -55,6 +57,16 @@ def segments(recording: Recording, name: str) -> tuple[Segment, ...]:
     RecordingError
         When stamps go backwards, or neither stamps nor rates tell the time.
     """
+    found = _segments(recording, name)
+    if not found[-1].end <= LONGEST:
+        raise RecordingError(
+            f"{name}, sample {found[-1].first + 1}: expected a recording of at most {LONGEST:g} s, found one that ends "
+            f"after {found[-1].end:g} s; correct the time stamps, their multiplier or the rates"
+        )
+    return found
+
+
+def _segments(recording: Recording, name: str) -> tuple[Segment, ...]:
     n = recording.n_samples
     stamps = _unwrapped(recording.stamps)
     absent = np.isnan(stamps)
