@@ -27,6 +27,8 @@ USABLE_VOLTAGE = 0.1
 """Share of the nominal voltage below which a phase is taken as missing and tells no frequency [1]."""
 DEAD_VOLTAGE = 0.02
 """Share of the nominal voltage below which a phase is taken as dead [1]."""
+WORST_UTC_ANGLE = 0.5
+"""A time stamp less certain than this gives no angle to UTC: the device's own clock is named instead [rad]."""
 ROUNDING = 1e-8
 """Noise no lower than this share of the signal is told: what rounding leaves of it [1]."""
 
@@ -86,7 +88,11 @@ class FrameMaker:
         transient : bool
             Whether the model was found not to fit.
         """
-        synchronised = self._synchronised and not window.flags & SampleFlag.UNSYNCHRONISED
+        synchronised = (
+            self._synchronised
+            and not window.flags & SampleFlag.UNSYNCHRONISED
+            and 2 * math.pi * self._nominal_frequency * window.time_uncertainty < WORST_UTC_ANGLE
+        )
         values, noise = self._values(window, tracked, synchronised=synchronised)
         frequency = rocof = None
         if tracked.converged and tracked.alive.size:

@@ -112,7 +112,7 @@ class SampleWindows:
         """
         expected = self._first + self._filled
         if not self._began:
-            self._restart(block, gap=False)
+            self._restart(block, gap=bool(block.flags & SampleFlag.LOST))
         elif block.first_index != expected or block.flags & SampleFlag.LOST:
             self._restart(block, gap=True)
         elif block.flags & SampleFlag.RATE_CHANGED or abs(block.sample_rate / self._rate - 1.0) > RATE_TOLERANCE:
