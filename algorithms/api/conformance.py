@@ -85,7 +85,7 @@ def check_algorithm(
     Raises
     ------
     ValueError
-        When the algorithm consumes none of the records, so that nothing can be tested.
+        When the algorithm consumes none of the records, or needs a network and is given none: nothing can be tested.
 
     Examples
     --------
@@ -141,6 +141,8 @@ class _Check:
                 f"two or more records of {', '.join(info.consumes)} expected to test {info.name}, found "
                 f"{len(self.records)}"
             )
+        if info.needs_network and self.context.network is None:
+            raise ValueError(f"a context with a network expected, since {info.name} needs one, found none")
         yield self._importable()
         constructor = self._constructor()
         yield constructor

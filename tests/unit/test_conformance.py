@@ -11,6 +11,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -386,6 +387,15 @@ def test_a_class_nobody_can_import_is_told():
 def test_records_the_algorithm_does_not_consume_are_wrong_use():
     with pytest.raises(ValueError, match="two or more records of samples expected"):
         check_algorithm(Rms, settings={}, context=CONTEXT, records=frames_with_dip())
+
+
+class NeedsNetwork(Rms):
+    info = msgspec.structs.replace(INFO, needs_network=True)
+
+
+def test_a_context_without_the_network_that_is_needed_is_wrong_use():
+    with pytest.raises(ValueError, match="a context with a network expected"):
+        check_algorithm(NeedsNetwork, settings={}, context=CONTEXT, records=steady_blocks())
 
 
 def test_a_failed_report_raises_with_rule_and_detail():
