@@ -14,7 +14,7 @@ import random
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -198,10 +198,12 @@ class Link:
                 await self._leave.wait()
                 continue
             try:
-                connection = await self._connect(wanted)
+                connection = await self._unless_left(self._connect(wanted))
             except ConnectionRefused as error:
                 self._last_error = str(error)
                 await self._pause(self._endpoints.failed(random.random()))
+                continue
+            if connection is None:
                 continue
             began = asyncio.get_running_loop().time()
             try:
@@ -213,6 +215,22 @@ class Link:
             if not self._leave.is_set() and lasted < self._options.patience.stable:
                 # A broker that takes connections and ends them at once is no reason to hurry.
                 await self._pause(random.random() * min(1.0, self._options.patience.shortest))
+
+    async def _unless_left(self, connecting: Coroutine[Any, Any, Connection]) -> Connection | None:
+        """Wait for a connection, unless there is no more use for it."""
+        task = asyncio.ensure_future(connecting)
+        leave = asyncio.ensure_future(self._leave.wait())
+        try:
+            await asyncio.wait({task, leave}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            leave.cancel()
+            if not task.done():
+                task.cancel()
+        if task.done():
+            return task.result()
+        with suppress(asyncio.CancelledError, ConnectionRefused):
+            (await task).drop("not wanted any more")
+        return None
 
     async def _connect(self, wanted: Endpoint) -> Connection:
         """Connect with MQTT 5, or with 3.1.1 where the broker knows no more."""

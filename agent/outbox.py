@@ -19,10 +19,10 @@ from typing import Any
 
 import msgspec
 
-from agent.errors import SpoolError
 from agent.kept import Kept
+from agent.lane import Lane
 from agent.ledger import Ledger, What
-from agent.messages import Key, Lane, Message, OutboxLimits, Range, ranges_of
+from agent.messages import Key, Message, OutboxLimits, Range, ranges_of
 from agent.spool import Commit, Loaded, Opened, Spool, is_damage
 from agent.spool_thread import Clock, Submitter, Worker
 from algorithms.api.records import Result
@@ -136,7 +136,7 @@ class Outbox:
         """
         Open the spool at `path` and make the boot number durable, before anything is sent.
 
-        Where the disk refuses (full, read-only, in use), the outbox runs from memory and says so in its report.
+        Where the disk refuses (full, read-only), the outbox runs from memory and says so in its report.
 
         Parameters
         ----------
@@ -145,6 +145,11 @@ class Outbox:
         limits : OutboxLimits, optional
         loop : asyncio.AbstractEventLoop, optional
             The running one unless given.
+
+        Raises
+        ------
+        SpoolError
+            When another process uses the spool: two agents must not speak for one device.
         """
         limits = limits or OutboxLimits()
         loop = loop or asyncio.get_running_loop()
@@ -153,7 +158,7 @@ class Outbox:
         usable = True
         try:
             opened = spool.open(BROKERS, fallback_boot)
-        except (SpoolError, sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError) as error:
             spool.close()
             opened = Opened.without_spool(BROKERS, fallback_boot, str(error))
             usable = False

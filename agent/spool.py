@@ -146,7 +146,9 @@ class Spool:
         Raises
         ------
         SpoolError
-            When the file is in use by another process, or can neither be opened nor replaced.
+            When another process uses the file.
+        sqlite3.Error, OSError
+            When the file cannot be used now: a full disk, no permission.
         """
         notes: list[str] = []
         used_before = self.path.exists()
@@ -155,10 +157,12 @@ class Spool:
             counted = int(self._state("boot", NOTHING)[0])
             opened = self._read_all(brokers)
         except sqlite3.DatabaseError as error:
-            if _is_world(error):
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
                 raise SpoolError(
-                    f"expected to open {self.path} alone, found: {error}; stop the other agent or free the folder"
+                    f"expected {self.path} unused, found another process at it; stop that first"
                 ) from error
+            if isinstance(error, sqlite3.OperationalError) and not is_damage(error):
+                raise
             notes.append(self.replace_damaged(error))
             counted = 0
             opened = self._read_all(brokers)
@@ -260,9 +264,10 @@ class Spool:
     def replace_damaged(self, error: sqlite3.Error) -> str:
         """Move a damaged database aside, begin a new one, and say so."""
         self.close()
+        log = self.path.with_name(f"{self.path.name}-wal")
+        if log.exists():
+            move_aside(log)  # first: beside a new database it would be taken for that one's
         aside = move_aside(self.path)
-        for ending in ("-wal", "-shm"):
-            self.path.with_name(self.path.name + ending).unlink(missing_ok=True)
         self._connect()
         self.size = 0
         return f"expected a readable spool, found: {error}; moved it to {aside} and began a new one"
@@ -284,7 +289,7 @@ class Spool:
         connection.execute(f"PRAGMA max_page_count={self._limits.disk * 3 // 2 // PAGE_SIZE + 256}")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version not in (0, SCHEMA_VERSION):
-            raise SpoolError(f"expected a spool of version {SCHEMA_VERSION}, found {version} in {self.path}")
+            raise sqlite3.DatabaseError(f"version {version}, where this program writes {SCHEMA_VERSION}")
         if version == 0:
             with self._transaction():
                 for statement in _tables.split(";"):
@@ -431,11 +436,6 @@ class Spool:
     def _oldest(self, table: str) -> float:
         row = self._open_connection.execute(f"SELECT min(written) FROM {table}").fetchone()
         return float("inf") if row[0] is None else float(row[0])
-
-
-def _is_world(error: sqlite3.Error) -> bool:
-    """Tell a file that cannot be used now from one that is damaged."""
-    return isinstance(error, sqlite3.OperationalError) and not is_damage(error)
 
 
 def is_damage(error: sqlite3.Error) -> bool:

@@ -24,6 +24,7 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -36,7 +37,7 @@ from device_catalog.contract.topics import BROKERS
 from tests.benchmarks.report import Report, arguments
 from tests.support.listener import Listener
 from tests.support.mosquitto import Mosquitto
-from tests.support.powercut import Disk, calls, strace
+from tests.support.powercut import LEFTOVERS, Disk, calls, strace
 from tests.support.publisher import full_frame, publish
 
 DAY = 86_400.0
@@ -46,7 +47,7 @@ LOSS = 0.5
 """The most of a stream that may be lost [s]."""
 
 
-def _publisher(order: dict, before: list[str]) -> subprocess.Popen[bytes]:
+def _publisher(order: dict[str, Any], before: list[str]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [*before, sys.executable, "-m", "tests.support.publisher", json.dumps(order)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
@@ -84,16 +85,16 @@ def measure_wear(report: Report, seconds: float) -> None:
             shutil.rmtree(folder)
     urgent_a_day = DAY / 60
     per_urgent = [figures["there, urgent"][index] / 2.0 for index in (0, 1)]  # 50 / 25 a second
-    for rate in ("50", "1"):
-        syncs = figures[f"there, {rate}"][0] * DAY + per_urgent[0] * urgent_a_day
-        size = figures[f"there, {rate}"][1] * DAY + per_urgent[1] * urgent_a_day
-        reach = "<= 90000" if rate == "50" else ""
-        report.figure(f"{rate} frames/s, brokers there: fsyncs", syncs, "1/day", reach)
-        report.figure(f"{rate} frames/s, brokers there: written", size / 1e6, "MB/day")
-    for rate in ("50", "1"):
-        syncs, size = figures[f"away, {rate}"]
-        report.figure(f"{rate} frames/s, broker away: fsyncs", syncs * 3600, "1/h")
-        report.figure(f"{rate} frames/s, broker away: written", size * 3600 / 1e6, "MB/h")
+    for name in ("50", "1"):
+        syncs = figures[f"there, {name}"][0] * DAY + per_urgent[0] * urgent_a_day
+        size = figures[f"there, {name}"][1] * DAY + per_urgent[1] * urgent_a_day
+        reach = "<= 90000" if name == "50" else ""
+        report.figure(f"{name} frames/s, brokers there: fsyncs", syncs, "1/day", reach)
+        report.figure(f"{name} frames/s, brokers there: written", size / 1e6, "MB/day")
+    for name in ("50", "1"):
+        syncs, size = figures[f"away, {name}"]
+        report.figure(f"{name} frames/s, broker away: fsyncs", syncs * 3600, "1/h")
+        report.figure(f"{name} frames/s, broker away: written", size * 3600 / 1e6, "MB/h")
     spared = figures["there, 50"][0] * DAY + per_urgent[0] * urgent_a_day
     hours = (90_000 - spared) / (figures["away, 50"][0] * 3600)
     report.figure("50 frames/s: absence a day within 90,000 fsyncs", hours, "h")
@@ -135,7 +136,7 @@ def measure_append(report: Report, seconds: float) -> None:
     report.figure("append p99", times[int(0.99 * (len(times) - 1))] * 1e3, "ms", "<= 5")
 
 
-def _start_forked(order: dict) -> tuple[int, int, int]:
+def _start_forked(order: dict[str, Any]) -> tuple[int, int, int]:
     """Fork a publisher, which starts at once because everything is imported; gives pid, its output, its input."""
     reader, writer = os.pipe()
     stdin_reader, stdin_writer = os.pipe()
@@ -205,9 +206,10 @@ def measure_kills(report: Report, kills: int) -> None:
     report.figure("kills: repeated, recognisably", len(heard) - len(first), "1")
     report.figure("kills: durable messages lost", sum(key in durable for key in missing), "1", "<= 0")
     report.figure("kills: urgent lost (put, not yet durable)", sum(put[key][0] for key in missing), "1")
-    report.figure(
-        "kills: oldest urgent lost", 1e3 * max((put[key][1] for key in missing if put[key][0]), default=0), "ms"
-    )
+    oldest = {True: 0.0, False: 0.0}
+    for urgent, age in (put[key] for key in missing):
+        oldest[urgent] = max(oldest[urgent], age)
+    report.figure("kills: oldest urgent lost", 1e3 * oldest[True], "ms")
     report.figure("kills: streams lost", sum(not put[key][0] for key in missing), "1")
     report.figure("kills: oldest stream lost", 1e3 * oldest[False], "ms", "<= 500")
     report.figure(
@@ -258,7 +260,7 @@ def measure_power_cuts(report: Report, seconds: float, step: int) -> None:
         changes += 1
         if changes % step:
             continue
-        for leftover in ("gone", "kept", "some"):
+        for leftover in LEFTOVERS:
             cuts += 1
             left, boot, readable = _after_cut(disk, leftover, chance, folder / "cut")
             unreadable += bool(put) and not readable

@@ -18,6 +18,7 @@ SECTOR = 512
 SYSTEM_CALLS = "openat,write,pwrite64,fsync,fdatasync,ftruncate,unlink,unlinkat,rename,renameat,renameat2"
 
 Leftover = Literal["gone", "kept", "some"]
+LEFTOVERS: tuple[Leftover, ...] = ("gone", "kept", "some")
 
 
 @dataclass(frozen=True)
