@@ -54,19 +54,12 @@ class Publisher:
         In order of preference.
     tenant : str
         On whose topic the last will is left.
-    everything : callable
-        Gives every device's availability, to be told again; called from the publisher's thread.
     """
 
-    def __init__(
-        self,
-        endpoints: Sequence[str],
-        tenant: str,
-        everything: Callable[[], list[tuple[str, Availability]]],
-    ) -> None:
+    def __init__(self, endpoints: Sequence[str], tenant: str) -> None:
         self._endpoints = tuple(endpoints)
         self._tenant = tenant
-        self._everything = everything
+        self._everything: Callable[[], list[tuple[str, Availability]]] = list
         self._lock = threading.Condition()
         self._urgent: dict[str, tuple[bytes, bool]] = {}
         self._pending: dict[str, tuple[bytes, bool]] = {}
@@ -82,8 +75,16 @@ class Publisher:
         self.connected = False
         self.published = 0
 
-    def start(self) -> None:
-        """Begin to connect."""
+    def start(self, everything: Callable[[], list[tuple[str, Availability]]]) -> None:
+        """
+        Begin to connect.
+
+        Parameters
+        ----------
+        everything : callable
+            Gives every device's availability, for a broker that knows nothing; called from the publisher's thread.
+        """
+        self._everything = everything
         if self._endpoints:
             self._thread = threading.Thread(target=self._run, name="catalog-publisher", daemon=True)
             self._thread.start()

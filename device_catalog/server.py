@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import hmac
 import logging
+import socket
 from pathlib import Path
 
 import uvicorn
@@ -17,15 +18,18 @@ import uvicorn
 from device_catalog.api.application import make_application
 from device_catalog.api.gateway import Gateway
 from device_catalog.config import CatalogConfig, operator_token
-from device_catalog.contract.presence import Availability
 from device_catalog.domain import Guard
+from device_catalog.fleet import Fleet
 from device_catalog.publisher import Publisher
 from device_catalog.services import Catalog
-from device_catalog.storage.database import migrate, open_engine
+from device_catalog.storage.database import held, migrate, open_engine
 from device_catalog.storage.store import Store
 
 TICK = 0.1
 """How often leases are looked at [s]."""
+
+BACKLOG = 4096
+"""Connections that may wait to be accepted: a fleet comes back at once after an outage."""
 
 SWEEP_ROUND = 300.0
 """In this time the signs of life of the whole fleet are written once [s]."""
@@ -56,14 +60,14 @@ def serve(config: CatalogConfig) -> None:
     if config.database.startswith("sqlite:///"):
         Path(config.database.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     engine = open_engine(config.database)
-    before, after = migrate(engine)
-    if before != after:
-        _log.info("database brought from shape %s to %s", before or "none", after)
-    token_file = Path(config.operator_token_file)
-    operators = OperatorToken(operator_token(token_file))
-    _log.info("operator's token: see %s", token_file)
-    server = Server(config, Store(engine), operators)
-    server.run()
+    with held(engine):
+        before, after = migrate(engine)
+        if before != after:
+            _log.info("database brought from shape %s to %s", before or "none", after)
+        token_file = Path(config.operator_token_file)
+        operators = OperatorToken(operator_token(token_file))
+        _log.info("operator's token: see %s", token_file)
+        Server(config, Store(engine), operators).run()
 
 
 class Server:
@@ -71,9 +75,10 @@ class Server:
 
     def __init__(self, config: CatalogConfig, store: Store, operators: OperatorToken) -> None:
         self._config = config
-        self._publisher = Publisher(config.grid_brokers, config.tenant, self._everything)
+        self._publisher = Publisher(config.grid_brokers, config.tenant)
         guard = Guard(share=config.suspicious_share, minimum=config.suspicious_minimum)
-        self._catalog = Catalog(store, self._publisher, guard)
+        self._fleet = Fleet(self._publisher, guard)
+        self._catalog = Catalog(store, self._fleet)
         self._missing = "the register is being read"
         application = make_application(self._catalog, operators, lambda: self._missing)
 
@@ -84,28 +89,27 @@ class Server:
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
-        uvicorn.run(
-            self._gateway,
-            host=self._config.host,
-            port=self._config.port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            date_header=False,
-            timeout_graceful_shutdown=5,
-            timeout_keep_alive=75,
-            backlog=4096,
-            ws="none",
-        )
-
-    def _everything(self) -> list[tuple[str, Availability]]:
-        return self._catalog.everything()
+        family = socket.AF_INET6 if ":" in self._config.host else socket.AF_INET
+        address = (self._config.host, self._config.port)
+        with socket.create_server(address, family=family, backlog=BACKLOG) as listener:
+            _log.info("listening on %s port %d", *address)
+            configuration = uvicorn.Config(
+                self._gateway,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                date_header=False,
+                timeout_graceful_shutdown=5,
+                timeout_keep_alive=75,
+                ws="none",
+            )
+            uvicorn.Server(configuration).run(sockets=[listener])
 
     async def _open(self) -> None:
         await asyncio.get_running_loop().run_in_executor(None, self._catalog.load)
-        _log.info("%d devices registered", len(self._catalog.devices))
-        self._publisher.start()
-        self._catalog.tick()
+        _log.info("%d devices registered", len(self._fleet.devices))
+        self._publisher.start(self._fleet.everything)
+        self._fleet.tick()
         self._clocks = [asyncio.create_task(self._tick()), asyncio.create_task(self._sweep())]
         self._missing = ""
 
@@ -121,7 +125,7 @@ class Server:
     async def _tick(self) -> None:
         while True:
             try:
-                self._catalog.tick()
+                self._fleet.tick()
             except Exception:  # noqa: BLE001 - one bad look must not end the watch; it is logged
                 _log.exception("looking at the leases failed")
             await asyncio.sleep(TICK)

@@ -134,7 +134,7 @@ def make_application(  # noqa: C901 - a list of small handlers
 
     @get("/metrics")
     async def metrics() -> Response[bytes]:
-        return Response(metrics_text(catalog), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(metrics_text(catalog.fleet), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @get("/v1/openapi")
     async def openapi() -> Response[bytes]:
@@ -182,7 +182,7 @@ class _Access:
     def own(self, request: AnyRequest) -> None:
         token = _token(request)
         if not self._operators.recognises(token):
-            self._catalog.authenticate(_name(request), token)
+            self._catalog.fleet.authenticate(_name(request), token)
 
 
 def _name(request: AnyRequest) -> str:

@@ -13,7 +13,8 @@ from typing import Any, Protocol
 from device_catalog.api.problems import MEDIA_TYPE, answer
 from device_catalog.contract.paths import APPLIED_HEADER, BOOT_HEADER, DEVICES
 from device_catalog.errors import CatalogError, NotAuthorised
-from device_catalog.services import Catalog, Device
+from device_catalog.fleet import Device
+from device_catalog.services import Catalog
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -41,6 +42,7 @@ class Gateway:
 
     def __init__(self, catalog: Catalog, operators: Operators, application: Application) -> None:
         self._catalog = catalog
+        self._fleet = catalog.fleet
         self._operators = operators
         self._application = application
 
@@ -72,7 +74,7 @@ class Gateway:
         try:
             device = self._who(name, authorization)
             if device is not None:
-                self._catalog.heard(device, boot, applied)
+                self._fleet.heard(device, boot, applied)
                 if known == device.tag:
                     await send({"type": "http.response.start", "status": 304, "headers": [(b"etag", known)]})
                     await send(_no_body)
@@ -91,7 +93,7 @@ class Gateway:
         if authorization[:7].lower() != b"bearer ":
             raise NotAuthorised("expected the header Authorization: Bearer CREDENTIAL, found none")
         try:
-            return self._catalog.authenticate(name, authorization[7:])
+            return self._fleet.authenticate(name, authorization[7:])
         except NotAuthorised:
             if not self._operators.recognises(authorization[7:]):
                 raise

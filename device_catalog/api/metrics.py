@@ -1,16 +1,16 @@
 """What the catalog counts, as Prometheus reads it."""
 
 from device_catalog.domain import State
-from device_catalog.services import Catalog
+from device_catalog.fleet import Fleet
 
 
-def metrics_text(catalog: Catalog) -> bytes:
+def metrics_text(fleet: Fleet) -> bytes:
     """Write the counters in the text format 0.0.4."""
-    presence = catalog.presence
+    presence = fleet.presence
     lines = [
         "# HELP tresma_polls_total Polls taken since the start.",
         "# TYPE tresma_polls_total counter",
-        f"tresma_polls_total {catalog.polls}",
+        f"tresma_polls_total {fleet.polls}",
         "# HELP tresma_devices Registered devices by what is known of their being there.",
         "# TYPE tresma_devices gauge",
         *(f'tresma_devices{{state="{state.name.lower()}"}} {presence.count(state)}' for state in State),

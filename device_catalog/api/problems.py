@@ -19,6 +19,7 @@ from device_catalog.errors import (
     Overloaded,
     Refused,
     RevisionOutdated,
+    StorageError,
 )
 
 MEDIA_TYPE = "application/problem+json"
@@ -31,6 +32,7 @@ _kinds: Mapping[type[Exception], tuple[int, str, str]] = {
     Refused: (422, "document-refused", "Document refused"),
     ProblemsError: (422, "document-refused", "Document refused"),
     Overloaded: (503, "overloaded", "Too much at this moment"),
+    StorageError: (503, "storage", "Database out of reach"),
 }
 
 
@@ -62,8 +64,8 @@ def answer(error: Exception) -> tuple[int, bytes, dict[str, str]]:
         if isinstance(error, error_type):
             problems = getattr(error, "problems", ())
             headers: dict[str, str] = {}
-            if isinstance(error, Overloaded):
-                headers["Retry-After"] = str(error.retry_after)
+            if status == 503:
+                headers["Retry-After"] = str(getattr(error, "retry_after", 10))
             if isinstance(error, NotAuthorised):
                 headers["WWW-Authenticate"] = 'Bearer realm="tresma catalog"'
             detail = str(error)

@@ -5,17 +5,23 @@ A change that was answered with success survives a power cut: SQLite commits wit
 that a newer program has shaped is refused, since this one would write into columns it does not understand.
 """
 
+import contextlib
+import fcntl
+from collections.abc import Iterator
 from importlib.resources import as_file, files
+from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from device_catalog.errors import StorageError
+
+_lock_key = 0x7472_6573  # any number, the same in every catalog
 
 BUSY_TIMEOUT = 10.0
 """How long a transaction waits for another [s]."""
@@ -91,10 +97,36 @@ def migrate(engine: Engine) -> tuple[str | None, str]:
                     command.upgrade(config, "head")
                 return before, newest
         except SQLAlchemyError as error:
-            raise StorageError(f"expected a database that can be opened, found: {_first_line(error)}") from error
+            raise StorageError(f"expected a database that can be opened, found: {first_line(error)}") from error
 
 
-def _first_line(error: Exception) -> str:
+@contextlib.contextmanager
+def held(engine: Engine) -> Iterator[None]:
+    """
+    Hold a database for this process alone: what another one changes would be missing in this one's memory.
+
+    Raises
+    ------
+    StorageError
+        When another catalog serves it.
+    """
+    taken = StorageError("expected to be this database's only catalog, found another one running; end that one first")
+    if engine.url.get_backend_name() == "sqlite":
+        with Path(f"{engine.url.database}.lock").open("ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise taken from error
+            yield
+        return
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        if not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _lock_key}):
+            raise taken
+        yield
+
+
+def first_line(error: Exception) -> str:
+    """Say what a database said, without the statement it was about."""
     return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
 
 

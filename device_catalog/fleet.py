@@ -1,0 +1,223 @@
+"""
+The register in memory: a small record for each device, with its credential's digest, newest revision and lease.
+
+A poll touches only this, thousands of times a second. Everything here runs in the server's own thread, except where a
+method says otherwise. What changes is told to an `Announcer`, which returns at once.
+"""
+
+import hashlib
+import hmac
+import sys
+import time
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from device_catalog.contract.paths import etag
+from device_catalog.contract.presence import Availability
+from device_catalog.domain import NEVER, Guard, Lease, Presence, Reason, State, Transition
+from device_catalog.errors import DeviceUnknown, NotAuthorised
+from device_catalog.storage.store import DeviceRow, Seen
+
+NANOSECONDS = 1_000_000_000
+
+_hash = hashlib.sha256
+_equal = hmac.compare_digest
+
+
+class Device(Lease):
+    """A registered device, as it is kept in memory."""
+
+    __slots__ = ("applied", "boot", "digest", "last_seen_ns", "revision", "tag", "tenant", "written")
+
+    def __init__(self, row: DeviceRow, tag: bytes) -> None:
+        super().__init__(row.device, row.interval, row.lease, expected=row.available)
+        self.tenant = sys.intern(row.tenant)
+        self.digest = row.digest
+        self.revision = row.revision
+        self.tag = tag
+        self.applied = row.applied_revision
+        self.boot = row.boot
+        self.last_seen_ns = row.last_seen_ns
+        self.written = NEVER
+
+
+class Announcer(Protocol):
+    """Whoever tells the grid brokers; every call returns at once."""
+
+    def availability(self, tenant: str, availability: Availability, *, urgent: bool) -> None:
+        """Say that a device came or went."""
+
+    def notify(self, tenant: str, device: str, revision: int) -> None:
+        """Ask a device to ask the catalog now."""
+
+    def state(self, tenants: list[str], state: str, time_ns: int) -> None:
+        """Say whether silence is judged."""
+
+
+class Fleet:
+    """
+    All registered devices.
+
+    Parameters
+    ----------
+    announcer : Announcer
+    guard : Guard
+    monotonic : callable
+        Clock of the leases [s].
+    wall : callable
+        UTC [ns].
+
+    Attributes
+    ----------
+    devices : dict
+        `Device` by name.
+    polls : int
+        Taken since the start.
+    presence : Presence
+    """
+
+    def __init__(
+        self,
+        announcer: Announcer,
+        guard: Guard,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.devices: dict[str, Device] = {}
+        self.polls = 0
+        self.monotonic = monotonic
+        self.wall = wall
+        self.presence = Presence(monotonic(), guard)
+        self._announcer = announcer
+        self._tags: dict[int, bytes] = {}
+        self._tenants: set[str] = set()
+        self._waiting: bool | None = None
+
+    def load(self, rows: Iterable[DeviceRow], tenants: Iterable[str]) -> None:
+        """Take over the register; once, before anybody is served."""
+        for row in rows:
+            self.hold(row)
+        self._tenants.update(tenants)
+
+    def hold(self, row: DeviceRow) -> Device:
+        """Take in a device."""
+        device = Device(row, self.tag(row.revision))
+        self.devices[row.device] = device
+        self._tenants.add(device.tenant)
+        self.presence.add(device, self.monotonic())
+        return device
+
+    def tag(self, revision: int) -> bytes:
+        """Write an entity tag; devices of one revision share it."""
+        tag = self._tags.get(revision)
+        if tag is None:
+            tag = self._tags[revision] = etag(revision).encode()
+        return tag
+
+    def authenticate(self, name: str, token: bytes) -> Device:
+        """
+        Find the device that `token` speaks for.
+
+        Raises
+        ------
+        NotAuthorised
+            When it is not `name`, or `name` is not registered: which of the two is not told.
+        """
+        device = self.devices.get(name)
+        if device is None or not _equal(_hash(token).digest(), device.digest):
+            raise NotAuthorised("expected this device's own credential, found another or an unregistered device")
+        return device
+
+    def heard(self, device: Device, boot: int, applied: int) -> None:
+        """Take a poll as sign of life and acknowledgement."""
+        self.polls += 1
+        now = self.monotonic()
+        if device.state is State.AVAILABLE:
+            device.seen = now
+        else:
+            transition = self.presence.renew(device, now)
+            if transition is not None:
+                self._announce(transition)
+        if boot >= 0:
+            device.boot = boot
+        if applied >= 0:
+            device.applied = applied
+
+    def changed(self, device: Device, revision: int, interval: float, lease: float) -> None:
+        """Take note of a new configuration, and ask the device to ask for it."""
+        device.revision = revision
+        device.tag = self.tag(revision)
+        self.presence.change(device, interval, lease, self.monotonic())
+        self._announcer.notify(device.tenant, device.device, revision)
+
+    def removed(self, device: Device) -> None:
+        """Forget a device, and tell."""
+        del self.devices[device.device]
+        self.presence.remove(device)
+        self._announce(Transition(device, False, Reason.REMOVED, self.monotonic()))
+
+    def available(self, device: Device) -> bool | None:
+        """Tell whether a device is there; None while nobody can know."""
+        if device.state is State.LATE:
+            return None if self.presence.waiting else True
+        return None if device.state is State.UNKNOWN else device.state is State.AVAILABLE
+
+    def tick(self) -> None:
+        """Look at the leases; to be called ten times a second."""
+        for transition in self.presence.advance(self.monotonic()):
+            self._announce(transition)
+        if self.presence.waiting is not self._waiting:
+            self._waiting = self.presence.waiting
+            self.announce_state()
+
+    def announce_state(self) -> None:
+        """Say whether silence is judged."""
+        state = "waiting" if self.presence.waiting else "watching"
+        self._announcer.state(sorted(self._tenants), state, self.wall())
+
+    def everything(self) -> list[tuple[str, Availability]]:
+        """Give every judged device's availability, for a broker that knows nothing."""
+        return [
+            (device.tenant, self._availability(device, device.state is not State.UNAVAILABLE, None, 0.0))
+            for device in list(self.devices.values())
+            if device.state is not State.UNKNOWN
+        ]
+
+    def known(self, name: str) -> Device:
+        """
+        Find a device by name.
+
+        Raises
+        ------
+        DeviceUnknown
+        """
+        device = self.devices.get(name)
+        if device is None:
+            raise DeviceUnknown(name[:80])
+        return device
+
+    def seen_ns(self, device: Device) -> int | None:
+        """Tell when a device was last heard [ns UTC]; None for never."""
+        if device.seen == NEVER:
+            return device.last_seen_ns
+        return self.wall() - int((self.monotonic() - device.seen) * NANOSECONDS)
+
+    def seen(self, device: Device) -> Seen:
+        """Sum up a device's signs of life, to be kept."""
+        there = device.state in (State.AVAILABLE, State.LATE)
+        expected = device.state is State.UNKNOWN and device.expected
+        return Seen(device.device, self.seen_ns(device), device.applied, device.boot, there or expected)
+
+    def _announce(self, transition: Transition) -> None:
+        device = transition.lease
+        if not isinstance(device, Device):
+            raise TypeError("the catalog watches its own devices only")
+        ago = self.monotonic() - transition.time
+        availability = self._availability(device, transition.available, transition.reason, ago)
+        self._announcer.availability(device.tenant, availability, urgent=transition.news)
+
+    def _availability(self, device: Device, available: bool, reason: Reason | None, ago: float) -> Availability:
+        if reason is None:
+            reason = Reason.POLLED if available else Reason.LEASE_EXPIRED
+        since_ns = self.wall() - int(ago * NANOSECONDS)
+        return Availability(device.device, available, reason.value, since_ns, self.seen_ns(device))
