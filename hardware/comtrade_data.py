@@ -6,6 +6,7 @@ there are follows from the bytes, and is then compared with what was declared, s
 ask for memory. Binary codes are views of the file's bytes; text is read in portions, vectorised.
 """
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -153,6 +154,9 @@ def _table(lines: list[bytes], n_fields: int, name: str, first_line: int) -> NDA
                 f"{name}, line {first_line + offset}: expected {n_fields} fields, found {found}: "
                 f"{shortened(line[:200].decode('latin-1'))}"
             )
+    quick = _quickly(lines, n_fields)
+    if quick is not None:
+        return quick
     fields = [field.strip() for line in lines for field in line.split(b",", n_fields)[:n_fields]]
     longest = max(map(len, fields), default=0)
     if longest <= _LONGEST_NUMBER:
@@ -170,6 +174,22 @@ def _table(lines: list[bytes], n_fields: int, name: str, first_line: int) -> NDA
                 f"{index % n_fields + 1} of {n_fields}, found {shortened(field[:200].decode('latin-1'))}"
             )
     raise RecordingError(f"{name}, from line {first_line}: expected lines of {n_fields} numbers, found something else")
+
+
+def _quickly(lines: list[bytes], n_fields: int) -> NDArray[np.float64] | None:
+    """Read lines in which every field is a number; None where they are not."""
+    if max(map(len, lines), default=0) > n_fields * (_LONGEST_NUMBER + 1):
+        return None
+    with warnings.catch_warnings():
+        # Text that is no number ends this reading early, with a warning; the slower one then says where it is.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            values = np.fromstring(b",".join(lines).decode("latin-1"), np.float64, sep=",")
+        except ValueError:
+            return None
+    if values.size != len(lines) * n_fields or (np.abs(values) > _LARGEST).any():
+        return None
+    return values.reshape(-1, n_fields)
 
 
 def _is_number(field: bytes) -> bool:

@@ -249,8 +249,8 @@ class Recording:
         """
         a = np.array([channel.a for channel in self.config.analog])[channels]
         b = np.array([channel.b for channel in self.config.analog])[channels]
-        missing = self.missing(channels, samples)
-        values = np.where(missing, np.nan, self.codes[channels, samples])
+        values = self.codes[channels, samples].astype(np.float64)
+        values[self.missing(channels, samples)] = np.nan
         values *= a[:, None]
         values += b[:, None]
         return values

@@ -190,6 +190,13 @@ def test_missing_samples_are_nan_in_every_format() -> None:
     assert np.argwhere(np.isnan(marked.values(slice(None)))).tolist() == [[0, 5]]
 
 
+@pytest.mark.parametrize("data_format", FORMATS)
+def test_values_are_doubles_in_every_format(data_format: str) -> None:
+    recording = three_phase(data_format=data_format)
+    expected = recording.codes.astype(float) * np.array([[channel.a] for channel in recording.config.analog])
+    np.testing.assert_allclose(recording.values(slice(None)), expected, rtol=1e-15)
+
+
 def test_encodings_are_told_apart() -> None:
     for text, encoding in (
         ("Süd Kläranlage", "latin-1"),
