@@ -27,6 +27,7 @@ class ReportGate:
         self._last: Reported | None = None
         self._when = 0.0
         self._not_before = 0.0
+        self._postponed = False
 
     def due(self, report: Reported, now: float) -> bool:
         """Tell whether `report` is worth sending at monotonic time `now` [s]."""
@@ -42,9 +43,16 @@ class ReportGate:
         self._when = now
         self._not_before = now + SETTLE
 
+    def reachable(self) -> None:
+        """Note that the catalog answers again: what could not be said need not wait longer."""
+        if self._postponed:
+            self._not_before = 0.0
+            self._postponed = False
+
     def postpone(self, now: float) -> None:
         """Note that a report did not arrive."""
         self._not_before = now + RETRY
+        self._postponed = True
 
 
 def _significant(report: Reported) -> Reported:

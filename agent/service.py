@@ -261,6 +261,7 @@ class Service:
                     self._requests, self._catalog.poll, self._outbox.boot, self._applied
                 )
                 failures = 0
+                self._gate.reachable()
                 if document is not None:
                     await self._take(document, keep=True)
                     self._ask_now.set()  # the acknowledgement of what was applied need not wait for the next poll

@@ -30,5 +30,13 @@ def test_a_change_of_state_is():
     assert gate().due(report(state="backoff"), now=10.0)
 
 
+def test_a_report_that_did_not_arrive_waits_until_the_catalog_answers_again():
+    one = gate()
+    one.postpone(now=10.0)
+    assert not one.due(report(state="backoff"), now=11.0)
+    one.reachable()
+    assert one.due(report(state="backoff"), now=11.0)
+
+
 def test_counters_are_never_older_than_a_quarter_of_an_hour():
     assert gate().due(report(processed=50), now=REFRESH)
