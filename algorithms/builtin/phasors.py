@@ -21,10 +21,12 @@ from algorithms.api.settings import Setting, problems_of, read_settings
 from algorithms.builtin.frames import USABLE_VOLTAGE, FrameMaker
 from algorithms.builtin.sample_windows import SampleWindows
 from algorithms.waveform.phasor import Floats
-from algorithms.waveform.tracking import FrequencyTrackingEstimator, TrackedFit
+from algorithms.waveform.tracking import MOVING, FrequencyTrackingEstimator, TrackedFit
 
 LEAST_SAMPLES_PER_CYCLE = 10
 """Below this sampling rate the second harmonic's images crowd the fundamental; no frames are made."""
+FEW_WINDOWS = 10
+"""With fewer windows per second, making a table for each costs next to nothing [Hz]."""
 MARGIN = 2.0
 """Frequencies this far outside the range are still followed, and flagged [Hz]."""
 VOLTAGE_RESIDUAL, CURRENT_RESIDUAL = 0.005, 0.02
@@ -143,7 +145,11 @@ class Phasors(Algorithm):
         half = round(0.5 * self._cycles * sample_rate / nominal)
         lowest = max(nominal - self._range - MARGIN, 0.5 * nominal)
         estimator = FrequencyTrackingEstimator(
-            half, nominal / sample_rate, lowest / sample_rate, (nominal + self._range + MARGIN) / sample_rate
+            half,
+            nominal / sample_rate,
+            lowest / sample_rate,
+            (nominal + self._range + MARGIN) / sample_rate,
+            MOVING if self._report_rate >= FEW_WINDOWS else 1,
         )
         windows = SampleWindows(len(channels), half, self._report_rate)
         self._parts = windows, estimator, maker, Steadiness(context, channels, maker)

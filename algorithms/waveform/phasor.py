@@ -152,13 +152,14 @@ def taylor_fourier_table(half: int, frequency: float, n_harmonics: int, beta: fl
     row = np.sqrt(twice * right)
     freedom = float(weights.sum())
     parts = []
-    for functions in (even, odd):
-        q, r = np.linalg.qr((functions * row).T)
-        inverse = np.linalg.inv(r)
-        gram = (q * right[:, None]).T @ q
-        freedom -= float(np.trace(gram))
-        tail = inverse[-3:]
-        parts.append((q * (0.5 * row)[:, None], np.ascontiguousarray(inverse.T), tail @ gram @ tail.T))
+    for functions in (even * row, odd * row):
+        lower = np.linalg.cholesky(functions @ functions.T)
+        inverse = np.linalg.inv(lower)  # orthonormal functions are inverse @ functions: condition 1e2, squared 1e4
+        orthonormal = (inverse @ functions).T
+        freedom -= float(right @ np.square(orthonormal).sum(axis=1))
+        effect = orthonormal @ inverse[:, -3:]
+        orthonormal *= (0.5 * row)[:, None]
+        parts.append((orthonormal, inverse, (effect.T * right) @ effect))
     full = np.arange(-half, half + 1) / half
     spread = float(weights @ full**2 / weights.sum())
     covariance = 0.5 * (parts[0][2] + parts[1][2])

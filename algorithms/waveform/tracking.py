@@ -4,8 +4,9 @@ Following the frequency: the phasor model at the frequency that the signal reall
 `FrequencyTrackingEstimator` keeps the tables of `phasor` for frequencies on a fine grid, each made once and the least
 used forgotten, and starts every window from the frequency of the one before. The derivative terms of the model absorb
 what the grid leaves over: half a step is a turn of 0.003 rad at the end of the window, of which the value sees
-the fourth power. The estimator has no other state: in a steady signal one window gives one answer, to within rounding,
-whatever came before it. Any algorithm that needs phasors of its own may hold one.
+the fourth power. While frequency moves from window to window, a grid four times as coarse saves most of the making of
+tables and costs 1e-8 of the value. The estimator has no other state: in a steady signal one window gives one answer, to
+within rounding, whatever came before it. Any algorithm that needs phasors of its own may hold one.
 """
 
 from collections import OrderedDict
@@ -19,6 +20,8 @@ from algorithms.waveform.phasor import Floats, TaylorFourierFit, TaylorFourierTa
 
 GRID_TURNS = 0.002
 """Step of the frequency grid [cycles per window]."""
+MOVING = 4
+"""Steps of the grid while frequency moves by more than one step from window to window."""
 TABLES = 32
 """Tables kept: as many frequencies as a busy second visits."""
 REFINEMENTS = 5
@@ -74,6 +77,8 @@ class FrequencyTrackingEstimator:
         Frequency assumed while nothing better is known [cycles per sample].
     lowest, highest : float
         Range followed [cycles per sample].
+    moving_steps : int
+        Steps of the grid while frequency moves: 1 where windows are so few that tables cost nothing.
 
     Raises
     ------
@@ -81,7 +86,7 @@ class FrequencyTrackingEstimator:
         When the window is too short for the fundamental, or its frequency too high for the sampling rate.
     """
 
-    def __init__(self, half: int, nominal: float, lowest: float, highest: float) -> None:
+    def __init__(self, half: int, nominal: float, lowest: float, highest: float, moving_steps: int = MOVING) -> None:
         if not 0 < lowest <= nominal <= highest < 0.25:
             raise ValueError(
                 "a range of frequencies around the nominal one and below a quarter of the sampling rate expected, "
@@ -91,21 +96,24 @@ class FrequencyTrackingEstimator:
         self.nominal = nominal
         self.lowest = lowest
         self.highest = highest
+        self._moving_steps = moving_steps
         self.n_harmonics = max(1, min(HIGHEST_HARMONIC, int(0.48 / highest), half - 4))
         self._beta = kaiser_beta((2 * half + 1) * nominal)
         self._step = GRID_TURNS / (2 * half + 1)
         self._tables: OrderedDict[int, TaylorFourierTable] = OrderedDict()
         self._tracked: float | None = None
-        weights = self.table(nominal).weights
+        self._start = self.table(nominal)
+        weights = self._start.weights
         self._search = search_functions(weights, lowest, highest)
 
     def forget(self) -> None:
         """Start the next window without a frequency, as after a gap."""
         self._tracked = None
+        self._start = self.table(self.nominal)
 
-    def table(self, frequency: float) -> TaylorFourierTable:
-        """Return the table nearest to a frequency [cycles per sample] within the range followed."""
-        key = round(min(max(frequency, self.lowest), self.highest) / self._step)
+    def table(self, frequency: float, steps: int = 1) -> TaylorFourierTable:
+        """Return the table nearest to a frequency [cycles per sample] in the range followed, on every n-th step."""
+        key = steps * round(min(max(frequency, self.lowest), self.highest) / (steps * self._step))
         table = self._tables.get(key)
         if table is None:
             table = taylor_fourier_table(self.half, key * self._step, self.n_harmonics, self._beta)
@@ -134,11 +142,12 @@ class FrequencyTrackingEstimator:
         -------
         TrackedFit
         """
-        table = self.table(self.nominal if self._tracked is None else self._tracked)
+        before = self._tracked
+        table = self._start
         fit = fit_window(table, window)
         alive = self._alive(fit, table, rows, least)
-        if self._tracked is None or not alive.size:
-            found = self.table(coarse_frequency(window[rows], *self._search))
+        if before is None or not alive.size:
+            found = self.table(coarse_frequency(window[rows], *self._search), self._moving_steps)
             found_fit = fit_window(found, window)
             alive = self._alive(found_fit, found, rows, least)
             if not alive.size:
@@ -149,13 +158,15 @@ class FrequencyTrackingEstimator:
         for remaining in reversed(range(REFINEMENTS)):
             deviation, _ = common_frequency(fit.phasors[:, alive])
             frequency = table.frequency + deviation / self.half
-            better = self.table(frequency)
-            converged = abs(frequency - table.frequency) <= 0.75 * self._step
-            if converged or better is table or not remaining:
+            steps = 1 if before is None or abs(frequency - before) <= self._step else self._moving_steps
+            converged = abs(frequency - table.frequency) <= 0.75 * steps * self._step
+            better = self.table(frequency, steps) if not converged else table
+            if better is table or not remaining:
                 break
             table = better
             fit = fit_window(table, window)
         self._tracked = frequency if converged else None
+        self._start = table if converged else self.table(self.nominal)
         return TrackedFit(fit, table, frequency, converged, alive)
 
     @staticmethod

@@ -244,11 +244,28 @@ def cost(report: Report, *, quick: bool) -> None:
                 report.figure(f"times the plain one-cycle DFT, {title}", best / best_dft, "1")
 
 
+def cost_of_movement(report: Report, *, quick: bool) -> None:
+    """Tables are made while frequency moves: what a frame costs then."""
+    sampling = board(6400.0, 12)
+    for name, truth in (("ramp of 1 Hz/s", ramp(1.0, 48.0)), ("modulation at 2 Hz", modulated(2.0))):
+        blocks = sampling.blocks(truth.sampled, 2.0 if quick else 4.0)
+        for window in (4, 10):
+            best, frames = np.inf, 1
+            for _ in range(3):
+                algorithm = Phasors(settings(window))
+                algorithm.start(sampling.context(nominal_voltage=2.8), None)
+                began = time.process_time()
+                frames = sum(len(algorithm.process(block)) for block in blocks)
+                best = min(best, time.process_time() - began)
+            report.figure(f"processor time per frame, 6400 Hz, {window} cycles, {name}", 1e6 * best / frames, "us")
+
+
 def main() -> None:
     """Measure everything."""
     options = arguments(__doc__ or "").parse_args()
     report = Report("phasors", {"numpy": np.__version__, "quick": options.quick})
     cost(report, quick=options.quick)
+    cost_of_movement(report, quick=options.quick)
     accuracy(report, quick=options.quick)
     disturbances(report, quick=options.quick)
     steps(report, quick=options.quick)

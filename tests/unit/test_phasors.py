@@ -1,6 +1,8 @@
 """What the phasor estimator says of good signals, of bad ones and of none."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -296,3 +298,29 @@ def test_a_whole_frame_fits_one_network_packet():
     message = encode(frame, Header("meter-1", 12, 3, 123_456_789, frame.time_ns))
     assert len(message) < 1400
     assert json.loads(message)["schema"] == "frame/1"
+
+
+def test_single_precision_samples_lose_no_more_than_their_last_digit():
+    board = Board()
+    blocks = [replace(block, values=block.values.astype(np.float32)) for block in board.blocks(steady(50.3), 0.5)]
+    frame = frames_of(Phasors({}), board.context(), blocks)[-1]
+    true = PEAK / np.sqrt(2) * np.exp(2j * np.pi * 0.3 * seconds(frame))
+    assert abs(frame.voltage["A"].phasor / true - 1) < 1e-7
+    assert frame.frequency.value == pytest.approx(50.3, abs=1e-5)
+
+
+def test_the_frequency_is_found_again_after_a_dead_time_elsewhere():
+    def signal(times, k):
+        before = steady(50.0)(times, k) * (times < 0.5)
+        return before + steady(46.0)(times, k) * (times > 1.0)
+
+    found = frames(signal, duration=1.5, settings={"window": 10})
+    after = [frame for frame in found if seconds(frame) > 1.11]
+    assert all(frame.frequency.value == pytest.approx(46.0, abs=1e-6) for frame in after)
+    assert all(frame.frequency is None for frame in found if 0.61 < seconds(frame) < 0.89)
+
+
+def test_the_meter_need_not_load_scipy():
+    """Memory on the smallest target: one import costs 30 MB."""
+    code = "import sys, algorithms.builtin.phasors; sys.exit('scipy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0

@@ -85,7 +85,7 @@ def test_ramps_of_frequency(window, rate, start):
         phase=lambda t: 2 * np.pi * (start * t + 0.5 * rate * t * t),
         frequency=lambda t: start + rate * t,
         rocof=lambda t: np.full_like(t, rate),
-        duration=4.0,
+        duration=2.0,
     )
     assert tve < 0.003
     assert fe < 1e-4
