@@ -54,6 +54,7 @@ from agent.protocol import (
     ToAlgorithm,
     record_decoder,
 )
+from agent.ring_memory import SealedMemory
 from agent.usage import Usage
 from algorithms.api.algorithm import Context
 from algorithms.api.errors import ProblemsError
@@ -88,7 +89,7 @@ def _start(channel: Channel, start: StartAlgorithm, fds: list[int]) -> int:
     isolation = sandbox.confine(spec.limits, start.user, _folders_of(algorithm_class))
     try:
         calls = AlgorithmCalls(algorithm_class, spec.settings)
-        reader = ring.RingReader(ring.SealedMemory.open(fds[0]), calls.info.history) if start.samples else None
+        reader = ring.RingReader(SealedMemory.open(fds[0]), calls.info.history) if start.samples else None
         wake = fds[1] if start.samples else -1
         network = network_reader(spec.network) if network_reader is not None else None
         calls.start(_context(spec, reader, network), spec.restored)
@@ -265,7 +266,7 @@ class _Host:
 
     def _attach(self, memory: int, wake: int) -> None:
         """Read a new sampler's ring from its beginning; what happened between is a gap."""
-        reader = ring.RingReader(ring.SealedMemory.open(memory), history=float("inf"))
+        reader = ring.RingReader(SealedMemory.open(memory), history=float("inf"))
         reader.interrupted()
         if self._reader is not None:
             while (block := self._reader.read()) is not None:  # the last blocks of the sampler that went

@@ -138,6 +138,8 @@ class Channel:
         self._sock = sock
         self._frames = Frames(message_type, maximum)
         self._rest = b""
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN)
 
     def fileno(self) -> int:
         """Return the descriptor, for polling."""
@@ -186,7 +188,7 @@ class Channel:
             message = self._frames.next()
             if message is not None:
                 return message
-            if timeout is not None and not _readable(self._sock, timeout):
+            if timeout is not None and not self._poll.poll(max(timeout, 0.0) * 1000):
                 return None
             try:
                 data, fds = receive(self._sock)
@@ -200,9 +202,3 @@ class Channel:
         """Let go of this end."""
         self._frames.close()
         self._sock.close()
-
-
-def _readable(sock: socket.socket, timeout: float) -> bool:
-    poll = select.poll()
-    poll.register(sock, select.POLLIN)
-    return bool(poll.poll(max(timeout, 0.0) * 1000))

@@ -35,8 +35,8 @@ from algorithms.api.records import Record
 
 _roles = {"sampler": sampling.main, "algorithm": algorithm_host.main, "probe": probe.main}
 
+_NUMPY = ("numpy.fft", "numpy.linalg")  # numpy loads them late, when a confined process may not read them any more
 _MAXIMUM = 64 * 1024
-_PDEATHSIG = 1
 
 
 class ForkServer:
@@ -135,7 +135,7 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's interrupt is the agent's to handle
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     failed = {}
-    for name in arguments[1:]:
+    for name in (*_NUMPY, *arguments[1:]):
         try:
             importlib.import_module(name)
         except Exception as error:  # noqa: BLE001 - someone else's module; the agent is told, and goes on

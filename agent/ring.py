@@ -10,8 +10,7 @@ Rules:
   missed, and goes on with the oldest ones left.
 - A reader never sees a torn block: it copies a slot, then compares the slot's sequence number before and after, and the
   checksum of what it copied. The checksum holds also on processors that reorder writes (ARM).
-- Readers cannot write: the memory is sealed against every new writable mapping, which binds a restarted sampler
-  as well; it makes a new ring.
+- Readers cannot write: the memory is sealed (`ring_memory`).
 - Each reader is woken through a pipe of its own. An eventfd would be one open file for both sides, so that a hostile
   reader could make it blocking, fill it, and stop the sampler; the two ends of a pipe are two open files.
 
@@ -24,22 +23,17 @@ Memory: a page with the layout, then slots of one block each. Numbers are little
           CRC-32 (u32); from byte 64 the values, (n_channels, n_samples)
 """
 
-import fcntl
-import mmap
-import os
 import struct
 import zlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.ring_memory import NamedMemory, RingMemory, SealedMemory
 from algorithms.api.samples import Channel, SampleBlock, SampleFlag
-
-if TYPE_CHECKING:
-    from multiprocessing import shared_memory
 
 _MAGIC = b"TSMRING1"
 _FIXED = struct.Struct("<8sII")
@@ -47,11 +41,6 @@ _SLOT = struct.Struct("<QqqddQIII")
 _BODY = 64  # where values begin in a slot, and the layout document in the header [bytes]
 _PAGE = 4096
 _ATTEMPTS = 3
-
-# From the kernel's uapi/linux/fcntl.h; the standard library lacks the last.
-_ADD_SEALS = 1033
-_SEALS = 0x1 | 0x2 | 0x4  # no more seals, no shrinking, no growing
-_FUTURE_WRITE = 0x10
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -93,108 +82,6 @@ def layout_for(
     """Lay out a ring that keeps at least `history` seconds, and never fewer than 8 blocks."""
     blocks = history * sample_rate / block_samples
     return Layout(sample_rate, tuple(channels), block_samples, max(8, int(-(-blocks // 1)) + 2), dtype)
-
-
-class RingMemory:
-    """Shared memory that holds a ring: `create` makes one to write, `open` finds one to read."""
-
-    buffer: memoryview
-
-    def close(self) -> None:
-        """Let go of this process's view."""
-        raise NotImplementedError
-
-
-class SealedMemory(RingMemory):
-    """
-    A sealed memfd (Linux).
-
-    Attributes
-    ----------
-    fd : int
-        What readers are handed; -1 on the readers' side.
-    sealed : bool
-        Whether the kernel keeps readers from writing.
-    """
-
-    def __init__(self, mapping: mmap.mmap, fd: int, *, sealed: bool) -> None:
-        self._mapping = mapping
-        self.buffer = memoryview(mapping)
-        self.fd = fd
-        self.sealed = sealed
-
-    @classmethod
-    def create(cls, size: int) -> "SealedMemory":
-        """Make memory of `size` bytes that only this mapping can ever write."""
-        fd = os.memfd_create("tresma-ring", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.ftruncate(fd, size)
-        mapping = mmap.mmap(fd, size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
-        try:
-            fcntl.fcntl(fd, _ADD_SEALS, _SEALS | _FUTURE_WRITE)
-            sealed = True
-        except OSError:  # before Linux 5.1
-            fcntl.fcntl(fd, _ADD_SEALS, _SEALS)
-            sealed = False
-        return cls(mapping, fd, sealed=sealed)
-
-    @classmethod
-    def open(cls, fd: int) -> "SealedMemory":
-        """Map the memory behind `fd` for reading, and close `fd`."""
-        try:
-            size = os.fstat(fd).st_size
-            return cls(mmap.mmap(fd, size, mmap.MAP_SHARED, mmap.PROT_READ), -1, sealed=True)
-        finally:
-            os.close(fd)
-
-    def close(self) -> None:
-        """Let go of this process's view; blocks already read stay valid."""
-        self.buffer.release()
-        self._mapping.close()
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
-
-
-class NamedMemory(RingMemory):
-    """
-    Memory found by name, for systems without memfd such as a laboratory's Windows laptop.
-
-    It is **not** sealed: every process of the same user can write it, and nothing confines algorithms there.
-    """
-
-    sealed = False
-
-    def __init__(self, memory: "shared_memory.SharedMemory", *, owner: bool) -> None:
-        self._memory = memory
-        self._owner = owner
-        whole = memoryview(memory.buf or b"")
-        self.buffer = whole if owner else whole.toreadonly()
-
-    @property
-    def name(self) -> str:
-        """What readers are told."""
-        return self._memory.name
-
-    @classmethod
-    def create(cls, size: int) -> "NamedMemory":
-        """Make memory of `size` bytes."""
-        from multiprocessing import shared_memory  # noqa: PLC0415 - where there is memfd, nobody pays for it
-
-        return cls(shared_memory.SharedMemory(create=True, size=size), owner=True)
-
-    @classmethod
-    def open(cls, name: str) -> "NamedMemory":
-        """Find the memory called `name`."""
-        from multiprocessing import shared_memory  # noqa: PLC0415 - as above
-
-        return cls(shared_memory.SharedMemory(name), owner=False)
-
-    def close(self) -> None:
-        """Let go of this process's view; the owner also removes the memory."""
-        self.buffer.release()
-        self._memory.close()
-        if self._owner:
-            self._memory.unlink()
 
 
 class RingWriter:

@@ -38,6 +38,7 @@ from agent.protocol import (
     Stop,
     ToSampler,
 )
+from agent.ring_memory import SealedMemory
 from agent.usage import Usage
 from algorithms.api.samples import NANOSECONDS, Phase, Quantity, SampleBlock
 from device_catalog.contract.documents import Acquisition
@@ -162,7 +163,7 @@ class _Sampling:
         layout = ring.layout_for(plan.sample_rate, plan.channels, plan.block_samples, self._acquisition.history)
         writer = ring.RingWriter(layout)
         memory = writer.memory
-        if not isinstance(memory, ring.SealedMemory):
+        if not isinstance(memory, SealedMemory):
             raise TypeError("expected sealed memory, which can be handed on")
         info = source.info
         priority = raise_priority() if info.live else "ordinary"

@@ -1,7 +1,6 @@
 """What this process uses, read from the kernel through files opened before a sandbox closes the file system."""
 
 import os
-import resource
 import time
 from contextlib import suppress
 
@@ -43,6 +42,8 @@ class Usage:
                 private = sum(int(fields[name].split()[0]) for name in (b"Private_Clean", b"Private_Dirty"))
                 self._memory = private * 1024
                 return self._memory
+        import resource  # noqa: PLC0415 - absent on Windows, where only replay uses this package
+
         self._memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         return self._memory
 

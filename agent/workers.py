@@ -27,9 +27,6 @@ Rules:
 """
 
 import asyncio
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
@@ -41,21 +38,16 @@ from agent.async_channel import AsyncChannel
 from agent.channel import ChannelError, socket_pair
 from agent.entry_points import entry_of
 from agent.errors import WorkerError
-from agent.process import CLOSING_TIME, Exit, OnExit, Process
+from agent.fork_client import ForkClient
+from agent.process import Exit, OnExit, Process
 from agent.protocol import (
     CHECKPOINT_SIZE,
     AlgorithmSpec,
     AlgorithmStatus,
-    Exited,
-    Fork,
-    Forked,
-    ForkFailed,
     FromAlgorithm,
-    FromForkServer,
     FromSampler,
     Probe,
     Probed,
-    Ready,
     SamplingStatus,
     StartAlgorithm,
     StartSampling,
@@ -65,12 +57,11 @@ from algorithms.api.records import Record
 from device_catalog.contract.documents import Acquisition
 
 START_TIME = 30.0
-"""How long a fork server, a sampler or an algorithm may take to start [s]: a Raspberry Pi, a slow board."""
+"""How long a sampler or an algorithm may take to start [s]: a Raspberry Pi, a slow board."""
 
 _WATCH_INTERVAL = 0.5
 _MESSAGE = 1024 * 1024  # longest message of a process the agent trusts [bytes]
 _FIRST_USER = 0x70000000  # as in `sandbox`, which the agent does not load
-_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH")
 
 
 class Workers:
@@ -86,37 +77,29 @@ class Workers:
 
     Attributes
     ----------
-    not_loaded : dict
-        Modules of `preload` that could not be loaded, each with the reason.
     isolation : dict
         What the last `probe` found; empty before.
     """
 
     def __init__(self, *, preload: Sequence[str] = (), on_exit: Callable[[str], None] | None = None) -> None:
-        self._preload = tuple(preload)
+        self._server = ForkClient(preload, self._exited, self._gone)
         self._on_exit = on_exit
-        self._server: subprocess.Popen[bytes] | None = None
-        self._control: AsyncChannel | None = None
-        self._ready: asyncio.Future[None] | None = None
         self._workers: dict[int, Process] = {}
-        self._forking: dict[int, asyncio.Future[tuple[int, int]]] = {}
         self._next_number = 0
         self._sampler: Sampler | None = None
         self._watching: asyncio.Task[None] | None = None
-        self._starting = asyncio.Lock()
         self._wanted = False
-        self.not_loaded: dict[str, str] = {}
         self.isolation: dict[str, bool] = {}
 
     @property
-    def running(self) -> bool:
-        """Whether the fork server is there."""
-        return self._control is not None
+    def not_loaded(self) -> dict[str, str]:
+        """Modules of `preload` that could not be loaded, each with the reason."""
+        return self._server.not_loaded
 
     @property
     def fork_server_pid(self) -> int:
         """The fork server's process; 0 without one."""
-        return self._server.pid if self._server else 0
+        return self._server.pid
 
     async def start(self) -> None:
         """
@@ -127,17 +110,26 @@ class Workers:
         WorkerError
             When it does not start.
         """
-        if sys.platform != "linux":
-            raise WorkerError("expected Linux, which runs a meter's processes; elsewhere, recordings can be replayed")
+        await self._server.start()
         self._wanted = True
-        async with self._starting:
-            if not self.running:
-                await self._start()
+        if self._watching is None:
+            self._watching = asyncio.get_running_loop().create_task(self._watch(), name="watch workers")
 
     async def stop(self) -> None:
         """Stop every process and the fork server; takes at most a few seconds, and may come twice."""
         self._wanted = False
-        await self._shut_down()
+        if self._watching is not None:
+            self._watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._watching
+            self._watching = None
+        algorithms = [worker for worker in self._workers.values() if isinstance(worker, AlgorithmWorker)]
+        await _together([worker.stop() for worker in algorithms])
+        await _together([worker.stop() for worker in self._workers.values() if isinstance(worker, Sampler)])
+        for worker in list(self._workers.values()):
+            worker.process_ended(None)
+        self._workers.clear()
+        await self._server.stop()
 
     async def start_sampler(
         self,
@@ -245,46 +237,6 @@ class Workers:
 
     # ---- within
 
-    async def _shut_down(self) -> None:
-        if self._watching is not None:
-            self._watching.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._watching
-            self._watching = None
-        algorithms = [worker for worker in self._workers.values() if isinstance(worker, AlgorithmWorker)]
-        await _together([worker.stop() for worker in algorithms])
-        await _together([worker.stop() for worker in self._workers.values() if isinstance(worker, Sampler)])
-        if self._control is not None:
-            self._control.close()
-            self._control = None
-        for worker in list(self._workers.values()):
-            worker.process_ended(None)
-        self._workers.clear()
-        await self._bury()
-
-    async def _start(self) -> None:
-        loop = asyncio.get_running_loop()
-        ours, theirs = socket_pair()
-        environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-        environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-        command = [sys.executable, "-P", "-m", "agent.fork_server", str(theirs.fileno()), *self._preload]
-        with theirs:
-            self._server = subprocess.Popen(  # noqa: ASYNC220, S603 - our own program, a millisecond, once
-                command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], env=environment
-            )
-        self._ready = loop.create_future()
-        self._control = AsyncChannel(ours, FromForkServer, _MESSAGE, self._take, self._gone, take_fds=True)
-        try:
-            async with asyncio.timeout(START_TIME):
-                await self._ready
-        except TimeoutError:
-            await self._shut_down()
-            raise WorkerError(f"the fork server did not start within {START_TIME:g} s") from None
-        except asyncio.CancelledError:
-            await self._shut_down()
-            raise
-        self._watching = loop.create_task(self._watch(), name="watch workers")
-
     def _number(self) -> int:
         self._next_number += 1
         return self._next_number
@@ -292,26 +244,31 @@ class Workers:
     async def _fork(self, worker: Process, role: str, message_type: Any, maximum: int, *, take_fds: bool) -> None:
         if not self._wanted:
             raise WorkerError("the fork server is not running; start it first")
-        await self.start()
-        control = self._control
-        if control is None:
-            raise WorkerError("the fork server ended as it started")
+        await self._server.start()
         ours, theirs = socket_pair()
-        future = asyncio.get_running_loop().create_future()
-        self._forking[worker.number] = future
         self._workers[worker.number] = worker
         worker.connect(AsyncChannel(ours, message_type, maximum, worker.take, worker.channel_closed, take_fds=take_fds))
-        control.send(Fork(worker.number, role), [theirs.detach()])
         try:
-            async with asyncio.timeout(START_TIME):
-                await future
-        except TimeoutError:
-            raise WorkerError(f"{worker.name}: the fork server did not answer within {START_TIME:g} s") from None
+            await self._server.fork(worker.number, role, theirs, worker.forked)
+        except WorkerError as error:
+            raise WorkerError(f"{worker.name} cannot start: {error}") from error
         finally:
-            self._forking.pop(worker.number, None)
             if worker.pid == 0:
                 self._workers.pop(worker.number, None)
                 worker.channel.close()
+
+    def _exited(self, number: int, status: int) -> None:
+        worker = self._workers.pop(number, None)
+        if worker is not None:
+            worker.process_ended(status)
+
+    def _gone(self, reason: str) -> None:
+        workers = list(self._workers.values())
+        self._workers.clear()
+        for worker in workers:
+            worker.process_ended(None)
+        if self._on_exit is not None:
+            self._on_exit(reason)
 
     def _hand_over(self, worker: AlgorithmWorker, old: Sampler, new: Sampler) -> None:
         if not new.like(old):
@@ -319,51 +276,6 @@ class Workers:
             return
         with suppress(ChannelError):  # the new sampler went already; the next one will be handed over
             worker.attach(new)
-
-    def _take(self, message: Ready | Forked | ForkFailed | Exited, fds: list[int]) -> None:
-        match message:
-            case Ready():
-                self.not_loaded = message.failed
-                if self._ready is not None and not self._ready.done():
-                    self._ready.set_result(None)
-            case Forked():
-                worker, future = self._workers.get(message.number), self._forking.get(message.number)
-                if worker is None:
-                    os.close(fds[0])
-                    return
-                worker.forked(message.pid, fds[0])
-                if future is not None and not future.done():
-                    future.set_result((message.pid, fds[0]))
-            case ForkFailed():
-                future = self._forking.get(message.number)
-                if future is not None and not future.done():
-                    future.set_exception(WorkerError(message.message))
-            case Exited():
-                ended = self._workers.pop(message.number, None)
-                if ended is not None:
-                    ended.process_ended(message.status)
-
-    def _gone(self, error: ChannelError) -> None:
-        self._control = None
-        reason = f"the fork server is gone ({error}), and every sampler and algorithm with it"
-        if self._ready is not None and not self._ready.done():
-            self._ready.set_exception(WorkerError(reason))
-        for future in self._forking.values():
-            if not future.done():
-                future.set_exception(WorkerError(reason))
-        workers = list(self._workers.values())
-        self._workers.clear()
-        for worker in workers:
-            worker.process_ended(None)
-        if self._server is not None:
-            self._server.kill()
-            self._server.wait()  # killed: immediate
-            self._server = None
-        if self._watching is not None:
-            self._watching.cancel()
-            self._watching = None
-        if self._on_exit is not None:
-            self._on_exit(reason)
 
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()
@@ -377,19 +289,6 @@ class Workers:
                 if late > _WATCH_INTERVAL:  # this process was held up itself: what they said is still to be read
                     worker.heard(now)
                 worker.watch(now)
-
-    async def _bury(self) -> None:
-        server, self._server = self._server, None
-        if server is None:
-            return
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + CLOSING_TIME
-        while server.poll() is None:
-            if loop.time() > deadline:
-                server.kill()
-                server.wait()  # killed: immediate
-                return
-            await asyncio.sleep(0.005)
 
 
 class _Prober(Process):

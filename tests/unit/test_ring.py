@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.ring import Layout, NamedMemory, RingReader, RingWriter, SealedMemory, layout_for
+from agent.ring import Layout, RingReader, RingWriter, layout_for
+from agent.ring_memory import NamedMemory, SealedMemory
 from agent.ring_position import position_of
 from algorithms.api.samples import Channel, Phase, Quantity, SampleBlock, SampleFlag
 
