@@ -3,6 +3,7 @@
 import heapq
 import itertools
 import sqlite3
+import weakref
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -102,6 +103,7 @@ class Bench:
         """Start, as after a power cut."""
         self.worker = ManualWorker()
         self.spool = RecordingSpool(self.path, self.limits)
+        weakref.finalize(self, self.spool.close)  # a bench that nobody holds any more leaves no open database
         opened = self.spool.open(BROKERS, fallback_boot=1_000_000)
         self.outbox = Outbox(
             self.spool, opened, self.worker, self.clock,
