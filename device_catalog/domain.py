@@ -18,23 +18,12 @@ Pure: the time comes in as an argument [s, monotonic].
 """
 
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 
-NEVER = float("-inf")
+from device_catalog.leases import Lease, State, TimingWheel
 
 LAPSES_AT_ONCE = 1000
 """Leases declared over in one look; the others are declared in the next ones, so that no look takes long."""
-
-
-class State(IntEnum):
-    """What the catalog knows of a device's being there."""
-
-    UNKNOWN = 0
-    """Not heard since the catalog started, and not yet silent for a full lease."""
-    AVAILABLE = 1
-    LATE = 2
-    """Overdue, but its lease runs."""
-    UNAVAILABLE = 3
 
 
 class Reason(StrEnum):
@@ -43,44 +32,6 @@ class Reason(StrEnum):
     POLLED = "polled"
     LEASE_EXPIRED = "lease-expired"
     REMOVED = "removed"
-
-
-class Lease:
-    """
-    One device's lease.
-
-    Attributes
-    ----------
-    device : str
-    interval, duration : float
-        How often the device polls, and how long its silence is borne [s].
-    seen : float
-        When it was last heard by this process [s, monotonic].
-    state : State
-    due : int
-        The wheel's tick at which this lease is looked at; entries of other ticks are stale.
-    expected : bool
-        Whether it counts as one who should be heard: it was available before.
-    flaps : int
-        How often it came back since the catalog started.
-    """
-
-    __slots__ = ("device", "due", "duration", "expected", "flaps", "interval", "seen", "state")
-
-    def __init__(self, device: str, interval: float, duration: float, *, expected: bool = False) -> None:
-        self.device = device
-        self.interval = interval
-        self.duration = duration
-        self.expected = expected
-        self.seen = NEVER
-        self.state = State.UNKNOWN
-        self.due = -1
-        self.flaps = 0
-
-    @property
-    def late_after(self) -> float:
-        """Silence after which the device is overdue [s]."""
-        return (self.interval + self.duration) / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,54 +81,6 @@ class Guard:
     minimum: int = 50
     stall: float = 5.0
     settling: float = 900.0
-
-
-class TimingWheel:
-    """
-    Leases by the tick at which they are looked at.
-
-    Attributes
-    ----------
-    resolution : float
-        Length of one tick [s]: leases are looked at no earlier than due, and at most this much later.
-    """
-
-    def __init__(self, resolution: float, now: float) -> None:
-        self.resolution = resolution
-        self._slots: dict[int, list[Lease]] = {}
-        self._next = int(now / resolution)
-
-    def put(self, lease: Lease, time: float) -> None:
-        """Have `lease` looked at as soon as `time` is over; what was said before no longer counts."""
-        tick = max(int(time / self.resolution) + 1, self._next)
-        if tick == lease.due:
-            return
-        lease.due = tick
-        slot = self._slots.get(tick)
-        if slot is None:
-            self._slots[tick] = [lease]
-        else:
-            slot.append(lease)
-
-    def forget(self, lease: Lease) -> None:
-        """Let `lease` never be looked at again."""
-        lease.due = -1
-
-    def due(self, now: float) -> list[Lease]:
-        """Take out the leases to be looked at by now, each once."""
-        found: list[Lease] = []
-        last = int(now / self.resolution)
-        if last - self._next > len(self._slots):  # a long pause: fewer slots than ticks
-            ticks = sorted(tick for tick in self._slots if tick <= last)
-        else:
-            ticks = list(range(self._next, last + 1))
-        self._next = max(self._next, last + 1)
-        for tick in ticks:
-            for lease in self._slots.pop(tick, ()):
-                if lease.due == tick:
-                    lease.due = -1
-                    found.append(lease)
-        return found
 
 
 class Presence:

@@ -14,8 +14,9 @@ from typing import Protocol
 
 from device_catalog.contract.paths import etag
 from device_catalog.contract.presence import Availability
-from device_catalog.domain import NEVER, Guard, Lease, Presence, Reason, State, Transition
+from device_catalog.domain import Guard, Presence, Reason, Transition
 from device_catalog.errors import DeviceUnknown, NotAuthorised
+from device_catalog.leases import NEVER, Lease, State
 from device_catalog.storage.store import DeviceRow, Seen
 
 NANOSECONDS = 1_000_000_000

@@ -146,6 +146,9 @@ class Publisher:
                 reason = "the connection was lost"
             except (OSError, ValueError, TimeoutError) as error:
                 reason = str(error)
+            except Exception:  # noqa: BLE001 - a bug in one connection must not silence the catalog; it is logged
+                _log.exception("the connection to grid broker %s failed", endpoint)
+                reason = "a fault of the catalog's own"
             self._give_back()
             if self._stopping.is_set():
                 return

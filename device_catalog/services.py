@@ -33,9 +33,9 @@ from device_catalog.contract.documents import (
 )
 from device_catalog.contract.paths import MAXIMUM_DOCUMENT, etag
 from device_catalog.documents import desired_document, merge, moment
-from device_catalog.domain import NEVER, State
 from device_catalog.errors import Conflict, DeviceUnknown, Overloaded, Refused, RevisionOutdated, StorageError
 from device_catalog.fleet import Device, Fleet
+from device_catalog.leases import NEVER, State
 from device_catalog.storage.database import first_line
 from device_catalog.storage.store import Change, DeviceRow, Filters, Store, SummaryRow
 

@@ -1,7 +1,7 @@
 """What the catalog counts, as Prometheus reads it."""
 
-from device_catalog.domain import State
 from device_catalog.fleet import Fleet
+from device_catalog.leases import State
 
 
 def metrics_text(fleet: Fleet) -> bytes:
