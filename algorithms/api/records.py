@@ -330,7 +330,7 @@ class Command(msgspec.Struct, frozen=True, tag_field="schema", tag="command/1"):
     ----------
     id : str
         Names the order; repeating it changes nothing.
-    device : str
+    recipient : str
         The only device that may obey.
     verb : str
     arguments : dict
@@ -341,7 +341,7 @@ class Command(msgspec.Struct, frozen=True, tag_field="schema", tag="command/1"):
     """
 
     id: str
-    device: str
+    recipient: str
     verb: str
     issued_ns: int
     expires_ns: int
