@@ -4,12 +4,14 @@ A process that does nothing but publish: records at a steady rate through a real
 ``python tests/support/publisher.py '{"spool": ..., "grid": URL, "data": URL, "rate": 50}'``; every message is told on
 standard output once it was put, as ``P boot number urgent monotonic_ns`` (of just before), so that who kills this
 process knows what it had. With ``"tell": true`` it also tells what became durable (``D boot number``) and what was
-acknowledged (``A boot number``). Standard input closing ends it politely.
+acknowledged (``A boot number``). With ``"file_size": bytes`` no file can grow beyond that. Standard
+input closing ends it politely.
 """
 
 import asyncio
 import json
 import os
+import resource
 import sys
 import time
 from pathlib import Path
@@ -94,6 +96,8 @@ def open_outbox(order: dict[str, Any], device: str, limits: OutboxLimits) -> Out
     """Open the outbox as the agent does, or one that tells more."""
     path = Path(order["spool"])
     if not order.get("tell"):
+        if order.get("file_size"):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (order["file_size"], order["file_size"]))
         return Outbox.open(path, device=device, limits=limits)
     loop = asyncio.get_running_loop()
     spool = TellingSpool(path, limits)
@@ -127,7 +131,9 @@ async def publish(order: dict[str, Any]) -> None:
     period = 1 / order["rate"]
     due = loop.time()
     count = 0
+    problem = ""
     while not ended.is_set():
+        problem = outbox.report().problem or problem
         count += 1
         urgent = bool(order.get("urgent_every")) and count % order["urgent_every"] == 0
         at = time.monotonic_ns()
@@ -150,7 +156,13 @@ async def publish(order: dict[str, Any]) -> None:
         await link.stop()
     report = outbox.report()
     outbox.close()
-    sys.stderr.write(json.dumps({"pending": report.pending, "commits": report.commits, "disk": report.disk}) + "\n")
+    told = {
+        "pending": report.pending,
+        "acknowledged": report.acknowledged,
+        "commits": report.commits,
+        "problem": problem,
+    }
+    sys.stderr.write(json.dumps(told) + "\n")
 
 
 if __name__ == "__main__":

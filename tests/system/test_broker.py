@@ -309,6 +309,27 @@ def test_inbox_gets_neighbours_frames_once_and_missed_ones_on_request(tmp_path):
     asyncio.run(run())
 
 
+def test_card_that_takes_no_more_is_said_and_costs_nothing_while_memory_lasts(tmp_path):
+    with Mosquitto() as data:
+        data.stop()
+        order = {
+            "spool": str(tmp_path / "spool.db"), "data": data.url, "rate": 300, "urgent_every": 9,
+            "file_size": 96 * 1024, "settle": 20,
+        }  # fmt: skip
+        with subprocess.Popen(
+            [sys.executable, "-m", "tests.support.publisher", json.dumps(order)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        ) as process:  # fmt: skip
+            lines = [process.stdout.readline() for _ in range(600)]
+            data.start()
+            rest, told = process.communicate(timeout=30)
+        lines += rest.splitlines()
+        report = json.loads(told)
+        assert "kept in memory only" in report["problem"]
+        assert report["pending"] == {"grid": 0, "data": 0}
+        assert report["acknowledged"]["data"] == len(lines)
+
+
 def test_publisher_killed_again_and_again_loses_nothing_urgent(tmp_path):
     """kill -9 at random moments; what was put half a second before, or was urgent and durable, arrives in order."""
     put = []

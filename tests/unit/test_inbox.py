@@ -1,0 +1,128 @@
+"""What comes in is checked, counted and given on once."""
+
+import pytest
+
+from agent.inbox import MAXIMUM_LENGTH, Inbox
+from agent.replay import Replay
+from algorithms.api.records import Kind, Request, Result
+from algorithms.api.wire import Header, decode, encode
+from device_catalog.contract import topics
+from device_catalog.contract.documents import Neighbours
+from tests.support.outboxes import Bench
+
+RESULTS = topics.results("default", "m-2", "count/1")
+
+
+class _Link:
+    """Remembers what it was asked to subscribe to."""
+
+    def __init__(self):
+        self.on_message = None
+        self.subscribed = set()
+
+    def set_subscriptions(self, wanted):
+        self.subscribed = set(wanted)
+
+
+@pytest.fixture
+def links():
+    return {"grid": _Link(), "data": _Link()}
+
+
+@pytest.fixture
+def got():
+    return []
+
+
+@pytest.fixture
+def inbox(links, got):
+    return Inbox("m-1", "default", links, lambda header, record: got.append((header, record)))
+
+
+def _message(number=1, device="m-2", record=None, previous=0):
+    return encode(record or Result("count/1", "t", 0, {}), Header(device, 1, 1, number, 0, previous))
+
+
+def test_only_what_is_asked_for_is_subscribed(inbox, links):
+    inbox.ask([Neighbours(Kind.FRAME, devices=("m-2",)), Neighbours(Kind.GRID_STATE, areas=("a-1",))])
+    assert links["data"].subscribed == {"v1/default/meters/m-2/frames", "v1/default/states/+/a-1"}
+    inbox.ask(())
+    assert links["data"].subscribed == set()
+    assert links["grid"].subscribed == {"v1/default/requests/m-1", "v1/default/replies/m-1"}
+
+
+def test_record_is_delivered_once(inbox, links, got):
+    for _ in range(2):
+        links["data"].on_message(RESULTS, _message(), False)
+    assert len(got) == 1
+    assert inbox.report().duplicates == 1
+
+
+@pytest.mark.parametrize(
+    "payload", [b"", b"{", b"null", b"[" * 10_000, b'{"schema": "other/1"}', b"x" * (MAXIMUM_LENGTH + 1)]
+)
+def test_what_cannot_be_read_is_counted_and_never_raised(inbox, links, got, payload):
+    links["data"].on_message(RESULTS, payload, False)
+    assert got == []
+    assert inbox.report().refused == 1
+    assert "expected" in inbox.report().last_error
+
+
+def test_nobody_speaks_for_another_device(inbox, links, got):
+    links["data"].on_message(RESULTS, _message(device="m-3"), False)
+    assert got == []
+    assert "found one that says it is of m-3" in inbox.report().last_error
+
+
+@pytest.mark.usefixtures("inbox")
+def test_own_messages_stay_out(links, got):
+    links["data"].on_message(topics.results("default", "m-1", "count/1"), _message(device="m-1"), False)
+    assert got == []
+
+
+def test_topic_without_records_goes_to_its_listener(inbox, links):
+    heard = []
+    topic = topics.notify("default", "m-1")
+    inbox.listen("grid", topic, lambda payload, retained: heard.append((payload, retained)))
+    assert topic in links["grid"].subscribed
+    links["grid"].on_message(topic, b"now", False)
+    assert heard == [(b"now", False)]
+
+
+def _ask(bench, links, got, arguments, *, expires_ns=2**62):
+    bench.outbox.connected("grid")
+    replay = Replay(bench.outbox, "m-1", "default", utc_ns=lambda: 1)
+    inbox = Inbox("m-1", "default", links, lambda *both: got.append(both))
+    inbox.answer("replay", replay.answer)
+    request = Request("r-1", "m-2", "m-1", "replay", 0, expires_ns, arguments)
+    links["grid"].on_message(topics.requests("default", "m-1"), _message(record=request), False)
+    bench.work()
+    return [decode(message.payload)[1] for message in bench.outbox.take("grid", 10)]
+
+
+def test_replay_publishes_again_what_is_kept_and_says_what_that_was(tmp_path, links, got):
+    bench = Bench(tmp_path / "spool.db")
+    bench.outbox.connected("data")
+    for _ in range(4):
+        bench.outbox.put("data", "topic", Result("count/1", "t", 0, {}))
+    sent = bench.outbox.take("data", 10)
+    for message in sent:
+        bench.outbox.acknowledge("data", message.key)
+
+    (reply,) = _ask(bench, links, got, {"broker": "data", "boot": 1, "first": 2, "last": 3})
+    assert bench.outbox.take("data", 10) == sent[1:3]
+    assert (reply.payload["sent"], reply.payload["first"], reply.payload["last"]) == (2, 2, 3)
+    assert reply.payload["kept_from"] == {"boot": 1, "number": 1}
+    assert got == []
+
+
+def test_replay_that_makes_no_sense_is_answered_with_every_problem(tmp_path, links, got):
+    (reply,) = _ask(Bench(tmp_path / "spool.db"), links, got, {"broker": "other", "boot": True, "first": -1})
+    assert [problem.where for problem in reply.problems] == [
+        "arguments.broker", "arguments.boot", "arguments.first", "arguments.last",
+    ]  # fmt: skip
+
+
+def test_replay_asked_for_too_late_is_not_answered(tmp_path, links, got):
+    asked = {"broker": "data", "boot": 1, "first": 1, "last": 1}
+    assert _ask(Bench(tmp_path / "spool.db"), links, got, asked, expires_ns=0) == []
