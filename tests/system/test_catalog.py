@@ -2,6 +2,8 @@
 
 import json
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -282,3 +284,16 @@ def test_a_stopped_catalog_goes_on_where_it_was(catalog):
         requests.get(f"{catalog.url}/healthz", timeout=0.3)
     catalog.resume()
     assert catalog.poll("m-pause", credential).status_code == 200
+
+
+def test_a_second_catalog_over_the_same_database_is_refused(catalog):
+    with pytest.raises(AssertionError, match="another one running"):
+        CatalogProcess(state=catalog.state).start()
+
+
+def test_a_port_that_is_taken_is_told_in_a_sentence(catalog, tmp_path):
+    command = [sys.executable, "-m", "device_catalog", "serve", f"--state={tmp_path}", f"--port={catalog.port}"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode == 69
+    assert "Address already in use" in ended.stderr
+    assert "Traceback" not in ended.stderr
