@@ -9,6 +9,7 @@ the old file or the new one.
 
 import os
 import re
+import stat
 from pathlib import Path
 
 from algorithms.api.errors import shortened
@@ -142,8 +143,12 @@ def _beside(path: Path, suffix: str) -> Path:
 
 def _read(path: Path, limit: int) -> bytes:
     try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise RecordingError(f"{path}: expected a file, found a folder or device")
         with path.open("rb") as file:
-            data = file.read(limit + 1)
+            # As many bytes as there are: room for a number asked for is taken whether it is needed or not.
+            data = file.read(min(status.st_size, limit) + 1)
     except FileNotFoundError:
         raise SourceNotFound(f"{path}: expected a recording, found no such file; check the path") from None
     except OSError as error:

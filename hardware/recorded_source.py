@@ -11,10 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from algorithms.api.errors import Problem, shortened
-from algorithms.api.samples import NANOSECONDS, Channel, Phase, Quantity, SampleBlock, SampleFlag
+from algorithms.api.samples import NANOSECONDS, Phase, Quantity, SampleBlock, SampleFlag
 from algorithms.api.settings import Setting
 from algorithms.api.wire import time_from_text
 from hardware.checks import problems_of_request, read_options, refuse
@@ -24,7 +22,7 @@ from hardware.comtrade_model import Recording
 from hardware.comtrade_times import Segment, segments
 from hardware.pacing import PACES, Clock, Pace, SystemClock
 from hardware.recorded_channels import Pick, named_channels, pick_channels
-from hardware.scaling import Scaling, described, scaling_of
+from hardware.recorded_player import Player
 from hardware.source import ChannelRequest, EndOfRecording, SourceInfo, SourcePlan, SourceRequest
 
 DRIVER = "recorded"
@@ -103,7 +101,7 @@ class RecordedSource:
         stretches = segments(recording, self._path.name)
         picks, problems = self._picks(request, recording)
         refuse(f"{DRIVER}, {self._path.name}", problems)
-        player = _Player(recording, stretches, picks, request)
+        player = Player(recording, stretches, picks, request)
         stated = self._options["start_time"] if self._options["start_time"] not in STARTS else ""
         now = bool(stated) or self._options["start_time"] == "now" or (self._live and not self._options["start_time"])
         recorded_ns = recording.config.start_utc_ns
@@ -209,93 +207,3 @@ def _problems_of_names(options: Mapping[str, Any]) -> list[Problem]:
         if isinstance(names, list | tuple) and len(names) <= 3 and not right:
             problems.append(Problem(f"options.{key}", "the names of three channels", shortened(names)))
     return problems
-
-
-class _Player:
-    """Turns stretches of a recording into blocks."""
-
-    def __init__(
-        self, recording: Recording, stretches: tuple[Segment, ...], picks: list[Pick], request: SourceRequest
-    ) -> None:
-        self._recording = recording
-        self._stretches = stretches
-        self._rows = [pick.index for pick in picks]
-        self._duration = request.block_duration
-        calibration = scaling_of([pick.request for pick in picks])
-        analog = [recording.config.analog[pick.index] for pick in picks]
-        side = np.array([pick.factor for pick in picks]).reshape(-1, 1)
-        self._scaling = Scaling(calibration.factor * side, calibration.constant)
-        self._limit = 32767 if recording.config.data_format == "BINARY" else 0
-        self.channels: tuple[Channel, ...] = tuple(
-            described(
-                pick.request,
-                nominal_frequency=request.nominal_frequency,
-                skew=channel.skew,
-                step=abs(channel.a) * pick.factor if recording.config.data_format != "FLOAT32" else 0.0,
-                low=(channel.b - abs(channel.a) * self._limit) * pick.factor,
-                high=(channel.b + abs(channel.a) * self._limit) * pick.factor,
-            )
-            for pick, channel in zip(picks, analog, strict=True)
-        )
-
-    def block_samples(self, stretch: Segment) -> int:
-        """Return how many samples a full block of a stretch has."""
-        return max(1, round(stretch.rate * self._duration))
-
-    def blocks(
-        self, origin_ns: int, uncertainty: float, base: SampleFlag, *, repeat: bool
-    ) -> Iterator[tuple[SampleBlock, float]]:
-        """Yield every block with the instant at which it is complete [s after the first sample]."""
-        index = 0
-        offset = 0.0
-        flags = SampleFlag.NONE
-        rate = self._stretches[0].rate
-        while True:
-            end = offset
-            for stretch in self._stretches:
-                pause = offset + stretch.start - end
-                if pause > 0.5 / min(stretch.rate, rate) and index > 0:
-                    index += max(1, round(pause * stretch.rate))
-                    flags |= SampleFlag.LOST
-                if stretch.rate != rate:
-                    flags |= SampleFlag.RATE_CHANGED
-                    rate = stretch.rate
-                size = self.block_samples(stretch)
-                for first in range(0, stretch.count, size):
-                    count = min(size, stretch.count - first)
-                    start = offset + stretch.start + first / rate
-                    time_ns = origin_ns + round(start * NANOSECONDS)
-                    block = self._block(
-                        stretch.first + first,
-                        count,
-                        rate,
-                        index=index,
-                        time_ns=time_ns,
-                        uncertainty=uncertainty,
-                        flags=base | flags,
-                    )
-                    index += count
-                    flags = SampleFlag.NONE
-                    yield block, start + count / rate
-                end = offset + stretch.end
-            if not repeat:
-                return
-            # One sample is left out at the seam: the waveform does not go on where it ended, and nobody is to think so.
-            offset = end + 1 / self._stretches[0].rate
-            index += 1
-            flags |= SampleFlag.LOST
-
-    def _block(
-        self, first: int, count: int, rate: float, *, index: int, time_ns: int, uncertainty: float, flags: SampleFlag
-    ) -> SampleBlock:
-        samples = slice(first, first + count)
-        values = self._scaling.apply(self._recording.values(self._rows, samples))
-        if np.isnan(values).any():
-            flags |= SampleFlag.MISSING
-        if self._limit:
-            # Recorders scale to their own maximum, so that one sample at the end of the range is right: two are not.
-            at_end = np.abs(self._recording.codes[self._rows, samples].astype(np.int32)) == self._limit
-            if (at_end[:, 1:] & at_end[:, :-1]).any():
-                flags |= SampleFlag.CLIPPED
-        values.flags.writeable = False
-        return SampleBlock(values, self.channels, rate, index, time_ns, uncertainty, flags)

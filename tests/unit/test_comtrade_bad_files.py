@@ -206,6 +206,18 @@ def test_zero_lengths_are_named(tmp_path: Path) -> None:
         read_recording(tmp_path / "r.cff")
 
 
+def test_a_small_file_is_read_in_little_memory_and_a_folder_is_none(tmp_path: Path) -> None:
+    write_recording(tmp_path / "r.cfg", GOOD)
+    tracemalloc.start()
+    read_recording(tmp_path / "r.cfg")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1_000_000
+    (tmp_path / "folder.cff").mkdir()
+    with pytest.raises(RecordingError, match="expected a file, found a folder"):
+        read_recording(tmp_path / "folder.cff")
+
+
 def test_text_in_the_data_is_found_by_line_and_field() -> None:
     recording = three_phase(n_samples=20, data_format="ASCII")
     config = format_configuration(recording.config).encode()

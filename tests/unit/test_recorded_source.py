@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from algorithms.api.samples import Phase, Quantity, SampleBlock, SampleFlag
+from algorithms.api.wire import time_text
 from hardware.comtrade import read_recording, write_recording
 from hardware.comtrade_model import AnalogChannel
 from hardware.errors import RecordingError, SourceError, SourceNotFound, SourceRefused
@@ -64,6 +65,23 @@ def test_times_follow_the_recording_or_begin_now(path: Path) -> None:
     block = source.read(0.0)
     assert block is not None
     assert (block.time_ns, block.flags) == (clock.now, SampleFlag.NONE)
+
+
+def test_a_recording_begins_at_a_stated_time_or_with_a_later_round(path: Path) -> None:
+    """Its 200 samples and the seam take 201 ms; 0.5 s late, the third round has begun and the fourth is awaited."""
+    clock = ManualClock()
+    for stated_ns, expected in ((clock.now + 50_000_000, 0), (clock.now - 500_000_000, 3 * 201_000_000)):
+        source = RecordedSource({"path": str(path), "repeat": True, "start_time": time_text(stated_ns)}, clock)
+        source.start(REQUEST)
+        block = source.read(1.0)
+        assert block is not None
+        assert block.time_ns == stated_ns + expected
+        assert clock.now == block.end_ns
+    source = RecordedSource({"path": str(path), "start_time": time_text(clock.now - 10**9)}, clock)
+    with pytest.raises(SourceRefused, match=r"expected a time that lies ahead, found one 1\.0 s ago"):
+        source.start(REQUEST)
+    with pytest.raises(SourceError, match=r"options\.start_time: expected recorded, now, or a time"):
+        RecordedSource({"path": "x", "start_time": "soon"})
 
 
 def test_a_clock_that_tells_its_quality_is_believed(tmp_path: Path) -> None:
