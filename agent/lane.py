@@ -71,6 +71,7 @@ class Lane:
         self.refused = 0
         self.dropped = 0
         self.acknowledged = 0
+        self.undurable = 0
         self.loading = False
         self.disk_last = disk_last
         self.disk_count = disk_count
@@ -135,6 +136,7 @@ class Lane:
             queue.popleft()
             key = entry.message.key
             self._in_flight[key] = entry
+            self.undurable += entry.message.urgent and not entry.durable
             self._taken = max(self._taken, key)
             taken.append(entry.message)
         return taken

@@ -158,7 +158,7 @@ class Connection:
                 try:
                     await asyncio.shield(connecting)
                 except asyncio.CancelledError:
-                    connecting.add_done_callback(lambda _: self._client._sock_close())  # noqa: SLF001 - not ours to use any more
+                    connecting.add_done_callback(self._abandon)
                     raise
                 self._attach()
                 await self._connected
@@ -171,6 +171,12 @@ class Connection:
         except BaseException:
             self.drop("given up")
             raise
+
+    def _abandon(self, connecting: "asyncio.Future[Any]") -> None:
+        """Close what came of a connection that nobody waits for any more."""
+        if not connecting.cancelled():
+            connecting.exception()
+        self._client._sock_close()  # noqa: SLF001 - paho has no other way to let go of a connection
 
     def publish(self, subject: Any, topic: str, payload: bytes, *, retain: bool) -> None:
         """Send a message now; its answer comes with `subject`."""

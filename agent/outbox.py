@@ -119,7 +119,6 @@ class Outbox:
         self._rows_to = {broker: stored.last or stored.cursor for broker, stored in opened.stored.items()}
         self._uptime_offset = opened.uptime - clock.time()
         self._commits = 0
-        self._undurable = 0
         self._slowest_commit = 0.0
         self._committing = False
         self._closed = False
@@ -240,8 +239,6 @@ class Outbox:
         """Give out the next messages of `broker`; each must be settled, or all of them lost."""
         lane = self._lanes[broker]
         messages = lane.take(count)
-        if lane.storage_fails:
-            self._undurable += sum(message.urgent for message in messages)
         if lane.wants_load:
             self._load(broker)
         return messages + self._kept[broker].take_repeats(count - len(messages))
@@ -309,7 +306,7 @@ class Outbox:
             acknowledged={broker: lane.acknowledged for broker, lane in lanes.items()},
             refused={broker: lane.refused for broker, lane in lanes.items()},
             dropped={broker: lane.dropped for broker, lane in lanes.items()},
-            undurable=self._undurable,
+            undurable=self._undurable(),
             disk=self._spool.size,
             commits=self._commits,
             problem=self._problem,
@@ -521,10 +518,13 @@ class Outbox:
             return
         self._reported_at = now
         content = "drop-report/1"
-        payload = {**self._ledger.report(), "undurable": self._undurable, "storage": self._problem}
+        payload = {**self._ledger.report(), "undurable": self._undurable(), "storage": self._problem}
         topic = topics.results(self.tenant, self._device, content)
         record = Result(content, self._device, self._utc_ns(), payload, urgent=True)
         self.put("data", topic, record, urgent=True)
+
+    def _undurable(self) -> int:
+        return sum(lane.undurable for lane in self._lanes.values())
 
     def _wake(self, broker: str) -> None:
         wake = self._wakes.get(broker)

@@ -25,6 +25,13 @@ class _Link:
 
 
 @pytest.fixture
+def bench(tmp_path):
+    one = Bench(tmp_path / "spool.db")
+    yield one
+    one.kill()
+
+
+@pytest.fixture
 def links():
     return {"grid": _Link(), "data": _Link()}
 
@@ -100,8 +107,7 @@ def _ask(bench, links, got, arguments, *, expires_ns=2**62):
     return [decode(message.payload)[1] for message in bench.outbox.take("grid", 10)]
 
 
-def test_replay_publishes_again_what_is_kept_and_says_what_that_was(tmp_path, links, got):
-    bench = Bench(tmp_path / "spool.db")
+def test_replay_publishes_again_what_is_kept_and_says_what_that_was(bench, links, got):
     bench.outbox.connected("data")
     for _ in range(4):
         bench.outbox.put("data", "topic", Result("count/1", "t", 0, {}))
@@ -116,13 +122,13 @@ def test_replay_publishes_again_what_is_kept_and_says_what_that_was(tmp_path, li
     assert got == []
 
 
-def test_replay_that_makes_no_sense_is_answered_with_every_problem(tmp_path, links, got):
-    (reply,) = _ask(Bench(tmp_path / "spool.db"), links, got, {"broker": "other", "boot": True, "first": -1})
+def test_replay_that_makes_no_sense_is_answered_with_every_problem(bench, links, got):
+    (reply,) = _ask(bench, links, got, {"broker": "other", "boot": True, "first": -1})
     assert [problem.where for problem in reply.problems] == [
         "arguments.broker", "arguments.boot", "arguments.first", "arguments.last",
     ]  # fmt: skip
 
 
-def test_replay_asked_for_too_late_is_not_answered(tmp_path, links, got):
+def test_replay_asked_for_too_late_is_not_answered(bench, links, got):
     asked = {"broker": "data", "boot": 1, "first": 1, "last": 1}
-    assert _ask(Bench(tmp_path / "spool.db"), links, got, asked, expires_ns=0) == []
+    assert _ask(bench, links, got, asked, expires_ns=0) == []

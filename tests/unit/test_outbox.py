@@ -17,8 +17,21 @@ def _result(value=0, *, padding=0):
 
 
 @pytest.fixture
-def bench(tmp_path):
-    return Bench(tmp_path / "spool.db")
+def make(tmp_path):
+    benches = []
+
+    def make(**limits):
+        benches.append(Bench(tmp_path / "spool.db", OutboxLimits(**limits)))
+        return benches[-1]
+
+    yield make
+    for bench in benches:
+        bench.kill()
+
+
+@pytest.fixture
+def bench(make):
+    return make()
 
 
 def _numbers(messages):
@@ -219,8 +232,8 @@ def test_what_was_in_flight_is_sent_again_first_and_unchanged(bench):
     assert again[:2] == first[1:]
 
 
-def test_memory_is_bounded_and_streams_go_before_urgent_ones(tmp_path):
-    bench = Bench(tmp_path / "spool.db", OutboxLimits(memory=20_000))
+def test_memory_is_bounded_and_streams_go_before_urgent_ones(make):
+    bench = make(memory=20_000)
     bench.worker.failing = True
     for value in range(100):
         bench.outbox.put("data", TOPIC, _result(value, padding=500), urgent=value % 10 == 0)
@@ -242,8 +255,8 @@ def test_memory_is_bounded_and_streams_go_before_urgent_ones(tmp_path):
     assert reported + sum(message.topic == TOPIC for message in delivered) == 100
 
 
-def test_long_backlog_lies_on_disk_and_comes_back_in_order(tmp_path):
-    bench = Bench(tmp_path / "spool.db", OutboxLimits(memory=50_000))
+def test_long_backlog_lies_on_disk_and_comes_back_in_order(make):
+    bench = make(memory=50_000)
     for value in range(1000):
         bench.outbox.put("data", TOPIC, _result(value, padding=300))
         if value % 10 == 0:
@@ -254,8 +267,8 @@ def test_long_backlog_lies_on_disk_and_comes_back_in_order(tmp_path):
     assert bench.outbox.report().dropped["data"] == 0
 
 
-def test_disk_is_bounded_and_what_is_dropped_is_reported(tmp_path):
-    bench = Bench(tmp_path / "spool.db", OutboxLimits(memory=20_000, disk=60_000))
+def test_disk_is_bounded_and_what_is_dropped_is_reported(make):
+    bench = make(memory=20_000, disk=60_000)
     for value in range(2000):
         bench.outbox.put("data", TOPIC, _result(value, padding=300), urgent=value % 100 == 0)
         if value % 10 == 0:
