@@ -32,6 +32,9 @@ WORST_UTC_ANGLE = 0.5
 ROUNDING = 1e-8
 """Noise no lower than this share of the signal is told: what rounding leaves of it [1]."""
 
+LEAST_VARIANCE = 1e-30
+"""What keeps a line without any signal or noise from certainty [V^2 or A^2]."""
+
 _phases = (Phase.A, Phase.B, Phase.C)
 
 
@@ -123,7 +126,7 @@ class FrameMaker:
         turn = -2.0 * math.pi * nominal_turns(window.time_ns, self._nominal_frequency)
         referred = phasors[0] * (complex(math.cos(turn), math.sin(turn)) * math.sqrt(0.5))
         size = np.abs(referred)
-        noise = np.maximum(np.maximum(fit.noise, self._step_variance), np.square(ROUNDING * size))
+        noise = np.maximum(np.maximum(fit.noise, self._step_variance), np.square(ROUNDING * size) + LEAST_VARIANCE)
         mean_noise = np.sqrt(0.5 * table.mean_variance * noise)
         rms = true_rms(phasors, harmonics, np.maximum(fit.noise - self._step_variance, 0.0), table.spread)
         values = WindowValues(

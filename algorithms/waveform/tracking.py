@@ -4,8 +4,8 @@ Following the frequency: the phasor model at the frequency that the signal reall
 `FrequencyTrackingEstimator` keeps the tables of `phasor` for frequencies on a fine grid, each made once and the least
 used forgotten, and starts every window from the frequency of the one before. The derivative terms of the model absorb
 what the grid leaves over: half a step is a turn of 0.003 rad at the end of the window, of which the value sees
-the fourth power. While frequency moves from window to window, a grid four times as coarse saves most of the making of
-tables and costs 1e-8 of the value. The estimator has no other state: in a steady signal one window gives one answer, to
+the fourth power. While frequency moves from window to window, a grid eight times as coarse saves most of the making of
+tables and costs 1e-7 of the value. The estimator has no other state: in a steady signal one window gives one answer, to
 within rounding, whatever came before it. Any algorithm that needs phasors of its own may hold one.
 """
 
@@ -20,15 +20,15 @@ from algorithms.waveform.phasor import Floats, TaylorFourierFit, TaylorFourierTa
 
 GRID_TURNS = 0.002
 """Step of the frequency grid [cycles per window]."""
-MOVING = 4
-"""Steps of the grid while frequency moves by more than one step from window to window."""
+MOVING = 8
+"""Steps of the grid while frequency moves by more than a quarter of one from window to window."""
 TABLES = 32
 """Tables kept: as many frequencies as a busy second visits."""
 REFINEMENTS = 5
 """Fits of one window at most; two are enough unless the model does not hold."""
 HIGHEST_HARMONIC = 25
 
-_beta_of_cycles = ((3.5, 3.0), (7.0, 4.0), (float("inf"), 5.0))
+_beta_of_cycles = ((3.5, 2.0), (7.0, 4.0), (float("inf"), 5.0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,7 +158,7 @@ class FrequencyTrackingEstimator:
         for remaining in reversed(range(REFINEMENTS)):
             deviation, _ = common_frequency(fit.phasors[:, alive])
             frequency = table.frequency + deviation / self.half
-            steps = 1 if before is None or abs(frequency - before) <= self._step else self._moving_steps
+            steps = 1 if before is None or abs(frequency - before) <= 0.25 * self._step else self._moving_steps
             converged = abs(frequency - table.frequency) <= 0.75 * steps * self._step
             better = self.table(frequency, steps) if not converged else table
             if better is table or not remaining:

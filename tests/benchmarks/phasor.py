@@ -121,7 +121,10 @@ def errors(truth: Truth, frames: Sequence[MeasurementFrame]) -> tuple[Floats, Fl
 
 
 def worst(truths: Iterable[Truth], window: int, sampling: Board, duration: float) -> tuple[float, float, float]:
-    every = [errors(truth, measured(truth, window, sampling, duration)) for truth in truths]
+    every = [
+        errors(truth, measured(truth, window, replace(sampling, seed=seed), duration))
+        for seed, truth in enumerate(truths)
+    ]
     tve, fe, rfe = (max(float(e[k].max()) for e in every) for k in range(3))
     return tve, fe, rfe
 
