@@ -131,7 +131,7 @@ class Presence:
         self._no_longer_expect(lease, lease.state)
 
     def change(self, lease: Lease, interval: float, duration: float, now: float) -> None:
-        """Give a device another interval and lease; it has one full lease from now before its silence counts."""
+        """Give a device another interval and lease; they count from its last sign of life, or from now."""
         lease.interval, lease.duration = interval, duration
         self._longest = max(self._longest, duration)
         if lease.state is State.AVAILABLE:

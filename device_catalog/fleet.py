@@ -26,9 +26,19 @@ _equal = hmac.compare_digest
 
 
 class Device(Lease):
-    """A registered device, as it is kept in memory."""
+    """
+    A registered device, as it is kept in memory.
 
-    __slots__ = ("applied", "boot", "digest", "last_seen_ns", "revision", "tag", "tenant", "written")
+    Attributes
+    ----------
+    terms : tuple or None
+        Interval and a shorter lease [s] that count as soon as the device has the document that says so: until
+        then it polls as it did before.
+    written : float
+        When it was last heard as far as the database knows [s, monotonic].
+    """
+
+    __slots__ = ("applied", "boot", "digest", "last_seen_ns", "revision", "tag", "tenant", "terms", "written")
 
     def __init__(self, row: DeviceRow, tag: bytes) -> None:
         super().__init__(row.device, row.interval, row.lease, expected=row.available)
@@ -40,6 +50,7 @@ class Device(Lease):
         self.boot = row.boot
         self.last_seen_ns = row.last_seen_ns
         self.written = NEVER
+        self.terms: tuple[float, float] | None = None
 
 
 class Announcer(Protocol):
@@ -129,7 +140,7 @@ class Fleet:
             raise NotAuthorised("expected this device's own credential, found another or an unregistered device")
         return device
 
-    def heard(self, device: Device, boot: int, applied: int) -> None:
+    def heard(self, device: Device, boot: int, applied: int, known: bytes) -> None:
         """Take a poll as sign of life and acknowledgement."""
         self.polls += 1
         now = self.monotonic()
@@ -139,6 +150,9 @@ class Fleet:
             transition = self.presence.renew(device, now)
             if transition is not None:
                 self._announce(transition)
+        if device.terms is not None and known == device.tag:
+            self.presence.change(device, *device.terms, now)
+            device.terms = None
         if boot >= 0:
             device.boot = boot
         if applied >= 0:
@@ -148,7 +162,11 @@ class Fleet:
         """Take note of a new configuration, and ask the device to ask for it."""
         device.revision = revision
         device.tag = self.tag(revision)
-        self.presence.change(device, interval, lease, self.monotonic())
+        device.terms = (interval, lease)
+        there = device.state in (State.AVAILABLE, State.LATE)
+        if lease >= device.duration or not there:
+            self.presence.change(device, interval, lease, self.monotonic())
+            device.terms = None
         self._announcer.notify(device.tenant, device.device, revision)
 
     def removed(self, device: Device) -> None:

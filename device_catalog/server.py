@@ -98,7 +98,6 @@ class Server:
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                date_header=False,
                 timeout_graceful_shutdown=5,
                 timeout_keep_alive=75,
                 ws="none",

@@ -227,9 +227,17 @@ class Catalog:
         device.digest = digest
         return device.revision
 
-    async def report(self, name: str, patch: Any) -> Reported:
+    async def report(self, name: str, document: Any, *, whole: bool) -> Reported:
         """
-        Merge what a device reports into what it reported before (RFC 7396).
+        Take what a device reports.
+
+        Parameters
+        ----------
+        name : str
+        document : object
+            Read from JSON.
+        whole : bool
+            Whether it is everything; otherwise it is merged into what was reported before (RFC 7396).
 
         Raises
         ------
@@ -237,12 +245,13 @@ class Catalog:
         Refused
             When the result is no report.
         """
-        return await self._write(self._report, name, patch)
+        return await self._write(self._report, name, document, whole)
 
-    def _report(self, name: str, patch: Any) -> Reported:
+    def _report(self, name: str, patch: Any, whole: bool) -> Reported:
         self.fleet.known(name)
         before = self._store.reported(name)
-        merged = merge(msgspec.json.decode(before) if before else {"schema": "reported/1", "device": name}, patch)
+        known = msgspec.json.decode(before) if before and not whole else {"schema": "reported/1", "device": name}
+        merged = merge(known, patch)
         problems = []
         result = None
         try:

@@ -43,7 +43,7 @@ _encode = msgspec.json.encode
 _filters = ("kind", "tenant", "available", "algorithm", "network", "area", "cursor", "limit")
 
 
-def make_application(  # noqa: C901 - a list of small handlers
+def make_application(  # noqa: C901, PLR0915 - a list of small handlers
     catalog: Catalog, operators: Operators, ready: Callable[[], str]
 ) -> Litestar:
     """
@@ -114,7 +114,12 @@ def make_application(  # noqa: C901 - a list of small handlers
     @patch(_route(REPORTED), status_code=204)
     async def report(request: AnyRequest) -> None:
         access.own(request)
-        await catalog.report(_name(request), _decoded(await _body(request)))
+        await catalog.report(_name(request), _decoded(await _body(request)), whole=False)
+
+    @put(_route(REPORTED), status_code=204)
+    async def report_whole(request: AnyRequest) -> None:
+        access.own(request)
+        await catalog.report(_name(request), _decoded(await _body(request)), whole=True)
 
     @post(_route(CREDENTIAL))
     async def credential(request: AnyRequest) -> Response[bytes]:
@@ -154,6 +159,7 @@ def make_application(  # noqa: C901 - a list of small handlers
             configure,
             reported,
             report,
+            report_whole,
             credential,
             health,
             readiness,

@@ -74,7 +74,7 @@ class Gateway:
         try:
             device = self._who(name, authorization)
             if device is not None:
-                self._fleet.heard(device, boot, applied)
+                self._fleet.heard(device, boot, applied, known)
                 if known == device.tag:
                     await send({"type": "http.response.start", "status": 304, "headers": [(b"etag", known)]})
                     await send(_no_body)

@@ -99,6 +99,15 @@ OPERATIONS = (
     ),
     Operation("get", REPORTED, "What a device reported last", "device", 200, None, Reported, (), (), (401, 404)),
     Operation(
+        "put",
+        REPORTED,
+        "Report everything anew",
+        "device",
+        204,
+        Reported,
+        refusals=(401, 404, 413, 422),
+    ),
+    Operation(
         "patch",
         REPORTED,
         "Report what changed (merge patch, RFC 7396)",

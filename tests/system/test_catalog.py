@@ -154,6 +154,13 @@ def test_reports_are_merged_and_a_wrong_one_changes_nothing(catalog):
     assert report({"boot": "two"}).status_code == 422
     assert report({"device": "m-somebody-else"}).status_code == 422
     detail = catalog.operator("GET", "/v1/devices/m-report").json()
+    whole = catalog.operator("PUT", "/v1/devices/m-report/reported", json={"agent_version": "2.0"})
+    assert whole.status_code == 204
+    assert catalog.operator("GET", "/v1/devices/m-report/reported").json() == {
+        "schema": "reported/1",
+        "device": "m-report",
+        "agent_version": "2.0",
+    }
     assert (detail["reported"]["boot"], detail["reported"]["applied_revision"]) == (2, 1)
     assert detail["summary"]["services"] == {"ssh": "m-report:22"}
 
@@ -195,6 +202,7 @@ def test_the_description_is_true_to_the_server(catalog):
     bodies = {
         ("post", "/v1/devices"): {"json": {"device": "m-described"}},
         ("put", "/v1/devices/{device}/configuration"): {"json": {}, "headers": {"If-Match": "*"}},
+        ("put", "/v1/devices/{device}/reported"): {"json": {"boot": 2}},
         ("patch", "/v1/devices/{device}/reported"): patch,
     }
     order = ("post", "put", "patch", "get", "delete")
