@@ -14,15 +14,17 @@ def entry_of(name: str) -> str:
     Raises
     ------
     ImportError
-        When no installed package offers it.
+        When no installed package offers it, or two do: neither may stand in for the other.
     """
     if ":" in name:
         return name
     import importlib.metadata  # noqa: PLC0415 - large, and needed for names only
 
     entries = importlib.metadata.entry_points(group=ALGORITHM_GROUP)
-    for entry in entries:
-        if entry.name == name:
-            return entry.value
-    known = ", ".join(sorted(entry.name for entry in entries)) or "none"
-    raise ImportError(f"expected an installed algorithm ({known}), found {name}; install it or correct the name")
+    places = {entry.value.replace(" ", "") for entry in entries if entry.name == name}
+    if len(places) > 1:
+        raise ImportError(f"expected one algorithm {name}, found {', '.join(sorted(places))}; remove all but one")
+    if not places:
+        known = ", ".join(sorted({entry.name for entry in entries})) or "none"
+        raise ImportError(f"expected an installed algorithm ({known}), found {name}; install it or correct the name")
+    return places.pop()

@@ -1,6 +1,7 @@
 """Algorithms for tests of the process layer: one that watches every sample, and others that misbehave."""
 
 import os
+import stat
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -123,6 +124,15 @@ class Misbehaving(Algorithm):
         until = time.monotonic() + 0.019
         while time.monotonic() < until:
             pass
+
+    def garble(self) -> None:
+        """Write to every socket it finds what is no message."""
+        for fd in range(3, 64):
+            try:
+                if stat.S_ISSOCK(os.fstat(fd).st_mode):
+                    os.write(fd, b"\xff" * 100)
+            except OSError:
+                continue
 
     def flood(self) -> list[Record]:
         return [result({"flood": "x" * 200})] * 2000
