@@ -11,6 +11,7 @@ input closing ends it politely.
 import asyncio
 import json
 import os
+import random
 import resource
 import sys
 import time
@@ -39,35 +40,41 @@ from device_catalog.contract.topics import BROKERS
 
 
 def full_frame(time_ns: int) -> MeasurementFrame:
-    """Return a frame with everything a meter measures, and no round number in it."""
+    """Return a frame with everything a meter measures, no round number in it, and none like those before."""
+    noise = random.Random(time_ns)
+
+    def some(value: float) -> float:
+        return value * (1.0 + 1e-3 * noise.random())
+
+    def channel(magnitude: float, angle: float) -> ChannelReading:
+        return ChannelReading(some(magnitude), some(angle), 0.0123, 5.43e-05, some(magnitude), 0.0123)
+
+    def sequence() -> SequenceReading:
+        return SequenceReading(
+            Phasor(some(0.12345678), some(-2.7182818), 0.0123, 0.0987),
+            Phasor(some(230.98765), some(-1.2345678), 0.0123, 5.43e-05),
+            Phasor(some(1.0123456), some(1.4142136), 0.0123, 0.0123),
+        )
+
     angles = {"A": -1.2345678, "B": 2.9533325, "C": 0.85985727}
-    sequence = SequenceReading(
-        Phasor(0.12345678, -2.7182818, 0.0123, 0.0987),
-        Phasor(230.98765, -1.2345678, 0.0123, 5.43e-05),
-        Phasor(1.0123456, 1.4142136, 0.0123, 0.0123),
-    )
     return MeasurementFrame(
         terminal="feeder-7-terminal-12",
         time_ns=time_ns,
         time_uncertainty=1.23e-05,
         window=0.059987654,
         reference=AngleReference.UTC,
-        frequency=Estimate(50.012346, 0.000123),
-        rocof=Estimate(-0.012345678, 0.0123),
-        voltage={
-            phase: ChannelReading(230.12346 + turn, turn, 0.0123, 5.43e-05, 230.98765 + turn, 0.0123)
-            for phase, turn in angles.items()
-        },
-        current={
-            phase: ChannelReading(12.345678 + turn, turn - 0.31415927, 0.00123, 0.000123, 12.987654 + turn, 0.00123)
-            for phase, turn in angles.items()
-        },
+        frequency=Estimate(some(50.012346), 0.000123),
+        rocof=Estimate(some(-0.012345678), 0.0123),
+        voltage={phase: channel(230.12346, angle) for phase, angle in angles.items()},
+        current={phase: channel(12.345678, angle - 0.31415927) for phase, angle in angles.items()},
         power={
-            phase: PowerReading(2701.2346, 1.23, 876.54321, 1.23, 2839.8765, 1.23, 0.95123457, 0.000123)
+            phase: PowerReading(
+                some(2701.2346), 1.23, some(876.54321), 1.23, some(2839.8765), 1.23, some(0.95123457), 0.000123
+            )
             for phase in (*angles, "total")
         },
-        voltage_sequence=sequence,
-        current_sequence=sequence,
+        voltage_sequence=sequence(),
+        current_sequence=sequence(),
     )
 
 
