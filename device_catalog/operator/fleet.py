@@ -28,8 +28,8 @@ from device_catalog.operator.occurrences import Occurrence, OccurrenceFinder
 LATENCIES = 1000
 """Frames that latency statistics look back on."""
 
-BOOTS = 16
-"""Boots of one device whose numbers are kept; older ones are added up."""
+ROWS = 16
+"""Rows of numbers kept for one device, by boot; older ones are added up."""
 
 HISTORY = 1000
 """Presence changes and occurrences kept."""
@@ -105,7 +105,7 @@ class Meter:
     arrived_ns: int = 0
     session: tuple[Header, Session] | None = None
     availability: Availability | None = None
-    numbers: dict[int, Numbers] = field(default_factory=dict)
+    numbers: dict[tuple[int, str], Numbers] = field(default_factory=dict)
     finder: OccurrenceFinder | None = None
     latencies: deque[float] = field(default_factory=lambda: deque(maxlen=LATENCIES))
     _received_before: int = 0
@@ -145,16 +145,16 @@ class Meter:
         count = len(ordered)
         return Latency(ordered[count // 2], ordered[min(count - 1, count * 99 // 100)], ordered[-1])
 
-    def of_boot(self, boot: int) -> Numbers:
-        """Return the numbers of one boot, making room by adding up the oldest."""
-        numbers = self.numbers.get(boot)
+    def of_boot(self, boot: int, topic: str = "") -> Numbers:
+        """Return the numbers of one boot (and topic, where each has its row), making room by adding up the oldest."""
+        numbers = self.numbers.get((boot, topic))
         if numbers is None:
-            while len(self.numbers) >= BOOTS:
+            while len(self.numbers) >= ROWS:
                 oldest = self.numbers.pop(min(self.numbers))
                 self._received_before += oldest.received
                 self._missing_before += oldest.missing
                 self._duplicates_before += oldest.duplicates
-            numbers = self.numbers[boot] = Numbers(self.first)
+            numbers = self.numbers[boot, topic] = Numbers(self.first)
         return numbers
 
 
@@ -174,12 +174,16 @@ class FleetView:
         [Hz]
     devices : frozenset of str
         The only devices looked at; empty for all.
+    whole : bool
+        Whether both brokers are listened to. If not, each topic is a row of its own: a message names the one before it
+        on its topic, so that what went to the other broker does not count as missing.
     """
 
     first: int | None = None
     nominal_voltage: Mapping[str, float] = field(default_factory=dict)
     nominal_frequency: float = 50.0
     devices: frozenset[str] = frozenset()
+    whole: bool = True
     meters: dict[str, Meter] = field(default_factory=dict)
     catalog_state: str = ""
     unreadable: int = 0
@@ -226,7 +230,7 @@ class FleetView:
         if not isinstance(frame, MeasurementFrame):
             raise WireError(f"expected a frame, found {type(frame).__name__}")
         meter = self.meter(device, tenant)
-        if not meter.of_boot(header.boot).add(header.number, repeated=arrival.retained):
+        if not self._count(meter, arrival, header.boot, header.number, header.previous):
             return None
         meter.frames += 1
         if not arrival.retained:
@@ -244,12 +248,21 @@ class FleetView:
     def _other(self, tenant: str, arrival: Arrival) -> None:
         """Count a message that is not shown: its number belongs to the same row as those of the frames."""
         fields = _fields(arrival.payload)
-        device, boot, number = fields.get("device"), fields.get("boot"), fields.get("number")
+        device, boot, number, previous = (fields.get(name) for name in ("device", "boot", "number", "previous"))
         if not isinstance(device, str) or type(boot) is not int or type(number) is not int or number < 1:
             return  # no device's message: topology, for instance
         if self.devices and device not in self.devices:
             return
-        self.meter(device, tenant).of_boot(boot).add(number, repeated=arrival.retained)
+        before = previous if type(previous) is int else 0
+        self._count(self.meter(device, tenant), arrival, boot, number, before)
+
+    def _count(self, meter: Meter, arrival: Arrival, boot: int, number: int, previous: int) -> bool:
+        """Take note of a message's number; tell whether it is new."""
+        if self.whole:
+            return meter.of_boot(boot).add(number, repeated=arrival.retained)
+        row = meter.of_boot(boot, arrival.topic)
+        row.skip(previous + 1 if previous or self.first else number, number - 1)
+        return row.add(number, repeated=arrival.retained)
 
     def _session(self, tenant: str, device: str, arrival: Arrival) -> None:
         meter = self.meter(device, tenant)
@@ -270,7 +283,7 @@ class FleetView:
             self._changed(device, "device", meter.online is True, reason, arrival.time_ns)
 
     def _promised(self, meter: Meter, session: Session) -> None:
-        if session.previous_boot in meter.numbers:
+        if self.whole and (session.previous_boot, "") in meter.numbers:
             meter.of_boot(session.previous_boot).promise(session.previous_number)
 
     def _availability(self, tenant: str, device: str, arrival: Arrival) -> None:

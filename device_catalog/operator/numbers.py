@@ -6,7 +6,7 @@ receiver that sees them all therefore knows what is missing. Messages may come l
 missing *so far*, and closes when its numbers arrive after all.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 
 MAXIMUM_GAPS = 1000
 """Gaps kept open at a time; beyond, the oldest are taken as lost for good."""
@@ -58,6 +58,22 @@ class Numbers:
         """Take note that the device has messages up to `number`, whether they arrived or not."""
         self._promised = max(self._promised, number)
 
+    def skip(self, low: int, high: int) -> None:
+        """
+        Take note that the numbers from `low` to `high` are no business of this row.
+
+        For a receiver of one topic: each message names the one before it on its topic, and what lies between went
+        elsewhere. What is skipped counts neither as received nor as missing.
+        """
+        if low > high:
+            return
+        runs = self._runs
+        begin = bisect_left(runs, low - 1, key=_high)
+        end = bisect_right(runs, high + 1, key=_low)
+        if begin < end:
+            low, high = min(low, runs[begin][0]), max(high, runs[end - 1][1])
+        runs[begin:end] = [(low, high)]
+
     def add(self, number: int, *, repeated: bool = False) -> bool:
         """
         Take note of a message; tell whether it is new.
@@ -96,3 +112,7 @@ class Numbers:
 
 def _low(run: tuple[int, int]) -> int:
     return run[0]
+
+
+def _high(run: tuple[int, int]) -> int:
+    return run[1]

@@ -51,7 +51,9 @@ def watch(options: argparse.Namespace, settings: Settings) -> None:
     }
     tenant = options.tenant or "+"
     listened = subscriptions(tenant)
-    view = FleetView(nominal_voltage=voltages, devices=frozenset(options.device))
+    view = FleetView(
+        nominal_voltage=voltages, devices=frozenset(options.device), whole=len(brokers) == len(topics.BROKERS)
+    )
     names = ", ".join(f"{name} {' or '.join(addresses)}" for name, addresses in brokers.items())
     note(f"watching {names}; Ctrl-C ends")
     with Subscriber(brokers, {name: listened[name] for name in brokers}, settings.ca) as subscriber:

@@ -91,7 +91,7 @@ def _told(view: FleetView, interruption: Interruption) -> list[str]:
     if interruption.back_ns:
         away = (interruption.back_ns - killed) / 1e9
         start = (interruption.back_ns - interruption.revived_ns) / 1e9
-        numbers = view.meter(INTERRUPTED).numbers.get(interruption.boot)
+        numbers = view.meter(INTERRUPTED).numbers.get((interruption.boot, ""))
         last = numbers.highest if numbers is not None else interruption.number
         lost = numbers.missing if numbers is not None else 0
         said.append(

@@ -52,6 +52,21 @@ def test_messages_of_other_kinds_and_brokers_count_for_the_same_row_of_numbers()
     assert view.meters["m-1"].frames == 2
 
 
+def test_a_watcher_of_one_broker_does_not_miss_what_went_to_the_other():
+    """Each message names the one before it on its topic; only a broken chain is a gap."""
+    view = FleetView(whole=False)
+    for number, previous in ((7, 4), (9, 7), (12, 11)):
+        header = Header("m-1", 1, 1, number, 0, previous)
+        payload = encode(frame(number), header)
+        view.arrived(Arrival(topics.frames(TENANT, "m-1"), payload, False, 0))
+    meter = view.meters["m-1"]
+    assert (meter.frames, meter.duplicates) == (3, 0)
+    assert meter.missing == 2, "10 and 11, of which at least 11 was a frame"
+    late = encode(frame(11), Header("m-1", 1, 1, 11, 0, 9))
+    view.arrived(Arrival(topics.frames(TENANT, "m-1"), late, False, 0))
+    assert (meter.missing, meter.duplicates) == (0, 0)
+
+
 def test_each_boot_has_its_own_row_of_numbers():
     view = FleetView(first=1)
     for boot, number in ((1, 1), (1, 2), (2, 1), (2, 2), (1, 3)):

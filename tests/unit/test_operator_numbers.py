@@ -55,3 +55,18 @@ def test_more_gaps_than_are_kept_are_still_counted():
         numbers.add(number)
     assert numbers.missing == count - 1
     assert len(numbers._runs) <= MAXIMUM_GAPS
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 60), st.integers(0, 8)), max_size=30), st.lists(st.integers(1, 60), max_size=30)
+)
+def test_what_is_skipped_is_neither_missing_nor_received(skipped, arrived):
+    numbers = Numbers(first=1)
+    for low, length in skipped:
+        numbers.skip(low, low + length - 1)
+    for number in arrived:
+        numbers.add(number)
+    elsewhere = {number for low, length in skipped for number in range(low, low + length)}
+    known = elsewhere | set(arrived)
+    assert numbers.missing == (max(known) - len(known) if known else 0)
+    assert numbers.received == len(set(arrived) - elsewhere)
