@@ -28,7 +28,7 @@ REFINEMENTS = 5
 """Fits of one window at most; two are enough unless the model does not hold."""
 HIGHEST_HARMONIC = 25
 
-_beta_of_cycles = ((3.5, 2.0), (7.0, 4.0), (float("inf"), 5.0))
+_beta_of_cycles = ((3.5, 3.0), (7.0, 4.0), (float("inf"), 5.0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,8 +59,9 @@ def kaiser_beta(cycles: float) -> float:
     """
     Return the window shape that suits a length [cycles of the nominal frequency].
 
-    The shorter the window, the fewer harmonics lie outside its main lobe and the less a sharper shape pays for its
-    noise; ten cycles reject interharmonics 25 Hz away by more than 60 dB.
+    A blunt shape has less noise, a sharp one rejects more beside the harmonics of the model and lets steps in gently:
+    below 3.0 a phase step of 10 degrees disturbs three cycles by more than 1 % for 40 ms and longer. Ten cycles reject
+    interharmonics 25 Hz away by more than 60 dB.
     """
     return next(beta for limit, beta in _beta_of_cycles if cycles < limit)
 
