@@ -21,7 +21,7 @@ from typing import Any
 
 from agent.async_channel import AsyncChannel
 from agent.channel import ChannelClosed, ChannelError
-from agent.errors import WorkerError
+from agent.errors import SourceAway, WorkerError
 from agent.protocol import Stop
 
 
@@ -195,7 +195,8 @@ class Process:
         self._release()
         self._ended.set_result(self.exit)
         if not self._started.done():
-            self._started.set_exception(WorkerError(self.exit.reason))
+            away = self.exit.kind is ExitKind.LOST
+            self._started.set_exception((SourceAway if away else WorkerError)(self.exit.reason))
             self._started.exception()  # taken note of, also where nobody waits
         elif not self._stopping and not self._started.cancelled() and self._started.exception() is None:
             self._on_exit(self.exit)

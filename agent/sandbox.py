@@ -6,8 +6,8 @@ forbidden, because kernels differ and what was accepted is not yet what holds.
 
 Layers, each independent of the others, in this order:
 
-- ``limits``: memory, files, descriptors, processes, core dumps (setrlimit); behind the agent and the sampler for the
-  processor, and first to go where the machine runs out of memory.
+- ``limits``: memory, files, descriptors, processes, core dumps (setrlimit); first to go where the machine runs out of
+  memory.
 - ``user``: another user id, where the agent is root: no file, process or device of the agent's is its own.
 - ``no-new-privileges``: nothing it could execute gains rights.
 - ``landlock``: no file but Python's libraries for reading, no TCP, no signals outwards (as far as the kernel's
@@ -37,7 +37,6 @@ FIRST_USER = 0x70000000
 """Users of algorithms: beyond every range that distributions, systemd and containers hand out."""
 
 _OPEN_FILES = 64
-_NICE = 5
 
 
 def libc() -> ctypes.CDLL:
@@ -96,7 +95,7 @@ def _limit(limits: Limits) -> bool:
         resource.RLIMIT_MEMLOCK: 0,
         resource.RLIMIT_MSGQUEUE: 0,
     }
-    accepted = _step_back()
+    accepted = _first_to_go()
     for limit, value in wanted.items():
         try:
             resource.setrlimit(limit, (value, value))
@@ -105,9 +104,8 @@ def _limit(limits: Limits) -> bool:
     return accepted
 
 
-def _step_back() -> bool:
+def _first_to_go() -> bool:
     try:
-        os.nice(_NICE)
         with open("/proc/self/oom_score_adj", "wb") as file:  # noqa: PTH123 - pathlib is not worth its memory here
             file.write(b"1000")
     except OSError:
