@@ -28,6 +28,8 @@ MINIMUM_RATE, MAXIMUM_RATE = 1e-3, 1e9
 """Sampling rates believed [Hz]."""
 LARGEST_NUMBER = 1e30
 """Largest number believed; products of several stay finite."""
+LARGEST_BOUND = 1e39
+"""Largest minimum or maximum of a channel believed: some are the ends of a float32."""
 
 _epoch = datetime(1970, 1, 1, tzinfo=UTC)
 _line_end = re.compile("\r\n|\r|\n")
@@ -75,15 +77,15 @@ class _Lines:
             return [""]
         return self.take("")
 
-    def number(self, text: str, what: str, default: float | None = None) -> float:
+    def number(self, text: str, what: str, default: float | None = None, *, largest: float = LARGEST_NUMBER) -> float:
         if not text and default is not None:
             return default
         try:
             value = float(text)
         except ValueError:
             raise self.wrong(what, text or "nothing") from None
-        if not abs(value) <= LARGEST_NUMBER or "_" in text:
-            raise self.wrong(f"{what}, finite and up to {LARGEST_NUMBER:g}", text)
+        if not abs(value) <= largest or "_" in text:
+            raise self.wrong(f"{what}, finite and up to {largest:g}", text)
         return value
 
     def count(self, text: str, what: str) -> int:
@@ -183,8 +185,8 @@ def _analog(lines: _Lines, number: int, n_analog: int) -> AnalogChannel:
         *fields[1:],
         *("",) * (13 - len(fields)),
     )
-    low = lines.number(minimum, f"the minimum of {what}", -99999.0)
-    high = lines.number(maximum, f"the maximum of {what}", 99998.0)
+    low = lines.number(minimum, f"the minimum of {what}", -99999.0, largest=LARGEST_BOUND)
+    high = lines.number(maximum, f"the maximum of {what}", 99998.0, largest=LARGEST_BOUND)
     if side.upper() not in ("P", "S", ""):
         raise lines.wrong(f"P (primary) or S (secondary) at the end of {what}", side)
     return AnalogChannel(

@@ -249,7 +249,8 @@ class Recording:
         """
         a = np.array([channel.a for channel in self.config.analog])[channels]
         b = np.array([channel.b for channel in self.config.analog])[channels]
-        values = self.codes[channels, samples].astype(np.float64)
+        with np.errstate(invalid="ignore"):  # a NaN may be a signalling one
+            values = self.codes[channels, samples].astype(np.float64)
         values[self.missing(channels, samples)] = np.nan
         values *= a[:, None]
         values += b[:, None]

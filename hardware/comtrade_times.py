@@ -83,11 +83,15 @@ def _segments(recording: Recording, name: str) -> tuple[Segment, ...]:
             f"{name}, sample {place + 2}: expected a time stamp of {stamps[place]:g} or later, "
             f"found {stamps[place + 1]:g}"
         )
-    seconds = (stamps - stamps[0]) * recording.config.time_unit
-    resolution = recording.config.time_unit
+    unit = recording.config.time_unit
+    declared = [rate for _, _, rate in _declared(recording)]
+    if (steps == steps[0]).all() and not any(0.5 < rate * unit * steps[0] < 2 for rate in declared) and all(declared):
+        # Some writers count samples here, or milliseconds: perfectly even stamps of a wrong size tell nothing but that.
+        return _by_table(recording, name)
+    seconds = (stamps - stamps[0]) * unit
     found: list[Segment] = []
     for first, last, rate in _declared(recording):
-        found += _runs(seconds, first, last, rate, resolution=resolution, name=name)
+        found += _runs(seconds, first, last, rate, resolution=unit, name=name)
     return tuple(found)
 
 

@@ -26,6 +26,11 @@ from hardware.source import ChannelRequest, EndOfRecording, SourceInfo, SourcePl
 
 MAXIMUM_RATE = 1e6
 """Highest rate per channel [Hz]."""
+CELLS_AHEAD = 10
+"""
+Cells computed together in real time: between two blocks a processor forgets this code, and finding it again would cost
+more than the work.
+"""
 
 
 class SimulatedSource:
@@ -181,7 +186,9 @@ class _Run:
         while not self._ready:
             if self._ended:
                 raise EndOfRecording(f"the simulated {self._simulation.duration:g} s are over")
-            self._make_cell()
+            for _ in range(CELLS_AHEAD if self._pace is not None else 1):
+                if not self._ended:
+                    self._make_cell()
         block = self._ready[0]
         # A clock that runs fast is early at every sample.
         due = block.end_index / self._rate / (1 + self._simulation.clock_error)

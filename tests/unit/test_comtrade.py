@@ -231,7 +231,7 @@ def test_stamps_win_over_the_table_of_rates() -> None:
 
 def test_without_stamps_the_table_of_rates_tells_and_without_rates_the_stamps() -> None:
     recording = three_phase(n_samples=50)
-    for stamps in (np.full(50, np.nan), np.zeros(50)):
+    for stamps in (np.full(50, np.nan), np.zeros(50), np.arange(50.0), 10 * np.arange(50.0)):
         (part,) = segments(replace(recording, stamps=stamps), "x")
         assert (part.count, part.rate, part.start) == (50, 1000.0, 0.0)
     unstated = replace(recording.config, rates=(DeclaredRate(0.0, 50),))

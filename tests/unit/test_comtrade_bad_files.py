@@ -143,6 +143,7 @@ def test_any_bytes_changed_in_a_combined_file(data: st.DataObject) -> None:
         (1, 1, "6", "line 2: expected the numbers of channels, such as 8,6A,2D, found 8,6,2D"),
         (2, 5, "nan", "line 3: expected the factor a of analog channel 1 of 6, finite and up to 1e+30, found nan"),
         (4, 6, "", None),
+        (4, 8, "-3.40282347E+38", None),
         (4, 5, "", "line 5: expected the factor a of analog channel 3 of 6, found nothing"),
         (3, 12, "Q", "line 4: expected P (primary) or S (secondary) at the end of analog channel 2 of 6, found Q"),
         (8, 4, "2", "line 9: expected 0 or 1 as the normal state of digital channel 1 of 2, found 2"),
@@ -236,8 +237,8 @@ def test_text_in_the_data_is_found_by_line_and_field() -> None:
 
 def test_stamps_that_contradict_the_rate_are_refused() -> None:
     stamps = np.cumsum(np.arange(40.0) % 7 * 1000 + 1)
-    slow = replace(GOOD, stamps=np.arange(40.0))
-    with pytest.raises(RecordingError, match=r"at about the declared 1000 Hz, found 1e\+06 Hz"):
+    slow = replace(GOOD, stamps=np.arange(40.0) * 5 // 2)
+    with pytest.raises(RecordingError, match=r"at about the declared 1000 Hz, found 40\d+ Hz"):
         segments(slow, "r.cfg")
     with pytest.raises(RecordingError, match=r"r\.cfg, samples 1 to \d+: expected"):
         segments(replace(GOOD, stamps=stamps), "r.cfg")

@@ -13,7 +13,7 @@ from algorithms.api.wire import time_from_text
 from hardware.checks import OptionsError
 from hardware.errors import SourceError, SourceRefused
 from hardware.simulated_settings import EVENTS, OPTIONS
-from hardware.simulated_source import SimulatedSource
+from hardware.simulated_source import CELLS_AHEAD, SimulatedSource
 from hardware.source import ChannelRequest, EndOfRecording, SourceRequest
 from tests.support.clocks import ManualClock
 
@@ -257,7 +257,7 @@ def test_a_reader_that_lags_finds_all_samples_within_the_buffer_and_a_gap_beyond
     assert following is not None
     assert following.flags == 0
     clock.advance(5.0)
-    found = [source.read(1.0) for _ in range(3)]
+    found = [source.read(1.0) for _ in range(2 * CELLS_AHEAD)]
     assert any(block is not None and SampleFlag.LOST in block.flags for block in found)
     last = found[-1]
     assert last is not None
