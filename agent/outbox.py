@@ -462,6 +462,8 @@ class Outbox:
 
         def done(result: Any) -> None:
             if isinstance(result, Loaded):
+                if not lane.storage_fails:
+                    self._problem = ""
                 lane.load(result.messages, self._clock.time(), exhausted=result.exhausted)
                 lane.trimmed(sum(item.count for item in result.damaged))
                 self._enter(broker, "dropped", result.damaged)
