@@ -20,12 +20,14 @@ import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
 from algorithms.api.errors import Problem
+from device_catalog.contract.documents import Change as HistoryEntry
 from device_catalog.contract.documents import (
     Configuration,
     Desired,
     DeviceDetail,
     DeviceKind,
     DeviceSummary,
+    History,
     Page,
     Registered,
     Registration,
@@ -40,6 +42,7 @@ from device_catalog.storage.database import first_line
 from device_catalog.storage.store import Change, DeviceRow, Filters, Store, SummaryRow
 
 MAXIMUM_PAGE = 1000
+MAXIMUM_HISTORY = 100
 WAITING_READS = 512
 """Documents being read from the database at once; a device beyond that is asked to come back."""
 
@@ -319,6 +322,19 @@ class Catalog:
             ),
             None if report is None else msgspec.json.decode(report, type=Reported),
         )
+
+    async def history(self, name: str) -> History:
+        """
+        Give who changed what of a device, also of one that was removed.
+
+        Raises
+        ------
+        DeviceUnknown
+        """
+        rows = await self._read(self._store.history, name, MAXIMUM_HISTORY)
+        if not rows:
+            raise DeviceUnknown(name[:80])
+        return History(tuple(HistoryEntry(moment(row[0]), *row[1:]) for row in rows))
 
     async def page(self, filters: Filters, available: bool | None, after: str, limit: int) -> Page:
         """

@@ -25,6 +25,7 @@ from device_catalog.contract.paths import (
     CREDENTIAL,
     DEVICE,
     DEVICES,
+    HISTORY,
     MAXIMUM_DOCUMENT,
     REPORTED,
     etag,
@@ -126,6 +127,11 @@ def make_application(  # noqa: C901, PLR0915 - a list of small handlers
         access.operator(request)
         return _json(_encode(await catalog.renew_credential(_name(request), OPERATOR)), 201)
 
+    @get(_route(HISTORY))
+    async def history(request: AnyRequest) -> Response[bytes]:
+        access.operator(request)
+        return _json(_encode(await catalog.history(_name(request))))
+
     @get("/healthz")
     async def health() -> Response[bytes]:
         return _json(b'{"status":"ok"}')
@@ -161,6 +167,7 @@ def make_application(  # noqa: C901, PLR0915 - a list of small handlers
             report,
             report_whole,
             credential,
+            history,
             health,
             readiness,
             metrics,
@@ -170,7 +177,6 @@ def make_application(  # noqa: C901, PLR0915 - a list of small handlers
         exception_handlers={Exception: _explain},
         openapi_config=None,
         logging_config=None,
-        request_max_body_size=None,
     )
 
 

@@ -13,6 +13,7 @@ from device_catalog.contract.documents import (
     Configuration,
     Desired,
     DeviceDetail,
+    History,
     Page,
     ProblemDocument,
     Registered,
@@ -27,6 +28,7 @@ from device_catalog.contract.paths import (
     DESIRED,
     DEVICE,
     DEVICES,
+    HISTORY,
     REPORTED,
 )
 
@@ -118,6 +120,9 @@ OPERATIONS = (
     ),
     Operation(
         "post", CREDENTIAL, "Give a device another credential", "operator", 201, None, Registered, (), (), (401, 404)
+    ),
+    Operation(
+        "get", HISTORY, "Who changed what of a device, newest first", "operator", 200, None, History, (), (), (401, 404)
     ),
     Operation("get", "/healthz", "Whether the process runs", "anybody", 200),
     Operation("get", "/readyz", "Whether it can serve", "anybody", 200, refusals=(503,)),

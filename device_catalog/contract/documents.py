@@ -408,6 +408,21 @@ class Page(msgspec.Struct, frozen=True):
     next: str = ""
 
 
+class Change(msgspec.Struct, frozen=True):
+    """Who changed what of a device: ``register``, ``configure``, ``credential`` or ``remove``."""
+
+    time: datetime
+    actor: str
+    action: str
+    detail: str
+
+
+class History(msgspec.Struct, frozen=True):
+    """What was changed of a device, newest first."""
+
+    changes: tuple[Change, ...]
+
+
 class ProblemDocument(msgspec.Struct, frozen=True):
     """An error as RFC 9457 has it, with every problem found where it is about a document."""
 

@@ -11,6 +11,7 @@ DESIRED = "/v1/devices/{device}/desired"
 CONFIGURATION = "/v1/devices/{device}/configuration"
 REPORTED = "/v1/devices/{device}/reported"
 CREDENTIAL = "/v1/devices/{device}/credential"
+HISTORY = "/v1/devices/{device}/history"
 
 BOOT_HEADER = "Agent-Boot"
 APPLIED_HEADER = "Agent-Applied-Revision"

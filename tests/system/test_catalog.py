@@ -133,6 +133,8 @@ def test_a_device_that_is_registered_again_gets_no_revision_it_has_seen(catalog)
     put(catalog, "m-again", {})
     assert catalog.operator("DELETE", "/v1/devices/m-again").status_code == 204
     assert catalog.operator("GET", "/v1/devices/m-again").status_code == 404
+    changes = catalog.operator("GET", "/v1/devices/m-again/history").json()["changes"]
+    assert [change["action"] for change in changes] == ["remove", "configure", "register"]
     credential = catalog.register("m-again")
     assert catalog.poll("m-again", credential).headers["ETag"] == '"3"'
 
