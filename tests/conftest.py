@@ -6,6 +6,7 @@ tests are deselected, and the summary says so.
 """
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.recordings import recordings_folder
 
@@ -13,6 +14,9 @@ _absent = pytest.StashKey[int]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # How fast the machine is today is no behaviour: a busy one must not fail a law.
+    settings.register_profile("tresma", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("tresma")
     config.addinivalue_line("markers", "recordings: needs the real recordings (TRESMA_RECORDINGS)")
 
 
