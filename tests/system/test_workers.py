@@ -187,7 +187,7 @@ def test_what_cannot_be_loaded_or_started_is_said_in_one_message():
 def test_misbehaving_algorithms_end_with_a_reason_and_touch_no_other():
     """Crash, hang, flood, leak and the rest, all at once, beside one that must see every sample."""
     small = Limits(response=1.0, memory=24 << 20, records_per_second=50.0)
-    limits = {"spin": Limits(processor=0.5)}
+    limits = {"spin": Limits(processor=0.15)}
     expected = {
         "crash": (ExitKind.FAILED, "ZeroDivisionError: a bug in this algorithm (algorithms.py:"),
         "abort": (ExitKind.DIED, "SIGABRT"),
