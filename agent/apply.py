@@ -40,10 +40,19 @@ class Surroundings(Protocol):
 
 
 async def apply(
-    current: Configuration, desired: Configuration, running: RunningSet, surroundings: Surroundings
+    current: Configuration, desired: Configuration, running: RunningSet, surroundings: Surroundings, *, patient: bool
 ) -> tuple[Step, ...]:
     """
     Bring what runs from `current` to `desired`.
+
+    Parameters
+    ----------
+    current, desired : Configuration
+    running : RunningSet
+    surroundings : Surroundings
+    patient : bool
+        Whether a source that does not start is tried again for ever instead of being a problem: at the agent's start,
+        with settings that were good before, the board may only need a moment, or a hand.
 
     Returns
     -------
@@ -58,7 +67,7 @@ async def apply(
     steps = reconcile(current, desired, running.infos)
     candidates: list[Slot] = []
     sampler = next((step for step in steps if isinstance(step, ReplaceSampler)), None)
-    problems = await _start_sampler(running, sampler)
+    problems = await _start_sampler(running, sampler, patient=patient)
     if not problems:
         starts = [step.assignment for step in steps if isinstance(step, StartAlgorithm)]
         problems = await _start_algorithms(running, starts, desired, candidates)
@@ -79,12 +88,15 @@ async def apply(
     return steps
 
 
-async def _start_sampler(running: RunningSet, step: ReplaceSampler | None) -> list[Problem]:
+async def _start_sampler(running: RunningSet, step: ReplaceSampler | None, *, patient: bool) -> list[Problem]:
     if step is None:
         return []
     try:
         await running.replace_sampler(step.acquisition)
     except AgentError as error:
+        if patient:
+            running.retry_sampler(step.acquisition, str(error))
+            return []
         driver = step.acquisition.driver if step.acquisition is not None else "none"
         return [Problem("acquisition", f"a source '{driver}' that grants what is asked", str(error))]
     return []

@@ -79,11 +79,15 @@ class Replay:
             )
             running = self._started(context)
             number = 0
+            on_topic: dict[str, int] = {}
             for block in _blocks(source):
                 for maker, record in _through(running, pipeline, block):
-                    if pipeline.publication(maker, record) is not None:
+                    publication = pipeline.publication(maker, record)
+                    if publication is not None:
                         number += 1
-                        yield encode(record, Header(self.device, 0, 0, number, block.end_ns))
+                        before = on_topic.get(publication.topic, 0)
+                        on_topic[publication.topic] = number
+                        yield encode(record, Header(self.device, 0, 0, number, block.end_ns, before))
             for calls in running.values():
                 calls.stop()
         finally:

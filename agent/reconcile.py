@@ -85,7 +85,8 @@ def reconcile(current: Configuration, desired: Configuration, infos: Mapping[str
     wanted = {assignment.algorithm: assignment for assignment in desired.algorithms}
     for name, assignment in wanted.items():
         before = running.get(name)
-        if before is None or _own_part(before) != _own_part(assignment) or _surroundings(current, desired, infos.get(name)):
+        changed = before is None or _own_part(before) != _own_part(assignment)
+        if changed or _surroundings(current, desired, infos.get(name)):
             steps.append(StartAlgorithm(assignment))
         elif before != assignment:
             steps.append(UpdateAssignment(assignment))

@@ -56,6 +56,9 @@ FIRST_POLL_SPREAD = 5.0
 NOTIFY_GAP = 1.0
 """Being told to ask the catalog is heeded at most this often [s]."""
 
+SECOND_CHANCE = 60.0
+"""A revision that a process or a source prevented from being applied is tried again after this [s]."""
+
 STALL = 10.0
 """Sampling that stands still this long, without the supervisor knowing, starves the watchdog [s]."""
 
@@ -103,6 +106,7 @@ class Service:
         self._poll = Poll()
         self._applied = 0
         self._refused: Refusal | None = None
+        self._unapplied: tuple[bytes, float] | None = None
         self._steps = StepWatch(clock)
         self._time = synchronisation()
         self._gate = ReportGate()
@@ -164,6 +168,7 @@ class Service:
 
     async def _take(self, document: bytes, *, keep: bool) -> None:
         """Apply a desired document, or refuse it whole; what ran goes on then."""
+        self._unapplied = None
         try:
             desired = parse_desired(document)
         except DocumentError as error:
@@ -174,9 +179,10 @@ class Service:
             self._refuse(desired.revision, problems)
             return
         try:
-            await self._apply(desired)
+            await self._apply(desired, patient=not keep)
         except ConfigError as error:
             self._refuse(desired.revision, error.problems)
+            self._unapplied = document, self._clock.monotonic() + SECOND_CHANCE
             return
         self._refused = None
         self._applied = desired.revision
@@ -196,22 +202,29 @@ class Service:
             problems.append(Problem("revision", expected, str(desired.revision), "revisions only grow"))
         return problems
 
-    async def _apply(self, desired: Desired) -> None:
+    async def _apply(self, desired: Desired, *, patient: bool) -> None:
         configuration = desired.configuration
         self._meet_brokers(desired.tenant)
         self._running.stand(
             Place(self._config.device, desired.tenant, configuration.terminal or self._config.device),
             synchronised=self._time.synchronised,
         )
-        await apply(self._configuration, configuration, self._running, self)
+        await apply(self._configuration, configuration, self._running, self, patient=patient)
         self._configuration = configuration
         if self._inbox is not None:
             self._inbox.ask(wish for assignment in configuration.algorithms for wish in assignment.neighbours)
         self._links["grid"].announce()
 
+    def _second_chance(self) -> bytes | None:
+        """Return a document that the world prevented from being applied, when it is time to try it again."""
+        if self._unapplied is None or self._clock.monotonic() < self._unapplied[1]:
+            return None
+        return self._unapplied[0]
+
     def _refuse(self, revision: int, problems: list[Problem] | tuple[Problem, ...]) -> None:
-        self._refused = Refusal(revision, tuple(problems))
-        for problem in problems:
+        refused = Refusal(revision, tuple(problems))
+        known, self._refused = self._refused == refused, refused
+        for problem in () if known else problems:
             log.error("revision %d is refused: %s", revision, problem)
 
     def _meet_brokers(self, tenant: str) -> None:
@@ -262,6 +275,7 @@ class Service:
                 )
                 failures = 0
                 self._gate.reachable()
+                document = document or self._second_chance()
                 if document is not None:
                     await self._take(document, keep=True)
                     self._ask_now.set()  # the acknowledgement of what was applied need not wait for the next poll

@@ -28,6 +28,9 @@ ALIVE = 0.1
 OFFSET = 0.02
 """Mean value, as a share of the fundamental's amplitude, from which on an input has an offset [1]."""
 
+NOTHING = 1e-6
+"""A mean below this share of the RMS is told as 0 [1]."""
+
 CURRENT = 0.02
 """Share of the largest current below which a phase's current says nothing about wiring [1]."""
 
@@ -94,7 +97,8 @@ def judge_channels(channels: Mapping[str, ChannelStatistics], nominal_voltage: f
     for name, channel in channels.items():
         item = f"channel {name}"
         unit = "V" if channel.quantity == "voltage" else "A"
-        found = f"{channel.rms:.4g} {unit}, mean {channel.mean:.3g} {unit}"
+        mean = channel.mean if abs(channel.mean) > NOTHING * channel.rms else 0.0
+        found = f"{channel.rms:.4g} {unit}, mean {mean:.3g} {unit}"
         silent = channel.rms <= max(2 * channel.resolution, 1e-9)
         if channel.clipped > 0:
             share = f"{found}; {100 * channel.clipped:.2g} % of the samples at the end of the range"
