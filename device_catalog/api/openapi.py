@@ -203,7 +203,8 @@ def _operation(operation: Operation) -> dict[str, Any]:
         success["content"] = {"application/json": {"schema": _reference(operation.answer)}}
     problem = {"application/problem+json": {"schema": _reference(ProblemDocument)}}
     responses = {str(operation.success): success}
-    for status in operation.refusals:
+    storage = () if operation.who == "anybody" else (503,)  # whatever needs the database can find it out of reach
+    for status in sorted({*operation.refusals, *storage}):
         responses[str(status)] = {"description": _problems[status], **({} if status == 304 else {"content": problem})}
     result: dict[str, Any] = {"summary": operation.summary, "parameters": parameters, "responses": responses}
     if operation.body is not None:
