@@ -243,7 +243,8 @@ def _rates(lines: _Lines) -> tuple[DeclaredRate, ...]:
         last = lines.count((*fields, "")[1], expected)
         if not MINIMUM_RATE <= rate <= MAXIMUM_RATE and (n_rates > 0 or rate != 0):
             raise lines.wrong(f"a sampling rate from {MINIMUM_RATE:g} to {MAXIMUM_RATE:g} [Hz]", fields[0])
-        if last <= last_before and n_rates > 0:
+        # Some recorders fill the table up with lines that repeat the last one.
+        if n_rates > 0 and (last < last_before or last == 0):
             raise lines.wrong(f"a last sample after number {last_before}", last)
         rates.append(DeclaredRate(rate, last))
         last_before = last

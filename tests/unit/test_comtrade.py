@@ -243,6 +243,15 @@ def test_without_stamps_the_table_of_rates_tells_and_without_rates_the_stamps() 
     assert (part.count, part.rate) == (50, 1000.0)
 
 
+def test_a_table_of_rates_may_repeat_its_last_line() -> None:
+    recording = three_phase(n_samples=50)
+    rates = (DeclaredRate(1000.0, 30), *(DeclaredRate(1000.0, 50),) * 3)
+    config = replace(recording.config, rates=rates)
+    assert parse_configuration(format_configuration(config), "x.cfg") == config
+    found = segments(replace(recording, config=config), "x")
+    assert [(part.first, part.count, part.rate) for part in found] == [(0, 30, 1000.0), (30, 20, 1000.0)]
+
+
 def test_stamps_that_wrap_go_on() -> None:
     recording = three_phase(n_samples=50)
     stamps = (recording.stamps + 2**32 - 25_000) % 2**32
