@@ -22,6 +22,9 @@ from agent.store import Store
 from agent.workers import Workers
 from algorithms.api.errors import Problem
 
+PRELOAD = ("algorithms.builtin.phasors", "hardware.registry")
+"""Loaded once, before anything is forked: what nearly every meter runs would otherwise be loaded by each process."""
+
 
 def run(config_file: Path | None) -> int:
     """Run an agent until it is told to stop; returns the exit status."""
@@ -40,7 +43,7 @@ async def _serve(config: AgentConfig) -> None:
         config,
         store=Store(config.state_dir),
         outbox=Outbox.open(config.state_dir / "outbox.db", device=config.device),
-        workers=Workers(),
+        workers=Workers(preload=PRELOAD),
         catalog=CatalogClient(config),
         clock=SystemClock(),
         manager=ServiceManager(),

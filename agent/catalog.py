@@ -98,8 +98,8 @@ class CatalogClient:
         CatalogError
             When it could not be said; it is said again with the next change.
         """
-        headers = {"Content-Type": "application/merge-patch+json"}
-        self._exchange("PATCH", paths.REPORTED, headers=headers, body=msgspec.json.encode(reported))
+        headers = {"Content-Type": "application/json"}
+        self._exchange("PUT", paths.REPORTED, headers=headers, body=msgspec.json.encode(reported))
 
     def close(self) -> None:
         """Let go of the connection."""

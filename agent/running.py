@@ -16,6 +16,7 @@ from agent.algorithm_worker import AlgorithmWorker
 from agent.clock import Clock
 from agent.errors import AgentError, SourceAway
 from agent.pipeline import Pipeline, Publication
+from agent.process import Exit, ExitKind
 from agent.protocol import AlgorithmSpec, AlgorithmStatus, SamplingStatus
 from agent.sampler import Sampler
 from agent.store import Store
@@ -372,6 +373,10 @@ class RunningSet:
         self._sampler = None
         self._sampler_error = str(reason)
         if self._closing or self._acquisition is None:
+            return
+        if isinstance(reason, Exit) and reason.kind is ExitKind.ENDED:
+            self._sampler_restarts.state = State.ENDED
+            log.info("no more samples: %s", reason)
             return
         delay = self._sampler_restarts.failed(self._clock.monotonic(), self._random.random())
         log.error("the sampler ended: %s; it starts again in %.1f s", reason, delay)

@@ -19,6 +19,8 @@ class State(StrEnum):
     RUNNING = "running"
     BACKOFF = "backoff"
     QUARANTINED = "quarantined"
+    ENDED = "ended"
+    """It came to its own end, as a recording does, and is not started again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -238,7 +238,7 @@ class AlgorithmReport(msgspec.Struct, frozen=True):
     ----------
     version : str
     state : str
-        ``starting``, ``running``, ``backoff``, ``quarantined`` or ``refused``.
+        ``starting``, ``running``, ``backoff`` or ``quarantined``.
     restarts : int
         Since the agent started.
     processed, produced, dropped, lost_samples : int

@@ -41,7 +41,7 @@ class AgentProcess:
     state : Path, optional
         A temporary one unless given.
     prefix : sequence of str
-        Put before the command, such as a tracer.
+        Put before the command, such as a tracer; ``{state}`` stands for the folder of its state, which exists.
 
     Attributes
     ----------
@@ -83,9 +83,18 @@ class AgentProcess:
 
     def start(self) -> None:
         """Start it; it is not waited for."""
+        self.state.mkdir(exist_ok=True)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*self._prefix, sys.executable, "-m", "agent", "run", "--config", str(self.config)],
+                [
+                    *(part.format(state=self.state) for part in self._prefix),
+                    sys.executable,
+                    "-m",
+                    "agent",
+                    "run",
+                    "--config",
+                    str(self.config),
+                ],
                 stdout=log,
                 stderr=log,
                 cwd=Path(__file__).parents[2],

@@ -231,3 +231,33 @@ def test_the_credential_is_in_no_log(meter):
     plant.catalog.start()
     assert credential not in agent.said()
     assert credential not in plant.catalog.log.read_text()
+
+
+def test_a_full_disk_costs_no_frame_while_memory_lasts_and_is_reported(plant):
+    with Listener(plant.data.port, "v1/default/meters/+/frames") as listener:
+        as_root = () if os.geteuid() == 0 else ("--map-root-user",)
+        small = 'mount -t tmpfs -o size=200k none "$0" && exec "$@"'
+        plant.add("m-1", prefix=("unshare", *as_root, "--mount", "sh", "-c", small, "{state}"))
+        wait_for_frames(listener, 10)
+        plant.data.pause()
+        wait_until(lambda: plant.reported("m-1").get("problems"), "the full disk being reported", timeout=60)
+        before = len(listener.heard)
+        plant.data.resume()
+        wait_for_frames(listener, before + 100, timeout=30)
+        wait_until(lambda: not missing(listener), "every frame being there")
+
+
+def test_a_stepped_clock_is_noticed_and_loses_nothing(plant, tmp_path):
+    (library,) = Path("/usr/lib").glob("*/faketime/libfaketime.so.1")
+    offset = tmp_path / "offset"
+    offset.write_text("+0")
+    faked = (f"LD_PRELOAD={library}", f"FAKETIME_TIMESTAMP_FILE={offset}", "FAKETIME_NO_CACHE=1",
+             "FAKETIME_DONT_FAKE_MONOTONIC=1")  # fmt: skip
+    with Listener(plant.data.port, "v1/default/meters/+/frames") as listener:
+        agent = plant.add("m-1", prefix=("env", *faked))
+        wait_for_frames(listener, 10)
+        offset.write_text("-3600")
+        wait_until(lambda: plant.reported("m-1").get("time", {}).get("steps"), "the step being reported", timeout=20)
+        assert "stepped by -3600" in agent.said()
+        wait_for_frames(listener, len(listener.heard) + 50)
+        assert missing(listener) == []
