@@ -46,12 +46,15 @@ def run(seconds: float, tracer: list[str]) -> dict[str, float]:
                 "urgent_every": 50,
                 "settle": 5,
             }
-            publishing = subprocess.Popen(
-                [*tracer, sys.executable, "-m", "tests.support.publisher", json.dumps(order)],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            )  # fmt: skip
-            time.sleep(seconds)
-            said, _ = publishing.communicate(timeout=30)
+            told = folder / "told"  # a pipe that nobody reads would stop the publisher when it is full
+            with told.open("wb") as output:
+                publishing = subprocess.Popen(
+                    [*tracer, sys.executable, "-m", "tests.support.publisher", json.dumps(order)],
+                    stdin=subprocess.PIPE, stdout=output, stderr=subprocess.DEVNULL,
+                )  # fmt: skip
+                time.sleep(seconds)
+                publishing.communicate(timeout=30)
+            said = told.read_bytes()
             heard, _ = listening.communicate(timeout=30)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
