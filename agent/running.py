@@ -90,7 +90,6 @@ class RunningSet:
         self._tasks: set[asyncio.Task[None]] = set()
         self._pipeline = Pipeline("", "", {}, {})
         self._place = Place("", "", "")
-        self._synchronised = False
         self._sampler: Sampler | None = None
         self._acquisition: Acquisition | None = None
         self._sampler_restarts = Restarts(SAMPLER_POLICY)
@@ -113,10 +112,9 @@ class RunningSet:
         """What is assigned, by name."""
         return {name: slot.assignment for name, slot in self._slots.items()}
 
-    def stand(self, place: Place, *, synchronised: bool) -> None:
+    def stand(self, place: Place) -> None:
         """Say where the agent stands, before anything is started there."""
         self._place = place
-        self._synchronised = synchronised
 
     async def replace_sampler(self, acquisition: Acquisition | None) -> None:
         """
@@ -140,6 +138,16 @@ class RunningSet:
                 await self._start_sampler(acquisition)
             except SourceAway as error:
                 self.retry_sampler(acquisition, str(error))
+
+    async def restamp(self) -> None:
+        """Start the sampler again where it stamps by this machine's clock, because that was stepped."""
+        if self._sampler is None or self._acquisition is None or not self._sampler.plan.live:
+            return
+        acquisition = self._acquisition
+        try:
+            await self.replace_sampler(acquisition)
+        except AgentError as error:
+            self.retry_sampler(acquisition, str(error))
 
     def retry_sampler(self, acquisition: Acquisition | None, reason: str) -> None:
         """Go on trying to sample as told, after a start that failed with `reason`."""
@@ -266,7 +274,7 @@ class RunningSet:
             terminal=self._place.terminal,
             nominal_frequency=acquisition.nominal_frequency if acquisition is not None else 50.0,
             nominal_voltage=acquisition.nominal_voltage if acquisition is not None else 230.0,
-            synchronised=self._synchronised,
+            synchronised=True,  # as far as each block says so
             restored=self._store.checkpoint(slot.name),
             limits=slot.assignment.limits,
         )

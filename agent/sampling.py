@@ -13,6 +13,7 @@ Rules:
 - A live source is read at real-time priority where the system allows it.
 """
 
+import math
 import os
 import socket
 import time
@@ -22,6 +23,7 @@ from typing import Any
 
 from agent import ring
 from agent.channel import Channel, ChannelError
+from agent.clock import synchronisation
 from agent.loading import load
 from agent.protocol import (
     CONTROL_SIZE,
@@ -40,7 +42,7 @@ from agent.protocol import (
 )
 from agent.ring_memory import SealedMemory
 from agent.usage import Usage
-from algorithms.api.samples import NANOSECONDS, Phase, Quantity, SampleBlock
+from algorithms.api.samples import NANOSECONDS, Phase, Quantity, SampleBlock, SampleFlag
 from device_catalog.contract.documents import Acquisition
 from hardware.errors import SourceError, SourceLost, SourceRefused
 from hardware.source import ChannelRequest, EndOfRecording, SourcePlan, SourceRequest, WaveformSource
@@ -122,6 +124,10 @@ def open_source(driver: str, options: dict[str, Any]) -> WaveformSource:
 _source_names = ("info", "start", "read", "stop")
 
 
+STAMPED_NOW = 10 * NANOSECONDS
+"""A block that ends this close to now was stamped by this machine's clock; a recording's own times are not [ns]."""
+
+
 class _Sampling:
     def __init__(self, channel: Channel, start: StartSampling) -> None:
         self._channel = channel
@@ -132,6 +138,7 @@ class _Sampling:
         self._usage = Usage()
         self._samples = self._lost = self._end_index = self._last_ns = self._flags = 0
         self._uncertainty = 0.0
+        self._clock = synchronisation()
 
     def run(self) -> int:
         source: WaveformSource | None = None
@@ -187,6 +194,7 @@ class _Sampling:
             now = time.monotonic()
             if now >= report_at:
                 report_at = now + REPORT_INTERVAL
+                self._clock = synchronisation()
                 self._channel.offer(Sampled(self._status()))
                 self._flags = 0
             if not self._obey():
@@ -197,21 +205,30 @@ class _Sampling:
             self._offset = self._index_offset(block)
         elif block.first_index + self._offset > self._end_index:
             self._lost += block.first_index + self._offset - self._end_index
-        if self._offset:
+        uncertainty, flags = self._time_quality(block)
+        if self._offset or uncertainty != block.time_uncertainty or flags != block.flags:
             block = SampleBlock(
                 block.values,
                 block.channels,
                 block.sample_rate,
                 block.first_index + self._offset,
                 block.time_ns,
-                block.time_uncertainty,
-                block.flags,
+                uncertainty,
+                flags,
             )
         writer.write(block)
         self._samples += block.n_samples
         self._end_index, self._last_ns = block.end_index, block.end_ns
         self._uncertainty = block.time_uncertainty
         self._flags |= int(block.flags)
+
+    def _time_quality(self, block: SampleBlock) -> tuple[float, SampleFlag]:
+        """Tell how well a block's stamp follows UTC: where it is of this machine's clock, no better than that does."""
+        if abs(time.time_ns() - block.end_ns) > STAMPED_NOW:
+            return block.time_uncertainty, block.flags
+        own = self._clock.uncertainty or 0.0
+        free = SampleFlag.NONE if self._clock.synchronised else SampleFlag.UNSYNCHRONISED
+        return math.hypot(block.time_uncertainty, own), block.flags | free
 
     def _index_offset(self, first: SampleBlock) -> int:
         """Find what to add to the source's indices, so that they go on from the sampler before with a gap."""

@@ -205,10 +205,7 @@ class Service:
     async def _apply(self, desired: Desired, *, patient: bool) -> None:
         configuration = desired.configuration
         self._meet_brokers(desired.tenant)
-        self._running.stand(
-            Place(self._config.device, desired.tenant, configuration.terminal or self._config.device),
-            synchronised=self._time.synchronised,
-        )
+        self._running.stand(Place(self._config.device, desired.tenant, configuration.terminal or self._config.device))
         await apply(self._configuration, configuration, self._running, self, patient=patient)
         self._configuration = configuration
         if self._inbox is not None:
@@ -334,7 +331,8 @@ class Service:
             await asyncio.sleep(interval)
             step = self._steps.look()
             if step:
-                log.warning("the clock was stepped by %+.3f s", step)
+                log.warning("the clock was stepped by %+.3f s; sampling starts anew with the right time", step)
+                await self._running.restamp()
             time = synchronisation()
             self._time = TimeReport(time.synchronised, time.uncertainty, self._steps.steps)
             if self._samples_advance():

@@ -46,7 +46,7 @@ class Context:
     sample_rate : float
         What the source was granted [Hz]; 0 without a source. Blocks tell the true rate.
     synchronised : bool
-        Whether block times follow UTC well enough for angles to be referred to it.
+        Whether block times may follow UTC at all; each block's flags and `time_uncertainty` say how well.
     network : NetworkModel or None
     """
 
