@@ -9,7 +9,7 @@ anything starts.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from algorithms.api.errors import Problem
+from algorithms.api.errors import Problem, shortened
 from algorithms.api.manifest import AlgorithmInfo
 from algorithms.api.records import (
     Command,
@@ -97,10 +97,19 @@ class Pipeline:
         return tuple(name for name in self._consumers[kind] if _asked(self._assignments[name], kind, sender, record))
 
     def publication(self, maker: str, record: Record) -> Publication | None:
-        """Say where a record of the algorithm `maker` is published; None for nowhere."""
+        """
+        Say where a record of the algorithm `maker` is published; None for nowhere.
+
+        Raises
+        ------
+        ValueError
+            When the record names something, an area for instance, that cannot stand in a topic.
+        """
         target = topics.route(record, self._tenant, self._device)
         if target is None:
             return None
+        if not all(topics.is_identifier(part) for part in target[1].split("/")):
+            raise ValueError(f"a topic of letters, digits, _ and - expected, found {shortened(target[1])}")
         if isinstance(record, MeasurementFrame):
             thinning = self._thinning.get(maker)
             if thinning is not None and not thinning.passes(record.time_ns):

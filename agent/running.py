@@ -28,6 +28,9 @@ from device_catalog.contract.documents import Acquisition, AlgorithmReport, Assi
 
 log = logging.getLogger(__name__)
 
+WAITING = "waits for the source"
+"""What is said of an algorithm that cannot start before there are samples."""
+
 Publish = Callable[[Record, Publication], None]
 
 
@@ -59,6 +62,7 @@ class Slot:
     status: AlgorithmStatus = field(default_factory=AlgorithmStatus)
     last_error: str = ""
     timer: asyncio.TimerHandle | None = None
+    starting: bool = False
     active: bool = False
 
     @property
@@ -99,6 +103,7 @@ class RunningSet:
         self._slots: dict[str, Slot] = {}
         self._closing = False
         self._forking = asyncio.Lock()
+        self._sampling = asyncio.Lock()  # a board has one owner: samplers are started and stopped one after the other
 
     # ---- what is asked of it by `apply`
 
@@ -125,19 +130,20 @@ class RunningSet:
         AgentError
             When the source refuses; nothing is sampled then. A source that is merely not there is waited for.
         """
-        self._cancel_sampler_timer()
-        old, self._sampler = self._sampler, None
-        self._acquisition = None
-        if old is not None:
-            await old.stop()
-        self._sampler_restarts = Restarts(SAMPLER_POLICY)
-        self._sampler_error = ""
-        self._sampler_status = SamplingStatus()
-        if acquisition is not None:
-            try:
-                await self._start_sampler(acquisition)
-            except SourceAway as error:
-                self.retry_sampler(acquisition, str(error))
+        async with self._sampling:
+            self._cancel_sampler_timer()
+            old, self._sampler = self._sampler, None
+            self._acquisition = None
+            if old is not None:
+                await old.stop()
+            self._sampler_restarts = Restarts(SAMPLER_POLICY)
+            self._sampler_error = ""
+            self._sampler_status = SamplingStatus()
+            if acquisition is not None:
+                try:
+                    await self._start_sampler(acquisition)
+                except SourceAway as error:
+                    self.retry_sampler(acquisition, str(error))
 
     async def restamp(self) -> None:
         """Start the sampler again where it stamps by this machine's clock, because that was stepped."""
@@ -166,8 +172,8 @@ class RunningSet:
             When its process cannot be started.
         """
         slot = Slot(assignment)
-        if self._acquisition is not None and self._sampler is None:
-            slot.last_error = "waits for the source"
+        if self._awaits_source:
+            slot.last_error = WAITING
             return slot
         predecessor = self._slots.get(slot.name)
         if predecessor is not None and predecessor.worker is not None:
@@ -195,6 +201,7 @@ class RunningSet:
         for slot in candidates:
             slot.active = True
         self._reroute()
+        self._start_waiting()
         await asyncio.gather(*(self._stop(slot) for slot in replaced))
 
     def deliver(self, sender: str, record: Record) -> None:
@@ -309,9 +316,15 @@ class RunningSet:
                 consumer = self._slots[name].worker
                 if consumer is not None:
                     consumer.feed(record)
-            publication = self._pipeline.publication(slot.name, record)
-            if publication is not None:
-                self._publish(record, publication)
+            try:
+                publication = self._pipeline.publication(slot.name, record)
+                if publication is not None:
+                    self._publish(record, publication)
+            except (TypeError, ValueError, RecursionError) as error:  # what a plug-in put into a record
+                problem = f"a record was not published: {error}"
+                if slot.last_error != problem:
+                    slot.last_error = problem
+                    log.error("%s: %s", slot.name, problem)
 
     def _note(self, slot: Slot, status: AlgorithmStatus) -> None:
         slot.status = status
@@ -346,16 +359,35 @@ class RunningSet:
         self._spawn(self._start_again(slot))
 
     async def _start_again(self, slot: Slot) -> None:
+        if slot.starting or slot.worker is not None:
+            return
+        if self._awaits_source:  # it is started with the source
+            slot.last_error = slot.last_error or WAITING
+            return
+        slot.starting = True
         try:
             await self._start(slot)
         except AgentError as error:
             self._gone(slot, error)
             return
+        finally:
+            slot.starting = False
         slot.last_error = ""
         log.info("%s runs", slot.name)
         self._reroute()
         if self._closing or self._slots.get(slot.name) is not slot:
             await self._stop(slot)
+
+    @property
+    def _awaits_source(self) -> bool:
+        """Whether there ought to be samples, and is no sampler."""
+        return self._acquisition is not None and self._sampler is None
+
+    def _start_waiting(self) -> None:
+        """Start the algorithms that have neither a process nor a time at which they get one."""
+        for slot in self._slots.values():
+            if slot.worker is None and slot.timer is None and slot.active:
+                self._spawn(self._start_again(slot))
 
     def _reroute(self) -> None:
         self._pipeline = Pipeline(self._place.tenant, self._place.device, self.infos, self.assignments)
@@ -365,14 +397,21 @@ class RunningSet:
     async def _start_sampler(self, acquisition: Acquisition) -> None:
         self._sampler_restarts.state = State.STARTING
         await self._fork_server()
-        self._sampler = await self._workers.start_sampler(
-            acquisition, on_status=self._note_sampling, on_exit=self._sampler_gone
-        )
+        gone: list[Exit] = []
+
+        def on_exit(reason: Exit) -> None:
+            gone.append(reason)
+            if self._sampler is sampler:  # not one that was replaced meanwhile
+                self._sampler_gone(reason)
+
+        sampler = await self._workers.start_sampler(acquisition, on_status=self._note_sampling, on_exit=on_exit)
         self._acquisition = acquisition
+        if gone:
+            self._sampler_gone(gone[0])
+            return
+        self._sampler = sampler
         self._sampler_restarts.started(self._clock.monotonic())
-        for slot in self._slots.values():
-            if slot.worker is None and slot.timer is None and slot.active:
-                self._spawn(self._start_again(slot))
+        self._start_waiting()
 
     def _note_sampling(self, status: SamplingStatus) -> None:
         self._sampler_status = status
@@ -395,12 +434,15 @@ class RunningSet:
         self._spawn(self._start_sampler_again(acquisition))
 
     async def _start_sampler_again(self, acquisition: Acquisition) -> None:
-        try:
-            await self._start_sampler(acquisition)
-        except AgentError as error:
-            self._sampler_gone(error)
-        else:
-            log.info("sampling again")
+        async with self._sampling:
+            if self._closing or self._acquisition is not acquisition or self._sampler is not None:
+                return
+            try:
+                await self._start_sampler(acquisition)
+            except AgentError as error:
+                self._sampler_gone(error)
+            else:
+                log.info("sampling again")
 
     async def _fork_server(self) -> None:
         """Make sure that there is one: it may have been killed, and everything with it."""

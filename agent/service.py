@@ -113,6 +113,7 @@ class Service:
         self._requests = ThreadPoolExecutor(1, thread_name_prefix="catalog")
         self._stopping = asyncio.Event()
         self._ask_now = asyncio.Event()
+        self._changing = asyncio.Lock()  # one thing at a time changes what runs
         self._random = random.Random()
         self._isolation: dict[str, bool] = {}
         self._version = version("tresma")
@@ -179,7 +180,8 @@ class Service:
             self._refuse(desired.revision, problems)
             return
         try:
-            await self._apply(desired, patient=not keep)
+            async with self._changing:
+                await self._apply(desired, patient=not keep)
         except ConfigError as error:
             self._refuse(desired.revision, error.problems)
             self._unapplied = document, self._clock.monotonic() + SECOND_CHANCE
@@ -314,10 +316,7 @@ class Service:
     # ---- records
 
     def _publish(self, record: Record, where: Publication) -> None:
-        try:
-            self._outbox.put(where.broker, where.topic, record, retain=where.retain, urgent=where.urgent)
-        except ValueError as error:
-            log.error("a record is not published: %s", error)
+        self._outbox.put(where.broker, where.topic, record, retain=where.retain, urgent=where.urgent)
 
     def _hear(self, header: Header, record: Record) -> None:
         self._running.deliver(header.device, record)
@@ -332,7 +331,8 @@ class Service:
             step = self._steps.look()
             if step:
                 log.warning("the clock was stepped by %+.3f s; sampling starts anew with the right time", step)
-                await self._running.restamp()
+                async with self._changing:
+                    await self._running.restamp()
             time = synchronisation()
             self._time = TimeReport(time.synchronised, time.uncertainty, self._steps.steps)
             if self._samples_advance():

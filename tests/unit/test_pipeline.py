@@ -1,5 +1,7 @@
 """Where records go, inside the device and out of it."""
 
+import pytest
+
 from agent.pipeline import Pipeline, Thinning, cycles, subscriptions
 from algorithms.api.manifest import AlgorithmInfo
 from algorithms.api.records import AngleReference, Event, GridState, Kind, MeasurementFrame, Result, Severity
@@ -67,6 +69,12 @@ def test_events_and_registers_are_urgent_frames_and_readings_are_not():
     assert routes.publication("x", Result("energy/1", "t", 0, {}, urgent=True)).urgent
     assert not routes.publication("x", Result("thd/1", "t", 0, {})).urgent
     assert not routes.publication("x", frame()).urgent
+
+
+@pytest.mark.parametrize("area", ["a/#", "+", "", "a b", "x" * 65])
+def test_a_record_cannot_choose_a_topic_that_is_not_its_own(area):
+    with pytest.raises(ValueError, match="topic"):
+        pipeline(STATE).publication("state", GridState(area, "lv", 0, 1, 1, ()))
 
 
 def test_two_algorithms_that_feed_each_other_are_found_before_they_start():
