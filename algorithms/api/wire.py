@@ -254,6 +254,8 @@ def _row(value: msgspec.Struct) -> Any:
         ]
     if "n" in text:
         raise ValueError(f"expected finite numbers or None, found {text} in a {row_type.__name__}")
+    if "-0," in text or text.endswith("-0]"):  # a zero has no sign: it would not be read back
+        text = text.replace("-0,", "0,").replace("-0]", "0]")
     return msgspec.Raw(text.encode())
 
 

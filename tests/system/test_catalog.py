@@ -7,6 +7,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 import requests
@@ -272,7 +273,7 @@ def test_a_polite_end_keeps_when_devices_were_last_seen_and_closes_the_database(
 def test_a_database_made_by_a_newer_program_is_refused():
     with CatalogProcess() as catalog:
         catalog.stop()
-        with sqlite3.connect(catalog.state / "catalog.db") as database:
+        with closing(sqlite3.connect(catalog.state / "catalog.db")) as database, database:
             database.execute("UPDATE alembic_version SET version_num = '9999'")
         database.close()
         with pytest.raises(AssertionError, match="made by a newer tresma"):

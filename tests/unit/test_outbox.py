@@ -1,6 +1,7 @@
 """The outbox on a real file, with time and disk in hand."""
 
 import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -167,7 +168,7 @@ def test_garbled_batch_is_dropped_and_reported_and_the_rest_arrives(bench):
         bench.outbox.put("data", TOPIC, _result(), urgent=True)
         bench.work()
     bench.kill()
-    with sqlite3.connect(bench.path) as connection:
+    with closing(sqlite3.connect(bench.path)) as connection, connection:
         connection.execute("UPDATE urgent SET content=x'00ff' WHERE first=2")
     connection.close()
     bench.open()

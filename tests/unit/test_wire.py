@@ -238,3 +238,7 @@ def test_what_is_no_time_is_a_value_error(text):
 def test_any_text_is_a_time_or_a_value_error(text):
     with contextlib.suppress(ValueError):
         wire.time_from_text(text)
+
+
+def test_a_zero_has_no_sign():
+    assert wire.plain(Phasor(-0.0, -0.0, 0.5, -0.0)) == wire.plain(Phasor(0.0, 0.0, 0.5, 0.0))
