@@ -30,6 +30,8 @@ from algorithms.api.wire import Header, encode
 from device_catalog.contract import topics
 from device_catalog.contract.topics import BROKERS, BrokerName
 
+REPORTS = 100
+"""Reports of what was dropped that are remembered until they arrive; one a minute at most is made."""
 HOUSEKEEPING = 5.0
 """Cursors and counts that changed alone are written at most this often [s]."""
 TRIM_INTERVAL = 600.0
@@ -115,6 +117,7 @@ class Outbox:
         self._number = 0
         self._on_topic: dict[str, int] = {}
         self._ledger = Ledger(opened.dropped)
+        self._reports: dict[Key, list[tuple[str, Range]]] = {}  # sent, and perhaps dropped before they arrive
         self._cursors = {broker: lane.cursor for broker, lane in self._lanes.items()}
         self._rows_to = {broker: stored.last or stored.cursor for broker, stored in opened.stored.items()}
         self._uptime_offset = opened.uptime - clock.time()
@@ -207,7 +210,7 @@ class Outbox:
         now = self._clock.time()
         lane.add(Message(self.boot, number, topic, payload, retain, urgent), now)
         if lane.memory > self._limits.memory // 2:
-            self._enter(broker, "dropped", ranges_of(lane.shrink(self._limits.memory)))
+            self._shrink(broker, lane)
         if urgent:
             self._advance()
         else:
@@ -249,6 +252,7 @@ class Outbox:
         if message is None:
             return
         self._kept[broker].add(message, self._clock.time())
+        self._reports.pop(key, None)
         self._note_settled(broker)
 
     def refuse(self, broker: str, key: Key, reason: str) -> None:
@@ -436,7 +440,7 @@ class Outbox:
         for broker, lane in self._lanes.items():
             lane.written(entries[broker], durable=durable)
             lane.storage_fails = not durable and not isinstance(result, _Damage)
-            self._enter(broker, "dropped", ranges_of(lane.shrink(self._limits.memory)))
+            self._shrink(broker, lane)
         if isinstance(result, _Damage):
             self._damaged(result.note)
         elif not durable:
@@ -505,6 +509,15 @@ class Outbox:
         if self._cursors[broker] < self._rows_to[broker]:
             self._arm(self._housekept_at + HOUSEKEEPING)
 
+    def _shrink(self, broker: str, lane: Lane) -> None:
+        """Keep a lane within memory; a report that is dropped itself is made again with what stood in it."""
+        dropped = lane.shrink(self._limits.memory)
+        self._enter(broker, "dropped", ranges_of(dropped))
+        for key in dropped:
+            for name, item in self._reports.pop(key, ()):
+                about, _, what = name.partition("/")
+                self._enter(about, "refused" if what == "refused" else "dropped", [item])
+
     def _enter(self, broker: str, what: What, ranges: list[Range], reason: str = "") -> None:
         if ranges:
             self._ledger.enter(broker, what, ranges, reason)
@@ -520,6 +533,9 @@ class Outbox:
             return
         self._reported_at = now
         content = "drop-report/1"
+        self._reports[self.boot, self._number + 1] = self._ledger.rows()
+        if len(self._reports) > REPORTS:
+            del self._reports[next(iter(self._reports))]
         payload = {**self._ledger.report(), "undurable": self._undurable(), "storage": self._problem}
         topic = topics.results(self.tenant, self._device, content)
         record = Result(content, self._device, self._utc_ns(), payload, urgent=True)

@@ -19,7 +19,7 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
-FRAMES = "v1/default/meters/m-1/frames"
+SMALL_DISK = Path(__file__).parents[1] / "support" / "small_disk.py"
 
 
 @pytest.fixture
@@ -235,9 +235,7 @@ def test_the_credential_is_in_no_log(meter):
 
 def test_a_full_disk_costs_no_frame_while_memory_lasts_and_is_reported(plant):
     with Listener(plant.data.port, "v1/default/meters/+/frames") as listener:
-        as_root = () if os.geteuid() == 0 else ("--map-root-user",)
-        small = 'mount -t tmpfs -o size=200k none "$0" && exec "$@"'
-        plant.add("m-1", prefix=("unshare", *as_root, "--mount", "sh", "-c", small, "{state}"))
+        plant.add("m-1", prefix=(sys.executable, str(SMALL_DISK), "{state}", "200k"))
         wait_for_frames(listener, 10)
         plant.data.pause()
         wait_until(lambda: plant.reported("m-1").get("problems"), "the full disk being reported", timeout=60)

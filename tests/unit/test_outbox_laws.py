@@ -163,3 +163,17 @@ class Laws(RuleBasedStateMachine):
 
 TestLaws = Laws.TestCase
 TestLaws.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def test_a_report_of_what_was_dropped_that_is_dropped_itself_is_made_again():
+    state = Laws()
+    state.put(broker="grid", count=1, size=0, urgent=False)
+    state.put(broker="data", count=2, size=1470, urgent=False)
+    state.put(broker="data", count=4, size=0, urgent=False)
+    state.take(broker="data", count=6)
+    state.put(broker="data", count=4, size=595, urgent=True)
+    state.work()
+    state.take(broker="data", count=1)
+    state.put(broker="data", count=4, size=774, urgent=False)
+    state.teardown()
+    assert state.reported["dropped"] > 0
