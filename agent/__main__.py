@@ -6,12 +6,15 @@ cannot be used (sysexits.h).
 """
 
 import argparse
+import logging
 import sys
 from pathlib import Path
 
 from agent.errors import AgentError, ConfigError
 
+EX_USAGE = 64
 EX_UNAVAILABLE = 69
+EX_SOFTWARE = 70
 EX_CONFIG = 78
 
 DEFAULT_CONFIG = Path("/etc/tresma/agent.yaml")
@@ -19,7 +22,10 @@ DEFAULT_CONFIG = Path("/etc/tresma/agent.yaml")
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit status."""
-    options = _parser().parse_args(arguments)
+    try:
+        options = _parser().parse_args(arguments)
+    except SystemExit as wrong:  # argparse says 2 for what sysexits.h calls 64
+        return EX_USAGE if wrong.code else 0
     try:
         return int(options.command(options))
     except ConfigError as error:
@@ -29,6 +35,9 @@ def main(arguments: list[str] | None = None) -> int:
     except AgentError as error:
         sys.stderr.write(f"tresma-agent: {error}\n")
         return EX_UNAVAILABLE
+    except Exception:
+        logging.getLogger(__name__).exception("this is a bug; please report it")
+        return EX_SOFTWARE
     except KeyboardInterrupt:
         return 130
 

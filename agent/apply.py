@@ -9,6 +9,7 @@ Once nothing can be refused any more, the new algorithms take over, and what can
 import logging
 from typing import Protocol
 
+from agent.endpoints import endpoint
 from agent.errors import AgentError, AlgorithmRefused, ConfigError
 from agent.pipeline import cycles
 from agent.reconcile import (
@@ -24,7 +25,7 @@ from agent.reconcile import (
 from agent.running import RunningSet, Slot
 from algorithms.api.errors import Problem
 from device_catalog.contract.documents import Acquisition, Assignment, Configuration, Poll
-from device_catalog.contract.topics import BrokerName
+from device_catalog.contract.topics import BROKERS, BrokerName
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,9 @@ async def apply(
     ConfigError
         With every problem; everything runs as before.
     """
+    unreadable = _unreadable_endpoints(desired)
+    if unreadable:
+        raise ConfigError(unreadable)
     steps = reconcile(current, desired, running.infos)
     candidates: list[Slot] = []
     sampler = next((step for step in steps if isinstance(step, ReplaceSampler)), None)
@@ -86,6 +90,17 @@ async def apply(
         elif isinstance(step, SetPoll):
             surroundings.set_poll(step.poll)
     return steps
+
+
+def _unreadable_endpoints(desired: Configuration) -> list[Problem]:
+    problems = []
+    for broker in BROKERS:
+        for url in getattr(desired.brokers, broker):
+            try:
+                endpoint(url)
+            except ValueError as error:
+                problems.append(Problem(f"brokers.{broker}", "an endpoint such as mqtt://host:1883", str(error)))
+    return problems
 
 
 async def _start_sampler(running: RunningSet, step: ReplaceSampler | None, *, patient: bool) -> list[Problem]:

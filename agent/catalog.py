@@ -126,7 +126,7 @@ class CatalogClient:
             ) as response:
                 self.server_time = _time_of(response)
                 answer = _read(response)
-        except (requests.RequestException, OSError) as error:
+        except (requests.RequestException, OSError, ValueError) as error:
             raise CatalogError(f"the catalog at {self._base} cannot be reached: {_reason(error)}") from error
         if response.status_code in (requests.codes.ok, requests.codes.no_content, requests.codes.not_modified):
             return response.status_code, answer, response.headers.get("ETag", "")

@@ -119,7 +119,7 @@ def _document(path: Path, problems: list[Problem]) -> dict[object, object]:
         return {}
     try:
         document = yaml.safe_load(data)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}, line {mark.line + 1}" if mark is not None else str(path)
         problems.append(Problem(where, expected, f"no YAML: {getattr(error, 'problem', error)}"))
@@ -156,6 +156,8 @@ def _checked_catalog(values: Mapping[str, str], problems: list[Problem]) -> str:
 
 def _checked_credential(values: Mapping[str, str], path: Path | None, problems: list[Problem]) -> str:
     if "credential" in values:
+        if not _is_one_word(values["credential"]):
+            problems.append(Problem("credential", "one word of ASCII characters", "something else"))
         return values["credential"]
     if "credential_file" not in values:
         remedy = "'tresma devices add' shows it once"
@@ -171,9 +173,13 @@ def _checked_credential(values: Mapping[str, str], path: Path | None, problems: 
         found = getattr(error, "strerror", None) or "no text"
         problems.append(Problem("credential_file", f"a readable file {file}", found))
         return ""
-    if not credential or not credential.isascii() or len(credential.split()) != 1:
+    if not _is_one_word(credential):
         problems.append(Problem("credential_file", f"one line with the credential in {file}", "something else"))
     return credential
+
+
+def _is_one_word(text: str) -> bool:
+    return text.isascii() and text.isprintable() and len(text.split()) == 1
 
 
 def _checked_level(values: Mapping[str, str], problems: list[Problem]) -> str:

@@ -13,7 +13,7 @@ import msgspec
 
 from agent.senders import Gap, Senders
 from algorithms.api.errors import WireError, shortened
-from algorithms.api.records import Kind, Record, Request
+from algorithms.api.records import Command, Kind, Record, Request
 from algorithms.api.wire import Header, decode
 from device_catalog.contract import topics
 from device_catalog.contract.documents import Neighbours
@@ -152,6 +152,8 @@ class Inbox:
         parts = topic.split("/")
         if parts[2:3] == [METERS] and parts[3] != header.device:
             raise WireError(f"expected a message of {parts[3]}, found one that says it is of {header.device}")
+        if isinstance(record, Command):
+            raise WireError("expected no command: there is no topic for them here")
         if isinstance(record, Request) and record.sender != header.device:
             raise WireError(f"expected a request of {header.device}, found one of {shortened(record.sender)}")
 

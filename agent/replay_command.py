@@ -145,7 +145,7 @@ def _document(path: Path) -> Any:
         return yaml.safe_load(path.read_bytes())
     except OSError as error:
         raise ConfigError([Problem(str(path), "a readable file", error.strerror or str(error))]) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError([Problem(str(path), "YAML or JSON", shortened(str(error)))]) from error
 
 
@@ -155,7 +155,7 @@ def _set(assignments: dict[str, Assignment], text: str) -> Problem | None:
     name, dot, setting = target.partition(".")
     try:
         read = yaml.safe_load(value)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         equals = ""
     if not (equals and dot and name and setting):
         return Problem("--set", "ALGORITHM.NAME=VALUE such as phasors.window=3", shortened(text))

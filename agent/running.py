@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from agent.algorithm_worker import AlgorithmWorker
 from agent.clock import Clock
-from agent.errors import AgentError, SourceAway
+from agent.errors import AgentError, SourceAway, WorkerError
 from agent.pipeline import Pipeline, Publication
 from agent.process import Exit, ExitKind
 from agent.protocol import AlgorithmSpec, AlgorithmStatus, SamplingStatus
@@ -116,6 +116,11 @@ class RunningSet:
     def assignments(self) -> dict[str, Assignment]:
         """What is assigned, by name."""
         return {name: slot.assignment for name, slot in self._slots.items()}
+
+    @property
+    def place(self) -> Place:
+        """Where the agent stands."""
+        return self._place
 
     def stand(self, place: Place) -> None:
         """Say where the agent stands, before anything is started there."""
@@ -286,15 +291,22 @@ class RunningSet:
             limits=slot.assignment.limits,
         )
         await self._fork_server()
-        slot.worker = await self._workers.start_algorithm(
-            spec,
-            self._sampler,
-            on_records=lambda records: self._take(slot, records),
-            on_report=lambda status: self._note(slot, status),
-            on_checkpoint=lambda state: self._keep(slot, state),
-            on_exit=lambda reason: self._gone(slot, reason),
-        )
-        slot.info = slot.worker.info
+        try:
+            worker = await self._workers.start_algorithm(
+                spec,
+                self._sampler,
+                on_records=lambda records: self._take(slot, records),
+                on_report=lambda status: self._note(slot, status),
+                on_checkpoint=lambda state: self._keep(slot, state),
+                # An end before this start has returned is told by the start itself.
+                on_exit=lambda reason: None if slot.worker is None else self._gone(slot, reason),
+            )
+        except OSError as error:
+            raise WorkerError(f"{slot.name} cannot be started: {error}") from error
+        if worker.exit is not None:
+            raise WorkerError(worker.exit.reason)
+        slot.worker = worker
+        slot.info = worker.info
         slot.status = AlgorithmStatus()
         slot.restarts.started(self._clock.monotonic())
 
@@ -330,6 +342,8 @@ class RunningSet:
         slot.status = status
 
     def _keep(self, slot: Slot, state: bytes) -> None:
+        if self._slots.get(slot.name) is not slot:  # a candidate's, or that of one that was replaced
+            return
         try:
             self._store.keep_checkpoint(slot.name, state)
         except OSError as error:
@@ -381,7 +395,8 @@ class RunningSet:
     @property
     def _awaits_source(self) -> bool:
         """Whether there ought to be samples, and is no sampler."""
-        return self._acquisition is not None and self._sampler is None
+        ended = self._sampler_restarts.state is State.ENDED
+        return self._acquisition is not None and self._sampler is None and not ended
 
     def _start_waiting(self) -> None:
         """Start the algorithms that have neither a process nor a time at which they get one."""
@@ -398,13 +413,17 @@ class RunningSet:
         self._sampler_restarts.state = State.STARTING
         await self._fork_server()
         gone: list[Exit] = []
+        sampler: Sampler | None = None
 
         def on_exit(reason: Exit) -> None:
             gone.append(reason)
-            if self._sampler is sampler:  # not one that was replaced meanwhile
+            if sampler is not None and self._sampler is sampler:  # not one that was replaced meanwhile
                 self._sampler_gone(reason)
 
-        sampler = await self._workers.start_sampler(acquisition, on_status=self._note_sampling, on_exit=on_exit)
+        try:
+            sampler = await self._workers.start_sampler(acquisition, on_status=self._note_sampling, on_exit=on_exit)
+        except OSError as error:
+            raise WorkerError(f"the sampler cannot be started: {error}") from error
         self._acquisition = acquisition
         if gone:
             self._sampler_gone(gone[0])

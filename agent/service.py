@@ -11,6 +11,7 @@ import contextlib
 import logging
 import random
 import signal
+from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 
@@ -113,6 +114,7 @@ class Service:
         self._requests = ThreadPoolExecutor(1, thread_name_prefix="catalog")
         self._stopping = asyncio.Event()
         self._ask_now = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._changing = asyncio.Lock()  # one thing at a time changes what runs
         self._random = random.Random()
         self._isolation: dict[str, bool] = {}
@@ -120,7 +122,7 @@ class Service:
         self._progress = (0, clock.monotonic())
 
     async def run(self) -> None:
-        """Run until told to stop, then end in order; a second signal ends at once."""
+        """Run until told to stop, then end in order."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
@@ -147,6 +149,9 @@ class Service:
 
     async def _close(self) -> None:
         """End in the order of the records' way, so that what is under way still goes out."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._running.close()
         await self._workers.stop()
         for link in self._links.values():
@@ -207,8 +212,13 @@ class Service:
     async def _apply(self, desired: Desired, *, patient: bool) -> None:
         configuration = desired.configuration
         self._meet_brokers(desired.tenant)
+        before = self._running.place
         self._running.stand(Place(self._config.device, desired.tenant, configuration.terminal or self._config.device))
-        await apply(self._configuration, configuration, self._running, self, patient=patient)
+        try:
+            await apply(self._configuration, configuration, self._running, self, patient=patient)
+        except ConfigError:
+            self._running.stand(before)
+            raise
         self._configuration = configuration
         if self._inbox is not None:
             self._inbox.ask(wish for assignment in configuration.algorithms for wish in assignment.neighbours)
@@ -272,18 +282,23 @@ class Service:
                 document = await loop.run_in_executor(
                     self._requests, self._catalog.poll, self._outbox.boot, self._applied
                 )
+                if failures:
+                    self._gate.reachable()
                 failures = 0
-                self._gate.reachable()
                 document = document or self._second_chance()
                 if document is not None:
                     await self._take(document, keep=True)
                     self._ask_now.set()  # the acknowledgement of what was applied need not wait for the next poll
-                await self._report()
             except CatalogError as error:
                 failures += 1
                 retry_after = error.retry_after
+                document = self._second_chance()
+                if document is not None:
+                    await self._take(document, keep=True)
                 if failures in (1, 10) or failures % 100 == 0:
                     log.warning("%s (%d in a row; what runs goes on)", error, failures)
+            else:
+                await self._report_soon()
             delay = next_delay(self._poll, failures, self._random.random(), retry_after)
 
     async def _report(self) -> None:
@@ -331,8 +346,7 @@ class Service:
             step = self._steps.look()
             if step:
                 log.warning("the clock was stepped by %+.3f s; sampling starts anew with the right time", step)
-                async with self._changing:
-                    await self._running.restamp()
+                self._aside("restamp", self._restamp())
             time = synchronisation()
             self._time = TimeReport(time.synchronised, time.uncertainty, self._steps.steps)
             if self._samples_advance():
@@ -341,7 +355,7 @@ class Service:
                 status = self._status()
                 self._manager.status(status)
             if self._gate.due(self._reported(), self._clock.monotonic()) and not self._ask_now.is_set():
-                await self._report_soon()
+                self._aside("report", self._report_soon())
 
     async def _report_soon(self) -> None:
         """Say what changed without waiting for the next poll; where that fails, the poll's back-off takes over."""
@@ -349,6 +363,19 @@ class Service:
             await self._report()
         except CatalogError:
             self._gate.postpone(self._clock.monotonic())
+
+    async def _restamp(self) -> None:
+        async with self._changing:
+            await self._running.restamp()
+
+    def _aside(self, name: str, work: Coroutine[None, None, None]) -> None:
+        """Do something that may take long beside the housekeeping, which feeds the watchdog."""
+        if any(task.get_name() == name for task in self._tasks):
+            work.close()  # the one before is still at it
+            return
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _samples_advance(self) -> bool:
         """Tell whether sampling moves, or the supervisor knows that it does not."""

@@ -5,6 +5,7 @@ Every file is replaced whole and durably. The settings have a second generation:
 over for the one before it, and said, so that a card that forgets a write does not leave a meter without settings.
 """
 
+import contextlib
 import zlib
 from pathlib import Path
 
@@ -89,10 +90,14 @@ class Store:
                 data = file.read(MAXIMUM_LENGTH + 1)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            self.complaints.append(f"{path} cannot be read: {error.strerror}")
+            return None
         content = _opened(data)
         if content is None:
-            aside = move_aside(path)
-            self.complaints.append(f"{path} was damaged and is now {aside.name}")
+            self.complaints.append(f"{path} was damaged and is put aside")
+            with contextlib.suppress(OSError):  # a card that cannot be written: the complaint says enough
+                move_aside(path)
         return content
 
 

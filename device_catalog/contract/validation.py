@@ -203,7 +203,8 @@ def problem_of_endpoint(endpoint: str, where: str) -> Problem | None:
         return Problem(where, expected, shortened(endpoint))
     if "@" in parts.netloc:  # the text found is left out: it holds a password
         return Problem(where, expected, "a user name in the address", "credentials are not part of a configuration")
-    clean = not (parts.path.strip("/") or parts.query or parts.fragment) and endpoint.isascii() and len(endpoint) < 300
+    bare = parts.path in ("", "/") and not (parts.query or parts.fragment)
+    clean = bare and endpoint.isascii() and len(endpoint) < 300
     host = parts.hostname or ""
     named = bool(re.fullmatch(r"[A-Za-z0-9_.:%-]+", host))
     if parts.scheme not in ("mqtt", "mqtts") or not named or not clean or port == 0:
