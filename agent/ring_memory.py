@@ -9,6 +9,7 @@ nobody. That binds a restarted sampler as well: it makes new memory, and the age
 
 import mmap
 import os
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,14 +21,14 @@ _SEALS = 0x1 | 0x2 | 0x4  # no more seals, no shrinking, no growing
 _FUTURE_WRITE = 0x10
 
 
-class RingMemory:
+class RingMemory(ABC):
     """Shared memory that holds a ring: `create` makes one to write, `open` finds one to read."""
 
     buffer: memoryview
 
+    @abstractmethod
     def close(self) -> None:
         """Let go of this process's view."""
-        raise NotImplementedError
 
 
 class SealedMemory(RingMemory):
