@@ -15,8 +15,9 @@ import numpy as np
 from demo_processes import DemoError
 
 from algorithms.api.samples import Quantity
+from hardware.block_recording import record_blocks
 from hardware.comtrade import read_recording, write_recording
-from hardware.comtrade_model import AnalogChannel, Configuration, DeclaredRate, Recording
+from hardware.comtrade_model import AnalogChannel, Recording
 from hardware.comtrade_times import segments
 from hardware.errors import SourceError
 from hardware.recorded_channels import phase_of, pick_channels, quantity_of
@@ -30,7 +31,8 @@ EXAMPLE_RATE = 3200.0
 EXAMPLE_DURATION = 5.0
 """[s]"""
 
-HIGHEST_CODE = 32767
+FIRST_EVENT_NS = 1_200_000_000
+"""After its first sample [ns]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,7 @@ def write_example(path: Path) -> None:
             ],
         }
     )
-    plan = source.start(SourceRequest(EXAMPLE_RATE, nominal_voltage=11_000 / math.sqrt(3)))
+    source.start(SourceRequest(EXAMPLE_RATE, nominal_voltage=11_000 / math.sqrt(3)))
     blocks = []
     try:
         while True:
@@ -119,35 +121,14 @@ def write_example(path: Path) -> None:
                 blocks.append(block)
     except EndOfRecording:
         source.stop()
-    values = np.concatenate([block.values for block in blocks], axis=1)
-    n = values.shape[1]
-    scales = np.max(np.abs(values), axis=1) * 1.1 / HIGHEST_CODE
-    codes = np.round(values / scales[:, None]).astype(np.int16)
-    analog = tuple(
-        AnalogChannel(
-            name=channel.name,
-            phase=str(channel.phase),
-            unit="V" if channel.quantity is Quantity.VOLTAGE else "A",
-            a=float(scale),
-        )
-        for channel, scale in zip(plan.channels, scales, strict=True)
-    )
-    start_ns = blocks[0].time_ns
-    config = Configuration(
+    recording = record_blocks(
+        blocks,
         station="demo",
         device="simulated",
-        revision=1999,
-        analog=analog,
-        digital=(),
-        frequency=50.0,
-        rates=(DeclaredRate(EXAMPLE_RATE, n),),
-        start_ns=start_ns,
-        trigger_ns=start_ns + 1_200_000_000,
-        data_format="BINARY",
+        nominal_frequency=50.0,
+        trigger_ns=blocks[0].time_ns + FIRST_EVENT_NS,
     )
-    stamps = np.round(np.arange(n) * 1e6 / EXAMPLE_RATE)
-    words = np.zeros((n, 0), dtype=np.uint16)
-    write_recording(path, Recording(config, codes, stamps, words, np.arange(1, n + 1)))
+    write_recording(path, recording)
 
 
 def _faulted_currents(recording: Recording) -> tuple[str, ...]:
