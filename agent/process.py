@@ -13,6 +13,7 @@ Rules:
 import asyncio
 import os
 import signal
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -72,7 +73,7 @@ CLOSING_TIME = 3.0
 """How long a process may take to end when asked to, before it is killed [s]."""
 
 
-class Process:
+class Process(ABC):
     """
     A process of the agent's.
 
@@ -151,13 +152,13 @@ class Process:
         """Note the process."""
         self.pid, self._pidfd = pid, pidfd
 
+    @abstractmethod
     def take(self, message: Any, fds: list[int], /) -> None:
         """Take what the process says."""
-        raise NotImplementedError
 
+    @abstractmethod
     def watch(self, now: float) -> None:
         """Look whether the process keeps its limits, at loop time `now` [s]."""
-        raise NotImplementedError
 
     def heard(self, now: float) -> None:
         """Note that silence until `now` was not the process's fault."""
@@ -226,7 +227,7 @@ class Process:
             self._verdict = verdict
             asyncio.get_running_loop().call_later(CLOSING_TIME, self._signal)
 
-    def _release(self) -> None:
+    def _release(self) -> None:  # noqa: B027 - most have nothing to let go of
         """Let go of what belongs to the handle."""
 
     def _signal(self) -> None:

@@ -242,7 +242,7 @@ class _Sampling:
         try:
             os.write(self._readers[number], b"\0")
         except BlockingIOError:
-            pass  # it has not read for long: it is awake, or being dealt with
+            return  # it has not read for long: it is awake, or being dealt with
         except OSError:  # it is gone
             self._remove(number)
 
