@@ -26,8 +26,8 @@ from agent.mqtt import Answer, Connection, ConnectionRefused, Will
 from agent.outbox import Outbox
 from algorithms.api.wire import Header, encode
 from device_catalog.contract import topics
-from device_catalog.contract.documents import LinkReport
 from device_catalog.contract.presence import Session
+from device_catalog.contract.reports import LinkReport
 from device_catalog.contract.topics import BrokerName
 
 FAREWELL = 2.0

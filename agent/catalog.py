@@ -16,7 +16,9 @@ from agent.config import AgentConfig
 from agent.errors import CatalogError
 from algorithms.api.errors import shortened
 from device_catalog.contract import paths
-from device_catalog.contract.documents import Poll, ProblemDocument, Reported
+from device_catalog.contract.documents import Poll
+from device_catalog.contract.register import ProblemDocument
+from device_catalog.contract.reports import Reported
 
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 15.0

@@ -10,7 +10,7 @@ import ctypes.util
 import time
 from typing import Protocol
 
-from device_catalog.contract.documents import TimeReport
+from device_catalog.contract.reports import TimeReport
 
 STEP = 0.05
 """A change between the clocks that counts as a step [s]; slewing at 500 ppm moves 0.03 s a minute."""

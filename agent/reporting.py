@@ -7,7 +7,7 @@ quarter of an hour, so that the counters are never older than that.
 
 import msgspec
 
-from device_catalog.contract.documents import AlgorithmReport, LinkReport, Reported, SourceReport
+from device_catalog.contract.reports import AlgorithmReport, LinkReport, Reported, SourceReport
 
 REFRESH = 900.0
 """Age at which a report is repeated for its counters [s]."""

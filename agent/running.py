@@ -24,7 +24,8 @@ from agent.supervisor import ALGORITHM_POLICY, SAMPLER_POLICY, Restarts, State
 from agent.workers import Workers
 from algorithms.api.manifest import AlgorithmInfo
 from algorithms.api.records import Record
-from device_catalog.contract.documents import Acquisition, AlgorithmReport, Assignment, SourceReport
+from device_catalog.contract.documents import Acquisition, Assignment
+from device_catalog.contract.reports import AlgorithmReport, SourceReport
 
 log = logging.getLogger(__name__)
 

@@ -34,15 +34,9 @@ from algorithms.api.errors import Problem
 from algorithms.api.records import Record
 from algorithms.api.wire import Header
 from device_catalog.contract import topics
-from device_catalog.contract.documents import (
-    Configuration,
-    Desired,
-    Poll,
-    Refusal,
-    Reported,
-    TimeReport,
-)
+from device_catalog.contract.documents import Configuration, Desired, Poll
 from device_catalog.contract.presence import Session
+from device_catalog.contract.reports import Refusal, Reported, TimeReport
 from device_catalog.contract.topics import BROKERS, BrokerName
 from device_catalog.contract.validation import DocumentError, parse_desired
 

@@ -63,7 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _migrate(config: CatalogConfig) -> int:
     from device_catalog.storage.database import migrate, open_engine  # noqa: PLC0415 - loads the database's packages
 
-    before, after = migrate(open_engine(config.database))
+    engine = open_engine(config.database)
+    try:
+        before, after = migrate(engine)
+    finally:
+        engine.dispose()  # the pool would keep its connection open
     sys.stdout.write(f"database: shape {before or 'none'} -> {after}\n")
     return 0
 

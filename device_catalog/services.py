@@ -20,10 +20,10 @@ import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
 from algorithms.api.errors import Problem
-from device_catalog.contract.documents import Change as HistoryEntry
-from device_catalog.contract.documents import (
-    Configuration,
-    Desired,
+from device_catalog.contract.documents import Configuration, Desired
+from device_catalog.contract.paths import MAXIMUM_DOCUMENT, etag
+from device_catalog.contract.register import Change as HistoryEntry
+from device_catalog.contract.register import (
     DeviceDetail,
     DeviceKind,
     DeviceSummary,
@@ -31,9 +31,8 @@ from device_catalog.contract.documents import (
     Page,
     Registered,
     Registration,
-    Reported,
 )
-from device_catalog.contract.paths import MAXIMUM_DOCUMENT, etag
+from device_catalog.contract.reports import Reported
 from device_catalog.documents import desired_document, merge, moment
 from device_catalog.errors import Conflict, DeviceUnknown, Overloaded, Refused, RevisionOutdated, StorageError
 from device_catalog.fleet import Device, Fleet

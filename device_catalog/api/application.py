@@ -19,7 +19,6 @@ from device_catalog.api.metrics import metrics_text
 from device_catalog.api.openapi import document as openapi_document
 from device_catalog.api.openapi import page as openapi_page
 from device_catalog.api.problems import MEDIA_TYPE, HttpError, answer
-from device_catalog.contract.documents import DeviceKind
 from device_catalog.contract.paths import (
     CONFIGURATION,
     CREDENTIAL,
@@ -30,6 +29,7 @@ from device_catalog.contract.paths import (
     REPORTED,
     etag,
 )
+from device_catalog.contract.register import DeviceKind
 from device_catalog.contract.topics import is_identifier
 from device_catalog.contract.validation import parse_configuration, parse_registration
 from device_catalog.errors import CatalogError, NotAuthorised, Refused

@@ -9,17 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from device_catalog.contract.documents import (
-    Configuration,
-    Desired,
-    DeviceDetail,
-    History,
-    Page,
-    ProblemDocument,
-    Registered,
-    Registration,
-    Reported,
-)
+from device_catalog.contract.documents import Configuration, Desired
 from device_catalog.contract.paths import (
     APPLIED_HEADER,
     BOOT_HEADER,
@@ -31,6 +21,8 @@ from device_catalog.contract.paths import (
     HISTORY,
     REPORTED,
 )
+from device_catalog.contract.register import DeviceDetail, History, Page, ProblemDocument, Registered, Registration
+from device_catalog.contract.reports import Reported
 
 
 class Configured(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ from http import HTTPStatus
 import msgspec
 
 from algorithms.api.errors import Problem, ProblemsError
-from device_catalog.contract.documents import ProblemDocument
+from device_catalog.contract.register import ProblemDocument
 from device_catalog.errors import (
     CatalogError,
     Conflict,

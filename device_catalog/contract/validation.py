@@ -26,10 +26,10 @@ from device_catalog.contract.documents import (
     Desired,
     Neighbours,
     Poll,
-    Registration,
     TopologyReference,
 )
 from device_catalog.contract.paths import MAXIMUM_DOCUMENT
+from device_catalog.contract.register import Registration
 from device_catalog.contract.shape import UNITS, comply
 from device_catalog.contract.topics import is_identifier
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
 
-from device_catalog.contract.documents import DeviceKind
+from device_catalog.contract.register import DeviceKind
 from device_catalog.operator import devices
 from device_catalog.operator.catalog import Catalog
 from device_catalog.operator.errors import OperatorError, UsageError

@@ -14,8 +14,8 @@ import requests
 
 from algorithms.api.errors import shortened
 from device_catalog.contract import paths
-from device_catalog.contract.documents import (
-    Configuration,
+from device_catalog.contract.documents import Configuration
+from device_catalog.contract.register import (
     DeviceDetail,
     DeviceSummary,
     Page,

@@ -21,7 +21,8 @@ from rich.table import Table
 from rich.text import Text
 
 from device_catalog.contract import paths
-from device_catalog.contract.documents import DeviceDetail, DeviceSummary, Refusal, Reported
+from device_catalog.contract.register import DeviceDetail, DeviceSummary
+from device_catalog.contract.reports import Refusal, Reported
 from device_catalog.operator.catalog import Catalog
 from device_catalog.operator.edits import apply_edits, completed, difference_lines, parse_document
 from device_catalog.operator.errors import OperatorError, UsageError

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import msgspec
 from sqlalchemy import Connection, Engine, Select, bindparam, delete, insert, select, update
 
-from device_catalog.contract.documents import Configuration, DeviceKind
+from device_catalog.contract.documents import Configuration
+from device_catalog.contract.register import DeviceKind
 from device_catalog.storage.tables import (
     assignments,
     audit,

@@ -1,7 +1,7 @@
 """When a report to the catalog is worth sending."""
 
 from agent.reporting import REFRESH, ReportGate
-from device_catalog.contract.documents import AlgorithmReport, LinkReport, Reported
+from device_catalog.contract.reports import AlgorithmReport, LinkReport, Reported
 
 
 def report(*, state="running", processed=0, pending=0):

@@ -1,0 +1,124 @@
+"""
+What a device says of itself: the revision it applied, what runs and how well, its links, its clock, its services.
+
+The counterpart of `documents`: there stands what it should do, here what it does. Reported whole at the start and
+then only what changed (RFC 7396). Unknown fields are ignored: a newer agent may say more.
+"""
+
+import msgspec
+
+from algorithms.api.errors import Problem
+
+
+class AlgorithmReport(msgspec.Struct, frozen=True):
+    """
+    How one algorithm is doing.
+
+    Attributes
+    ----------
+    version : str
+    state : str
+        ``starting``, ``running``, ``backoff`` or ``quarantined``.
+    restarts : int
+        Since the agent started.
+    processed, produced, dropped, lost_samples : int
+        Records and samples since the algorithm started.
+    processor : float
+        Share of one core [1].
+    memory : int
+        Private memory [bytes].
+    slowest : float
+        Longest processor time of one call since the last report [s].
+    last_error : str
+    """
+
+    version: str
+    state: str
+    restarts: int = 0
+    processed: int = 0
+    produced: int = 0
+    dropped: int = 0
+    lost_samples: int = 0
+    processor: float = 0.0
+    memory: int = 0
+    slowest: float = 0.0
+    last_error: str = ""
+
+
+class LinkReport(msgspec.Struct, frozen=True):
+    """How the connection to one broker is doing; messages pending, refused by the broker, and dropped."""
+
+    connected: bool
+    endpoint: str = ""
+    session: int = 0
+    pending: int = 0
+    refused: int = 0
+    dropped: int = 0
+    last_error: str = ""
+
+
+class SourceReport(msgspec.Struct, frozen=True):
+    """How sampling is doing: the rate granted [Hz], samples delivered and lost, starts of the sampler."""
+
+    driver: str
+    state: str
+    sample_rate: float = 0.0
+    samples: int = 0
+    lost: int = 0
+    restarts: int = 0
+    last_error: str = ""
+
+
+class TimeReport(msgspec.Struct, frozen=True):
+    """Whether the clock follows UTC, its standard uncertainty [s], and steps seen since the start."""
+
+    synchronised: bool
+    uncertainty: float | None = None
+    steps: int = 0
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A desired revision that was not applied, and every reason."""
+
+    revision: int
+    problems: tuple[Problem, ...]
+
+
+class Reported(msgspec.Struct, frozen=True, tag_field="schema", tag="reported/1"):
+    """
+    What a device does.
+
+    Attributes
+    ----------
+    device : str
+    boot : int
+    agent_version : str
+    applied_revision : int
+        0 before anything was applied.
+    refused : Refusal or None
+    algorithms : dict
+        `AlgorithmReport` by name.
+    links : dict
+        `LinkReport` for ``grid`` and ``data``.
+    source : SourceReport or None
+    time : TimeReport or None
+    isolation : dict
+        Layers that confine algorithms, each with whether a probe found it in force.
+    services : dict
+        Addresses this device or service offers, by name.
+    problems : tuple of str
+        What an operator should know, in sentences.
+    """
+
+    device: str
+    boot: int = 0
+    agent_version: str = ""
+    applied_revision: int = 0
+    refused: Refusal | None = None
+    algorithms: dict[str, AlgorithmReport] = {}
+    links: dict[str, LinkReport] = {}
+    source: SourceReport | None = None
+    time: TimeReport | None = None
+    isolation: dict[str, bool] = {}
+    services: dict[str, str] = {}
+    problems: tuple[str, ...] = ()
