@@ -10,19 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from algorithms.api.errors import Problem, shortened
+from algorithms.api.grid_records import Proposal
 from algorithms.api.manifest import AlgorithmInfo
-from algorithms.api.records import (
-    Command,
-    Event,
-    Kind,
-    MeasurementFrame,
-    Proposal,
-    Record,
-    Reply,
-    Request,
-    Result,
-    kind_of,
-)
+from algorithms.api.records import Command, Event, Kind, MeasurementFrame, Record, Reply, Request, Result, kind_of
 from algorithms.api.wire import NANOSECONDS
 from device_catalog.contract import topics
 from device_catalog.contract.documents import Assignment

@@ -5,7 +5,8 @@ Each notion has one address; nothing is imported here, so that a process pays on
 (the agent reads `records` and `wire` without ever loading numpy):
 
 - `samples`: what a waveform source delivers, `SampleBlock`.
-- `records`: what algorithms make, `MeasurementFrame`, `Event`, `GridState`, ...
+- `records`: what algorithms make, `MeasurementFrame`, `Event`, ...; of a whole network in `grid_records`.
+- `readings`: the rows records are made of, a value beside its uncertainty.
 - `network`: the electrical network an algorithm works on, `NetworkModel`; its arrays in `network_tables`.
 - `network_document`: how a network is written in JSON, of `network_equipment` and `network_operation`.
 - `network_problems`: everything wrong with one (`network_schema`: its form, `network_quantities`: its numbers).

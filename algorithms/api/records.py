@@ -1,21 +1,22 @@
 """
 What algorithms make and take besides samples: frozen records that mean the same everywhere.
 
-Every record knows its schema (``frame/1``). Values are SI. A value stands beside its standard uncertainty (1 sigma);
-what could not be measured is `None`, never NaN and never a guess. Active and reactive power are positive **from the
-node into the equipment** (CIM): a consuming load has P > 0, a feeding generator P < 0. Angles are those of the
-phasor convention x(t) = sqrt(2) X cos(2 pi f t + angle).
+Every record knows its schema (``frame/1``). Values are SI. A value stands beside its standard uncertainty, 1 sigma
+(`readings`); what could not be measured is `None`, never NaN and never a guess. Active and reactive power are positive
+**from the node into the equipment** (CIM): a consuming load has P > 0, a feeding generator P < 0. Records about a whole
+network stand in `grid_records`; `Record` here is the union of all.
 
 Times are UTC nanoseconds in `int` fields ending in ``_ns``; `wire` writes them as text.
 """
 
-import cmath
 from enum import StrEnum
 from typing import Any
 
 import msgspec
 
 from algorithms.api.errors import Problem
+from algorithms.api.grid_records import GridState, Proposal
+from algorithms.api.readings import ChannelReading, Estimate, PowerReading, SequenceReading
 
 
 class Kind(StrEnum):
@@ -64,86 +65,6 @@ class Severity(StrEnum):
     CRITICAL = "critical"
     WARNING = "warning"
     NOTICE = "notice"
-
-
-class Estimate(msgspec.Struct, frozen=True, array_like=True):
-    """A value and its standard uncertainty (1 sigma), both in the unit the field states."""
-
-    value: float
-    uncertainty: float
-
-
-class Phasor(msgspec.Struct, frozen=True, array_like=True):
-    """
-    A complex RMS value in polar form.
-
-    Attributes
-    ----------
-    magnitude : float
-        RMS of the fundamental [V or A].
-    angle : float or None
-        [rad], within (-pi, pi]; None where the magnitude is too small to have one.
-    u_magnitude : float
-        Standard uncertainty of the magnitude [V or A].
-    u_angle : float or None
-        Standard uncertainty of the angle [rad].
-
-    Examples
-    --------
-    >>> Phasor(230.0, 0.0, 0.1, 0.001).phasor
-    (230+0j)
-    """
-
-    magnitude: float
-    angle: float | None
-    u_magnitude: float
-    u_angle: float | None
-
-    @property
-    def phasor(self) -> complex:
-        """The complex value; only its magnitude where there is no angle."""
-        return cmath.rect(self.magnitude, self.angle or 0.0)
-
-
-class ChannelReading(Phasor, frozen=True, array_like=True):
-    """The fundamental of one channel, and its true RMS with all harmonics [V or A]."""
-
-    rms: float
-    u_rms: float
-
-
-class PowerReading(msgspec.Struct, frozen=True, array_like=True):
-    """
-    Powers of one phase, or of all (IEEE 1459).
-
-    Attributes
-    ----------
-    p, u_p : float
-        Active power and its standard uncertainty [W].
-    q, u_q : float
-        Fundamental reactive power [var].
-    s, u_s : float
-        Apparent power [VA].
-    pf, u_pf : float or None
-        Power factor p / s [1]; None where there is no apparent power.
-    """
-
-    p: float
-    u_p: float
-    q: float
-    u_q: float
-    s: float
-    u_s: float
-    pf: float | None
-    u_pf: float | None
-
-
-class SequenceReading(msgspec.Struct, frozen=True, array_like=True):
-    """Symmetrical components of three phasors (Fortescue, referred to phase A)."""
-
-    zero: Phasor
-    positive: Phasor
-    negative: Phasor
 
 
 class MeasurementFrame(msgspec.Struct, frozen=True, tag_field="schema", tag="frame/1"):
@@ -215,111 +136,6 @@ class Event(msgspec.Struct, frozen=True, tag_field="schema", tag="event/1"):
     severity: Severity
     phases: tuple[str, ...] = ()
     evidence: dict[str, Any] = {}
-
-
-class NodeState(msgspec.Struct, frozen=True):
-    """Estimated voltages [V, rad] and injections into the equipment [W, var] of one node, by phase."""
-
-    node: str
-    voltage: dict[str, Phasor]
-    p: dict[str, Estimate] = {}
-    q: dict[str, Estimate] = {}
-
-
-class BranchState(msgspec.Struct, frozen=True):
-    """Estimated current [A] of one branch at its first end, by phase."""
-
-    branch: str
-    current: dict[str, Phasor]
-
-
-class Suspect(msgspec.Struct, frozen=True):
-    """A measurement that disagrees with the others, and those that would explain it as well."""
-
-    measurement: str
-    normalised_residual: float
-    alternatives: tuple[str, ...] = ()
-
-
-class GridState(msgspec.Struct, frozen=True, tag_field="schema", tag="grid-state/1"):
-    """
-    The estimated state of an area of the network.
-
-    Attributes
-    ----------
-    area, level : str
-        Level is ``concentrator``, ``lv`` or ``mv``.
-    time_ns : int
-        UTC the state is valid for [ns].
-    model_revision, topology_revision : int
-    nodes : tuple of NodeState
-    branches : tuple of BranchState
-    objective : float or None
-        Weighted sum of squared residuals J [1].
-    degrees_of_freedom : int
-    iterations : int
-    unobservable : tuple of str
-        Nodes that the measurements do not determine.
-    suspects : tuple of Suspect
-    missing : tuple of str
-        Sources whose readings did not arrive in time.
-    """
-
-    area: str
-    level: str
-    time_ns: int
-    model_revision: int
-    topology_revision: int
-    nodes: tuple[NodeState, ...]
-    branches: tuple[BranchState, ...] = ()
-    objective: float | None = None
-    degrees_of_freedom: int = 0
-    iterations: int = 0
-    unobservable: tuple[str, ...] = ()
-    suspects: tuple[Suspect, ...] = ()
-    missing: tuple[str, ...] = ()
-
-
-class SwitchStep(msgspec.Struct, frozen=True):
-    """One operation: bring `switch` to `state` (``open`` or ``closed``) once `condition` holds."""
-
-    switch: str
-    state: str
-    condition: str = ""
-
-
-class Proposal(msgspec.Struct, frozen=True, tag_field="schema", tag="proposal/1"):
-    """
-    Switching steps that an algorithm proposes; it never switches itself.
-
-    Attributes
-    ----------
-    kind : str
-        ``restoration`` or ``loss-reduction``, for instance.
-    network : str
-    topology_revision : int
-        The switch states it was worked out for; worthless for any other.
-    time_ns, expires_ns : int
-        [ns UTC]
-    steps : tuple of SwitchStep
-        In this order.
-    gain : dict
-        What improves, by name with its estimate (such as ``losses`` [W]).
-    checks : dict
-        Constraints checked, each with whether it holds.
-    unserved : dict
-        Nodes that stay dark, each with the reason.
-    """
-
-    kind: str
-    network: str
-    topology_revision: int
-    time_ns: int
-    expires_ns: int
-    steps: tuple[SwitchStep, ...]
-    gain: dict[str, Estimate] = {}
-    checks: dict[str, bool] = {}
-    unserved: dict[str, str] = {}
 
 
 class Command(msgspec.Struct, frozen=True, tag_field="schema", tag="command/1"):

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from algorithms.api.algorithm import Context
-from algorithms.api.records import AngleReference, Estimate, MeasurementFrame, Quality
+from algorithms.api.readings import Estimate
+from algorithms.api.records import AngleReference, MeasurementFrame, Quality
 from algorithms.api.samples import NANOSECONDS, Channel, Phase, Quantity, SampleFlag
 from algorithms.builtin.readings import WindowValues, channel_readings, power_readings, sequence_readings
 from algorithms.builtin.sample_windows import SampleWindow

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from algorithms.api.records import ChannelReading, Phasor, PowerReading, SequenceReading
+from algorithms.api.readings import ChannelReading, Phasor, PowerReading, SequenceReading
 from algorithms.waveform.phasor import Complexes, Floats
 from algorithms.waveform.power import active_power_uncertainty, mean_product, power_factor_uncertainty
 from algorithms.waveform.symmetry import component_uncertainty, symmetrical_components

@@ -9,16 +9,8 @@ Nobody writes a topic by hand: these functions are the only place that knows the
 import re
 from typing import Literal
 
-from algorithms.api.records import (
-    Event,
-    GridState,
-    MeasurementFrame,
-    Proposal,
-    Record,
-    Reply,
-    Request,
-    Result,
-)
+from algorithms.api.grid_records import GridState, Proposal
+from algorithms.api.records import Event, MeasurementFrame, Record, Reply, Request, Result
 
 BrokerName = Literal["grid", "data"]
 BROKERS: tuple[BrokerName, ...] = ("grid", "data")

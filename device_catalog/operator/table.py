@@ -11,7 +11,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from algorithms.api.records import ChannelReading, MeasurementFrame
+from algorithms.api.readings import ChannelReading
+from algorithms.api.records import MeasurementFrame
 from device_catalog.operator.fleet import FleetView, Meter
 from device_catalog.operator.occurrences import Occurrence
 from device_catalog.operator.subscriber import Link

@@ -2,15 +2,8 @@
 
 import math
 
-from algorithms.api.records import (
-    AngleReference,
-    ChannelReading,
-    Estimate,
-    MeasurementFrame,
-    Phasor,
-    PowerReading,
-    SequenceReading,
-)
+from algorithms.api.readings import ChannelReading, Estimate, Phasor, PowerReading, SequenceReading
+from algorithms.api.records import AngleReference, MeasurementFrame
 
 
 def frame(

@@ -24,16 +24,8 @@ from agent.messages import Key, OutboxLimits, Range
 from agent.outbox import Outbox
 from agent.spool import Commit, Spool
 from agent.spool_thread import Worker
-from algorithms.api.records import (
-    AngleReference,
-    ChannelReading,
-    Estimate,
-    MeasurementFrame,
-    Phasor,
-    PowerReading,
-    Result,
-    SequenceReading,
-)
+from algorithms.api.readings import ChannelReading, Estimate, Phasor, PowerReading, SequenceReading
+from algorithms.api.records import AngleReference, MeasurementFrame, Result
 from device_catalog.contract import topics
 from device_catalog.contract.presence import Session
 from device_catalog.contract.topics import BROKERS

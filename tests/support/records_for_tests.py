@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from algorithms.api.records import AngleReference, ChannelReading, MeasurementFrame
+from algorithms.api.readings import ChannelReading
+from algorithms.api.records import AngleReference, MeasurementFrame
 from algorithms.api.samples import NANOSECONDS, Channel, Phase, Quantity, SampleBlock
 
 START_NS = 1_700_000_000 * NANOSECONDS

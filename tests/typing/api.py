@@ -19,17 +19,8 @@ from algorithms.api.network import Island, NetworkModel
 from algorithms.api.network_document import NetworkDocument, SwitchStates
 from algorithms.api.network_problems import problems
 from algorithms.api.network_reader import parse, parse_states
-from algorithms.api.records import (
-    Estimate,
-    Event,
-    Kind,
-    MeasurementFrame,
-    Phasor,
-    Record,
-    Result,
-    Severity,
-    kind_of,
-)
+from algorithms.api.readings import Estimate, Phasor
+from algorithms.api.records import Event, Kind, MeasurementFrame, Record, Result, Severity, kind_of
 from algorithms.api.samples import Channel, Phase, Quantity, SampleBlock, SampleFlag
 from algorithms.api.settings import Setting, problems_of, read_settings
 from algorithms.api.wire import Header, decode, encode, time_from_text, time_text

@@ -3,8 +3,9 @@
 import pytest
 
 from agent.pipeline import Pipeline, Thinning, cycles, subscriptions
+from algorithms.api.grid_records import GridState
 from algorithms.api.manifest import AlgorithmInfo
-from algorithms.api.records import AngleReference, Event, GridState, Kind, MeasurementFrame, Result, Severity
+from algorithms.api.records import AngleReference, Event, Kind, MeasurementFrame, Result, Severity
 from device_catalog.contract.documents import Assignment, Neighbours
 
 

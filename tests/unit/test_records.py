@@ -4,7 +4,8 @@ import cmath
 
 import pytest
 
-from algorithms.api.records import Event, Kind, Phasor, Severity, kind_of, type_of_kind
+from algorithms.api.readings import Phasor
+from algorithms.api.records import Event, Kind, Severity, kind_of, type_of_kind
 from tests.support.records_for_tests import frame
 
 

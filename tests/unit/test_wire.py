@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from algorithms.api import wire
 from algorithms.api.errors import WireError
-from algorithms.api.records import Event, Phasor, Result, SequenceReading, Severity, type_of_kind
+from algorithms.api.readings import Phasor, SequenceReading
+from algorithms.api.records import Event, Result, Severity, type_of_kind
 from tests.support.records_for_tests import frame
 
 HEADER = wire.Header(device="m-1", boot=2, session=3, number=4, time_ns=1_700_000_000_000_000_000)

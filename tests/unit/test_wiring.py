@@ -7,7 +7,8 @@ import math
 import pytest
 
 from agent.wiring import PHASES, ChannelStatistics, Verdict, judge_channels, judge_wiring
-from algorithms.api.records import AngleReference, ChannelReading, MeasurementFrame
+from algorithms.api.readings import ChannelReading
+from algorithms.api.records import AngleReference, MeasurementFrame
 from device_catalog.contract.documents import Direction
 
 POSITIONS = dict(zip(PHASES, (0.0, -120.0, 120.0), strict=True))
