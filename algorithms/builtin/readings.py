@@ -2,7 +2,7 @@
 The rows of a frame: readings of channels, powers and components, made of what the kernels say of one window.
 
 `WindowValues` holds one window's figures for all channels at the instant of the frame; the functions turn them into the
-small records of `algorithms.api.records`. A figure that noise could have made has no angle and no power factor.
+rows of `algorithms.api.readings`. A figure that noise could have made has no angle and no power factor.
 """
 
 import math
