@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from agent.errors import SpoolError
 from agent.kept import Kept
 from agent.lane import Lane
 from agent.ledger import Ledger, What
@@ -164,6 +165,9 @@ class Outbox:
             spool.close()
             opened = Opened.without_spool(BROKERS, fallback_boot, str(error))
             usable = False
+        except SpoolError:
+            spool.close()
+            raise
         return cls(spool, opened, Worker(loop), loop, device=device, tenant=tenant, limits=limits, usable=usable)
 
     def put(

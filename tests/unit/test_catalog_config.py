@@ -1,6 +1,7 @@
 """How a catalog is configured: what wins, what is refused, and what the command says."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -77,3 +78,9 @@ def test_the_command_teaches_and_tells_apart_how_it_failed(tmp_path, capsys):
     assert capsys.readouterr().out == "database: shape none -> 0001\n"
     assert main(["openapi"]) == 0
     assert json.loads(capsys.readouterr().out)["openapi"] == "3.1.0"
+
+
+def test_bringing_a_database_to_the_newest_shape_leaves_it_closed(tmp_path):
+    assert main(["migrate", "--database", f"sqlite:///{tmp_path}/new.db"]) == 0
+    opened = [link.readlink() for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    assert not [path for path in opened if path.is_relative_to(tmp_path)]

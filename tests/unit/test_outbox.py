@@ -1,11 +1,17 @@
 """The outbox on a real file, with time and disk in hand."""
 
+import asyncio
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
+from agent.errors import SpoolError
 from agent.messages import OutboxLimits
+from agent.outbox import Outbox
 from algorithms.api.records import Result
 from algorithms.api.wire import decode
 from tests.support.outboxes import Bench
@@ -370,3 +376,21 @@ def test_closing_writes_what_is_not_settled(bench):
     bench.outbox.close()
     bench.open()
     assert [message.key for message in _drain(bench)] == [(1, 1)]
+
+
+HOLDER = (
+    "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('BEGIN EXCLUSIVE'); print(flush=True); input()"
+)
+
+
+def test_a_spool_that_another_process_uses_is_refused_and_not_kept_open(tmp_path):
+    path = tmp_path / "spool.db"
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        holder.stdout.readline()
+        with closing(asyncio.new_event_loop()) as loop, pytest.raises(SpoolError, match="another process"):
+            Outbox.open(path, device="m-1", loop=loop)
+        holder.communicate(b"\n")
+    links = (link.readlink() for link in Path("/proc/self/fd").iterdir() if link.is_symlink())
+    assert not [link for link in links if link.is_relative_to(tmp_path)]
