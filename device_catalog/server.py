@@ -17,13 +17,17 @@ import uvicorn
 
 from device_catalog.api.application import make_application
 from device_catalog.api.gateway import Gateway
+from device_catalog.changes import Changes
 from device_catalog.config import CatalogConfig, operator_token
+from device_catalog.desired import DesiredDocuments
 from device_catalog.domain import Guard
 from device_catalog.fleet import Fleet
 from device_catalog.publisher import Publisher
-from device_catalog.services import Catalog
+from device_catalog.questions import Questions
+from device_catalog.signs_of_life import SignsOfLife
 from device_catalog.storage.database import held, migrate, open_engine
 from device_catalog.storage.store import Store
+from device_catalog.storage.threads import StorageThreads
 
 TICK = 0.1
 """How often leases are looked at [s]."""
@@ -78,13 +82,17 @@ class Server:
         self._publisher = Publisher(config.grid_brokers, config.tenant)
         guard = Guard(share=config.suspicious_share, minimum=config.suspicious_minimum)
         self._fleet = Fleet(self._publisher, guard)
-        self._catalog = Catalog(store, self._fleet)
+        self._store = store
+        self._threads = StorageThreads()
+        parts = (store, self._fleet, self._threads)
+        self._signs_of_life = SignsOfLife(*parts)
         self._missing = "the register is being read"
-        application = make_application(self._catalog, operators, lambda: self._missing)
-
+        application = make_application(
+            self._fleet, Changes(*parts), Questions(*parts), operators, lambda: self._missing
+        )
         application.on_startup.append(self._open)
         application.on_shutdown.append(self._close)
-        self._gateway = Gateway(self._catalog, operators, application)
+        self._gateway = Gateway(self._fleet, DesiredDocuments(*parts), operators, application)
         self._clocks: list[asyncio.Task[None]] = []
 
     def run(self) -> None:
@@ -105,12 +113,15 @@ class Server:
             uvicorn.Server(configuration).run(sockets=[listener])
 
     async def _open(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(None, self._catalog.load)
+        await asyncio.get_running_loop().run_in_executor(None, self._load)
         _log.info("%d devices registered", len(self._fleet.devices))
         self._publisher.start(self._fleet.everything)
         self._fleet.tick()
         self._clocks = [asyncio.create_task(self._tick()), asyncio.create_task(self._sweep())]
         self._missing = ""
+
+    def _load(self) -> None:
+        self._fleet.load(self._store.load(), self._store.tenants())
 
     async def _close(self) -> None:
         self._missing = "the catalog is ending"
@@ -118,7 +129,9 @@ class Server:
             clock.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await clock
-        await self._catalog.close()
+        await self._signs_of_life.write_all()
+        self._threads.close()
+        self._store.close()
         await asyncio.get_running_loop().run_in_executor(None, self._publisher.stop)
 
     async def _tick(self) -> None:
@@ -133,6 +146,6 @@ class Server:
         while True:
             await asyncio.sleep(1)
             try:
-                await self._catalog.sweep(1 / SWEEP_ROUND)
+                await self._signs_of_life.write_share(1 / SWEEP_ROUND)
             except Exception:  # noqa: BLE001 - a database that is busy or full; it is logged
                 _log.exception("signs of life could not be written; trying again")

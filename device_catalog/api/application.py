@@ -19,6 +19,7 @@ from device_catalog.api.metrics import metrics_text
 from device_catalog.api.openapi import document as openapi_document
 from device_catalog.api.openapi import page as openapi_page
 from device_catalog.api.problems import MEDIA_TYPE, HttpError, answer
+from device_catalog.changes import Changes
 from device_catalog.contract.paths import (
     CONFIGURATION,
     CREDENTIAL,
@@ -33,7 +34,8 @@ from device_catalog.contract.register import DeviceKind
 from device_catalog.contract.topics import is_identifier
 from device_catalog.contract.validation import parse_configuration, parse_registration
 from device_catalog.errors import CatalogError, NotAuthorised, Refused
-from device_catalog.services import MAXIMUM_PAGE, Catalog
+from device_catalog.fleet import Fleet
+from device_catalog.questions import MAXIMUM_PAGE, Questions
 from device_catalog.storage.store import Filters
 
 OPERATOR = "operator"
@@ -45,19 +47,21 @@ _filters = ("kind", "tenant", "available", "algorithm", "network", "area", "curs
 
 
 def make_application(  # noqa: C901, PLR0915 - a list of small handlers
-    catalog: Catalog, operators: Operators, ready: Callable[[], str]
+    fleet: Fleet, changes: Changes, questions: Questions, operators: Operators, ready: Callable[[], str]
 ) -> Litestar:
     """
     Make the application.
 
     Parameters
     ----------
-    catalog : Catalog
+    fleet : Fleet
+    changes : Changes
+    questions : Questions
     operators : Operators
     ready : callable
         Says what the catalog still waits for; empty when it can serve.
     """
-    access = _Access(catalog, operators)
+    access = _Access(fleet, operators)
 
     @post(_route(DEVICES))
     async def register(request: AnyRequest) -> Response[bytes]:
@@ -66,7 +70,7 @@ def make_application(  # noqa: C901, PLR0915 - a list of small handlers
         key = request.headers.get("Idempotency-Key", "")
         if len(key) > 128 or not key.isprintable():
             raise HttpError(400, "expected an Idempotency-Key of at most 128 printable characters, found another")
-        registered = await catalog.register(parse_registration(body), OPERATOR, key, body)
+        registered = await changes.register(parse_registration(body), OPERATOR, key, body)
         location = DEVICE.format(device=registered.device)
         return _json(_encode(registered), 201, {"Location": location, "ETag": etag(registered.revision)})
 
@@ -74,23 +78,23 @@ def make_application(  # noqa: C901, PLR0915 - a list of small handlers
     async def devices(request: AnyRequest) -> Response[bytes]:
         access.operator(request)
         filters, available, cursor, limit = _query(request)
-        return _json(_encode(await catalog.page(filters, available, cursor, limit)))
+        return _json(_encode(await questions.page(filters, available, cursor, limit)))
 
     @get(_route(DEVICE))
     async def device(request: AnyRequest) -> Response[bytes]:
         access.operator(request)
-        detail = await catalog.detail(_name(request))
+        detail = await questions.detail(_name(request))
         return _json(_encode(detail), 200, {"ETag": etag(detail.desired.revision)})
 
     @delete(_route(DEVICE), status_code=204)
     async def remove(request: AnyRequest) -> None:
         access.operator(request)
-        await catalog.remove(_name(request), OPERATOR)
+        await changes.remove(_name(request), OPERATOR)
 
     @get(_route(CONFIGURATION))
     async def configuration(request: AnyRequest) -> Response[bytes]:
         access.own(request)
-        document, tag = await catalog.configuration(_name(request))
+        document, tag = await questions.configuration(_name(request))
         return _json(document, 200, {"ETag": tag.decode()})
 
     @put(_route(CONFIGURATION))
@@ -101,13 +105,13 @@ def make_application(  # noqa: C901, PLR0915 - a list of small handlers
             detail = 'expected the header If-Match with the entity tag you read, such as "7", or * to overwrite'
             raise HttpError(428, f"{detail}; found none")
         parsed = parse_configuration(await _body(request))
-        revision = await catalog.set_configuration(_name(request), parsed, matches, OPERATOR)
+        revision = await changes.set_configuration(_name(request), parsed, matches, OPERATOR)
         return _json(_encode({"device": _name(request), "revision": revision}), 200, {"ETag": etag(revision)})
 
     @get(_route(REPORTED))
     async def reported(request: AnyRequest) -> Response[bytes]:
         access.own(request)
-        document = await catalog.reported(_name(request))
+        document = await questions.reported(_name(request))
         if document is None:
             raise HttpError(404, f"expected a device that reported, found none of {_name(request)[:80]} yet")
         return _json(document)
@@ -115,22 +119,22 @@ def make_application(  # noqa: C901, PLR0915 - a list of small handlers
     @patch(_route(REPORTED), status_code=204)
     async def report(request: AnyRequest) -> None:
         access.own(request)
-        await catalog.report(_name(request), _decoded(await _body(request)), whole=False)
+        await changes.report(_name(request), _decoded(await _body(request)), whole=False)
 
     @put(_route(REPORTED), status_code=204)
     async def report_whole(request: AnyRequest) -> None:
         access.own(request)
-        await catalog.report(_name(request), _decoded(await _body(request)), whole=True)
+        await changes.report(_name(request), _decoded(await _body(request)), whole=True)
 
     @post(_route(CREDENTIAL))
     async def credential(request: AnyRequest) -> Response[bytes]:
         access.operator(request)
-        return _json(_encode(await catalog.renew_credential(_name(request), OPERATOR)), 201)
+        return _json(_encode(await changes.renew_credential(_name(request), OPERATOR)), 201)
 
     @get(_route(HISTORY))
     async def history(request: AnyRequest) -> Response[bytes]:
         access.operator(request)
-        return _json(_encode(await catalog.history(_name(request))))
+        return _json(_encode(await questions.history(_name(request))))
 
     @get("/healthz")
     async def health() -> Response[bytes]:
@@ -145,7 +149,7 @@ def make_application(  # noqa: C901, PLR0915 - a list of small handlers
 
     @get("/metrics")
     async def metrics() -> Response[bytes]:
-        return Response(metrics_text(catalog.fleet), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(metrics_text(fleet), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     @get("/v1/openapi")
     async def openapi() -> Response[bytes]:
@@ -183,8 +187,8 @@ def make_application(  # noqa: C901, PLR0915 - a list of small handlers
 class _Access:
     """Tells who may do what."""
 
-    def __init__(self, catalog: Catalog, operators: Operators) -> None:
-        self._catalog = catalog
+    def __init__(self, fleet: Fleet, operators: Operators) -> None:
+        self._fleet = fleet
         self._operators = operators
 
     def operator(self, request: AnyRequest) -> None:
@@ -194,7 +198,7 @@ class _Access:
     def own(self, request: AnyRequest) -> None:
         token = _token(request)
         if not self._operators.recognises(token):
-            self._catalog.fleet.authenticate(_name(request), token)
+            self._fleet.authenticate(_name(request), token)
 
 
 def _name(request: AnyRequest) -> str:

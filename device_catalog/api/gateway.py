@@ -12,9 +12,9 @@ from typing import Any, Protocol
 
 from device_catalog.api.problems import MEDIA_TYPE, answer
 from device_catalog.contract.paths import APPLIED_HEADER, BOOT_HEADER, DEVICES
+from device_catalog.desired import DesiredDocuments
 from device_catalog.errors import CatalogError, NotAuthorised
-from device_catalog.fleet import Device
-from device_catalog.services import Catalog
+from device_catalog.fleet import Device, Fleet
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -40,9 +40,11 @@ class Operators(Protocol):
 class Gateway:
     """The ASGI application that the web server runs."""
 
-    def __init__(self, catalog: Catalog, operators: Operators, application: Application) -> None:
-        self._catalog = catalog
-        self._fleet = catalog.fleet
+    def __init__(
+        self, fleet: Fleet, documents: DesiredDocuments, operators: Operators, application: Application
+    ) -> None:
+        self._fleet = fleet
+        self._documents = documents
         self._operators = operators
         self._application = application
 
@@ -79,7 +81,7 @@ class Gateway:
                     await send({"type": "http.response.start", "status": 304, "headers": [(b"etag", known)]})
                     await send(_no_body)
                     return
-            document, tag = await self._catalog.desired(name)
+            document, tag = await self._documents.of(name)
         except CatalogError as error:
             await say(error, send)
         except Exception as error:  # noqa: BLE001 - the last line of defence, which logs and answers

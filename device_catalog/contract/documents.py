@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from algorithms.api.manifest import Limits
-from algorithms.api.records import Kind
+from algorithms.api.records import Kind, Severity
 
 
 class Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=False):
@@ -163,6 +163,38 @@ class Poll(Strict, frozen=True):
     lease: float = 195.0
 
 
+class Recorder(Strict, frozen=True):
+    """
+    Which events a device keeps the waveforms of, and in how much room.
+
+    Attributes
+    ----------
+    kinds : tuple of str
+        Kinds of event that are recorded; empty for all.
+    severity : Severity
+        The least severity that is recorded.
+    before, after : float
+        How long before an event's start and after its end [s].
+    longest : float
+        A recording is cut at this length [s].
+    budget : int
+        Room on the device's disk for all of them [bytes]; what is least interesting goes first.
+    per_hour : int
+        Recordings an hour on average; a quarter of them is reserved for critical events.
+    upload_rate : float
+        At most so much is sent to the catalog when it asks for a recording [bytes/s].
+    """
+
+    kinds: tuple[str, ...] = ()
+    severity: Severity = Severity.NOTICE
+    before: float = 0.5
+    after: float = 0.5
+    longest: float = 10.0
+    budget: int = 256 * 1024 * 1024
+    per_hour: int = 60
+    upload_rate: float = 64_000.0
+
+
 class TopologyReference(Strict, frozen=True):
     """The network a device belongs to, and the revision of its switch states."""
 
@@ -186,6 +218,8 @@ class Configuration(Strict, frozen=True):
     terminal : str
         The terminal of the network model that is measured; the device's own id where empty.
     topology : TopologyReference or None
+    recorder : Recorder or None
+        None for a device that keeps no waveforms.
     """
 
     brokers: Brokers = Brokers()
@@ -194,6 +228,7 @@ class Configuration(Strict, frozen=True):
     poll: Poll = Poll()
     terminal: str = ""
     topology: TopologyReference | None = None
+    recorder: Recorder | None = None
 
 
 class Desired(Strict, frozen=True, tag_field="schema", tag="desired/1"):
@@ -209,6 +244,8 @@ class Desired(Strict, frozen=True, tag_field="schema", tag="desired/1"):
     configuration : Configuration
     expires : datetime or None
         After this, no change is made on the strength of this document; what runs goes on running.
+    recordings : tuple of str
+        Recordings (`device_catalog.contract.recordings`) that the device should hand over.
     """
 
     device: str
@@ -217,3 +254,4 @@ class Desired(Strict, frozen=True, tag_field="schema", tag="desired/1"):
     issued: datetime
     configuration: Configuration
     expires: datetime | None = None
+    recordings: tuple[str, ...] = ()

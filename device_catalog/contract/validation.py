@@ -77,7 +77,7 @@ def parse_configuration(document: bytes | Mapping[str, Any]) -> Configuration:
     Traceback (most recent call last):
         ...
     device_catalog.contract.validation.DocumentError: configuration.pol: expected brokers, acquisition, algorithms, \
-poll, terminal or topology, found an unknown field; did you mean poll?; configuration.poll.interval: expected a \
+poll, terminal, topology or recorder, found an unknown field; did you mean poll?; configuration.poll.interval: expected a \
 number from 0.05 to 86400 [s], found -1.0
     """
     return _parse(Configuration, document, "configuration", problems_of)

@@ -1,0 +1,75 @@
+"""
+Desired documents on their way to the devices that poll: read once, kept ready in memory, handed out often.
+
+How much memory they take and how many are read from the database at once is limited: when a whole fleet asks for
+something new at the same moment, those beyond the limit are asked to come back.
+"""
+
+import secrets
+from collections import OrderedDict
+
+from device_catalog.documents import desired_document
+from device_catalog.errors import Overloaded
+from device_catalog.fleet import Fleet
+from device_catalog.storage.store import Store
+from device_catalog.storage.threads import StorageThreads
+
+WAITING_READS = 512
+"""Documents being read from the database at once; a device beyond that is asked to come back."""
+
+READY_SIZE = 16 * 2**20
+"""Documents kept ready in memory [bytes]."""
+
+
+class DesiredDocuments:
+    """
+    Answers what a device should do.
+
+    Parameters
+    ----------
+    store : Store
+    fleet : Fleet
+    threads : StorageThreads
+    """
+
+    def __init__(self, store: Store, fleet: Fleet, threads: StorageThreads) -> None:
+        self._store = store
+        self._fleet = fleet
+        self._threads = threads
+        self._reading = 0
+        self._ready: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
+        self._size = 0
+
+    async def of(self, name: str) -> tuple[bytes, bytes]:
+        """
+        Give a device's desired document and its entity tag.
+
+        Raises
+        ------
+        DeviceUnknown
+        Overloaded
+            When too many documents are being read at this moment.
+        StorageError
+        """
+        device = self._fleet.known(name)
+        ready = self._ready.get(name)
+        if ready is not None and ready[0] == device.revision:
+            self._ready.move_to_end(name)
+            return ready[1], device.tag
+        if self._reading >= WAITING_READS:
+            raise Overloaded("too many documents are being read; come back in a moment", 2 + secrets.randbelow(9))
+        self._reading += 1
+        try:
+            revision, configuration, issued_ns = await self._threads.read(self._store.configuration, name)
+        finally:
+            self._reading -= 1
+        document = desired_document(device.device, device.tenant, revision, configuration, issued_ns)
+        self._keep(name, revision, document)
+        return document, self._fleet.tag(revision)
+
+    def _keep(self, name: str, revision: int, document: bytes) -> None:
+        before = self._ready.pop(name, None)
+        self._size += len(document) - (len(before[1]) if before else 0)
+        self._ready[name] = (revision, document)
+        while self._size > READY_SIZE:
+            self._size -= len(self._ready.popitem(last=False)[1][1])

@@ -1,0 +1,67 @@
+"""
+Keeps when devices were last heard, little by little, so that the catalog knows it after a start of its own.
+
+Leases live in memory; the database gets a share of them each second, so that a round takes minutes and costs the disk
+next to nothing, and the rest at the end.
+"""
+
+from device_catalog.fleet import Device, Fleet
+from device_catalog.leases import State
+from device_catalog.storage.store import Store
+from device_catalog.storage.threads import StorageThreads
+
+AT_ONCE = 1000
+"""Devices written in one transaction at the end."""
+
+
+class SignsOfLife:
+    """
+    Writes the fleet's signs of life.
+
+    Parameters
+    ----------
+    store : Store
+    fleet : Fleet
+    threads : StorageThreads
+    """
+
+    def __init__(self, store: Store, fleet: Fleet, threads: StorageThreads) -> None:
+        self._store = store
+        self._fleet = fleet
+        self._threads = threads
+        self._left: list[Device] = []
+
+    async def write_share(self, share: float) -> None:
+        """
+        Write a share of the fleet, so that a round takes ``1 / share`` calls.
+
+        Raises
+        ------
+        StorageError
+            What was not written is written in the next round.
+        """
+        if not self._left:
+            self._left = list(self._fleet.devices.values())
+        count = max(1, int(len(self._fleet.devices) * share) + 1)
+        part, self._left = self._left[-count:], self._left[:-count]
+        await self._write(part)
+
+    async def write_all(self) -> None:
+        """
+        Write the whole fleet; before the end.
+
+        Raises
+        ------
+        StorageError
+        """
+        everybody = list(self._fleet.devices.values())
+        for start in range(0, len(everybody), AT_ONCE):
+            await self._write(everybody[start : start + AT_ONCE])
+
+    async def _write(self, part: list[Device]) -> None:
+        changed = [device for device in part if device.seen > device.written or device.state is State.UNAVAILABLE]
+        seen = [device.seen for device in changed]
+        if changed:
+            await self._threads.write(self._store.write_seen, [self._fleet.seen(device) for device in changed])
+        for device, heard in zip(changed, seen, strict=True):
+            device.written = heard

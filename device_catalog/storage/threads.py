@@ -1,0 +1,73 @@
+"""
+The threads in which the database is used: one that writes, change after change, and two that read.
+
+The server's own thread never waits for the disk. A change is written first and takes effect in memory after
+(`StorageThreads.in_loop`): what was answered is durable. Whatever the database says is raised as `StorageError`.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from device_catalog.errors import StorageError
+from device_catalog.storage.database import first_line
+
+LOOP_TIMEOUT = 30.0
+"""How long a change waits for the server's own thread [s]."""
+
+Result = TypeVar("Result")
+
+
+class StorageThreads:
+    """Runs what blocks on the database, one write at a time."""
+
+    def __init__(self) -> None:
+        self._writer = ThreadPoolExecutor(1, "catalog-writer")
+        self._readers = ThreadPoolExecutor(2, "catalog-reader")
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def write(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """
+        Run what writes, after whatever was to be written before.
+
+        Raises
+        ------
+        StorageError
+        """
+        self._loop = asyncio.get_running_loop()
+        return await self._in(self._writer, function, *arguments)
+
+    async def read(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """
+        Run what only reads.
+
+        Raises
+        ------
+        StorageError
+        """
+        return await self._in(self._readers, function, *arguments)
+
+    def in_loop(self, function: Callable[..., object], *arguments: Any) -> None:
+        """Run what touches the register in the server's own thread, and wait for it; called while writing."""
+        if self._loop is None:
+            raise RuntimeError("in_loop is called by what write runs")
+        asyncio.run_coroutine_threadsafe(_call(function, *arguments), self._loop).result(LOOP_TIMEOUT)
+
+    def close(self) -> None:
+        """End the threads, once what was begun is done."""
+        self._writer.shutdown()
+        self._readers.shutdown()
+
+    @staticmethod
+    async def _in(pool: ThreadPoolExecutor, function: Callable[..., Result], *arguments: Any) -> Result:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(pool, lambda: function(*arguments))
+        except SQLAlchemyError as error:
+            raise StorageError(f"expected a database that answers, found: {first_line(error)}") from error
+
+
+async def _call(function: Callable[..., object], *arguments: Any) -> None:
+    function(*arguments)
