@@ -121,9 +121,8 @@ class Changes:
         # A device that applied more than is known here (the database was restored) must still see a newer one.
         revision = max(device.revision, device.applied) + 1
         self._store.set_configuration(Change(name, revision, configuration, self._fleet.wall(), author))
-        self._threads.in_loop(
-            self._fleet.changed, device, revision, configuration.poll.interval, configuration.poll.lease
-        )
+        poll = configuration.poll
+        self._threads.in_loop(self._fleet.changed, device, revision, poll.interval, poll.lease)
         return revision
 
     async def remove(self, name: str, author: str) -> None:

@@ -1,8 +1,8 @@
 """
 Reads and writes of the catalog, each one transaction.
 
-Plain functions of a database, without rules: what may happen is decided in `device_catalog.changes`. Every change leaves a line in
-`audit`. All calls block; the server makes them from a thread.
+Plain functions of a database, without rules: what may happen is decided in `device_catalog.changes`. Every
+change leaves a line in `audit`. All calls block; the server makes them in `StorageThreads`.
 """
 
 import contextlib
@@ -107,11 +107,6 @@ class Store:
     def close(self) -> None:
         """Let go of the database."""
         self._engine.dispose()
-
-    def ping(self) -> None:
-        """Ask the database for the least it can answer."""
-        with self._engine.connect() as connection:
-            connection.execute(select(1))
 
     def load(self) -> Iterator[DeviceRow]:
         """Read every registered device, ordered by name."""
