@@ -4,6 +4,7 @@ What the catalog, the agents and third parties agree on; all that an agent may s
 - `documents`: what a device should do (`Desired`) and does (`Reported`), and how devices are found.
 - `validation`: everything wrong with a desired document, found by both sides with the same rules.
 - `shape`: how a document is compared with its type; used by `validation` only.
+- `recordings`: what is said of a recorded event, everywhere in the same words.
 - `presence`: what is said of a device's being there, by itself and by the catalog.
 - `topics`: where on the two brokers things are said.
 - `paths`: the REST addresses and headers.

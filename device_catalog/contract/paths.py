@@ -12,9 +12,14 @@ CONFIGURATION = "/v1/devices/{device}/configuration"
 REPORTED = "/v1/devices/{device}/reported"
 CREDENTIAL = "/v1/devices/{device}/credential"
 HISTORY = "/v1/devices/{device}/history"
+RECORDINGS = "/v1/recordings"
+RECORDING = "/v1/devices/{device}/recordings/{recording}"
+RECORDING_REQUEST = "/v1/devices/{device}/recordings/{recording}/request"
+RECORDING_FILE = "/v1/devices/{device}/recordings/{recording}/file"
 
 BOOT_HEADER = "Agent-Boot"
 APPLIED_HEADER = "Agent-Applied-Revision"
+OFFSET_HEADER = "Upload-Offset"
 
 MAXIMUM_DOCUMENT = 1024 * 1024
 """Longest document either side reads [bytes]."""

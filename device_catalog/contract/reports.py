@@ -77,6 +77,35 @@ class TimeReport(msgspec.Struct, frozen=True):
     steps: int = 0
 
 
+class RecordingsReport(msgspec.Struct, frozen=True):
+    """
+    How the event recorder is doing.
+
+    Attributes
+    ----------
+    state : str
+        ``watching``, ``recording`` or ``failing``.
+    kept : int
+        Recordings on the disk.
+    bytes, budget : int
+        What they take, and may take [bytes].
+    recorded, dropped, skipped, failed : int
+        Since the agent started: made, dropped to make room for others, not begun because there were too many, and not
+        made for another reason.
+    last_error : str
+    """
+
+    state: str
+    kept: int = 0
+    bytes: int = 0
+    budget: int = 0
+    recorded: int = 0
+    dropped: int = 0
+    skipped: int = 0
+    failed: int = 0
+    last_error: str = ""
+
+
 class Refusal(msgspec.Struct, frozen=True):
     """A desired revision that was not applied, and every reason."""
 
@@ -102,6 +131,8 @@ class Reported(msgspec.Struct, frozen=True, tag_field="schema", tag="reported/1"
         `LinkReport` for ``grid`` and ``data``.
     source : SourceReport or None
     time : TimeReport or None
+    recordings : RecordingsReport or None
+        None where nothing is recorded.
     isolation : dict
         Layers that confine algorithms, each with whether a probe found it in force.
     services : dict
@@ -119,6 +150,7 @@ class Reported(msgspec.Struct, frozen=True, tag_field="schema", tag="reported/1"
     links: dict[str, LinkReport] = {}
     source: SourceReport | None = None
     time: TimeReport | None = None
+    recordings: RecordingsReport | None = None
     isolation: dict[str, bool] = {}
     services: dict[str, str] = {}
     problems: tuple[str, ...] = ()

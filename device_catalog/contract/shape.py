@@ -30,6 +30,12 @@ UNITS = {
     "phase_uncertainty": "rad",
     "publish": "1/s",
     "records_per_second": "1/s",
+    "before": "s",
+    "after": "s",
+    "longest": "s",
+    "budget": "bytes",
+    "per_hour": "1/h",
+    "upload_rate": "bytes/s",
     "memory": "bytes",
     "record_size": "bytes",
 }

@@ -26,6 +26,7 @@ from device_catalog.contract.documents import (
     Desired,
     Neighbours,
     Poll,
+    Recorder,
     TopologyReference,
 )
 from device_catalog.contract.paths import MAXIMUM_DOCUMENT
@@ -42,6 +43,8 @@ MAXIMUM_ALGORITHMS = 64
 MAXIMUM_NEIGHBOURS = 1000
 MAXIMUM_SAMPLE_RATE = 10e6
 """[Hz]"""
+RECORDER_MARGIN = 1.0
+"""An algorithm may tell of an event so much after its start [s]."""
 
 _identifier_words = "letters, digits, _ and - (at most 64)"
 _version = re.compile(r"\d+\.\d+\.\d+([.-]?[A-Za-z0-9]+)*")
@@ -77,8 +80,8 @@ def parse_configuration(document: bytes | Mapping[str, Any]) -> Configuration:
     Traceback (most recent call last):
         ...
     device_catalog.contract.validation.DocumentError: configuration.pol: expected brokers, acquisition, algorithms, \
-poll, terminal, topology or recorder, found an unknown field; did you mean poll?; configuration.poll.interval: expected a \
-number from 0.05 to 86400 [s], found -1.0
+poll, terminal, topology or recorder, found an unknown field; did you mean poll?; configuration.poll.interval: \
+expected a number from 0.05 to 86400 [s], found -1.0
     """
     return _parse(Configuration, document, "configuration", problems_of)
 
@@ -127,6 +130,8 @@ def problems_of(configuration: Configuration, where: str = "configuration") -> l
     )
     if configuration.topology is not None:
         _of_topology(problems, configuration.topology, f"{where}.topology")
+    if configuration.recorder is not None:
+        _of_recorder(problems, configuration.recorder, configuration.acquisition, where)
     return problems.found
 
 
@@ -326,6 +331,39 @@ def _of_topology(problems: _Problems, topology: TopologyReference, where: str) -
     )
 
 
+def _of_recorder(problems: _Problems, recorder: Recorder, acquisition: Acquisition | None, parent: str) -> None:
+    where = f"{parent}.recorder"
+    problems.expect(
+        acquisition is not None, where, "an acquisition whose samples are recorded", "none", "remove the recorder"
+    )
+    problems.expect(
+        len(recorder.kinds) <= MAXIMUM_ALGORITHMS, f"{where}.kinds", f"<= {MAXIMUM_ALGORITHMS}", len(recorder.kinds)
+    )
+    problems.unique(recorder.kinds, f"{where}.kinds", "kind")
+    for index, kind in enumerate(recorder.kinds[:MAXIMUM_ALGORITHMS]):
+        problems.expect(is_identifier(kind), f"{where}.kinds[{index}]", _identifier_words, kind)
+    before_right = problems.number(recorder.before, f"{where}.before", 0, 60)
+    after_right = problems.number(recorder.after, f"{where}.after", 0, 60)
+    longest_right = problems.number(recorder.longest, f"{where}.longest", 0, 120, above=True)
+    if before_right and after_right and longest_right:
+        least = recorder.before + recorder.after
+        problems.expect(
+            recorder.longest > least, f"{where}.longest", f"more than before and after, {least:g} [s]", recorder.longest
+        )
+    problems.number(recorder.budget, f"{where}.budget", 2**20, 2**40)
+    problems.number(recorder.per_hour, f"{where}.per_hour", 1, 3600)
+    problems.number(recorder.upload_rate, f"{where}.upload_rate", 1e3, 1e9)
+    if before_right and acquisition is not None and math.isfinite(acquisition.history):
+        least = recorder.before + RECORDER_MARGIN
+        problems.expect(
+            acquisition.history >= least,
+            f"{parent}.acquisition.history",
+            f"at least recorder.before and the {RECORDER_MARGIN:g} s that an algorithm may take to tell of an event, "
+            f"{least:g} [s]",
+            acquisition.history,
+        )
+
+
 def _of_registration(registration: Registration, where: str) -> list[Problem]:
     problems = _Problems()
     problems.expect(is_identifier(registration.device), f"{where}.device", _identifier_words, registration.device)
@@ -340,6 +378,8 @@ def _of_desired(desired: Desired, where: str) -> list[Problem]:
     problems.expect(is_identifier(desired.device), f"{where}.device", _identifier_words, desired.device)
     problems.expect(is_identifier(desired.tenant), f"{where}.tenant", _identifier_words, desired.tenant)
     problems.expect(desired.revision > 0, f"{where}.revision", "1 or more", desired.revision)
+    for index, name in enumerate(desired.recordings):
+        problems.expect(is_identifier(name), f"{where}.recordings[{index}]", _identifier_words, name)
     for field in ("issued", "expires"):
         moment = getattr(desired, field)
         zoned = moment is None or moment.tzinfo is not None
