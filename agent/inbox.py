@@ -2,8 +2,9 @@
 The way in: what neighbours, and those who ask this device, publish becomes records for its algorithms.
 
 ``broker -> Link -> Inbox -> deliver``. The inbox subscribes to what the assigned algorithms ask for and to the
-device's own requests and replies; it refuses what is too long, unreadable, or says it is from somebody whose topic it
-is not; it drops repetitions and notices gaps. All of that is counted, and nothing of it is ever raised.
+device's own requests and replies. A broker watches who may publish on which topic, so the topic is what is believed:
+a record is taken only where the one who signs it would have published it. What is too long, unreadable or elsewhere
+is refused; repetitions are dropped and gaps noticed. All of that is counted, and nothing of it is ever raised.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -13,7 +14,7 @@ import msgspec
 
 from agent.senders import Gap, Senders
 from algorithms.api.errors import WireError, shortened
-from algorithms.api.records import Command, Kind, Record, Request
+from algorithms.api.records import Kind, Record, Reply, Request, kind_of
 from algorithms.api.wire import Header, decode
 from device_catalog.contract import topics
 from device_catalog.contract.documents import Neighbours
@@ -21,7 +22,6 @@ from device_catalog.contract.topics import BROKERS, BrokerName
 
 MAXIMUM_LENGTH = 256 * 1024
 """Longest message taken [bytes]."""
-METERS = "meters"
 
 
 class Subscriber(Protocol):
@@ -55,14 +55,14 @@ def subscriptions(tenant: str, device: str, asked: Iterable[Neighbours]) -> dict
         "data": set(),
     }
     for item in asked:
-        for name in item.devices or ("+",):
+        for name in item.devices:
             if item.kind is Kind.FRAME:
                 wanted["data"].add(topics.frames(tenant, name))
             elif item.kind is Kind.EVENT:
                 wanted["data"].add(topics.events(tenant, name))
             elif item.kind is Kind.RESULT:
                 wanted["data"] |= {topics.results(tenant, name, content) for content in ("energy", "quality", "+")}
-        for name in item.areas or ("+",):
+        for name in item.areas:
             if item.kind is Kind.GRID_STATE:
                 wanted["data"].add(topics.states(tenant, "+", name))
             elif item.kind is Kind.PROPOSAL:
@@ -129,7 +129,7 @@ class Inbox:
         """Take one message."""
         try:
             header, record = decode(payload, MAXIMUM_LENGTH)
-            self._check(header, record, topic)
+            self._check(broker, topic, header, record)
         except WireError as error:
             self._refused += 1
             self._last_error = shortened(f"{topic}: {error}", 300)
@@ -147,15 +147,18 @@ class Inbox:
             return
         self._deliver(header, record)
 
-    def _check(self, header: Header, record: Record, topic: str) -> None:
-        """Refuse what speaks for somebody else: the broker watches topics, so the topic is what is believed."""
-        parts = topic.split("/")
-        if parts[2:3] == [METERS] and parts[3] != header.device:
-            raise WireError(f"expected a message of {parts[3]}, found one that says it is of {header.device}")
-        if isinstance(record, Command):
-            raise WireError("expected no command: there is no topic for them here")
-        if isinstance(record, Request) and record.sender != header.device:
-            raise WireError(f"expected a request of {header.device}, found one of {shortened(record.sender)}")
+    def _check(self, broker: BrokerName, topic: str, header: Header, record: Record) -> None:
+        """Refuse what its maker would not have published here."""
+        maker = header.device
+        if not topics.is_identifier(maker):
+            raise WireError(f"expected a device's id, found {shortened(maker)}")
+        if isinstance(record, Request | Reply) and record.sender != maker:
+            raise WireError(f"expected a {kind_of(record)} of {maker}, found one of {shortened(record.sender)}")
+        own = topics.route(record, self._tenant, maker)
+        if own is None:
+            raise WireError(f"expected a record that travels, found a {kind_of(record)}")
+        if own[:2] != (broker, topic):
+            raise WireError(f"expected a {kind_of(record)} of {maker} on {shortened(own[1], 200)} only, found it here")
 
     def _receiver(self, broker: BrokerName) -> Callable[[str, bytes, bool], None]:
         def receive(topic: str, payload: bytes, retained: bool) -> None:

@@ -6,11 +6,11 @@ asked for them. A cycle (two algorithms feeding each other for ever) is a proble
 anything starts.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from algorithms.api.errors import Problem, shortened
-from algorithms.api.grid_records import Proposal
+from algorithms.api.grid_records import GridState, Proposal
 from algorithms.api.manifest import AlgorithmInfo
 from algorithms.api.records import Command, Event, Kind, MeasurementFrame, Record, Reply, Request, Result, kind_of
 from algorithms.api.wire import NANOSECONDS
@@ -93,8 +93,11 @@ class Pipeline:
         Raises
         ------
         ValueError
-            When the record names something, an area for instance, that cannot stand in a topic.
+            When the record names something, an area for instance, that cannot stand in a topic, or speaks for another
+            device, which nobody would believe.
         """
+        if isinstance(record, Request | Reply) and record.sender != self._device:
+            raise ValueError(f"{self._device} expected as the sender, found {shortened(record.sender)}")
         target = topics.route(record, self._tenant, self._device)
         if target is None:
             return None
@@ -137,33 +140,11 @@ def cycles(infos: Mapping[str, AlgorithmInfo]) -> list[Problem]:
 
 
 def _asked(assignment: Assignment, kind: Kind, sender: str, record: Record) -> bool:
-    area = getattr(record, "area", None)
-    return any(
-        wish.kind == kind and (sender in wish.devices or (area is not None and area in wish.areas))
-        for wish in assignment.neighbours
-    )
-
-
-def subscriptions(tenant: str, device: str, assignments: Iterable[Assignment]) -> dict[BrokerName, frozenset[str]]:
-    """Name the topics on each broker that carry what is addressed to `device` or asked for by its algorithms."""
-    data: set[str] = set()
-    for assignment in assignments:
-        for wish in assignment.neighbours:
-            for neighbour in wish.devices:
-                data.update(_topics_of(wish.kind, tenant, neighbour))
-            if wish.kind is Kind.GRID_STATE:
-                data.update(topics.states(tenant, "+", area) for area in wish.areas)
-    addressed = (topics.requests, topics.replies, topics.notify)
-    return {"grid": frozenset(topic(tenant, device) for topic in addressed), "data": frozenset(data)}
-
-
-def _topics_of(kind: Kind, tenant: str, neighbour: str) -> tuple[str, ...]:
-    match kind:
-        case Kind.FRAME:
-            return (topics.frames(tenant, neighbour),)
-        case Kind.EVENT:
-            return (topics.events(tenant, neighbour),)
-        case Kind.RESULT:
-            return tuple(topics.results(tenant, neighbour, content) for content in ("energy", "quality", "+"))
+    match record:
+        case GridState():
+            place = record.area
+        case Proposal():
+            place = record.network
         case _:
-            return ()
+            place = ""
+    return any(wish.kind == kind and (sender in wish.devices or place in wish.areas) for wish in assignment.neighbours)

@@ -1,10 +1,22 @@
 """What comes in is checked, counted and given on once."""
 
 import pytest
+from msgspec import structs
 
 from agent.inbox import MAXIMUM_LENGTH, Inbox
 from agent.replay import Replay
-from algorithms.api.records import Kind, Request, Result
+from algorithms.api.grid_records import GridState, Proposal
+from algorithms.api.records import (
+    AngleReference,
+    Command,
+    Event,
+    Kind,
+    MeasurementFrame,
+    Reply,
+    Request,
+    Result,
+    Severity,
+)
 from algorithms.api.wire import Header, decode, encode
 from device_catalog.contract import topics
 from device_catalog.contract.documents import Neighbours
@@ -75,10 +87,61 @@ def test_what_cannot_be_read_is_counted_and_never_raised(inbox, links, got, payl
     assert "expected" in inbox.report().last_error
 
 
-def test_nobody_speaks_for_another_device(inbox, links, got):
-    links["data"].on_message(RESULTS, _message(device="m-3"), False)
+RECORDS = {
+    "result": Result("count/1", "t", 0, {}),
+    "frame": MeasurementFrame("t", 0, 0.0, 0.08, AngleReference.OWN, None, None, {}, {}, {}),
+    "event": Event("dip", "t", 0, None, Severity.NOTICE),
+    "state": GridState("a-1", "lv", 0, 1, 1, ()),
+    "proposal": Proposal("restoration", "n-1", 1, 0, 1, ()),
+    "request": Request("r-1", "m-2", "m-1", "read", 0, 1, {}),
+    "reply": Reply("r-1", "m-2", "m-1", 0, {}),
+}
+
+
+@pytest.mark.parametrize("kind", RECORDS)
+def test_a_record_is_taken_on_the_topic_of_its_maker_and_on_no_other(inbox, links, got, kind):
+    broker, right, _ = topics.route(RECORDS[kind], "default", "m-2")
+    wrong = {topics.route(record, "default", device)[:2] for record in RECORDS.values() for device in ("m-2", "m-3")}
+    wrong |= {("grid" if broker == "data" else "data", right), (broker, right.replace("default", "other"))}
+    wrong.discard((broker, right))
+    for name, topic in sorted(wrong):
+        links[name].on_message(topic, _message(record=RECORDS[kind]), False)
     assert got == []
-    assert "found one that says it is of m-3" in inbox.report().last_error
+    assert inbox.report().refused == len(wrong)
+    assert f"of m-2 on {right} only" in inbox.report().last_error
+    links[broker].on_message(right, _message(record=RECORDS[kind]), False)
+    assert [record for _, record in got] == [RECORDS[kind]]
+
+
+@pytest.mark.parametrize("kind", ["request", "reply"])
+def test_nobody_asks_or_answers_in_the_name_of_another_or_to_another(inbox, links, got, kind):
+    for wrong in ({"sender": "m-3"}, {"recipient": "m-4"}):
+        record = structs.replace(RECORDS[kind], **wrong)
+        links["grid"].on_message(getattr(topics, {"request": "requests", "reply": "replies"}[kind])("default", "m-1"),
+                                 _message(record=record), False)  # fmt: skip
+    assert got == []
+    assert inbox.report().refused == 2
+
+
+def test_a_command_has_no_topic_here_and_is_refused(inbox, links, got):
+    command = Command("c-1", "m-1", "open", 0, 1)
+    for name in links:
+        links[name].on_message(topics.requests("default", "m-1"), _message(record=command), False)
+    assert got == []
+    assert "found a command" in inbox.report().last_error
+
+
+@pytest.mark.parametrize("device", ["", "m-2/frames", "+", "m 2", "x" * 65])
+def test_a_maker_without_a_proper_id_is_refused(inbox, links, got, device):
+    links["data"].on_message(topics.states("default", "lv", "a-1"), _message(device=device, record=RECORDS["state"]),
+                             False)  # fmt: skip
+    assert got == []
+    assert "a device's id" in inbox.report().last_error
+
+
+def test_nothing_is_subscribed_that_nobody_named(inbox, links):
+    inbox.ask([Neighbours(Kind.FRAME, areas=("a-1",)), Neighbours(Kind.GRID_STATE, devices=("m-2",))])
+    assert links["data"].subscribed == set()
 
 
 @pytest.mark.usefixtures("inbox")

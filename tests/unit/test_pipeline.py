@@ -2,10 +2,10 @@
 
 import pytest
 
-from agent.pipeline import Pipeline, Thinning, cycles, subscriptions
-from algorithms.api.grid_records import GridState
+from agent.pipeline import Pipeline, Thinning, cycles
+from algorithms.api.grid_records import GridState, Proposal
 from algorithms.api.manifest import AlgorithmInfo
-from algorithms.api.records import AngleReference, Event, Kind, MeasurementFrame, Result, Severity
+from algorithms.api.records import AngleReference, Event, Kind, MeasurementFrame, Reply, Request, Result, Severity
 from device_catalog.contract.documents import Assignment, Neighbours
 
 
@@ -50,6 +50,14 @@ def test_a_neighbouring_areas_state_is_told_by_its_area():
     assert routes.consumers_of_neighbour("anyone", GridState("lv-8", "lv", 0, 1, 1, ())) == ()
 
 
+def test_a_proposal_is_told_by_its_network():
+    taker = info("operator", (Kind.PROPOSAL,), (Kind.RESULT,))
+    asked = Assignment("operator", neighbours=(Neighbours(Kind.PROPOSAL, areas=("n-1",)),))
+    routes = pipeline(taker, assignments=(asked,))
+    assert routes.consumers_of_neighbour("anyone", Proposal("restoration", "n-1", 1, 0, 1, ())) == ("operator",)
+    assert routes.consumers_of_neighbour("anyone", Proposal("restoration", "n-2", 1, 0, 1, ())) == ()
+
+
 def test_frames_are_thinned_evenly_and_events_are_never_thinned():
     routes = pipeline(PHASORS, assignments=(Assignment("phasors", publish=1.0),))
     stamps = [k * 20_000_000 for k in range(150)]
@@ -78,6 +86,16 @@ def test_a_record_cannot_choose_a_topic_that_is_not_its_own(area):
         pipeline(STATE).publication("state", GridState(area, "lv", 0, 1, 1, ()))
 
 
+@pytest.mark.parametrize(
+    "make", [lambda name: Request("r", name, "m-2", "x", 0, 1), lambda name: Reply("r", name, "m-2", 0)]
+)
+def test_a_question_or_answer_is_published_in_this_devices_name_only(make):
+    routes = pipeline(STATE)
+    assert routes.publication("state", make("m-1")).broker == "grid"
+    with pytest.raises(ValueError, match="m-1 expected as the sender, found state"):
+        routes.publication("state", make("state"))
+
+
 def test_two_algorithms_that_feed_each_other_are_found_before_they_start():
     there = info("there", (Kind.FRAME,), (Kind.EVENT,))
     back = info("back", (Kind.EVENT,), (Kind.FRAME,))
@@ -86,12 +104,3 @@ def test_two_algorithms_that_feed_each_other_are_found_before_they_start():
         "algorithms.back",
     }
     assert cycles({"phasors": PHASORS, "quality": QUALITY, "state": STATE}) == []
-
-
-def test_subscriptions_name_what_is_addressed_to_the_device_and_what_its_algorithms_ask_for():
-    asked = Assignment(
-        "lv", neighbours=(Neighbours(Kind.FRAME, devices=("m-2",)), Neighbours(Kind.GRID_STATE, areas=("c-1",)))
-    )
-    wanted = subscriptions("acme", "m-1", [asked])
-    assert wanted["data"] == {"v1/acme/meters/m-2/frames", "v1/acme/states/+/c-1"}
-    assert "v1/acme/devices/m-1/notify" in wanted["grid"]
