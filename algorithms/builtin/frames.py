@@ -7,20 +7,21 @@ q / sqrt(12)), gain, phase displacement and, for angles referred to UTC, the tim
 scales frequency and is not among them: who states the rate answers for it.
 """
 
+import cmath
 import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from algorithms.api.algorithm import Context
-from algorithms.api.readings import Estimate
+from algorithms.api.readings import Estimate, SequenceReading
 from algorithms.api.records import AngleReference, MeasurementFrame, Quality
 from algorithms.api.samples import NANOSECONDS, Channel, Phase, Quantity, SampleFlag
-from algorithms.builtin.readings import WindowValues, channel_readings, power_readings, sequence_readings
+from algorithms.builtin.readings import ChannelValues, channel_reading, power_readings, sequence_reading
 from algorithms.builtin.sample_windows import SampleWindow
 from algorithms.waveform.frequency import common_frequency, common_frequency_uncertainty
-from algorithms.waveform.phasor import Complexes, Floats
-from algorithms.waveform.power import at_instant
+from algorithms.waveform.phasor import Complexes, TaylorFourierTable
+from algorithms.waveform.power import at_instant, harmonic_products, harmonic_turns
 from algorithms.waveform.rms import rms_uncertainty, true_rms
 from algorithms.waveform.tracking import TrackedFit
 
@@ -36,7 +37,10 @@ ROUNDING = 1e-8
 LEAST_VARIANCE = 1e-30
 """What keeps a line without any signal or noise from certainty [V^2 or A^2]."""
 
-_phases = (Phase.A, Phase.B, Phase.C)
+SAME_RATE = 1e-4
+"""Relative change of the sampling rate that the turns between skewed channels are not made anew for [1]."""
+
+_phases = (Phase.A.value, Phase.B.value, Phase.C.value)
 
 
 class FrameMaker:
@@ -53,7 +57,7 @@ class FrameMaker:
 
     Attributes
     ----------
-    voltage_rows, current_rows : numpy.ndarray
+    voltage_rows, current_rows : list of int
         Channels of phases A, B and C, as far as there are any.
     """
 
@@ -68,18 +72,20 @@ class FrameMaker:
             rows.setdefault((channel.quantity, channel.phase), row)
         self._voltage = {phase.value: row for (kind, phase), row in rows.items() if kind is Quantity.VOLTAGE}
         self._current = {phase.value: row for (kind, phase), row in rows.items() if kind is Quantity.CURRENT}
-        self.voltage_rows = np.array([self._voltage[p] for p in _phases if p in self._voltage], dtype=np.intp)
-        self.current_rows = np.array([self._current[p] for p in _phases if p in self._current], dtype=np.intp)
-        self._pairs = [p.value for p in _phases if p in self._voltage and p in self._current]
-        self._v = np.array([self._voltage[p] for p in self._pairs], dtype=np.intp)
-        self._i = np.array([self._current[p] for p in self._pairs], dtype=np.intp)
-        sets = {"voltage": self.voltage_rows, "current": self.current_rows}
-        self._three = {name: rows for name, rows in sets.items() if rows.size == 3}
-        self._three_rows = np.array(list(self._three.values()), dtype=np.intp).reshape(-1, 3)
-        self._skew = np.array([channel.skew for channel in channels])
-        self._gain = np.array([channel.gain_uncertainty for channel in channels])
-        self._phase = np.array([channel.phase_uncertainty for channel in channels])
-        self._step_variance = np.square([channel.resolution for channel in channels]) / 12.0
+        self.voltage_rows = [self._voltage[phase] for phase in _phases if phase in self._voltage]
+        self.current_rows = [self._current[phase] for phase in _phases if phase in self._current]
+        self._pairs = {
+            phase: (self._voltage[phase], self._current[phase])
+            for phase in _phases
+            if phase in self._voltage and phase in self._current
+        }
+        self._channels = [
+            (channel.skew, channel.gain_uncertainty, channel.phase_uncertainty, channel.resolution**2 / 12.0)
+            for channel in channels
+        ]
+        skew = np.array([channel.skew for channel in channels])
+        self._skew = skew - skew[0] if np.ptp(skew) > 0 else None
+        self._turns: tuple[TaylorFourierTable, float, Complexes] | None = None
 
     def frame(self, window: SampleWindow, tracked: TrackedFit, *, transient: bool) -> MeasurementFrame:
         """
@@ -97,12 +103,12 @@ class FrameMaker:
             and not window.flags & SampleFlag.UNSYNCHRONISED
             and 2 * math.pi * self._nominal_frequency * window.time_uncertainty < WORST_UTC_ANGLE
         )
-        values, noise = self._values(window, tracked, synchronised=synchronised)
+        time_angle = 2 * math.pi * self._nominal_frequency * window.time_uncertainty if synchronised else 0.0
+        products = harmonic_products(self._together(tracked, window.sample_rate))
+        values = self._values(window, tracked, products)
         frequency = rocof = None
-        if tracked.converged and tracked.alive.size:
-            frequency, rocof = _frequency(values.phasors, noise, tracked, window.sample_rate)
-        readings = channel_readings(values)
-        sequences = dict(zip(self._three, sequence_readings(values, self._three_rows), strict=True))
+        if tracked.converged and tracked.alive:
+            frequency, rocof = _frequency([values[row] for row in tracked.alive], tracked.table, window.sample_rate)
         return MeasurementFrame(
             terminal=self._terminal,
             time_ns=window.time_ns,
@@ -111,45 +117,51 @@ class FrameMaker:
             reference=AngleReference.UTC if synchronised else AngleReference.OWN,
             frequency=frequency,
             rocof=rocof,
-            voltage={phase: readings[row] for phase, row in self._voltage.items()},
-            current={phase: readings[row] for phase, row in self._current.items()},
-            power=power_readings(values, self._pairs, self._v, self._i),
-            voltage_sequence=sequences.get("voltage"),
-            current_sequence=sequences.get("current"),
-            quality=self._quality(window, tracked, values.size, transient=transient),
+            voltage={phase: channel_reading(values[row], time_angle) for phase, row in self._voltage.items()},
+            current={phase: channel_reading(values[row], time_angle) for phase, row in self._current.items()},
+            power=power_readings(values, self._pairs, products, tracked.table.spread),
+            voltage_sequence=_sequence(values, self.voltage_rows, time_angle),
+            current_sequence=_sequence(values, self.current_rows, time_angle),
+            quality=self._quality(window, tracked, values, transient=transient),
         )
 
-    def _values(self, window: SampleWindow, tracked: TrackedFit, *, synchronised: bool) -> tuple[WindowValues, Floats]:
-        """Return the window's figures, and the variance per sample that its uncertainties are based on."""
+    def _together(self, tracked: TrackedFit, sample_rate: float) -> Complexes:
+        """Bring the harmonics of all channels to one instant; which one, their products do not tell."""
+        if self._skew is None:
+            return tracked.fit.harmonics
+        table = tracked.table
+        if self._turns is None or self._turns[0] is not table or abs(self._turns[1] / sample_rate - 1.0) > SAME_RATE:
+            turns = harmonic_turns(table, self._skew * (-sample_rate / table.half))
+            self._turns = table, sample_rate, turns
+        return tracked.fit.harmonics * self._turns[2]
+
+    def _values(self, window: SampleWindow, tracked: TrackedFit, products: list[list[float]]) -> list[ChannelValues]:
+        """Return the figures of every channel."""
         table, fit = tracked.table, tracked.fit
         half_time = table.half / window.sample_rate  # [s]
-        phasors, harmonics = at_instant(table, fit, (window.offset - self._skew) / half_time)
-        turn = -2.0 * math.pi * nominal_turns(window.time_ns, self._nominal_frequency)
-        referred = phasors[0] * (complex(math.cos(turn), math.sin(turn)) * math.sqrt(0.5))
-        size = np.abs(referred)
-        noise = np.maximum(np.maximum(fit.noise, self._step_variance), np.square(ROUNDING * size) + LEAST_VARIANCE)
-        mean_noise = np.sqrt(0.5 * table.mean_variance * noise)
-        rms = true_rms(phasors, harmonics, np.maximum(fit.noise - self._step_variance, 0.0), table.spread)
-        values = WindowValues(
-            phasors=phasors,
-            harmonics=harmonics,
-            referred=referred,
-            size=size,
-            noise=np.sqrt(0.5 * table.covariance[0, 0] * noise),
-            mean_noise=mean_noise,
-            rms=rms,
-            u_rms=rms_uncertainty(rms, mean_noise, noise, self._gain),
-            gain=self._gain,
-            phase=self._phase,
-            time_angle=2 * math.pi * self._nominal_frequency * window.time_uncertainty if synchronised else 0.0,
-            spread=table.spread,
-        )
-        return values, noise
+        turns = table.frequency * table.half  # [cycles per half window]
+        angle = -2.0 * math.pi * nominal_turns(window.time_ns, self._nominal_frequency)
+        to_reference = cmath.rect(math.sqrt(0.5), angle)
+        of_value, of_mean = 0.5 * float(table.covariance[0, 0]), 0.5 * table.mean_variance
+        values = []
+        for row, (phasor, left_over, (skew, gain, phase, least)) in enumerate(
+            zip(fit.phasors, fit.noise, self._channels, strict=True)
+        ):
+            taylor = at_instant(phasor, turns, (window.offset - skew) / half_time)
+            referred = taylor[0] * to_reference
+            size = abs(referred)
+            variance = max(left_over, least, (ROUNDING * size) ** 2 + LEAST_VARIANCE)
+            mean_noise = math.sqrt(of_mean * variance)
+            rms = true_rms(taylor, products[row][row], max(left_over - least, 0.0), table.spread)
+            u_rms = rms_uncertainty(rms, mean_noise, variance, gain)
+            noise = math.sqrt(of_value * variance)
+            values.append(ChannelValues(taylor, referred, size, variance, noise, mean_noise, rms, u_rms, gain, phase))
+        return values
 
     def _quality(
-        self, window: SampleWindow, tracked: TrackedFit, size: Floats, *, transient: bool
+        self, window: SampleWindow, tracked: TrackedFit, values: list[ChannelValues], *, transient: bool
     ) -> tuple[Quality, ...]:
-        quality = self._voltage_quality(size)
+        quality = self._voltage_quality([values[row].magnitude for row in self.voltage_rows])
         if tracked.frequency is not None:
             found = tracked.frequency if tracked.converged else tracked.table.frequency
             if not self._range[0] <= found * window.sample_rate <= self._range[1]:
@@ -164,10 +176,9 @@ class FrameMaker:
             quality.append(Quality.UNSYNCHRONISED)
         return tuple(quality)
 
-    def _voltage_quality(self, size: Floats) -> list[Quality]:
-        if not self.voltage_rows.size:
+    def _voltage_quality(self, volts: list[float]) -> list[Quality]:
+        if not volts:
             return []
-        volts = size[self.voltage_rows].tolist()
         if max(volts) < DEAD_VOLTAGE * self._nominal_voltage:
             return [Quality.DEAD]
         if max(volts) < USABLE_VOLTAGE * self._nominal_voltage:
@@ -188,10 +199,16 @@ def nominal_turns(time_ns: int, frequency: float) -> float:
     return ((frequency % 1.0) * seconds % 1.0 + frequency * rest * 1e-9) % 1.0
 
 
-def _frequency(phasors: Complexes, noise: Floats, tracked: TrackedFit, sample_rate: float) -> tuple[Estimate, Estimate]:
-    phasors, noise = phasors[:, tracked.alive], noise[tracked.alive]
-    per_second = sample_rate / tracked.table.half
+def _frequency(
+    alive: Sequence[ChannelValues], table: TaylorFourierTable, sample_rate: float
+) -> tuple[Estimate, Estimate]:
+    phasors = [values.taylor for values in alive]
+    per_second = sample_rate / table.half
     deviation, rate = common_frequency(phasors)
-    u_deviation, u_rate = common_frequency_uncertainty(phasors, noise, tracked.table.covariance)
-    value = tracked.table.frequency * sample_rate + deviation * per_second
+    u_deviation, u_rate = common_frequency_uncertainty(phasors, [values.variance for values in alive], table.covariance)
+    value = table.frequency * sample_rate + deviation * per_second
     return Estimate(value, u_deviation * per_second), Estimate(rate * per_second**2, u_rate * per_second**2)
+
+
+def _sequence(values: Sequence[ChannelValues], rows: Sequence[int], time_angle: float) -> SequenceReading | None:
+    return sequence_reading([values[row] for row in rows], time_angle) if len(rows) == 3 else None

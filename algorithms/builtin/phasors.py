@@ -10,8 +10,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-import numpy as np
-
 from algorithms.api.algorithm import Algorithm, Context
 from algorithms.api.errors import Problem, SettingsError
 from algorithms.api.manifest import AlgorithmInfo
@@ -20,8 +18,8 @@ from algorithms.api.samples import Channel, Phase, Quantity, SampleBlock
 from algorithms.api.settings import Setting, problems_of, read_settings
 from algorithms.builtin.frames import USABLE_VOLTAGE, FrameMaker
 from algorithms.builtin.sample_windows import SampleWindows
-from algorithms.waveform.phasor import Floats
-from algorithms.waveform.tracking import MOVING, FrequencyTrackingEstimator, TrackedFit
+from algorithms.waveform.phasor import TaylorFourierFit
+from algorithms.waveform.tracking import MOVING, FrequencyTrackingEstimator
 
 LEAST_SAMPLES_PER_CYCLE = 10
 """Below this sampling rate the second harmonic's images crowd the fundamental; no frames are made."""
@@ -131,7 +129,7 @@ class Phasors(Algorithm):
             if window.after_gap:
                 estimator.forget()
             tracked = estimator.estimate(window.values, steadiness.frequency_rows, steadiness.least)
-            frames.append(maker.frame(window, tracked, transient=steadiness.changed(tracked)))
+            frames.append(maker.frame(window, tracked, transient=steadiness.changed(tracked.fit)))
         return frames
 
     def _arrange(self, context: Context, channels: tuple[Channel, ...], sample_rate: float) -> None:
@@ -140,7 +138,7 @@ class Phasors(Algorithm):
         self._parts = None
         nominal = context.nominal_frequency
         maker = FrameMaker(context, channels, (nominal - self._range, nominal + self._range))
-        if sample_rate < LEAST_SAMPLES_PER_CYCLE * nominal or not (maker.voltage_rows.size or maker.current_rows.size):
+        if sample_rate < LEAST_SAMPLES_PER_CYCLE * nominal or not (maker.voltage_rows or maker.current_rows):
             return
         half = round(0.5 * self._cycles * sample_rate / nominal)
         lowest = max(nominal - self._range - MARGIN, 0.5 * nominal)
@@ -175,27 +173,32 @@ class Steadiness:
 
     def __init__(self, context: Context, channels: Sequence[Channel], maker: FrameMaker) -> None:
         voltages = maker.voltage_rows
-        self.frequency_rows = voltages if voltages.size else maker.current_rows
-        least = USABLE_VOLTAGE * context.nominal_voltage * math.sqrt(2.0) if voltages.size else 0.0
-        self.least: Floats = np.full(self.frequency_rows.size, least)
-        is_voltage = np.array([channel.quantity is Quantity.VOLTAGE for channel in channels])
-        self._share = np.where(is_voltage, VOLTAGE_RESIDUAL, CURRENT_RESIDUAL)
-        self._floor = 2.0 * np.array([channel.resolution for channel in channels])
-        self._floor = np.maximum(
-            self._floor, np.where(is_voltage, VOLTAGE_RESIDUAL * 0.1 * context.nominal_voltage, 0.0)
-        )
-        self._quiet: Floats | None = None
+        self.frequency_rows = voltages or maker.current_rows
+        self.least = USABLE_VOLTAGE * context.nominal_voltage * math.sqrt(2.0) if voltages else 0.0
+        self._limits = []
+        for channel in channels:
+            is_voltage = channel.quantity is Quantity.VOLTAGE
+            share = VOLTAGE_RESIDUAL if is_voltage else CURRENT_RESIDUAL
+            least = VOLTAGE_RESIDUAL * 0.1 * context.nominal_voltage if is_voltage else 0.0
+            self._limits.append((share * math.sqrt(0.5), max(2.0 * channel.resolution, least)))
+        self._quiet: list[float] | None = None
 
-    def changed(self, tracked: TrackedFit) -> bool:
+    def changed(self, fit: TaylorFourierFit) -> bool:
         """Judge one window, and learn the quiet level from it."""
-        residual = np.sqrt(tracked.fit.noise)
-        allowed = np.maximum(self._share * math.sqrt(0.5) * np.abs(tracked.fit.phasors[0]), self._floor)
-        if self._quiet is None:
-            self._quiet = residual
+        residuals = [math.sqrt(variance) for variance in fit.noise]
+        quiet = self._quiet
+        if quiet is None:
+            self._quiet = residuals
+            quiet = [0.0] * len(residuals)
         else:
-            np.maximum(allowed, 3.0 * self._quiet, out=allowed)
-            self._quiet = np.minimum(residual, np.maximum(1.1 * self._quiet, self._floor))
-        return bool((residual > allowed).any())
+            self._quiet = [
+                min(residual, max(1.1 * level, floor))
+                for residual, level, (_, floor) in zip(residuals, quiet, self._limits, strict=True)
+            ]
+        return any(
+            residual > max(share * abs(phasor[0]), floor, 3.0 * level)
+            for residual, phasor, level, (share, floor) in zip(residuals, fit.phasors, quiet, self._limits, strict=True)
+        )
 
 
 def _problems_of_context(context: Context) -> list[Problem]:

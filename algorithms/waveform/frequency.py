@@ -5,19 +5,22 @@ From phasors with derivatives (`phasor`) to frequency, and a coarse search for w
 is per unit of the caller's time; `tracking` joins the two.
 """
 
+import math
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 
 from algorithms.waveform.phasor import Complexes, Floats
 
 
-def common_frequency(phasors: Complexes) -> tuple[float, float]:
+def common_frequency(phasors: Iterable[Sequence[complex]]) -> tuple[float, float]:
     r"""
     Combine channels to one frequency deviation and its rate of change.
 
     Parameters
     ----------
-    phasors : numpy.ndarray
-        Value, first and second Taylor coefficient (3, n_channels) about the model's frequency.
+    phasors : iterable of sequence of complex
+        Value, first and second Taylor coefficient of each channel, about the model's frequency.
 
     Returns
     -------
@@ -36,22 +39,28 @@ def common_frequency(phasors: Complexes) -> tuple[float, float]:
     For a balanced system this is the positive sequence with the same noise; it also holds for one or two phases, for
     either phase order, and a weak phase counts with its power only.
     """
-    s = phasors @ phasors[0].conj()
-    first = complex(s[1]) / s[0].real
-    second = 2.0 * complex(s[2]) / s[0].real
-    return first.imag / (2 * np.pi), (second - first * first).imag / (2 * np.pi)
+    power, first, second = 0.0, 0j, 0j
+    for p0, p1, p2 in phasors:
+        onto = p0.conjugate()
+        power += p0.real * p0.real + p0.imag * p0.imag
+        first += onto * p1
+        second += onto * p2
+    first /= power
+    return first.imag / (2 * math.pi), (2.0 * second / power - first * first).imag / (2 * math.pi)
 
 
-def common_frequency_uncertainty(phasors: Complexes, noise: Floats, covariance: Floats) -> tuple[float, float]:
+def common_frequency_uncertainty(
+    phasors: Iterable[Sequence[complex]], noise: Iterable[float], covariance: Floats
+) -> tuple[float, float]:
     r"""
     Propagate white noise to `common_frequency`.
 
     Parameters
     ----------
-    phasors : numpy.ndarray
+    phasors : iterable of sequence of complex
         As given to `common_frequency`.
-    noise : numpy.ndarray
-        Variance per sample of each channel (n_channels,).
+    noise : iterable of float
+        Variance per sample of each channel.
     covariance : numpy.ndarray
         Of the coefficients for unit noise, one Cartesian component (3, 3).
 
@@ -66,9 +75,13 @@ def common_frequency_uncertainty(phasors: Complexes, noise: Floats, covariance: 
     :math:`u(2 \pi \Delta f)^2 = c_{11} \sum_c |p_{0c}|^2 \sigma_c^2 / (\sum_c |p_{0c}|^2)^2`, likewise with
     :math:`4 c_{22}` for the rate.
     """
-    power = np.square(np.abs(phasors[0]))
-    spread = float(np.sqrt(power @ noise) / power.sum()) / (2 * np.pi)
-    return spread * float(np.sqrt(covariance[1, 1])), 2.0 * spread * float(np.sqrt(covariance[2, 2]))
+    total = weighted = 0.0
+    for (p0, _, _), variance in zip(phasors, noise, strict=True):
+        power = p0.real * p0.real + p0.imag * p0.imag
+        total += power
+        weighted += power * variance
+    spread = math.sqrt(weighted) / total / (2 * math.pi)
+    return spread * math.sqrt(covariance[1, 1]), 2.0 * spread * math.sqrt(covariance[2, 2])
 
 
 def search_functions(weights: Floats, lowest: float, highest: float) -> tuple[Floats, Complexes]:

@@ -7,108 +7,137 @@ exactly whatever the frequency, without resampling. The offset of the converter 
 transformers pass none.
 """
 
+import cmath
+import math
+from collections.abc import Sequence
+
 import numpy as np
 
-from algorithms.waveform.phasor import Complexes, Floats, TaylorFourierFit, TaylorFourierTable
+from algorithms.waveform.phasor import Complexes, Floats, Taylor, TaylorFourierTable
 
 
-def at_instant(table: TaylorFourierTable, fit: TaylorFourierFit, time: Floats) -> tuple[Complexes, Complexes]:
+def at_instant(phasor: Sequence[complex], frequency: float, time: float) -> Taylor:
     r"""
-    Move the model of each channel to an instant of its own.
+    Move the model of a channel to an instant of its own.
 
     Parameters
     ----------
-    table, fit
-        A window and its fit.
-    time : numpy.ndarray
-        Instant after the middle sample [half windows], (n_channels,): the common instant less the channel's skew. A few
-        samples at most.
+    phasor : sequence of complex
+        Value and Taylor coefficients at the middle sample, peak.
+    frequency : float
+        Of the model [cycles per half window].
+    time : float
+        Instant after the middle sample [half windows]: the common instant less the channel's skew. A few samples at
+        most.
 
     Returns
     -------
-    phasors : numpy.ndarray
-        Value and Taylor coefficients there (3, n_channels), peak.
-    harmonics : numpy.ndarray
-        (n_harmonics - 1, n_channels), peak.
+    tuple of complex
+        Value and Taylor coefficients there, peak.
 
     Notes
     -----
-    :math:`P(\tau) e^{j \omega \tau}` and its derivatives, exact for the model; harmonic h turns by h times the angle.
+    :math:`P(\tau) e^{j \omega \tau}` and its derivatives, exact for the model.
     """
-    turn = np.exp(2j * np.pi * table.frequency * table.half * time)
-    p0, p1, p2 = fit.phasors
-    moved = np.empty_like(fit.phasors)
-    moved[2] = p2
-    moved[1] = p1 + 2.0 * time * p2
-    moved[0] = p0 + time * (p1 + time * p2)
-    moved *= turn
-    count = table.n_harmonics
-    turns = np.multiply.accumulate(np.broadcast_to(turn, (count, turn.size)), axis=0)[1:]
-    return moved, fit.harmonics * turns
+    turn = cmath.rect(1.0, 2 * math.pi * frequency * time)
+    p0, p1, p2 = phasor
+    return (p0 + time * (p1 + time * p2)) * turn, (p1 + 2.0 * time * p2) * turn, p2 * turn
 
 
-def mean_product(
-    phasors: Complexes, harmonics: Complexes, other_phasors: Complexes, other_harmonics: Complexes, spread: float
-) -> tuple[Complexes, Floats]:
-    r"""
-    Average the products of two sets of channels over the window.
+def harmonic_turns(table: TaylorFourierTable, time: Floats) -> Complexes:
+    """
+    Return what moves the harmonics of each channel to an instant of its own: harmonic h turns by h times the angle.
 
     Parameters
     ----------
-    phasors, other_phasors : numpy.ndarray
-        Value and Taylor coefficients (3, n), peak.
-    harmonics, other_harmonics : numpy.ndarray
-        (n_harmonics - 1, n), peak.
+    table : TaylorFourierTable
+    time : numpy.ndarray
+        As for `at_instant` (n_channels,) [half windows].
+
+    Returns
+    -------
+    numpy.ndarray
+        Factors for `TaylorFourierFit.harmonics` (n_channels, n_harmonics - 1).
+    """
+    angle = 2 * np.pi * table.frequency * table.half * time
+    turns: Complexes = np.exp(1j * np.outer(angle, np.arange(2, table.n_harmonics + 1)))
+    return turns
+
+
+def harmonic_products(harmonics: Complexes) -> list[list[float]]:
+    """
+    Average the products of the harmonics of any two channels over the window.
+
+    Parameters
+    ----------
+    harmonics : numpy.ndarray
+        Peak (n_channels, n_harmonics - 1), at one instant where channels are skewed.
+
+    Returns
+    -------
+    list of list of float
+        (n_channels, n_channels): the mean square of each channel's harmonics on the diagonal; the active power of
+        those of a voltage and a current beside it.
+    """
+    parts = np.ascontiguousarray(harmonics).view(np.float64)
+    products: list[list[float]] = (0.5 * (parts @ parts.T)).tolist()
+    return products
+
+
+def mean_product(phasor: Sequence[complex], other: Sequence[complex], spread: float) -> complex:
+    r"""
+    Average the product of the fundamentals of two channels over the window.
+
+    Parameters
+    ----------
+    phasor, other : sequence of complex
+        Value and Taylor coefficients, peak.
     spread : float
         Mean of the squared time under the window's weights [half windows squared].
 
     Returns
     -------
-    fundamental : numpy.ndarray
-        Complex power of the fundamental (n,): P + jQ for voltages and currents.
-    harmonic : numpy.ndarray
-        Active power of the harmonics (n,).
+    complex
+        P + jQ of the fundamental for a voltage and a current.
 
     Notes
     -----
-    :math:`\tfrac12 \overline{P_v(\tau) P_i^*(\tau)} = \tfrac12 [v_0 i_0^* + \overline{\tau^2}
-    (v_0 i_2^* + v_2 i_0^* + v_1 i_1^*)]` and :math:`\tfrac12 \Re \sum_h V_h I_h^*` (IEEE Std 1459-2010, 3.1.2.3).
+    :math:`\tfrac12 [v_0 i_0^* + \overline{\tau^2} (v_0 i_2^* + v_2 i_0^* + v_1 i_1^*)]`: odd powers of time vanish in
+    a symmetric window, and of the even ones the fourth is left out.
     """
-    v0, v1, v2 = phasors
-    i0, i1, i2 = other_phasors.conj()
-    fundamental = 0.5 * (v0 * i0 + spread * (v0 * i2 + v2 * i0 + v1 * i1))
-    harmonic = 0.5 * (harmonics * other_harmonics.conj()).real.sum(axis=0)
-    return fundamental, harmonic
+    v0, v1, v2 = phasor
+    i0, i1, i2 = other[0].conjugate(), other[1].conjugate(), other[2].conjugate()
+    return 0.5 * (v0 * i0 + spread * (v0 * i2 + v2 * i0 + v1 * i1))
 
 
 def active_power_uncertainty(
-    *, rms_v: Floats, rms_i: Floats, p: Floats, q: Floats, noise_v: Floats, noise_i: Floats, gain: Floats, phase: Floats
-) -> tuple[Floats, Floats]:
+    *, rms_v: float, rms_i: float, p: float, q: float, noise_v: float, noise_i: float, gain: float, phase: float
+) -> tuple[float, float]:
     """
     Propagate independent errors of a voltage and a current to active and reactive power, to first order.
 
     Parameters
     ----------
-    rms_v, rms_i : numpy.ndarray
-        True RMS (n,) [V], [A].
-    p, q : numpy.ndarray
-        Active and reactive power (n,) [W], [var].
-    noise_v, noise_i : numpy.ndarray
-        Standard uncertainty of the averaged phasors along either axis (n,) [V], [A].
-    gain, phase : numpy.ndarray
-        Relative standard uncertainty of the product's gain [1] and of the angle between the two [rad], (n,).
+    rms_v, rms_i : float
+        True RMS [V], [A].
+    p, q : float
+        Active and reactive power [W], [var].
+    noise_v, noise_i : float
+        Standard uncertainty of the averaged phasors along either axis [V], [A].
+    gain, phase : float
+        Squared: relative standard uncertainty of the product's gain [1] and of the angle between the two [rad^2].
 
     Returns
     -------
-    u_p, u_q : numpy.ndarray
+    u_p, u_q : float
         [W], [var]
     """
-    noise = np.square(rms_i * noise_v) + np.square(rms_v * noise_i) + 2.0 * np.square(noise_v * noise_i)
-    p2, q2, gain2, phase2 = np.square(p), np.square(q), np.square(gain), np.square(phase)
-    return np.sqrt(noise + p2 * gain2 + q2 * phase2), np.sqrt(noise + q2 * gain2 + p2 * phase2)
+    noise = (rms_i * noise_v) ** 2 + (rms_v * noise_i) ** 2 + 2.0 * (noise_v * noise_i) ** 2
+    p2, q2 = p * p, q * q
+    return math.sqrt(noise + p2 * gain + q2 * phase), math.sqrt(noise + q2 * gain + p2 * phase)
 
 
-def power_factor_uncertainty(factor: Floats, angle: Floats) -> Floats:
+def power_factor_uncertainty(factor: float, angle: float) -> float:
     r"""
     Propagate the uncertainty of the angle between voltage and current to the power factor.
 
@@ -117,15 +146,14 @@ def power_factor_uncertainty(factor: Floats, angle: Floats) -> Floats:
 
     Parameters
     ----------
-    factor : numpy.ndarray
+    factor : float
         Power factor [1].
-    angle : numpy.ndarray
-        Standard uncertainty of the angle [rad], noise included.
+    angle : float
+        Standard uncertainty of the angle, squared [rad^2], noise included.
 
     Returns
     -------
-    numpy.ndarray
+    float
         [1]
     """
-    square = np.square(angle)
-    return np.sqrt(np.maximum(1.0 - np.square(factor), 0.0) * square + 0.5 * np.square(square))
+    return math.sqrt(max(1.0 - factor * factor, 0.0) * angle + 0.5 * angle * angle)

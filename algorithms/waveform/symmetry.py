@@ -1,57 +1,61 @@
 """Symmetrical components of three phasors, with what gain, phase and noise of each channel leave on them."""
 
-import numpy as np
+import cmath
+import math
+from collections.abc import Sequence
+from typing import TypeVar
 
-from algorithms.waveform.phasor import Complexes, Floats
+from algorithms.waveform.phasor import Complexes
 
-_turn = np.exp(2j * np.pi / 3)
-FORTESCUE: Complexes = np.array([[1, 1, 1], [1, _turn, _turn**2], [1, _turn**2, _turn]], dtype=np.complex128) / 3
+Phasors = TypeVar("Phasors", complex, Complexes)
+
+_TURN = cmath.rect(1.0, 2 * math.pi / 3)
+_BACK = _TURN.conjugate()
+FORTESCUE = tuple(tuple(factor / 3 for factor in row) for row in ((1, 1, 1), (1, _TURN, _BACK), (1, _BACK, _TURN)))
 """Rows zero, positive and negative; columns phases A, B and C (C. L. Fortescue, Trans. AIEE 37, 1918)."""
-FORTESCUE.flags.writeable = False
 
 
-def symmetrical_components(phasors: Complexes) -> Complexes:
+def symmetrical_components(a: Phasors, b: Phasors, c: Phasors) -> tuple[Phasors, Phasors, Phasors]:
     """
     Return zero, positive and negative sequence, referred to phase A.
 
     Parameters
     ----------
-    phasors : numpy.ndarray
-        Phases A, B, C along the last axis (..., 3) [V or A].
-
-    Returns
-    -------
-    numpy.ndarray
-        Same shape and unit.
+    a, b, c : complex or numpy.ndarray
+        Phases [V or A].
 
     Examples
     --------
-    >>> a = np.exp(2j * np.pi / 3)
-    >>> np.round(np.abs(symmetrical_components(230.0 * np.array([1, a**2, a]))), 9).tolist()
+    >>> a = cmath.rect(1.0, 2 * math.pi / 3)
+    >>> [round(abs(x), 9) for x in symmetrical_components(230.0, 230.0 * a**2, 230.0 * a)]
     [0.0, 230.0, 0.0]
     """
-    return phasors @ FORTESCUE.T
+    return (a + b + c) / 3, (a + _TURN * b + _BACK * c) / 3, (a + _BACK * b + _TURN * c) / 3
 
 
 def component_uncertainty(
-    phasors: Complexes, components: Complexes, noise: Floats, gain: Floats, phase: Floats
-) -> tuple[Floats, Floats]:
+    phasors: Sequence[complex],
+    components: Sequence[complex],
+    noise: Sequence[float],
+    gain: Sequence[float],
+    phase: Sequence[float],
+) -> list[tuple[float, float]]:
     r"""
     Propagate independent errors of three channels to their symmetrical components.
 
     Parameters
     ----------
-    phasors, components : numpy.ndarray
-        Phases and their components (..., 3) [V or A].
-    noise : numpy.ndarray
-        Standard uncertainty of each phasor along either axis (..., 3) [V or A].
-    gain, phase : numpy.ndarray
-        Relative standard uncertainty of the gain [1] and of the phase displacement [rad], (..., 3).
+    phasors, components : sequence of complex
+        The three phases and their components [V or A].
+    noise : sequence of float
+        Standard uncertainty of each phasor along either axis [V or A].
+    gain, phase : sequence of float
+        Relative standard uncertainty of the gain [1] and of the phase displacement [rad].
 
     Returns
     -------
-    radial, tangential : numpy.ndarray
-        Standard uncertainty along each component and at right angles to it (..., 3) [V or A].
+    list of tuple
+        Standard uncertainty along each component and at right angles to it [V or A].
 
     Notes
     -----
@@ -59,12 +63,19 @@ def component_uncertainty(
     :math:`\alpha`, so that gains and phases exchange roles as :math:`\cos^2\alpha` and :math:`\sin^2\alpha`. Where a
     component vanishes its direction is arbitrary, and so is the split.
     """
-    turned = FORTESCUE * phasors[..., None, :]
-    size = np.abs(components)[..., None]
-    along = turned * (np.where(size > 0, components.conj()[..., None], 1.0) / np.where(size > 0, size, 1.0))
-    cosine, sine = np.square(along.real), np.square(along.imag)
-    gains, phases = np.square(gain)[..., None, :], np.square(phase)[..., None, :]
-    common = np.square(noise).sum(axis=-1)[..., None] / 9
-    radial = np.sqrt(common + (cosine * gains + sine * phases).sum(axis=-1))
-    tangential = np.sqrt(common + (sine * gains + cosine * phases).sum(axis=-1))
-    return radial, tangential
+    common = sum(value * value for value in noise) / 9
+    gains = [value * value for value in gain]
+    phases = [value * value for value in phase]
+    sizes = [(x.real * x.real + x.imag * x.imag) / 9 for x in phasors]
+    all_gains = common + sum(size * g for size, g in zip(sizes, gains, strict=True))
+    all_phases = common + sum(size * p for size, p in zip(sizes, phases, strict=True))
+    uncertainties = []
+    for row, component in zip(FORTESCUE, components, strict=True):
+        size = abs(component)
+        onto = component.conjugate() / size if size else 1.0
+        exchanged = 0.0
+        for factor, phasor, g, p in zip(row, phasors, gains, phases, strict=True):
+            along = (factor * phasor * onto).real
+            exchanged += along * along * (g - p)
+        uncertainties.append((math.sqrt(max(all_phases + exchanged, 0.0)), math.sqrt(max(all_gains - exchanged, 0.0))))
+    return uncertainties

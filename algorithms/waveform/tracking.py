@@ -10,10 +10,8 @@ within rounding, whatever came before it. Any algorithm that needs phasors of it
 """
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
 
 from algorithms.waveform.frequency import coarse_frequency, common_frequency, search_functions
 from algorithms.waveform.phasor import Floats, TaylorFourierFit, TaylorFourierTable, fit_window, taylor_fourier_table
@@ -44,7 +42,7 @@ class TrackedFit:
         At the middle sample [cycles per sample]; None where no channel could tell.
     converged : bool
         Whether the frequency found agrees with the one the model was fitted at.
-    alive : numpy.ndarray
+    alive : list of int
         Channels that told the frequency; none where it is None.
     """
 
@@ -52,7 +50,7 @@ class TrackedFit:
     table: TaylorFourierTable
     frequency: float | None
     converged: bool
-    alive: NDArray[np.intp]
+    alive: list[int]
 
 
 def kaiser_beta(cycles: float) -> float:
@@ -125,7 +123,7 @@ class FrequencyTrackingEstimator:
             self._tables.move_to_end(key)
         return table
 
-    def estimate(self, window: Floats, rows: NDArray[np.intp], least: Floats) -> TrackedFit:
+    def estimate(self, window: Floats, rows: Sequence[int], least: float) -> TrackedFit:
         """
         Fit one window at its own frequency.
 
@@ -133,11 +131,11 @@ class FrequencyTrackingEstimator:
         ----------
         window : numpy.ndarray
             Shape (n_channels, 2 half + 1).
-        rows : numpy.ndarray
+        rows : sequence of int
             Channels that may tell the frequency.
-        least : numpy.ndarray
-            Peak value below which each of these rows is not believed, shape (n_rows,); an estimate must moreover stand
-            a hundred standard uncertainties above noise.
+        least : float
+            Peak value below which none of them is believed; an estimate must moreover stand a hundred standard
+            uncertainties above noise.
 
         Returns
         -------
@@ -147,17 +145,17 @@ class FrequencyTrackingEstimator:
         table = self._start
         fit = fit_window(table, window)
         alive = self._alive(fit, table, rows, least)
-        if before is None or not alive.size:
-            found = self.table(coarse_frequency(window[rows], *self._search), self._moving_steps)
+        if before is None or not alive:
+            found = self.table(coarse_frequency(window[list(rows)], *self._search), self._moving_steps)
             found_fit = fit_window(found, window)
             alive = self._alive(found_fit, found, rows, least)
-            if not alive.size:
+            if not alive:
                 return TrackedFit(fit, table, None, True, alive)
             table, fit = found, found_fit
         frequency = table.frequency
         converged = False
         for remaining in reversed(range(REFINEMENTS)):
-            deviation, _ = common_frequency(fit.phasors[:, alive])
+            deviation, _ = common_frequency([fit.phasors[row] for row in alive])
             frequency = table.frequency + deviation / self.half
             steps = 1 if before is None or abs(frequency - before) <= 0.25 * self._step else self._moving_steps
             converged = abs(frequency - table.frequency) <= 0.75 * steps * self._step
@@ -171,10 +169,11 @@ class FrequencyTrackingEstimator:
         return TrackedFit(fit, table, frequency, converged, alive)
 
     @staticmethod
-    def _alive(
-        fit: TaylorFourierFit, table: TaylorFourierTable, rows: NDArray[np.intp], least: Floats
-    ) -> NDArray[np.intp]:
-        peak = np.abs(fit.phasors[0, rows])
-        above_noise = np.square(peak) > 1e4 * table.covariance[0, 0] * fit.noise[rows]
-        alive: NDArray[np.intp] = rows[(peak >= least) & above_noise]
+    def _alive(fit: TaylorFourierFit, table: TaylorFourierTable, rows: Sequence[int], least: float) -> list[int]:
+        above = 1e4 * float(table.covariance[0, 0])
+        alive = []
+        for row in rows:
+            peak = abs(fit.phasors[row][0])
+            if peak >= least and peak * peak > above * fit.noise[row]:
+                alive.append(row)
         return alive
