@@ -105,12 +105,10 @@ def write_recording(path: Path | str, recording: Recording) -> None:
         When the path has another ending, or the recording does not fit its own format.
     """
     path = Path(path)
-    text, data = format_configuration(recording.config).encode(), encode_data(recording)
     if path.suffix.lower() == ".cff":
-        if recording.config.revision < 2013:
-            raise ValueError(f"revision 2013 expected for a combined file, found {recording.config.revision}")
-        _write(path, _combined(recording, text, data))
+        _write(path, encode_combined(recording))
     elif path.suffix.lower() == ".cfg":
+        text, data = format_configuration(recording.config).encode(), encode_data(recording)
         # The configuration comes last: a recording without one is no recording.
         _write(path.with_suffix(".DAT" if path.suffix.isupper() else ".dat"), data)
         _write(path, text)
@@ -118,7 +116,18 @@ def write_recording(path: Path | str, recording: Recording) -> None:
         raise ValueError(f"a path ending in .cfg or .cff expected, found {path.name}")
 
 
-def _combined(recording: Recording, text: bytes, data: bytes) -> bytes:
+def encode_combined(recording: Recording) -> bytes:
+    """
+    Write a recording as the content of a combined file (CFF).
+
+    Raises
+    ------
+    ValueError
+        When it is of a revision before 2013, or does not fit its own format.
+    """
+    if recording.config.revision < 2013:
+        raise ValueError(f"revision 2013 expected for a combined file, found {recording.config.revision}")
+    text, data = format_configuration(recording.config).encode(), encode_data(recording)
     data_format = recording.config.data_format
     length = "" if data_format == "ASCII" else f": {len(data)}"
     parts = [b"--- file type: CFG ---\r\n", text]
