@@ -100,7 +100,7 @@ class FrameMaker:
         """
         synchronised = (
             self._synchronised
-            and not window.flags & SampleFlag.UNSYNCHRONISED
+            and not (window.flags and window.flags & SampleFlag.UNSYNCHRONISED)
             and 2 * math.pi * self._nominal_frequency * window.time_uncertainty < WORST_UTC_ANGLE
         )
         time_angle = 2 * math.pi * self._nominal_frequency * window.time_uncertainty if synchronised else 0.0
@@ -168,11 +168,11 @@ class FrameMaker:
                 quality.append(Quality.OUT_OF_RANGE)
         if transient or not tracked.converged:
             quality.append(Quality.TRANSIENT)
-        if window.flags & SampleFlag.CLIPPED:
+        if window.flags and window.flags & SampleFlag.CLIPPED:
             quality.append(Quality.CLIPPED)
         if window.after_gap:
             quality.append(Quality.GAP)
-        if window.flags & SampleFlag.UNSYNCHRONISED:
+        if window.flags and window.flags & SampleFlag.UNSYNCHRONISED:
             quality.append(Quality.UNSYNCHRONISED)
         return tuple(quality)
 

@@ -7,6 +7,7 @@ samples, a change of the sampling rate or a step of the clock; each sample is co
 never touch their samples, so jitter cannot disturb a frequency.
 """
 
+import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from algorithms.api.samples import NANOSECONDS, SampleBlock, SampleFlag
 
+NO_FLAGS: frozenset[SampleFlag] = frozenset()
 RATE_TOLERANCE = 1e-3
 """Relative change of the sampling rate that ends a stretch even when it is not flagged."""
 RATE_ERROR = 5e-6
@@ -110,16 +112,17 @@ class SampleWindows:
 
         The iterator must be exhausted before the next block comes.
         """
-        expected = self._first + self._filled
+        flags = block.flags or NO_FLAGS  # of a set of flags, only whether it is empty is told fast
         if not self._began:
-            self._restart(block, gap=bool(block.flags & SampleFlag.LOST))
-        elif block.first_index != expected or block.flags & SampleFlag.LOST:
+            self._restart(block, gap=SampleFlag.LOST in flags)
+        elif SampleFlag.LOST in flags or block.first_index != self._first + self._filled:
             self._restart(block, gap=True)
-        elif block.flags & SampleFlag.RATE_CHANGED or abs(block.sample_rate / self._rate - 1.0) > RATE_TOLERANCE:
+        elif SampleFlag.RATE_CHANGED in flags or abs(block.sample_rate / self._rate - 1.0) > RATE_TOLERANCE:
             self._restart(block, gap=False)
         self._follow_time(block)
-        self._mark(block)
-        whole = np.isfinite(block.values).all(axis=0) if block.flags & SampleFlag.MISSING else None
+        if flags or self._marks:
+            self._mark(block)
+        whole = np.isfinite(block.values).all(axis=0) if SampleFlag.MISSING in flags else None
         for start, stop in _stretches(whole, block.n_samples):
             index = block.first_index + start
             if index != self._first + self._filled:
@@ -200,7 +203,7 @@ class SampleWindows:
             if self._next_ns is None:
                 middle = self._first + self.half - self._anchor_index
                 earliest = self._anchor_ns + self._anchor_rest + middle / self._rate * NANOSECONDS
-                self._next_ns = next_instant(int(np.floor(earliest)), self.report_rate)
+                self._next_ns = next_instant(math.floor(earliest), self.report_rate)
             place = ((self._next_ns - self._anchor_ns) - self._anchor_rest) * 1e-9 * self._rate
             nearest = round(place)
             start = self._anchor_index + nearest - self.half - self._first
@@ -224,6 +227,8 @@ class SampleWindows:
 
     def _flags(self, first: int, end: int) -> SampleFlag:
         flags = SampleFlag.NONE
+        if not self._marks:
+            return flags
         for begin, stop, marked in self._marks:
             if begin < end and stop > first:
                 flags |= marked
