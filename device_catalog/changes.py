@@ -20,7 +20,7 @@ from device_catalog.documents import merge
 from device_catalog.errors import Conflict, Refused, RevisionOutdated
 from device_catalog.fleet import Fleet
 from device_catalog.leases import NEVER
-from device_catalog.storage.store import Change, DeviceRow, Store
+from device_catalog.storage.store import Change, DeviceRow, KeyedRequest, Store
 from device_catalog.storage.threads import StorageThreads
 
 _hash = hashlib.sha256
@@ -63,29 +63,26 @@ class Changes:
         """
         token = secrets.token_urlsafe(32)
         digest = _hash(token.encode()).digest()
-        revision = await self._threads.write(self._register, registration, author, key, _hash(request).digest(), digest)
+        keyed = KeyedRequest(key, _hash(request).digest())
+        revision = await self._threads.write(self._register, registration, author, keyed, digest)
         return Registered(registration.device, token, revision)
 
-    def _register(self, registration: Registration, author: str, key: str, request: bytes, digest: bytes) -> int:
+    def _register(self, registration: Registration, author: str, request: KeyedRequest, digest: bytes) -> int:
         name, time_ns = registration.device, self._fleet.wall()
         present = self._fleet.devices.get(name)
+        remembered = self._store.remembered(request.key, time_ns) if request.key else None
         if present is not None:
-            remembered = self._store.remembered(key, time_ns) if key else None
-            if remembered != (request, name) or present.boot or present.seen != NEVER:
+            if remembered != (request.digest, name) or present.boot or present.seen != NEVER:
                 raise Conflict(f"expected a name that is free, found {name} registered; change or remove that device")
             # The answer to the first request was lost, and its credential is kept nowhere: give another.
             self._store.set_credential(name, digest, time_ns, author)
             present.digest = digest
             return present.revision
-        if key:
-            remembered = self._store.remembered(key, time_ns)
-            if remembered is not None and remembered[0] != request:
-                raise Conflict("expected a new Idempotency-Key for another request, found one that was used; change it")
+        if remembered is not None and remembered[0] != request.digest:
+            raise Conflict("expected a new Idempotency-Key for another request, found one that was used; change it")
         revision = self._store.floor(name) + 1
         change = Change(name, revision, registration.configuration, time_ns, author)
-        self._store.register(change, registration.tenant, registration.kind, registration.description, digest)
-        if key:
-            self._store.remember(key, request, name, time_ns)
+        self._store.register(change, registration.tenant, registration.kind, registration.description, digest, request)
         poll = registration.configuration.poll
         row = DeviceRow(
             name, registration.tenant, registration.kind, revision, poll.interval, poll.lease, None, 0, 0, False, digest

@@ -11,6 +11,7 @@ Wrong use of this package (a bug) is a `ValueError` or `RuntimeError`. The world
     |-- Refused              a document is wrong; carries every problem found
     |-- Overloaded           too much is asked for at this moment; come back later
     `-- StorageError         the database cannot be used
+        `-- StorageFull      there is no room for a change
 """
 
 from collections.abc import Iterable
@@ -65,3 +66,13 @@ class Overloaded(CatalogError):  # noqa: N818 - as above
 
 class StorageError(CatalogError):
     """The database cannot be used: newer than this program, out of reach, or in use by another."""
+
+
+class StorageFull(StorageError):  # noqa: N818 - as above
+    """The disk that holds the database has no room for a change; what is there can be read."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "expected room on the disk that holds the catalog's database, found it full; nothing was changed and "
+            "devices are served as before: free some space there and repeat the change"
+        )

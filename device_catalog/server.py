@@ -17,10 +17,12 @@ import uvicorn
 
 from device_catalog.api.application import make_application
 from device_catalog.api.gateway import Gateway
+from device_catalog.api.metrics import metrics_text
 from device_catalog.changes import Changes
 from device_catalog.config import CatalogConfig, operator_token
 from device_catalog.desired import DesiredDocuments
 from device_catalog.domain import Guard
+from device_catalog.errors import StorageError
 from device_catalog.fleet import Fleet
 from device_catalog.publisher import Publisher
 from device_catalog.questions import Questions
@@ -88,7 +90,12 @@ class Server:
         self._signs_of_life = SignsOfLife(*parts)
         self._missing = "the register is being read"
         application = make_application(
-            self._fleet, Changes(*parts), Questions(*parts), operators, lambda: self._missing
+            self._fleet,
+            Changes(*parts),
+            Questions(*parts),
+            operators,
+            ready=lambda: self._missing,
+            metrics=lambda: metrics_text(self._fleet, self._threads),
         )
         application.on_startup.append(self._open)
         application.on_shutdown.append(self._close)
@@ -129,7 +136,10 @@ class Server:
             clock.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await clock
-        await self._signs_of_life.write_all()
+        try:
+            await self._signs_of_life.write_all()
+        except StorageError as error:
+            _log.warning("the last signs of life are not kept: %s", error)
         self._threads.close()
         self._store.close()
         await asyncio.get_running_loop().run_in_executor(None, self._publisher.stop)
@@ -143,9 +153,18 @@ class Server:
             await asyncio.sleep(TICK)
 
     async def _sweep(self) -> None:
+        failing = False
         while True:
             await asyncio.sleep(1)
             try:
-                await self._signs_of_life.write_share(1 / SWEEP_ROUND)
-            except Exception:  # noqa: BLE001 - a database that is busy or full; it is logged
-                _log.exception("signs of life could not be written; trying again")
+                written = await self._signs_of_life.write_share(1 / SWEEP_ROUND)
+            except StorageError as error:
+                if not failing:
+                    _log.warning("signs of life are kept in memory only, until the database takes them: %s", error)
+                failing = True
+            except Exception:  # noqa: BLE001 - one bad round must not end the sweep; it is logged
+                _log.exception("writing signs of life failed; trying again")
+            else:
+                if failing and written:
+                    _log.warning("the database takes signs of life again")
+                    failing = False

@@ -31,9 +31,9 @@ class SignsOfLife:
         self._threads = threads
         self._left: list[Device] = []
 
-    async def write_share(self, share: float) -> None:
+    async def write_share(self, share: float) -> int:
         """
-        Write a share of the fleet, so that a round takes ``1 / share`` calls.
+        Write a share of the fleet, so that a round takes ``1 / share`` calls; return how many had anything new.
 
         Raises
         ------
@@ -44,7 +44,7 @@ class SignsOfLife:
             self._left = list(self._fleet.devices.values())
         count = max(1, int(len(self._fleet.devices) * share) + 1)
         part, self._left = self._left[-count:], self._left[:-count]
-        await self._write(part)
+        return await self._write(part)
 
     async def write_all(self) -> None:
         """
@@ -58,10 +58,11 @@ class SignsOfLife:
         for start in range(0, len(everybody), AT_ONCE):
             await self._write(everybody[start : start + AT_ONCE])
 
-    async def _write(self, part: list[Device]) -> None:
+    async def _write(self, part: list[Device]) -> int:
         changed = [device for device in part if device.seen > device.written or device.state is State.UNAVAILABLE]
         seen = [device.seen for device in changed]
         if changed:
             await self._threads.write(self._store.write_seen, [self._fleet.seen(device) for device in changed])
         for device, heard in zip(changed, seen, strict=True):
             device.written = heard
+        return len(changed)

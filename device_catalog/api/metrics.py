@@ -2,9 +2,10 @@
 
 from device_catalog.fleet import Fleet
 from device_catalog.leases import State
+from device_catalog.storage.threads import StorageThreads
 
 
-def metrics_text(fleet: Fleet) -> bytes:
+def metrics_text(fleet: Fleet, threads: StorageThreads) -> bytes:
     """Write the counters in the text format 0.0.4."""
     presence = fleet.presence
     lines = [
@@ -20,5 +21,8 @@ def metrics_text(fleet: Fleet) -> bytes:
         "# HELP tresma_waiting Whether silence means nothing at present.",
         "# TYPE tresma_waiting gauge",
         f"tresma_waiting {int(presence.waiting)}",
+        "# HELP tresma_failed_writes_total Writes that the database did not take since the start.",
+        "# TYPE tresma_failed_writes_total counter",
+        f"tresma_failed_writes_total {threads.failed_writes}",
     ]
     return ("\n".join(lines) + "\n").encode()

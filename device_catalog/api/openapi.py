@@ -134,6 +134,7 @@ _problems = {
     422: "Refused, with every problem found",
     428: "If-Match is missing",
     503: "Too much at this moment, or not ready; Retry-After says when to come back",
+    507: "No room on the database's disk; nothing was changed",
 }
 
 
@@ -195,7 +196,9 @@ def _operation(operation: Operation) -> dict[str, Any]:
         success["content"] = {"application/json": {"schema": _reference(operation.answer)}}
     problem = {"application/problem+json": {"schema": _reference(ProblemDocument)}}
     responses = {str(operation.success): success}
-    storage = () if operation.who == "anybody" else (503,)  # whatever needs the database can find it out of reach
+    storage: tuple[int, ...] = ()
+    if operation.who != "anybody":  # whatever needs the database can find it out of reach, and a change no room in it
+        storage = (503,) if operation.method == "get" else (503, 507)
     for status in sorted({*operation.refusals, *storage}):
         responses[str(status)] = {"description": _problems[status], **({} if status == 304 else {"content": problem})}
     result: dict[str, Any] = {"summary": operation.summary, "parameters": parameters, "responses": responses}

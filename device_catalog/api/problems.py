@@ -20,6 +20,7 @@ from device_catalog.errors import (
     Refused,
     RevisionOutdated,
     StorageError,
+    StorageFull,
 )
 
 MEDIA_TYPE = "application/problem+json"
@@ -32,6 +33,7 @@ _kinds: Mapping[type[Exception], tuple[int, str, str]] = {
     Refused: (422, "document-refused", "Document refused"),
     ProblemsError: (422, "document-refused", "Document refused"),
     Overloaded: (503, "overloaded", "Too much at this moment"),
+    StorageFull: (507, "storage-full", "No room for the change"),
     StorageError: (503, "storage", "Database out of reach"),
 }
 
@@ -64,7 +66,7 @@ def answer(error: Exception) -> tuple[int, bytes, dict[str, str]]:
         if isinstance(error, error_type):
             problems = getattr(error, "problems", ())
             headers: dict[str, str] = {}
-            if status == 503:
+            if status in (503, 507):
                 headers["Retry-After"] = str(getattr(error, "retry_after", 10))
             if isinstance(error, NotAuthorised):
                 headers["WWW-Authenticate"] = 'Bearer realm="tresma catalog"'

@@ -7,6 +7,7 @@ that a newer program has shaped is refused, since this one would write into colu
 
 import contextlib
 import fcntl
+import sqlite3
 from collections.abc import Iterator
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -19,9 +20,10 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
-from device_catalog.errors import StorageError
+from device_catalog.errors import StorageError, StorageFull
 
 _lock_key = 0x7472_6573  # any number, the same in every catalog
+_postgresql_disk_full = "53100"  # appendix A of its manual: disk_full
 
 BUSY_TIMEOUT = 10.0
 """How long a transaction waits for another [s]."""
@@ -123,6 +125,15 @@ def held(engine: Engine) -> Iterator[None]:
         if not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _lock_key}):
             raise taken
         yield
+
+
+def storage_error(error: SQLAlchemyError) -> StorageError:
+    """Say what a database said as one of our errors."""
+    said = getattr(error, "orig", None)
+    code = getattr(said, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL or getattr(said, "sqlstate", "") == _postgresql_disk_full:
+        return StorageFull()
+    return StorageError(f"expected a database that answers, found: {first_line(error)}")
 
 
 def first_line(error: Exception) -> str:

@@ -93,6 +93,13 @@ class Change(NamedTuple):
     author: str
 
 
+class KeyedRequest(NamedTuple):
+    """By what a repeated request is told: its key, empty for none, and its digest."""
+
+    key: str
+    digest: bytes
+
+
 class Store:
     """Reads and writes."""
 
@@ -140,9 +147,13 @@ class Store:
             found = connection.scalar(select(devices.c.revision).where(devices.c.device == device))
         return int(found or 0)
 
-    def register(self, change: Change, tenant: str, kind: DeviceKind, description: str, digest: bytes) -> None:
-        """Write a device that is not registered at present, its first configuration and its credential."""
+    def register(  # noqa: PLR0917 - one column each
+        self, change: Change, tenant: str, kind: DeviceKind, description: str, digest: bytes, request: KeyedRequest
+    ) -> None:
+        """Write a device that is not registered at present: its first configuration, its credential, who asked."""
         with self._writing() as connection:
+            if request.key:
+                _remember(connection, request, change)
             if connection.scalar(select(tenants.c.tenant).where(tenants.c.tenant == tenant)) is None:
                 connection.execute(insert(tenants).values(tenant=tenant, created_ns=change.time_ns))
             fields = {
@@ -269,16 +280,6 @@ class Store:
             row = connection.execute(query).one_or_none()
         return None if row is None else (bytes(row[0]), str(row[1]))
 
-    def remember(self, key: str, request: bytes, device: str, time_ns: int) -> None:
-        """Keep what a key stands for, and forget the old ones."""
-        with self._writing() as connection:
-            connection.execute(
-                delete(idempotency).where(
-                    (idempotency.c.created_ns <= time_ns - IDEMPOTENCY_NS) | (idempotency.c.key == key)
-                )
-            )
-            connection.execute(insert(idempotency).values(key=key, request=request, device=device, created_ns=time_ns))
-
     def history(self, device: str, limit: int) -> list[tuple[int, str, str, str]]:
         """Read who changed what of a device, newest first: time [ns], actor, action, detail."""
         query = (
@@ -342,6 +343,17 @@ def _derived(change: Change) -> dict[str, Any]:
         "area": topology.area if topology else "",
         "algorithms": " ".join(assignment.algorithm for assignment in configuration.algorithms),
     }
+
+
+def _remember(connection: Connection, request: KeyedRequest, change: Change) -> None:
+    """Keep what a key stands for, and forget the old ones."""
+    old = idempotency.c.created_ns <= change.time_ns - IDEMPOTENCY_NS
+    connection.execute(delete(idempotency).where(old | (idempotency.c.key == request.key)))
+    connection.execute(
+        insert(idempotency).values(
+            key=request.key, request=request.digest, device=change.device, created_ns=change.time_ns
+        )
+    )
 
 
 def _write_configuration(connection: Connection, change: Change) -> None:

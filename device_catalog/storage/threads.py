@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from sqlalchemy.exc import SQLAlchemyError
 
 from device_catalog.errors import StorageError
-from device_catalog.storage.database import first_line
+from device_catalog.storage.database import storage_error
 
 LOOP_TIMEOUT = 30.0
 """How long a change waits for the server's own thread [s]."""
@@ -22,9 +22,17 @@ Result = TypeVar("Result")
 
 
 class StorageThreads:
-    """Runs what blocks on the database, one write at a time."""
+    """
+    Runs what blocks on the database, one write at a time.
+
+    Attributes
+    ----------
+    failed_writes : int
+        Since the start; what was to be written was refused or is written later.
+    """
 
     def __init__(self) -> None:
+        self.failed_writes = 0
         self._writer = ThreadPoolExecutor(1, "catalog-writer")
         self._readers = ThreadPoolExecutor(2, "catalog-reader")
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -36,9 +44,14 @@ class StorageThreads:
         Raises
         ------
         StorageError
+            `StorageFull` where there is no room; the next write is tried all the same.
         """
         self._loop = asyncio.get_running_loop()
-        return await self._in(self._writer, function, *arguments)
+        try:
+            return await self._in(self._writer, function, *arguments)
+        except StorageError:
+            self.failed_writes += 1
+            raise
 
     async def read(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """
@@ -66,7 +79,7 @@ class StorageThreads:
         try:
             return await asyncio.get_running_loop().run_in_executor(pool, lambda: function(*arguments))
         except SQLAlchemyError as error:
-            raise StorageError(f"expected a database that answers, found: {first_line(error)}") from error
+            raise storage_error(error) from error
 
 
 async def _call(function: Callable[..., object], *arguments: Any) -> None:

@@ -29,6 +29,8 @@ class CatalogProcess:
         Further arguments of ``tresma-catalog serve``.
     state : Path, optional
         Folder of database and token; a temporary one unless given.
+    prefix : iterable of str
+        A command that runs it, such as one that lends it a small disk.
 
     Attributes
     ----------
@@ -45,12 +47,14 @@ class CatalogProcess:
         options: Iterable[str] = (),
         state: Path | None = None,
         port: int | None = None,
+        prefix: Iterable[str] = (),
     ) -> None:
         self._temporary = state is None
         self.state = state or Path(tempfile.mkdtemp(prefix="catalog-"))
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = self.state / "log"
+        self._prefix = list(prefix)
         self._arguments = [f"--grid-broker={endpoint}" for endpoint in grid_brokers] + list(options)
         self._process: subprocess.Popen[bytes] | None = None
         self._session = requests.Session()
@@ -84,6 +88,7 @@ class CatalogProcess:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [
+                    *self._prefix,
                     *(sys.executable, "-m", "device_catalog", "serve"),
                     *(f"--state={self.state}", f"--port={self.port}"),
                     *self._arguments,
