@@ -33,7 +33,14 @@ from agent.protocol import Exited, Fork, Forked, ForkFailed, Ready
 from agent.ring import Layout
 from algorithms.api.records import Record
 
-_roles = {"sampler": sampling.main, "algorithm": algorithm_host.main, "probe": probe.main}
+
+def _record(sock: socket.socket) -> int:
+    from agent import recorder_host  # noqa: PLC0415 - there is rarely something to record
+
+    return recorder_host.main(sock)
+
+
+_roles = {"sampler": sampling.main, "algorithm": algorithm_host.main, "probe": probe.main, "recorder": _record}
 
 _NUMPY = ("numpy.fft", "numpy.linalg")  # numpy loads them late, when a confined process may not read them any more
 _MAXIMUM = 64 * 1024

@@ -25,13 +25,15 @@ from agent.inbox import Inbox
 from agent.notify import ServiceManager
 from agent.outbox import Outbox
 from agent.pipeline import Publication
+from agent.recorder import SUBJECT as RECORD
+from agent.recorder import EventRecorder
 from agent.replay import SUBJECT, Replay
 from agent.reporting import ReportGate
 from agent.running import Place, RunningSet
 from agent.store import Store
 from agent.workers import Workers
 from algorithms.api.errors import Problem
-from algorithms.api.records import Record
+from algorithms.api.records import Event, Record
 from algorithms.api.wire import Header
 from device_catalog.contract import topics
 from device_catalog.contract.documents import Configuration, Desired, Poll
@@ -95,6 +97,7 @@ class Service:
         self._clock = clock
         self._manager = manager
         self._running = RunningSet(workers, store, clock, self._publish)
+        self._recorder = EventRecorder(workers, store.folder / "recordings", config.device, self._publish, clock)
         self._links: dict[BrokerName, Link] = {}
         self._inbox: Inbox | None = None
         self._configuration = Configuration()
@@ -147,6 +150,7 @@ class Service:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._running.close()
+        await self._recorder.close()
         await self._workers.stop()
         for link in self._links.values():
             await link.stop()
@@ -214,6 +218,7 @@ class Service:
             self._running.stand(before)
             raise
         self._configuration = configuration
+        await self._recorder.configure(configuration, desired.tenant, self._running.place.terminal)
         if self._inbox is not None:
             self._inbox.ask(wish for assignment in configuration.algorithms for wish in assignment.neighbours)
         self._links["grid"].announce()
@@ -244,6 +249,7 @@ class Service:
             )
         self._inbox = Inbox(device, tenant, self._links, self._hear)
         self._inbox.answer(SUBJECT, Replay(self._outbox, device, tenant).answer)
+        self._inbox.answer(RECORD, self._recorder.answer)
         self._inbox.listen("grid", topics.notify(tenant, device), lambda _payload, _retained: self._ask_now.set())
         for link in self._links.values():
             link.start()
@@ -318,6 +324,7 @@ class Service:
             links={name: link.report() for name, link in self._links.items()},
             source=self._running.source_report(),
             time=self._time,
+            recordings=self._recorder.report(),
             isolation=self._isolation,
             problems=tuple(problems),
         )
@@ -326,6 +333,8 @@ class Service:
 
     def _publish(self, record: Record, where: Publication) -> None:
         self._outbox.put(where.broker, where.topic, record, retain=where.retain, urgent=where.urgent)
+        if isinstance(record, Event):
+            self._recorder.take(record)
 
     def _hear(self, header: Header, record: Record) -> None:
         self._running.deliver(header.device, record)

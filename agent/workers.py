@@ -21,12 +21,14 @@ Rules:
 - A sampler started after another goes on with its indices, and the algorithms that read the other's ring are handed
   the new one; those that its channels no longer fit are ended, with that reason, to be started again.
 - `on_exit` tells of ends that nobody asked for; `stop` answers with the `Exit` itself.
+- A recorder is like an algorithm that is not confined, and is there only while something is recorded.
 - When the fork server goes, every process is gone; each `on_exit` is called, then the server's. The next start of
   anything begins with a new fork server.
 - When the agent goes, however it goes, the fork server notices, kills every process and leaves.
 """
 
 import asyncio
+import os
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
@@ -52,6 +54,9 @@ from agent.protocol import (
     StartAlgorithm,
     StartSampling,
 )
+from agent.recorder_messages import FromRecorder, StartRecorder
+from agent.recorder_worker import OnAnswer, RecorderWorker
+from agent.ring_position import position_of
 from agent.sampler import Sampler
 from algorithms.api.records import Record
 from device_catalog.contract.documents import Acquisition
@@ -87,6 +92,7 @@ class Workers:
         self._workers: dict[int, Process] = {}
         self._next_number = 0
         self._sampler: Sampler | None = None
+        self._ring = -1  # of the last sampler, also of one that died: what led to that is worth recording
         self._watching: asyncio.Task[None] | None = None
         self._wanted = False
         self.isolation: dict[str, bool] = {}
@@ -129,6 +135,7 @@ class Workers:
         for worker in list(self._workers.values()):
             worker.process_ended(None)
         self._workers.clear()
+        self._keep_ring([])
         await self._server.stop()
 
     async def start_sampler(
@@ -164,9 +171,12 @@ class Workers:
         sampler.channel.send(StartSampling(acquisition, index, time_ns))
         await sampler.wait_for_start(timeout)
         self._sampler = sampler
+        self._keep_ring(sampler.ring())
         for worker in list(self._workers.values()):
             if isinstance(worker, AlgorithmWorker) and worker.sampler is not None and worker.exit is None:
                 self._hand_over(worker, worker.sampler, sampler)
+            elif isinstance(worker, RecorderWorker) and worker.exit is None and self._ring >= 0:
+                worker.attach([os.dup(self._ring)])
         return sampler
 
     async def start_algorithm(
@@ -211,6 +221,34 @@ class Workers:
             sampler.remove_reader(worker.number)
             worker.sampler = None
         return worker
+
+    async def start_recorder(self, start: StartRecorder, *, on_answer: OnAnswer, on_exit: OnExit) -> RecorderWorker:
+        """
+        Start a recorder, which reads the newest ring there is, and those that follow.
+
+        Parameters
+        ----------
+        start : StartRecorder
+            Whether there is a ring is filled in here.
+        on_answer : callable
+            Takes `Recorded` or `NotRecorded` for each span.
+        on_exit : callable
+            Takes the `Exit`, once, if it ended without `stop`.
+
+        Raises
+        ------
+        WorkerError
+            When it does not start.
+        """
+        worker = RecorderWorker(self._number(), on_answer, on_exit)
+        await self._fork(worker, "recorder", FromRecorder, _MESSAGE, take_fds=False)
+        worker.begin(start, [os.dup(self._ring)] if self._ring >= 0 else [])
+        await worker.wait_for_start(START_TIME)
+        return worker
+
+    def position(self) -> tuple[int, int]:
+        """Tell where the newest ring ends: index and UTC [ns] of the sample after its last; (0, 0) without one."""
+        return position_of(self._ring) if self._ring >= 0 else (0, 0)
 
     async def probe(self) -> dict[str, bool]:
         """
@@ -269,6 +307,11 @@ class Workers:
             worker.process_ended(None)
         if self._on_exit is not None:
             self._on_exit(reason)
+
+    def _keep_ring(self, ring: list[int]) -> None:
+        if self._ring >= 0:
+            os.close(self._ring)
+        self._ring = ring[0] if ring else -1
 
     def _hand_over(self, worker: AlgorithmWorker, old: Sampler, new: Sampler) -> None:
         if not new.like(old):

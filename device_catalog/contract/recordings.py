@@ -22,7 +22,7 @@ CONTENT = "recording/1"
 
 FORMAT = "comtrade-2013-cff"
 
-MAXIMUM_SIZE = 64 * 1024 * 1024
+MAXIMUM_SIZE = 16 * 1024 * 1024
 """Longest recording [bytes]."""
 
 PART = 64 * 1024
