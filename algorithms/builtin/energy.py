@@ -1,0 +1,454 @@
+"""
+The energy meter: blocks of samples in, four-quadrant registers out, at whole multiples of an interval in UTC.
+
+It assembles: `stretches` lays samples end to end, `waveform.energy` turns each stretch into powers, `energy_registers`
+counts. Its own are the settings, what is counted at all, and what goes on after a restart. Rules: registers never go
+down, and only a `Command` sets them to zero; every sample is counted once, also across an update of this algorithm,
+since a new instance takes up the samples where the checkpoint ends; time without samples or without voltage is told
+in seconds and never filled.
+"""
+
+import math
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import msgspec
+import numpy as np
+
+from algorithms.api.algorithm import Algorithm, Context
+from algorithms.api.errors import CheckpointError, Problem, SettingsError
+from algorithms.api.manifest import AlgorithmInfo
+from algorithms.api.records import Command, Kind, Quality, Record, Result
+from algorithms.api.samples import NANOSECONDS, Channel, Quantity, SampleBlock, SampleFlag
+from algorithms.api.settings import Setting, problems_of, read_settings
+from algorithms.api.wire import time_text
+from algorithms.builtin.energy_registers import PHASES, Counts, Registers, RegisterState, counts_of
+from algorithms.builtin.stretches import Missing, Stretch, Stretches
+from algorithms.waveform.energy import CycleFit, CycleTable, cycle_table, fit_cycles, frequency_of, powers
+from algorithms.waveform.phasor import Floats
+
+CONTENT = "energy/1"
+RESET = "reset-energy"
+"""Verb of the command that sets the registers to zero."""
+
+STRETCH = 0.2
+"""Length of a stretch: 10 cycles of 50 Hz, 12 of 60 Hz [s]."""
+LEAST_SAMPLES_PER_CYCLE = 10
+FOLLOWED, MEASURED = 0.2, 0.15
+"""Frequencies this far from nominal are followed, and measured [1]: 42.5 to 57.5 Hz, 51 to 69 Hz."""
+USABLE_VOLTAGE, DEAD_VOLTAGE = 0.1, 0.02
+"""Shares of nominal voltage below which a phase tells no frequency, and is dead [1]."""
+GRID_TURNS = 0.002
+"""Step of the frequencies there are tables for [cycles per stretch]."""
+TABLES = 24
+REFINEMENTS = 4
+SIGNIFICANT = 3.0
+"""Power below this many standard uncertainties of its noise is not counted [1]: it would creep."""
+RATE_TOLERANCE = 1e-3
+SAME_STREAM = 0.1
+"""Samples whose number and time agree with the checkpoint's to within this continue its stream [s]."""
+COMMANDS = 16
+"""Commands remembered, so that one that is repeated changes nothing."""
+
+
+class EnergyState(msgspec.Struct, frozen=True, tag="energy"):
+    """What goes on in a later instance; later versions may add fields and must go on writing these."""
+
+    registers: RegisterState
+    seconds: dict[str, float]
+    end_ns: int
+    end_index: int
+    starts: int
+    resets: int = 0
+    reset_ns: int = 0
+    reset_command: str = ""
+    commands: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Wiring:
+    """Which channels make a phase, and what is known of them; arrays have an entry for each phase in `phases`."""
+
+    channels: tuple[Channel, ...]
+    sample_rate: float
+    phases: tuple[str, ...]
+    places: np.ndarray
+    v: np.ndarray
+    i: np.ndarray
+    lead: Floats
+    gain: Floats
+    phase: Floats
+    step_variance: Floats
+    starting_current: Floats
+    stretches: Stretches
+
+
+class Energy(Algorithm):
+    """Active, reactive and apparent energy of each phase and of all, by direction and quadrant."""
+
+    info: ClassVar[AlgorithmInfo] = AlgorithmInfo(
+        name="energy",
+        version="1.0.0",
+        summary="Four-quadrant energy registers of each phase and of all, with uncertainties, counted without gaps.",
+        consumes=(Kind.SAMPLES, Kind.COMMAND),
+        produces=(Kind.RESULT,),
+        contents=(CONTENT,),
+        settings=(
+            Setting(
+                "interval",
+                "integer",
+                "How often registers are published, at whole multiples in UTC.",
+                unit="s",
+                default=60,
+                minimum=1,
+                maximum=86_400,
+            ),
+            Setting(
+                "rated_current",
+                "number",
+                "RMS current the connection is rated for; 0 takes half of what the input can represent.",
+                unit="A",
+                default=0.0,
+                minimum=0.0,
+                maximum=1e6,
+            ),
+            Setting(
+                "starting_share",
+                "number",
+                "Share of rated current below which nothing is counted: 0.001 as classes 0.2S and 0.5S, 0.004 as 1.",
+                unit="1",
+                default=0.001,
+                minimum=0.0,
+                maximum=0.1,
+            ),
+        ),
+        history=10.0,
+        time_budget=0.05,
+        checkpoint_interval=9.0,
+    )
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        super().__init__(settings)
+        self._context: Context | None = None
+        self._interval_ns = 0
+        self._rated = self._starting_share = 0.0
+        self._registers = Registers()
+        self._seconds = dict.fromkeys(("measured", "dead", "missing", "out_of_range", "clipped", "unsynchronised"), 0.0)
+        self._told = dict(self._seconds)
+        self._end_ns = self._end_index = 0
+        self._starts = 1
+        self._resets, self._reset_ns, self._reset_command = 0, 0, ""
+        self._commands: tuple[str, ...] = ()
+        self._continues = False
+        self._due_ns: int | None = None
+        self._told_ns: int | None = None
+        self._wiring: Wiring | None = None
+        self._frequency = 0.0
+        self._tables: OrderedDict[tuple[int, int], CycleTable] = OrderedDict()
+
+    def start(self, context: Context, restored: bytes | None) -> None:
+        """Read the settings and take up the registers; see `Algorithm.start`."""
+        problems = problems_of(self.info.settings, self.settings)
+        problems += _problems_of_context(context)
+        if problems:
+            raise SettingsError(problems)
+        values = read_settings(self.info.settings, self.settings)
+        self._context = context
+        self._interval_ns = values["interval"] * NANOSECONDS
+        self._rated = values["rated_current"]
+        self._starting_share = values["starting_share"]
+        if restored is not None:
+            self._restore(restored)
+
+    def process(self, record: SampleBlock | Record) -> Sequence[Result]:
+        """Count a block of samples, or obey a command; return the registers that fell due."""
+        if isinstance(record, Command):
+            return self._obey(record)
+        if not isinstance(record, SampleBlock) or not record.n_samples:
+            return ()
+        results: list[Result] = []
+        block: SampleBlock | None = record
+        wiring = self._wiring
+        if wiring is None or not _continues(wiring, record):
+            if wiring is not None:
+                self._take(wiring, wiring.stretches.flush(), results)
+            wiring = self._wiring = self._arrange(record)
+        if self._continues:
+            block = self._not_counted_yet(record)
+        if wiring is not None and block is not None:
+            self._take(wiring, wiring.stretches.push(block), results)
+        elif block is not None:  # no phase can be measured on these channels
+            self._miss(Missing(block.duration, block.end_ns))
+        if block is not None:
+            self._end_index = block.end_index - (wiring.stretches.waiting if wiring is not None else 0)
+        return results
+
+    def checkpoint(self) -> bytes:
+        """Return the registers and where counting stands."""
+        return msgspec.msgpack.encode(
+            EnergyState(
+                registers=self._registers.state(),
+                seconds=self._seconds,
+                end_ns=self._end_ns,
+                end_index=self._end_index,
+                starts=self._starts,
+                resets=self._resets,
+                reset_ns=self._reset_ns,
+                reset_command=self._reset_command,
+                commands=self._commands,
+            )
+        )
+
+    @property
+    def _place(self) -> Context:
+        if self._context is None:
+            raise RuntimeError("expected start before anything else, found that it was not called")
+        return self._context
+
+    # ---- going on after a restart
+
+    def _restore(self, restored: bytes) -> None:
+        try:
+            state = msgspec.msgpack.decode(restored, type=EnergyState)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            raise CheckpointError(
+                f"expected the state of energy registers, found bytes that are none: {error}"
+            ) from error
+        usable = all(math.isfinite(value) and value >= 0 for value in state.seconds.values())
+        if not usable or not 0 <= state.end_ns < 1 << 63 or min(state.end_index, state.starts, state.resets) < 0:
+            raise CheckpointError("expected times and counts of 0 or more in the state of energy registers")
+        self._registers = Registers.restored(state.registers)
+        self._seconds.update((name, state.seconds.get(name, 0.0)) for name in self._seconds)
+        self._told = dict(self._seconds)
+        self._end_ns, self._end_index = state.end_ns, state.end_index
+        self._starts = state.starts + 1
+        self._resets, self._reset_ns, self._reset_command = state.resets, state.reset_ns, state.reset_command
+        self._commands = state.commands
+        self._continues = state.end_ns > 0
+
+    def _not_counted_yet(self, block: SampleBlock) -> SampleBlock | None:
+        """Return what of the first blocks after a restart was not counted before it; account for the time between."""
+        ahead = self._end_index - block.first_index
+        reached_ns = block.time_ns + round(ahead / block.sample_rate * NANOSECONDS)
+        if ahead >= 0 and abs(reached_ns - self._end_ns) <= SAME_STREAM * NANOSECONDS:
+            if ahead >= block.n_samples:
+                return None
+            self._continues = False
+            return replace(
+                block, values=block.values[:, ahead:], first_index=block.first_index + ahead, time_ns=reached_ns
+            )
+        self._continues = False
+        if block.time_ns > self._end_ns and not block.flags & SampleFlag.UNSYNCHRONISED:
+            self._miss(Missing((block.time_ns - self._end_ns) / NANOSECONDS, block.time_ns))
+        return block
+
+    # ---- counting
+
+    def _arrange(self, block: SampleBlock) -> Wiring | None:
+        nominal, rate = self._place.nominal_frequency, block.sample_rate
+        pairs = _pairs(block.channels)
+        if not pairs or rate < LEAST_SAMPLES_PER_CYCLE * nominal:
+            return None
+        v, i = (np.array([pair[k] for pair in pairs.values()], dtype=np.intp) for k in (0, 1))
+        channels = block.channels
+        skew, gain, phase, step = (
+            np.array([getattr(channel, name) for channel in channels])
+            for name in ("skew", "gain_uncertainty", "phase_uncertainty", "resolution")
+        )
+        full_scale = np.array([channels[row].full_scale for row in i])
+        rated = np.full(i.size, self._rated) if self._rated else full_scale / (2.0 * math.sqrt(2.0))
+        cycle = 2 * round(rate / nominal / 2)
+        self._tables.clear()
+        self._frequency = nominal / rate
+        return Wiring(
+            channels=channels,
+            sample_rate=rate,
+            phases=tuple(pairs),
+            places=np.array([PHASES.index(name) for name in pairs], dtype=np.intp),
+            v=v,
+            i=i,
+            lead=2 * np.pi * rate * (skew[v] - skew[i]),
+            gain=_by_phase(pairs, np.hypot(gain[v], gain[i])),
+            phase=_by_phase(pairs, np.hypot(phase[v], phase[i])),
+            step_variance=np.square(step) / 12.0,
+            starting_current=self._starting_share * rated,
+            stretches=Stretches(len(channels), cycle, max(2, round(STRETCH * rate / cycle))),
+        )
+
+    def _take(self, wiring: Wiring, parts: Any, results: list[Result]) -> None:
+        for part in parts:
+            if isinstance(part, Missing):
+                self._miss(part)
+                continue
+            counts = self._count(wiring, part)
+            results.extend(self._book(part, counts))
+            self._end_ns = part.end_ns
+
+    def _miss(self, missing: Missing) -> None:
+        self._seconds["missing"] += missing.duration
+        self._end_ns = missing.end_ns
+
+    def _count(self, wiring: Wiring, stretch: Stretch) -> Counts | None:
+        """Return what a stretch adds to the registers, None where it cannot be measured; account for its time."""
+        nominal_voltage = self._place.nominal_voltage
+        table, fit = self._fit(wiring, stretch)
+        volts = np.sqrt(0.5 * np.square(np.abs(fit.fundamental[wiring.v])).mean(axis=1))
+        if stretch.flags & SampleFlag.CLIPPED:
+            self._seconds["clipped"] += stretch.duration
+        if stretch.flags & SampleFlag.UNSYNCHRONISED:
+            self._seconds["unsynchronised"] += stretch.duration
+        if volts.max() < DEAD_VOLTAGE * nominal_voltage:
+            self._seconds["dead"] += stretch.duration
+            return None
+        deviation = self._frequency * wiring.sample_rate / self._place.nominal_frequency - 1.0
+        if abs(deviation) > MEASURED:
+            self._seconds["out_of_range"] += stretch.duration
+            return None
+        self._seconds["measured"] += stretch.duration
+        np.maximum(fit.noise, wiring.step_variance, out=fit.noise)
+        found = powers(table, fit, wiring.v, wiring.i, wiring.lead * self._frequency)
+        flows = (found.current > wiring.starting_current) & (volts >= DEAD_VOLTAGE * nominal_voltage)
+        least = SIGNIFICANT * np.sqrt(found.variance)
+        p, q, s, variance = np.zeros((4, 3))
+        p[wiring.places] = np.where(flows & (np.abs(found.p) > least), found.p, 0.0)
+        q[wiring.places] = np.where(flows & (np.abs(found.q) > least), found.q, 0.0)
+        s[wiring.places] = np.where(flows & (found.s > least), found.s, 0.0)
+        variance[wiring.places] = np.where(flows, found.variance, 0.0)
+        return counts_of(
+            p=p, q=q, s=s, variance=variance, gain=wiring.gain, phase=wiring.phase, duration=stretch.duration
+        )
+
+    def _fit(self, wiring: Wiring, stretch: Stretch) -> tuple[CycleTable, CycleFit]:
+        """Fit a stretch at its own frequency, and remember that."""
+        nominal = self._place.nominal_frequency / wiring.sample_rate
+        step = GRID_TURNS / stretch.values.shape[1]
+        least = USABLE_VOLTAGE * self._place.nominal_voltage
+        for _ in range(REFINEMENTS):
+            table = self._table(stretch.n_cycles, wiring.stretches.cycle, round(self._frequency / step), step)
+            fit = fit_cycles(table, stretch.values)
+            alive = wiring.v[np.sqrt(0.5 * np.square(np.abs(fit.fundamental[wiring.v])).mean(axis=1)) > least]
+            if not alive.size:
+                break
+            found = frequency_of(table, fit, alive)
+            self._frequency = min(max(found, (1.0 - FOLLOWED) * nominal), (1.0 + FOLLOWED) * nominal)
+            if abs(self._frequency - table.frequency) <= 0.75 * step:
+                break
+        return table, fit
+
+    def _table(self, n_cycles: int, cycle: int, key: int, step: float) -> CycleTable:
+        table = self._tables.get((n_cycles, key))
+        if table is None:
+            table = self._tables[n_cycles, key] = cycle_table(n_cycles, cycle, key * step)
+            if len(self._tables) > TABLES:
+                self._tables.popitem(last=False)
+        else:
+            self._tables.move_to_end((n_cycles, key))
+        return table
+
+    # ---- telling
+
+    def _book(self, stretch: Stretch, counts: Counts | None) -> list[Result]:
+        """Count a stretch; where it crosses the instant of a result, first the part before it, then the rest."""
+        begin_ns = stretch.end_ns - round(stretch.duration * NANOSECONDS)
+        due = self._due_ns
+        if due is None or due - stretch.end_ns > self._interval_ns:  # the first one, or the clock was set back
+            due = (begin_ns // self._interval_ns + 1) * self._interval_ns
+            self._told_ns = begin_ns
+        results = []
+        if stretch.end_ns >= due:
+            due = stretch.end_ns // self._interval_ns * self._interval_ns  # the last one, where time jumped
+            part = min(max((due - begin_ns) / max(stretch.end_ns - begin_ns, 1), 0.0), 1.0)
+            if counts is not None:
+                self._registers.add(counts.share(part))
+                counts = counts.share(1.0 - part)
+            results.append(self._result(due))
+            due += self._interval_ns
+        if counts is not None:
+            self._registers.add(counts)
+        self._due_ns = due
+        return results
+
+    def _result(self, time_ns: int) -> Result:
+        since = {name: value - self._told[name] for name, value in self._seconds.items()}
+        began_ns = time_ns if self._told_ns is None else self._told_ns
+        quality = {
+            Quality.DEAD: since["dead"],
+            Quality.OUT_OF_RANGE: since["out_of_range"],
+            Quality.CLIPPED: since["clipped"],
+            Quality.GAP: since["missing"],
+            Quality.UNSYNCHRONISED: since["unsynchronised"],
+        }
+        phases = self._wiring.phases if self._wiring is not None else PHASES
+        self._told, self._told_ns = dict(self._seconds), time_ns
+        return Result(
+            CONTENT,
+            self._place.terminal,
+            time_ns,
+            {
+                "registers": self._registers.table(phases),
+                "interval": {"began": time_text(began_ns), **{name: round(value, 6) for name, value in since.items()}},
+                "seconds": {name: round(value) for name, value in self._seconds.items()},
+                "starts": self._starts,
+                "resets": self._resets,
+                "reset": time_text(self._reset_ns) if self._resets else None,
+                "reset_command": self._reset_command,
+                "quality": [name.value for name, value in quality.items() if value > 0],
+            },
+            urgent=True,
+        )
+
+    def _obey(self, command: Command) -> Sequence[Result]:
+        """Set everything to zero after telling the last values, where that is what is ordered, here, in time, once."""
+        ours = command.verb == RESET and command.recipient == self._place.device
+        late = command.expires_ns < max(self._end_ns, command.issued_ns)
+        if not ours or late or not self._end_ns or command.id in self._commands:
+            return ()
+        self._commands = (*self._commands, command.id)[-COMMANDS:]
+        last = self._result(self._end_ns)
+        self._registers = Registers()
+        self._seconds = dict.fromkeys(self._seconds, 0.0)
+        self._told = dict(self._seconds)
+        self._resets += 1
+        self._reset_ns, self._reset_command = self._end_ns, command.id
+        return (last, self._result(self._end_ns))
+
+
+def _continues(wiring: Wiring, block: SampleBlock) -> bool:
+    changed = block.flags & SampleFlag.RATE_CHANGED or abs(block.sample_rate / wiring.sample_rate - 1) > RATE_TOLERANCE
+    return not changed and block.channels == wiring.channels
+
+
+def _pairs(channels: Sequence[Channel]) -> dict[str, tuple[int, int]]:
+    """Find voltage and current of each phase; of several of a kind the first counts."""
+    rows: dict[tuple[Quantity, str], int] = {}
+    for row, channel in enumerate(channels):
+        rows.setdefault((channel.quantity, channel.phase.value), row)
+    return {
+        phase: (rows[Quantity.VOLTAGE, phase], rows[Quantity.CURRENT, phase])
+        for phase in PHASES
+        if (Quantity.VOLTAGE, phase) in rows and (Quantity.CURRENT, phase) in rows
+    }
+
+
+def _by_phase(pairs: Mapping[str, tuple[int, int]], values: Floats) -> Floats:
+    """Spread values of the measured phases over all three."""
+    result = np.zeros(len(PHASES))
+    for phase, value in zip(pairs, values, strict=True):
+        result[PHASES.index(phase)] = value
+    return result
+
+
+def _problems_of_context(context: Context) -> list[Problem]:
+    problems = []
+    least = LEAST_SAMPLES_PER_CYCLE * context.nominal_frequency
+    if 0 < context.sample_rate < least:
+        expected = f"at least {least:g} [Hz], {LEAST_SAMPLES_PER_CYCLE} samples per cycle"
+        remedy = "raise the rate asked for, or use a faster board"
+        problems.append(Problem("acquisition.sample_rate", expected, f"{context.sample_rate:g}", remedy))
+    if context.channels and not _pairs(context.channels):
+        found = ", ".join(f"{channel.quantity} {channel.phase}" for channel in context.channels)
+        remedy = "say which phase each channel measures"
+        problems.append(Problem("channels", "voltage and current of at least one phase", found, remedy))
+    return problems
