@@ -310,4 +310,4 @@ class Publisher:
 
 
 def _bytes(document: msgspec.Struct) -> bytes:
-    return _encode(wire.plain(document))
+    return wire.text(document).encode()

@@ -14,8 +14,9 @@ than a stated length.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cache, lru_cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -38,7 +39,6 @@ Document = TypeVar("Document", bound=msgspec.Struct)
 
 _epoch = datetime(1970, 1, 1, tzinfo=UTC)
 _time_text = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-]\d\d:\d\d))", re.ASCII)
-_json_types = (str, int, datetime, msgspec.Raw)
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
@@ -88,7 +88,7 @@ def time_text(time_ns: int) -> str:
     if not FIRST_NS <= time_ns <= LAST_NS:
         raise ValueError(f"expected a time within the years 1 to 9999 [ns], found {shortened(time_ns)}")
     seconds, rest = divmod(time_ns, NANOSECONDS)
-    return f"{(_epoch + timedelta(seconds=seconds)).replace(tzinfo=None).isoformat()}.{rest:09d}Z"
+    return f"{_second_text(seconds)}.{rest:09d}Z"
 
 
 def time_from_text(text: str) -> int:
@@ -121,20 +121,12 @@ def encode(document: msgspec.Struct, header: Header) -> bytes:
     TypeError
         When a value is nothing that JSON knows.
     """
-    fields = plain(document)
-    fields.pop("time", None)
-    return _encode(
-        {
-            "schema": fields.pop("schema"),
-            "device": header.device,
-            "boot": header.boot,
-            "session": header.session,
-            "number": header.number,
-            "previous": header.previous,
-            "time": time_text(getattr(document, "time_ns", header.time_ns)),
-            **fields,
-        }
-    )
+    form = _form_of(type(document))
+    time = time_text(getattr(document, "time_ns", header.time_ns))
+    return (
+        f'{form.head},"device":{_string(header.device)},"boot":{header.boot},"session":{header.session},'
+        f'"number":{header.number},"previous":{header.previous},"time":"{time}"{form.fields(document, header=True)}}}'
+    ).encode()
 
 
 def decode(data: bytes, maximum_length: int = MAXIMUM_LENGTH) -> tuple[Header, Record]:
@@ -185,34 +177,16 @@ def decode_as(
         raise WireError(f"expected a message, found one that cannot be read: {error}") from error
 
 
-def plain(value: Any) -> Any:  # noqa: C901 - one branch for each kind of value
-    """Reduce a document to what JSON knows, with numbers shortened and times as text."""
-    if isinstance(value, float):
-        return msgspec.Raw(_number(value, VALUE_DIGITS))
-    if isinstance(value, msgspec.Struct):
-        config = value.__struct_config__
-        if config.array_like:
-            return _row(value)
-        fields: dict[str, Any] = {}
-        if config.tag is not None and config.tag_field is not None:
-            fields[config.tag_field] = config.tag
-        for name in value.__struct_fields__:
-            item = getattr(value, name)
-            if name.endswith("_ns"):
-                fields[name[:-3]] = None if item is None else time_text(item)
-            elif isinstance(item, float) and _is_uncertainty(name):
-                fields[name] = msgspec.Raw(_number(item, UNCERTAINTY_DIGITS))
-            else:
-                fields[name] = plain(item)
-        return fields
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if value is None or isinstance(value, _json_types):
-        return value
-    # What the encoder would take besides may hold a NaN, which it writes as null, or has no order of its own.
-    raise TypeError(f"expected what JSON knows, found {type(value).__name__}: {shortened(value)}")
+def text(document: msgspec.Struct) -> str:
+    """
+    Write a document as JSON by the three rules, without a header.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `encode`.
+    """
+    return _text(document)
 
 
 record_types: dict[str, type[Record]] = {
@@ -225,38 +199,126 @@ def _is_uncertainty(name: str) -> bool:
     return name.startswith("u_") or name.endswith("uncertainty")
 
 
-def _number(value: float, digits: int) -> bytes:
+@lru_cache(maxsize=16)  # consecutive records share their second
+def _second_text(seconds: int) -> str:
+    return (_epoch + timedelta(seconds=seconds)).replace(tzinfo=None).isoformat()
+
+
+@lru_cache(maxsize=256)  # names of phases, fields and devices
+def _string(value: str) -> str:
+    return _encode(value).decode()
+
+
+def _number(value: float, digits: int = VALUE_DIGITS) -> str:
     text = f"{value:.{digits}g}"
     if "n" in text:
         raise ValueError(f"expected a finite number or None, found {text}")
-    return b"0" if text == "-0" else text.encode()
+    return "0" if text == "-0" else text
 
 
-_templates: dict[type, str] = {}
+def _mapping(value: Mapping[Any, Any]) -> str:
+    if not all(isinstance(key, str) for key in value):
+        raise TypeError(f"expected what JSON knows, found keys that are no text: {shortened(list(value))}")
+    return "{" + ",".join([f"{_encode(key).decode()}:{_text(item)}" for key, item in value.items()]) + "}"
 
 
-def _row(value: msgspec.Struct) -> Any:
-    """Write a struct of plain numbers in one go: most of a frame's numbers stand in such rows."""
-    row = msgspec.structs.astuple(value)
-    row_type = type(value)
-    template = _templates.get(row_type)
-    if template is None:
-        digits = [UNCERTAINTY_DIGITS if _is_uncertainty(name) else VALUE_DIGITS for name in value.__struct_fields__]
-        template = _templates[row_type] = "[" + ",".join(f"%.{count}g" for count in digits) + "]"
-    try:
-        text = template % row
-    except TypeError:  # an absent value, or a row of rows
-        return [
-            msgspec.Raw(_number(item, UNCERTAINTY_DIGITS if _is_uncertainty(name) else VALUE_DIGITS))
-            if isinstance(item, float)
-            else plain(item)
-            for name, item in zip(value.__struct_fields__, row, strict=True)
+def _sequence(value: Any) -> str:
+    return "[" + ",".join([_text(item) for item in value]) + "]"
+
+
+class _Form:
+    """
+    How one type of struct is written: what is the same for all of its values is worked out once.
+
+    Attributes
+    ----------
+    head : str
+        The opening brace, and the schema where there is one.
+    """
+
+    def __init__(self, struct_type: type[msgspec.Struct]) -> None:
+        config = struct_type.__struct_config__
+        self._type = struct_type
+        self._is_row = config.array_like
+        self._digits = [
+            UNCERTAINTY_DIGITS if _is_uncertainty(name) else VALUE_DIGITS for name in struct_type.__struct_fields__
         ]
-    if "n" in text:
-        raise ValueError(f"expected finite numbers or None, found {text} in a {row_type.__name__}")
-    if "-0," in text or text.endswith("-0]"):  # a zero has no sign: it would not be read back
-        text = text.replace("-0,", "0,").replace("-0]", "0]")
-    return msgspec.Raw(text.encode())
+        # Most of a frame's numbers stand in rows of nothing else, which are written in one go.
+        self._template = "[" + ",".join(f"%.{count}g" for count in self._digits) + "]"
+        self._numbers = all(field.type in (float, float | None) for field in msgspec.structs.fields(struct_type))
+        tagged = config.tag is not None and config.tag_field is not None
+        self.head = "{" + (f"{_string(str(config.tag_field))}:{_string(str(config.tag))}" if tagged else "")
+        self._fields = []
+        for name, digits in zip(struct_type.__struct_fields__, self._digits, strict=True):
+            is_time = name.endswith("_ns")
+            key = f",{_string(name[:-3] if is_time else name)}:"
+            self._fields.append((name, key, is_time, digits))
+
+    def write(self, value: msgspec.Struct) -> str:
+        if self._is_row:
+            return self._row(value)
+        fields = self.fields(value)
+        return f"{self.head}{fields if len(self.head) > 1 else fields[1:]}}}"
+
+    def fields(self, value: msgspec.Struct, *, header: bool = False) -> str:
+        """Write the fields, each after a comma; without the time where it stands in a header."""
+        parts = []
+        for name, key, is_time, digits in self._fields:
+            item = getattr(value, name)
+            if is_time:
+                if not header or name != "time_ns":
+                    parts.append(f'{key}"{time_text(item)}"' if item is not None else f"{key}null")
+            elif type(item) is float:
+                parts.append(key + _number(item, digits))
+            else:
+                parts.append(key + _text(item))
+        return "".join(parts)
+
+    def _row(self, value: msgspec.Struct) -> str:
+        row = msgspec.structs.astuple(value)
+        if not self._numbers or None in row:
+            items = zip(row, self._digits, strict=True)
+            parts = [_number(item, digits) if type(item) is float else _text(item) for item, digits in items]
+            return "[" + ",".join(parts) + "]"
+        text = self._template % row
+        if "n" in text:
+            raise ValueError(f"expected finite numbers or None, found {text} in a {self._type.__name__}")
+        if "-0," in text or text.endswith("-0]"):  # a zero has no sign: it would not be read back
+            text = text.replace("-0,", "0,").replace("-0]", "0]")
+        return text
+
+
+_writers: dict[type, Callable[[Any], str]] = {
+    type(None): lambda _: "null",
+    bool: lambda value: "true" if value else "false",
+    int: str,
+    float: _number,
+    str: lambda value: _encode(value).decode(),
+    dict: _mapping,
+    list: _sequence,
+    tuple: _sequence,
+}
+
+
+@cache
+def _form_of(struct_type: type[msgspec.Struct]) -> _Form:
+    return _Form(struct_type)
+
+
+def _text(value: Any) -> str:
+    writer = _writers.get(type(value))
+    if writer is not None:
+        return writer(value)
+    if isinstance(value, msgspec.Struct):
+        return _form_of(type(value)).write(value)
+    if isinstance(value, float):
+        return _number(value)
+    if isinstance(value, str | int | datetime | msgspec.Raw):  # enumerations, and what the encoder knows
+        return _encode(value).decode()
+    if isinstance(value, Mapping):
+        return _mapping(value)
+    # What the encoder would take besides may hold a NaN, which it writes as null, or has no order of its own.
+    raise TypeError(f"expected what JSON knows, found {type(value).__name__}: {shortened(value)}")
 
 
 def _with_nanoseconds(fields: dict[str, Any], names: Any) -> dict[str, Any]:

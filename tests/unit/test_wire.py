@@ -242,4 +242,4 @@ def test_any_text_is_a_time_or_a_value_error(text):
 
 
 def test_a_zero_has_no_sign():
-    assert wire.plain(Phasor(-0.0, -0.0, 0.5, -0.0)) == wire.plain(Phasor(0.0, 0.0, 0.5, 0.0))
+    assert wire.text(Phasor(-0.0, -0.0, 0.5, -0.0)) == wire.text(Phasor(0.0, 0.0, 0.5, 0.0))
