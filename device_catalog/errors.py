@@ -10,6 +10,7 @@ Wrong use of this package (a bug) is a `ValueError` or `RuntimeError`. The world
     |-- RevisionOutdated     the document was changed by somebody else since it was read
     |-- Refused              a document is wrong; carries every problem found
     |-- Overloaded           too much is asked for at this moment; come back later
+    |   `-- PolledTooOften   one device asks far more often than it was told to
     `-- StorageError         the database cannot be used
         `-- StorageFull      there is no room for a change
 """
@@ -62,6 +63,17 @@ class Overloaded(CatalogError):  # noqa: N818 - as above
     def __init__(self, detail: str, retry_after: int) -> None:
         self.retry_after = retry_after
         super().__init__(detail)
+
+
+class PolledTooOften(Overloaded):
+    """One device polls far more often than it was told to."""
+
+    def __init__(self, interval: float, retry_after: int) -> None:
+        super().__init__(
+            f"expected a poll every {interval:g} s, found them coming more than ten times as often; wait as long as "
+            "Retry-After says",
+            retry_after,
+        )
 
 
 class StorageError(CatalogError):

@@ -21,6 +21,12 @@ from device_catalog.storage.store import DeviceRow, Seen
 
 NANOSECONDS = 1_000_000_000
 
+BURST = 60
+"""Polls a device may send at once after a quiet time: an operator's changes ask for one each."""
+
+SLOWEST_PACE = 1.0
+"""A device may always poll this often on average [s], however seldom it was told to."""
+
 _hash = hashlib.sha256
 _equal = hmac.compare_digest
 
@@ -34,11 +40,13 @@ class Device(Lease):
     terms : tuple or None
         Interval and a shorter lease [s] that count as soon as the device has the document that says so: until
         then it polls as it did before.
+    paced : float
+        Until when its polls so far are paid for, at a tenth of its interval each [s, monotonic].
     written : float
         When it was last heard as far as the database knows [s, monotonic].
     """
 
-    __slots__ = ("applied", "boot", "digest", "last_seen_ns", "revision", "tag", "tenant", "terms", "written")
+    __slots__ = ("applied", "boot", "digest", "last_seen_ns", "paced", "revision", "tag", "tenant", "terms", "written")
 
     def __init__(self, row: DeviceRow, tag: bytes) -> None:
         super().__init__(row.device, row.interval, row.lease, expected=row.available)
@@ -50,6 +58,7 @@ class Device(Lease):
         self.boot = row.boot
         self.last_seen_ns = row.last_seen_ns
         self.written = NEVER
+        self.paced = NEVER
         self.terms: tuple[float, float] | None = None
 
 
@@ -85,6 +94,8 @@ class Fleet:
         `Device` by name.
     polls : int
         Taken since the start.
+    refused : int
+        Of these, how many came from devices that ask far too often.
     presence : Presence
     """
 
@@ -97,6 +108,7 @@ class Fleet:
     ) -> None:
         self.devices: dict[str, Device] = {}
         self.polls = 0
+        self.refused = 0
         self.monotonic = monotonic
         self.wall = wall
         self.presence = Presence(monotonic(), guard)
@@ -140,8 +152,15 @@ class Fleet:
             raise NotAuthorised("expected this device's own credential, found another or an unregistered device")
         return device
 
-    def heard(self, device: Device, boot: int, applied: int, known: bytes) -> None:
-        """Take a poll as sign of life and acknowledgement."""
+    def heard(self, device: Device, boot: int, applied: int, known: bytes) -> float:
+        """
+        Take a poll as sign of life and acknowledgement, whether it is to be answered or not.
+
+        Returns
+        -------
+        float
+            How long the device should wait because it polls far above its rate [s]; 0 for a poll to be answered.
+        """
         self.polls += 1
         now = self.monotonic()
         if device.state is State.AVAILABLE:
@@ -157,6 +176,15 @@ class Fleet:
             device.boot = boot
         if applied >= 0:
             device.applied = applied
+        # The generic cell rate algorithm (ITU-T I.371): one number a device, whatever it sends.
+        pace = min(device.interval * 0.1, SLOWEST_PACE)
+        paced = max(device.paced, now) + pace
+        ahead = paced - now - BURST * pace
+        if ahead > 0:
+            self.refused += 1
+            return ahead
+        device.paced = paced
+        return 0.0
 
     def changed(self, device: Device, revision: int, interval: float, lease: float) -> None:
         """Take note of a new configuration, and ask the device to ask for it."""

@@ -8,12 +8,13 @@ application behind, which is made for many different requests rather than for ma
 
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
+from math import ceil
 from typing import Any, Protocol
 
 from device_catalog.api.problems import MEDIA_TYPE, answer
 from device_catalog.contract.paths import APPLIED_HEADER, BOOT_HEADER, DEVICES
 from device_catalog.desired import DesiredDocuments
-from device_catalog.errors import CatalogError, NotAuthorised
+from device_catalog.errors import CatalogError, NotAuthorised, PolledTooOften
 from device_catalog.fleet import Device, Fleet
 
 Scope = MutableMapping[str, Any]
@@ -76,7 +77,10 @@ class Gateway:
         try:
             device = self._who(name, authorization)
             if device is not None:
-                self._fleet.heard(device, boot, applied, known)
+                wait = self._fleet.heard(device, boot, applied, known)
+                if wait:
+                    await say(PolledTooOften(device.interval, ceil(wait)), send)
+                    return
                 if known == device.tag:
                     await send({"type": "http.response.start", "status": 304, "headers": [(b"etag", known)]})
                     await send(_no_body)

@@ -76,7 +76,7 @@ OPERATIONS = (
         Desired,
         _poll,
         (),
-        (304, 401, 404, 503),
+        (304, 401, 404, 429, 503),
     ),
     Operation("get", CONFIGURATION, "A device's configuration", "device", 200, None, Configuration, (), (), (401, 404)),
     Operation(
@@ -133,6 +133,7 @@ _problems = {
     413: "Longer than 1 MiB",
     422: "Refused, with every problem found",
     428: "If-Match is missing",
+    429: "Polled far more often than told; Retry-After says when to come back",
     503: "Too much at this moment, or not ready; Retry-After says when to come back",
     507: "No room on the database's disk; nothing was changed",
 }

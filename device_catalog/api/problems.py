@@ -17,6 +17,7 @@ from device_catalog.errors import (
     DeviceUnknown,
     NotAuthorised,
     Overloaded,
+    PolledTooOften,
     Refused,
     RevisionOutdated,
     StorageError,
@@ -32,6 +33,7 @@ _kinds: Mapping[type[Exception], tuple[int, str, str]] = {
     RevisionOutdated: (412, "revision-outdated", "Changed by somebody else"),
     Refused: (422, "document-refused", "Document refused"),
     ProblemsError: (422, "document-refused", "Document refused"),
+    PolledTooOften: (429, "polled-too-often", "Polls far too often"),
     Overloaded: (503, "overloaded", "Too much at this moment"),
     StorageFull: (507, "storage-full", "No room for the change"),
     StorageError: (503, "storage", "Database out of reach"),
@@ -66,7 +68,7 @@ def answer(error: Exception) -> tuple[int, bytes, dict[str, str]]:
         if isinstance(error, error_type):
             problems = getattr(error, "problems", ())
             headers: dict[str, str] = {}
-            if status in (503, 507):
+            if status in (429, 503, 507):
                 headers["Retry-After"] = str(getattr(error, "retry_after", 10))
             if isinstance(error, NotAuthorised):
                 headers["WWW-Authenticate"] = 'Bearer realm="tresma catalog"'

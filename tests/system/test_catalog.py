@@ -49,6 +49,21 @@ def test_a_device_registers_polls_learns_of_a_change_and_acknowledges_it(catalog
     assert (summary["revision"], summary["applied_revision"], summary["available"]) == (2, 2, True)
 
 
+def test_a_device_that_polls_far_too_often_is_asked_to_wait_and_others_are_served(catalog):
+    credentials = {name: catalog.register(name, interval=600, lease=2000) for name in ("m-hasty", "m-calm")}
+    before = catalog.metric("tresma_polls_refused_total")
+    answers = [catalog.poll("m-hasty", credentials["m-hasty"], '"1"') for _ in range(100)]
+    assert [answer.status_code for answer in answers[:60]] == [304] * 60
+    refused = answers[-1]
+    assert (refused.status_code, refused.headers["Content-Type"]) == (429, "application/problem+json")
+    assert refused.headers["Retry-After"] == "1"
+    assert "every 600 s" in refused.json()["detail"]
+    assert catalog.metric("tresma_polls_refused_total") > before
+    assert catalog.poll("m-calm", credentials["m-calm"], '"1"').status_code == 304
+    assert catalog.operator("GET", "/v1/devices/m-hasty").json()["summary"]["available"] is True
+    assert catalog.operator("GET", "/v1/devices/m-hasty/desired").status_code == 200, "the operator may ask"
+
+
 def test_a_device_reaches_its_own_documents_only(catalog):
     own = catalog.register("m-own")
     catalog.register("m-other")

@@ -6,7 +6,7 @@ import pytest
 
 from device_catalog.domain import Guard
 from device_catalog.errors import DeviceUnknown, NotAuthorised
-from device_catalog.fleet import NANOSECONDS, Fleet
+from device_catalog.fleet import BURST, NANOSECONDS, SLOWEST_PACE, Fleet
 from device_catalog.storage.store import DeviceRow
 
 EPOCH = 1_700_000_000
@@ -81,6 +81,31 @@ def test_a_poll_is_announced_once_and_remembered_with_its_time(fleet, clock, not
     clock.now += 50
     assert fleet.seen_ns(device) == seen_ns
     assert fleet.seen(device) == ("m-1", seen_ns, 1, 4, True)
+
+
+def test_a_device_that_polls_far_above_its_rate_is_told_how_long_to_wait_and_counts_as_there(fleet, clock):
+    device = fleet.known("m-1")
+    waits = [fleet.heard(device, 1, 1, b'"1"') for _ in range(BURST + 5)]
+    assert waits[:BURST] == [0.0] * BURST
+    assert waits[BURST:] == pytest.approx([SLOWEST_PACE] * 5)
+    assert fleet.refused == 5
+    assert fleet.available(device) is True
+    clock.now += SLOWEST_PACE
+    assert fleet.heard(device, 1, 1, b'"1"') == 0.0
+    assert fleet.heard(device, 1, 1, b'"1"') > 0.0
+    clock.now += 2 * BURST
+    assert fleet.seen_ns(device) == clock.wall() - 2 * BURST * NANOSECONDS, "a refused poll is a sign of life too"
+    assert [fleet.heard(device, 1, 1, b'"1"') for _ in range(BURST)] == [0.0] * BURST
+
+
+def test_a_device_that_polls_as_told_never_has_to_wait(fleet, clock):
+    device = fleet.known("m-1")
+    for interval in (0.1, 1.0, 60.0):
+        fleet.changed(device, device.revision + 1, interval, 3.25 * interval)
+        fleet.heard(device, 1, 1, device.tag)
+        for _ in range(1000):
+            clock.now += interval / 5
+            assert fleet.heard(device, 1, 1, device.tag) == 0.0
 
 
 def test_a_shorter_lease_counts_once_the_device_has_the_document_that_says_so(fleet, clock, notes):
