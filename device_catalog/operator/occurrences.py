@@ -29,6 +29,12 @@ BEFORE = 0.25
 MAXIMUM_POINTS = 10_000
 """Frames of one dip that are looked back on."""
 
+TOGETHER_NS = 40_000_000
+"""Phases whose excursions begin within this time are told as one [ns]."""
+
+LINGER_NS = 100_000_000
+"""How long a phase that is well again waits to be told with one that is not yet [ns]."""
+
 JUMP_SPAN = 0.2
 """Longest time over which an angle is extrapolated to find a jump [s]."""
 
@@ -114,7 +120,8 @@ class OccurrenceFinder:
     nominal_frequency: float = 50.0
     _well: dict[str, deque[tuple[int, float, float]]] = field(default_factory=dict)
     _excursions: dict[str, _Excursion] = field(default_factory=dict)
-    _angles: deque[tuple[int, float, float]] = field(default_factory=lambda: deque(maxlen=64))
+    _ended: list[Occurrence] = field(default_factory=list)
+    _angles: deque[tuple[int, float, float | None]] = field(default_factory=lambda: deque(maxlen=64))
     _quiet_until_ns: int = 0
 
     def look(self, frame: MeasurementFrame) -> list[Occurrence]:
@@ -125,7 +132,7 @@ class OccurrenceFinder:
             if (occurrence := self._voltage(frame, phase, reading.magnitude / self.nominal_voltage)) is not None
         ]
         jump = self._phase_jump(frame)
-        return self._joined(found) + ([jump] if jump is not None else [])
+        return self._complete(found, frame.time_ns) + ([jump] if jump is not None else [])
 
     def lasting(self) -> list[Occurrence]:
         """Return what goes on at the moment."""
@@ -179,19 +186,31 @@ class OccurrenceFinder:
         currents = (excursion.current_before, excursion.current_highest)
         return Occurrence(self.device, kind, (phase,), start_ns, end_ns, extreme, *currents)
 
+    def _complete(self, found: list[Occurrence], now_ns: int) -> list[Occurrence]:
+        """Hold what ended in one phase back for a moment while another that began with it goes on."""
+        starts = [self._occurrence(phase, item, None).start_ns for phase, item in self._excursions.items()]
+        waiting: list[Occurrence] = []
+        ready: list[Occurrence] = []
+        for item in [*self._ended, *found]:
+            goes_on = any(abs(start - item.start_ns) < TOGETHER_NS for start in starts)
+            ended_ns = item.end_ns or now_ns
+            (waiting if goes_on and now_ns - ended_ns < LINGER_NS else ready).append(item)
+        self._ended = waiting
+        return self._joined(ready)
+
     def _joined(self, found: list[Occurrence]) -> list[Occurrence]:
         """Make one of the phases that did the same at the same time."""
         joined: list[Occurrence] = []
         for item in sorted(found, key=lambda occurrence: occurrence.start_ns):
             last = joined[-1] if joined else None
-            if last is not None and last.kind == item.kind and item.start_ns - last.start_ns < 40_000_000:
+            if last is not None and last.kind == item.kind and item.start_ns - last.start_ns < TOGETHER_NS:
                 worst = max if item.kind == "voltage-swell" else min
                 joined[-1] = Occurrence(
                     self.device,
                     item.kind,
                     tuple(sorted({*last.phases, *item.phases})),
                     last.start_ns,
-                    item.end_ns,
+                    None if last.end_ns is None or item.end_ns is None else max(last.end_ns, item.end_ns),
                     worst(last.extreme, item.extreme),
                     max(last.current_before, item.current_before),
                     max(last.current, item.current),
@@ -205,39 +224,41 @@ class OccurrenceFinder:
         Compare the angle with the one extrapolated from before.
 
         Over `JUMP_SPAN` an angle advances by 2 pi (f - f_nominal) t. What exceeds it by `PHASE_JUMP` is a jump; it is
-        told once the window has passed it, when the angle has arrived at its new value.
+        told once the window has passed it, when the angle has arrived at its new value. Frames whose window held the
+        step have no frequency to extrapolate with; their angles only tell when it was.
         """
         sequence = frame.voltage_sequence
         angle = sequence.positive.angle if sequence is not None else None
-        if angle is None or frame.frequency is None or self._excursions:
+        if angle is None or self._excursions:
             # a dip moves the angle as well, and is told as what it is
             self._quiet_until_ns = frame.time_ns + int(JUMP_SPAN * 1e9)
-        if angle is None or frame.frequency is None or frame.time_ns < self._quiet_until_ns:
+        if angle is None or frame.time_ns < self._quiet_until_ns:
             self._angles.clear()
             return None
-        self._angles.append((frame.time_ns, angle, frame.frequency.value))
+        frequency = frame.frequency.value if frame.frequency and Quality.TRANSIENT not in frame.quality else None
+        self._angles.append((frame.time_ns, angle, frequency))
         while frame.time_ns - self._angles[0][0] > JUMP_SPAN * 1e9:
             self._angles.popleft()
-        if len(self._angles) < 4:
+        steady = [item for item in self._angles if item[2] is not None]
+        if len(steady) < 3 or frequency is None:
             return None
-        first_ns, first_angle, first_frequency = self._angles[0]
-        span = (frame.time_ns - first_ns) / 1e9
-        if span < 2.0 * frame.window:
-            return None
-        advance = math.tau * (first_frequency - self.nominal_frequency) * span
-        jump = _wrapped(angle - first_angle - advance)
-        before_last = self._angles[-2]
-        settled = abs(_wrapped(angle - before_last[1])) < PHASE_JUMP / 5
-        if abs(jump) < PHASE_JUMP or not settled:
+        first_ns, first_angle, first_frequency = steady[0]
+        if first_frequency is None or frame.time_ns - first_ns < 2e9 * frame.window:
             return None
         slope = math.tau * (first_frequency - self.nominal_frequency) / 1e9
-        half = [
-            (time_ns, _wrapped(item - first_angle - slope * (time_ns - first_ns)) / jump)
+        moved = [
+            (time_ns, _wrapped(item - first_angle - slope * (time_ns - first_ns)))
             for time_ns, item, _ in self._angles
+            if time_ns >= first_ns
         ]
+        jump = moved[-1][1]
+        settled = self._angles[-2][2] is not None and abs(_wrapped(jump - moved[-2][1])) < PHASE_JUMP / 5
+        if abs(jump) < PHASE_JUMP or not settled:
+            return None
         self._quiet_until_ns = frame.time_ns + int(JUMP_SPAN * 1e9)
         self._angles.clear()
-        return Occurrence(self.device, "phase-jump", ("A", "B", "C"), _crossing(half, 0.5, frame.time_ns), None, jump)
+        half_ns = _crossing(moved, jump / 2, frame.time_ns)
+        return Occurrence(self.device, "phase-jump", ("A", "B", "C"), half_ns, None, jump)
 
 
 def _written(current: float) -> str:

@@ -2,8 +2,11 @@
 
 import math
 
+import msgspec
 import pytest
 
+from algorithms.api.readings import Estimate
+from algorithms.api.records import Quality
 from device_catalog.operator.occurrences import OccurrenceFinder
 from tests.support.frames import frame
 
@@ -47,6 +50,26 @@ def test_phases_that_dip_together_are_one_occurrence():
     assert found.phases == ("B", "C")
 
 
+@pytest.mark.parametrize("later", [0.02, 0.05])
+def test_phases_that_are_well_again_one_shortly_after_the_other_are_one_occurrence(later):
+    frames = [
+        msgspec.structs.replace(one, voltage={**one.voltage, "B": other.voltage["B"]})
+        for one, other in zip(dip(0.5, phases="A"), dip(0.5, end=0.311 + later, phases="B"), strict=True)
+    ]
+    (found,) = occurrences(frames)
+    assert found.phases == ("A", "B")
+    assert found.end_ns / 1e9 == pytest.approx(0.311 + later, abs=0.003)
+
+
+def test_a_phase_that_stays_low_does_not_hold_back_what_is_told_of_the_others():
+    frames = [
+        msgspec.structs.replace(one, voltage={**one.voltage, "B": other.voltage["B"]})
+        for one, other in zip(dip(0.5, phases="A"), dip(0.5, end=9.0, phases="B"), strict=True)
+    ]
+    (found,) = occurrences(frames)
+    assert found.phases == ("A",)
+
+
 def test_a_swell_and_an_interruption_are_told_apart():
     assert [found.kind for found in occurrences(dip(1.2))] == ["voltage-swell"]
     assert [found.kind for found in occurrences(dip(0.0))] == ["interruption"]
@@ -73,14 +96,33 @@ def test_an_angle_that_turns_with_its_frequency_is_no_jump(frequency):
     assert occurrences(turning) == []
 
 
-def test_a_phase_jump_is_told_once_with_its_angle_and_time():
-    def angle(time):
-        return math.radians(30.0) * min(1.0, max(0.0, (time - 0.5 + WINDOW / 2) / WINDOW))
+def stepped(turn, frequency, told):
+    """A voltage whose angle jumps by `turn` at 0.5 s; `told` is the frequency frames that hold the step speak of."""
+    for index in range(80):
+        time = index * 0.02
+        share = min(1.0, max(0.0, (time - 0.5 + WINDOW / 2) / WINDOW))
+        angle = math.tau * (frequency - 50.0) * time + turn * share
+        item = frame(index * STEP_NS, angle=math.remainder(angle, math.tau), frequency=frequency)
+        if 0.0 < share < 1.0:
+            estimate = None if told is None else Estimate(told, 0.03)
+            item = msgspec.structs.replace(item, frequency=estimate, quality=(Quality.TRANSIENT,))
+        yield item
 
-    (found,) = occurrences(frame(index * STEP_NS, angle=angle(index * 0.02)) for index in range(80))
+
+@pytest.mark.parametrize("frequency", [49.5, 50.0, 50.6])
+@pytest.mark.parametrize("turn", [30.0, -30.0, 8.0])
+@pytest.mark.parametrize("told", [None, 47.1, 51.4])
+def test_a_phase_jump_is_told_once_with_its_angle_and_time(turn, frequency, told):
+    """Whatever frequency the frames that hold the step speak of, or none."""
+    (found,) = occurrences(stepped(math.radians(turn), frequency, told))
     assert found.kind == "phase-jump"
-    assert math.degrees(found.extreme) == pytest.approx(30.0, abs=1.0)
+    assert math.degrees(found.extreme) == pytest.approx(turn, abs=1.0)
     assert found.start_ns / 1e9 == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.parametrize("told", [None, 47.1, 51.4])
+def test_a_transient_that_left_the_angle_where_it_was_is_no_jump(told):
+    assert occurrences(stepped(math.radians(2.0), 50.0, told)) == []
 
 
 def test_what_comes_after_a_break_is_not_compared_with_what_was_before():
