@@ -2,22 +2,17 @@
 Time on this machine: what the clock says, whether it follows UTC, and when it was stepped.
 
 Intervals are measured on the monotonic clock, stamps on UTC. The kernel knows whether a time daemon disciplines the
-clock and how far off it may be (adjtimex(2)); a step shows as a jump between the two clocks.
+clock and how far off it may be; a step shows as a jump between the two clocks.
 """
 
-import ctypes
-import ctypes.util
 import time
 from typing import Protocol
 
 from device_catalog.contract.reports import TimeReport
+from hardware.timebase_clocks import kernel_clock
 
 STEP = 0.05
 """A change between the clocks that counts as a step [s]; slewing at 500 ppm moves 0.03 s a minute."""
-
-_TIME_ERROR = 5
-_STA_UNSYNC = 0x0040
-_MICROSECONDS = 1_000_000
 
 
 class Clock(Protocol):
@@ -44,23 +39,6 @@ class SystemClock:
         return time.monotonic()
 
 
-class _Timex(ctypes.Structure):
-    """``struct timex`` of adjtimex(2); what follows `tick` is not needed, but is written."""
-
-    _fields_ = (
-        ("modes", ctypes.c_uint),
-        ("offset", ctypes.c_long),
-        ("freq", ctypes.c_long),
-        ("maxerror", ctypes.c_long),
-        ("esterror", ctypes.c_long),
-        ("status", ctypes.c_int),
-        ("constant", ctypes.c_long),
-        ("precision", ctypes.c_long),
-        ("tolerance", ctypes.c_long),
-        ("rest", ctypes.c_char * 256),
-    )
-
-
 def synchronisation() -> TimeReport:
     """
     Ask the kernel whether its clock follows UTC, and how well.
@@ -70,15 +48,8 @@ def synchronisation() -> TimeReport:
     TimeReport
         The uncertainty is the kernel's estimated error [s]; None where the clock is free or nothing is known.
     """
-    try:
-        adjtimex = ctypes.CDLL(None, use_errno=True).adjtimex
-    except (OSError, AttributeError):  # not Linux
-        return TimeReport(synchronised=False)
-    timex = _Timex()
-    state = adjtimex(ctypes.byref(timex))
-    if state < 0 or state == _TIME_ERROR or timex.status & _STA_UNSYNC:
-        return TimeReport(synchronised=False)
-    return TimeReport(synchronised=True, uncertainty=timex.esterror / _MICROSECONDS)
+    uncertainty = kernel_clock().uncertainty
+    return TimeReport(synchronised=uncertainty is not None, uncertainty=uncertainty)
 
 
 class StepWatch:

@@ -139,6 +139,7 @@ class _Sampling:
         self._samples = self._lost = self._end_index = self._last_ns = self._flags = 0
         self._uncertainty = 0.0
         self._clock = synchronisation()
+        self._judged = False  # whether the source says itself how well its stamps follow UTC
 
     def run(self) -> int:
         source: WaveformSource | None = None
@@ -173,6 +174,7 @@ class _Sampling:
         if not isinstance(memory, SealedMemory):
             raise TypeError("expected sealed memory, which can be handed on")
         info = source.info
+        self._judged = info.judges_time
         priority = raise_priority() if info.live else "ordinary"
         channels = tuple(
             ChannelPlan(
@@ -224,7 +226,7 @@ class _Sampling:
 
     def _time_quality(self, block: SampleBlock) -> tuple[float, SampleFlag]:
         """Tell how well a block's stamp follows UTC: where it is of this machine's clock, no better than that does."""
-        if abs(time.time_ns() - block.end_ns) > STAMPED_NOW:
+        if self._judged or abs(time.time_ns() - block.end_ns) > STAMPED_NOW:
             return block.time_uncertainty, block.flags
         own = self._clock.uncertainty or 0.0
         free = SampleFlag.NONE if self._clock.synchronised else SampleFlag.UNSYNCHRONISED

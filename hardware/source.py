@@ -129,12 +129,16 @@ class SourceInfo:
         Whether time passes while it is read; False for a recording played as fast as possible.
     maximum_rate : float
         Highest rate per channel with the channels it has; 0 where there is no bound [Hz].
+    judges_time : bool
+        Whether its blocks say all there is to say of their time: how well the clock that stamped them follows UTC
+        is in `SampleBlock.time_uncertainty` and `SampleFlag.UNSYNCHRONISED` already.
     """
 
     driver: str
     description: str
     live: bool = True
     maximum_rate: float = 0.0
+    judges_time: bool = False
 
 
 @runtime_checkable
