@@ -44,7 +44,7 @@ class CycleTable:
     turns : numpy.ndarray
         Of each cycle against the middle of the stretch (n_cycles,).
     times : numpy.ndarray
-        Middle of each cycle, with its square, (2, n_cycles) [half stretches].
+        Powers 0 to 2 of the middle of each cycle (3, n_cycles) [half stretches].
     even_cycles, odd_cycles : numpy.ndarray
         Phasor of each cycle that a projection stands for, (n_harmonics + 3, n_cycles) and (n_harmonics + 2, n_cycles).
     """
@@ -72,7 +72,9 @@ class CycleFit:
     Attributes
     ----------
     fundamental : numpy.ndarray
-        Peak phasor of the fundamental in each cycle (n_channels, n_cycles) [unit of the samples].
+        Peak phasor of the fundamental and its two Taylor coefficients (3, n_channels) [unit of the samples].
+    moving : numpy.ndarray
+        What the model leaves over at the fundamental in each cycle (n_channels, n_cycles), peak.
     harmonics : numpy.ndarray
         Peak phasors of harmonics from the second on (n_harmonics - 1, n_channels).
     offset : numpy.ndarray
@@ -82,6 +84,7 @@ class CycleFit:
     """
 
     fundamental: Complexes
+    moving: Complexes
     harmonics: Complexes
     offset: Floats
     noise: Floats
@@ -177,7 +180,7 @@ def cycle_table(n_cycles: int, cycle: int, frequency: float) -> CycleTable:
         odd_solution=parts[1][1],
         demodulator=np.stack([demodulator.real, demodulator.imag], axis=1),
         turns=cycle_turns,
-        times=np.stack([middles, middles**2]),
+        times=middles ** np.arange(3.0)[:, None],
         even_cycles=parts[0][2],
         odd_cycles=parts[1][2],
     )
@@ -208,20 +211,20 @@ def fit_cycles(table: CycleTable, samples: Floats) -> CycleFit:
     harmonics = np.empty((last, n_channels), dtype=np.complex128)
     harmonics.real = in_phase[:, 1 : last + 1].T
     harmonics.imag = quadrature[:, :last].T
-    # What the model leaves over, demodulated cycle by cycle, ...
-    left_over = (samples.reshape(-1, table.cycle) @ table.demodulator).view(np.complex128)
-    left_over = left_over.reshape(n_channels, table.n_cycles) * table.turns
-    left_over -= even @ table.even_cycles
-    left_over -= odd @ table.odd_cycles
+    fundamental = np.empty((3, n_channels), dtype=np.complex128)
+    fundamental.real[::2] = in_phase[:, last + 1 :: 2].T
+    fundamental.imag[1] = in_phase[:, last + 2]
+    fundamental.imag[::2] = quadrature[:, last::2].T
+    fundamental.real[1] = quadrature[:, last + 1]
+    moving = (samples.reshape(-1, table.cycle) @ table.demodulator).view(np.complex128)
+    moving = moving.reshape(n_channels, table.n_cycles) * table.turns
+    moving -= even @ table.even_cycles
+    moving -= odd @ table.odd_cycles
     energy = np.einsum("ij,ij->i", samples, samples)
     energy -= np.einsum("ij,ij->i", even, even) + np.einsum("ij,ij->i", odd, odd)
-    energy -= (0.5 * table.cycle) * _squared(left_over).sum(axis=1)
+    energy -= (0.5 * table.cycle) * _squared(moving).sum(axis=1)
     freedom = count - 2 * table.n_harmonics - 5 - 2 * table.n_cycles
-    # ... stands beside the model itself in the middle of each cycle.
-    left_over += (in_phase[:, last + 1] + 1j * quadrature[:, last])[:, None]
-    left_over += (quadrature[:, last + 1] + 1j * in_phase[:, last + 2])[:, None] * table.times[0]
-    left_over += (in_phase[:, last + 3] + 1j * quadrature[:, last + 2])[:, None] * table.times[1]
-    return CycleFit(left_over, harmonics, in_phase[:, 0], np.maximum(energy, 0.0) / max(freedom, 1))
+    return CycleFit(fundamental, moving, harmonics, in_phase[:, 0], np.maximum(energy, 0.0) / max(freedom, 1))
 
 
 def frequency_of(table: CycleTable, fit: CycleFit, rows: np.ndarray) -> float:
@@ -231,7 +234,7 @@ def frequency_of(table: CycleTable, fit: CycleFit, rows: np.ndarray) -> float:
     Good to a hundredth of a millihertz in a steady signal of a 12-bit converter; followed over a quarter of the
     model's own frequency to either side.
     """
-    seen = fit.fundamental[rows]
+    seen = fit.fundamental[:, rows].T @ table.times + fit.moving[rows]
     turned = complex(np.vdot(seen[:, :-1], seen[:, 1:]))
     return table.frequency + float(np.angle(turned)) / (2 * np.pi * table.cycle)
 
@@ -255,21 +258,24 @@ def powers(table: CycleTable, fit: CycleFit, v: np.ndarray, i: np.ndarray, lead:
 
     Notes
     -----
-    .. math:: P = \tfrac12 \Re \Big[\overline{V_c I_c^*} e^{-j\lambda} +
-              \sum_{h \ge 2} V_h I_h^* e^{-jh\lambda}\Big], \qquad
-              Q = \tfrac12 \Im \Big[\overline{V_c I_c^*} e^{-j\lambda}\Big]
+    .. math:: P = \tfrac12 \Re \Big[S_1 + \sum_{h \ge 2} V_h I_h^* e^{-jh\lambda}\Big], \quad
+              Q = \tfrac12 \Im S_1, \quad
+              S_1 = \big(\overline{V(\tau) I^*(\tau)} + \overline{\delta V_c\, \delta I_c^*}\big) e^{-j\lambda}
 
-    with the mean over cycles c (IEEE Std 1459-2010, 3.1.2). Turning harmonic h by h times the angle is exact. Noise of
+    with the mean of the model's polynomials over the stretch and that of what is left over in the cycles c; cross terms
+    vanish, since what least squares leave over is at right angles to the model (IEEE Std 1459-2010, 3.1.2). Turning harmonic h by h times the angle is exact. Noise of
     two channels is independent, so it is in no mean of a product; RMS values are freed of the noise that the fitted
     lines carry. The variance is :math:`(V^2 \sigma_i^2 + I^2 \sigma_v^2) / N`.
     """
     turn = np.exp(-1j * lead)
     turns = np.multiply.accumulate(np.broadcast_to(turn, (table.n_harmonics, turn.size)), axis=0)
-    first = np.einsum("ij,ij->i", fit.fundamental[v], fit.fundamental[i].conj()) * turn * (0.5 / table.n_cycles)
+    means = _mean_product(fit.fundamental[:, v], fit.fundamental[:, i])
+    means += np.einsum("ij,ij->i", fit.moving[v], fit.moving[i].conj()) / table.n_cycles
+    first = 0.5 * turn * means
     others = (0.5 * fit.harmonics[:, v] * fit.harmonics[:, i].conj() * turns[1:]).real.sum(axis=0)
     count = table.n_cycles * table.cycle
     carried = fit.noise * ((2 * table.n_harmonics + 2 * table.n_cycles - 2) / count)
-    main = 0.5 * _squared(fit.fundamental).mean(axis=1)
+    main = rms_of_fundamental(fit) ** 2
     squares = np.maximum(main + 0.5 * _squared(fit.harmonics).sum(axis=0) - carried, 0.0)
     return PhasePowers(
         p=first.real + others,
@@ -278,6 +284,20 @@ def powers(table: CycleTable, fit: CycleFit, v: np.ndarray, i: np.ndarray, lead:
         variance=(squares[v] * fit.noise[i] + squares[i] * fit.noise[v]) / count,
         current=np.sqrt(main[i]),
     )
+
+
+def rms_of_fundamental(fit: CycleFit) -> Floats:
+    """Return the RMS of every channel's fundamental over the stretch (n_channels,) [V or A]."""
+    square = _mean_product(fit.fundamental, fit.fundamental).real + _squared(fit.moving).mean(axis=1)
+    rms: Floats = np.sqrt(0.5 * square)
+    return rms
+
+
+def _mean_product(x: Complexes, y: Complexes) -> Complexes:
+    """Return the mean of the product of two sets of polynomials (3, n) over -1 to 1, the second conjugated."""
+    y = y.conj()
+    product: Complexes = x[0] * y[0] + (x[0] * y[2] + x[2] * y[0] + x[1] * y[1]) / 3.0 + x[2] * y[2] / 5.0
+    return product
 
 
 def _squared(values: Complexes) -> Floats:

@@ -44,8 +44,9 @@ def spline_window(begin: float, length: float) -> tuple[int, Floats]:
     last = int(np.floor(end + MARGIN - 1e-12))
     weights = np.ones(last - first + 1)
     ends = 2 * MARGIN + 1
-    weights[:ends] = _step(np.arange(first, first + ends) - begin)
-    weights[-ends:] = _step(end - np.arange(last - ends + 1, last + 1))
+    places = np.arange(ends, dtype=float)
+    weights[:ends] = _step(places + (first - begin))
+    weights[-ends:] = _step((end - last) + places[::-1])
     return first, weights
 
 
