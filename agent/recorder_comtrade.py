@@ -30,6 +30,7 @@ MOST_BYTES = MAXIMUM_SIZE - 64 * 1024
 _MISSING = -32768
 _HIGHEST = 32_000
 _BOUND = 3.0  # a bound of the clock's error is taken as so many standard uncertainties
+_MICROSECOND = 1e-6
 _UNKNOWN_LEAP = "3"  # the clock's source tells nothing of leap seconds
 
 
@@ -68,7 +69,9 @@ def make_recording(blocks: Sequence[SampleBlock], span: Span, start: StartRecord
     codes = np.where(present, np.rint(values / scales[:, None]), _MISSING).astype(np.int16)
     start_ns = anchor.time_ns + round((first - anchor.first_index) / rate * NANOSECONDS)
     times = start_ns + np.rint(np.arange(end - first) * (NANOSECONDS / rate)).astype(np.int64)
-    names, words = _marks(span.events[:MOST_EVENTS], times, start_ns)
+    names, words = _marks(span.events[:MOST_EVENTS], times)
+    uncertainty, synchronised = _time(blocks)
+    fine = synchronised and uncertainty < _MICROSECOND  # many readers know no digits beyond, and most clocks have none
     config = Configuration(
         station=_text(start.terminal),
         device=_text(start.device),
@@ -83,11 +86,11 @@ def make_recording(blocks: Sequence[SampleBlock], span: Span, start: StartRecord
         start_ns=start_ns,
         trigger_ns=span.trigger_ns,
         data_format="BINARY",
-        time_multiplier=1000.0,  # of nanoseconds: 32 bits of them would last 4 s
-        nanoseconds=True,
+        time_multiplier=1000.0 if fine else 1.0,  # 32 bits of nanoseconds would last 4 s
+        nanoseconds=fine,
         time_code="0",
         local_code="0",
-        time_quality=time_quality(*_time(blocks)),
+        time_quality=time_quality(uncertainty, synchronised),
         leap=_UNKNOWN_LEAP,
     )
     stamps = np.rint((times - start_ns) / 1000.0)
@@ -186,16 +189,16 @@ def _rows(blocks: Sequence[SampleBlock], first: int, end: int) -> tuple[NDArray[
     return values, present
 
 
-def _marks(events: Sequence[Event], times: NDArray[np.int64], start_ns: int) -> tuple[list[str], NDArray[np.uint16]]:
+def _marks(events: Sequence[Event], times: NDArray[np.int64]) -> tuple[list[str], NDArray[np.uint16]]:
     """Show in one word of 16 bits when each event lasted."""
     names: list[str] = []
     words = np.zeros((len(times), 1 if events else 0), dtype=np.uint16)
     for bit, event in enumerate(events):
         name = " ".join((event.kind, *event.phases))[:64]
         names.append(_text(name if name not in names else f"{name} {bit + 1}"))
-        last = event.end_ns if event.end_ns is not None else int(times[-1]) + 1
-        on = (times >= min(max(event.start_ns, start_ns), int(times[-1]))) & (times <= max(last, event.start_ns))
-        words[on, 0] |= np.uint16(1 << bit)
+        begin = int(np.searchsorted(times, event.start_ns))
+        end = len(times) if event.end_ns is None else int(np.searchsorted(times, event.end_ns))
+        words[begin : max(end, begin + 1), 0] |= np.uint16(1 << bit)
     return names, words
 
 

@@ -46,6 +46,10 @@ class CatalogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Share of the fleet that may fall silent at once before the catalog suspects itself [1].
     suspicious_minimum : int
         So many silent devices are believed at once, whatever the share.
+    recordings_budget : int
+        Room for the files of recordings, which are kept in `state` [bytes].
+    recordings_days : float
+        How long they are kept [d].
     log_level : str
     """
 
@@ -58,6 +62,8 @@ class CatalogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tenant: str = "default"
     suspicious_share: float = 0.1
     suspicious_minimum: int = 50
+    recordings_budget: int = 10 * 2**30
+    recordings_days: float = 400.0
     log_level: str = "info"
 
 
@@ -139,6 +145,10 @@ def _problems_of(config: CatalogConfig) -> list[Problem]:
         problems.append(Problem("suspicious_share", "a share above 0 and at most 1", str(config.suspicious_share)))
     if config.suspicious_minimum < 0:
         problems.append(Problem("suspicious_minimum", "0 or more", str(config.suspicious_minimum)))
+    if config.recordings_budget < 2**24:
+        problems.append(Problem("recordings_budget", f"{2**24} bytes or more", str(config.recordings_budget)))
+    if not 0 < config.recordings_days < 1e5:
+        problems.append(Problem("recordings_days", "a number of days above 0", str(config.recordings_days)))
     levels = ("debug", "info", "warning", "error")
     if config.log_level not in levels:
         problems.append(Problem("log_level", ", ".join(levels), shortened(config.log_level)))

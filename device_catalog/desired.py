@@ -37,7 +37,7 @@ class DesiredDocuments:
         self._fleet = fleet
         self._threads = threads
         self._reading = 0
-        self._ready: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
+        self._ready: OrderedDict[str, tuple[bytes, bytes]] = OrderedDict()
         self._size = 0
 
     async def of(self, name: str) -> tuple[bytes, bytes]:
@@ -53,7 +53,7 @@ class DesiredDocuments:
         """
         device = self._fleet.known(name)
         ready = self._ready.get(name)
-        if ready is not None and ready[0] == device.revision:
+        if ready is not None and ready[0] == device.tag:
             self._ready.move_to_end(name)
             return ready[1], device.tag
         if self._reading >= WAITING_READS:
@@ -63,13 +63,16 @@ class DesiredDocuments:
             revision, configuration, issued_ns = await self._threads.read(self._store.configuration, name)
         finally:
             self._reading -= 1
-        document = desired_document(device.device, device.tenant, revision, configuration, issued_ns)
-        self._keep(name, revision, document)
-        return document, self._fleet.tag(revision)
+        wanted = self._fleet.wanted.get(name, ())
+        document = desired_document(device.device, device.tenant, revision, configuration, issued_ns, wanted)
+        # Where it was changed while it was read, the tag is of neither: the next poll brings the newest.
+        tag = device.tag if revision == device.revision else self._fleet.tag(revision)
+        self._keep(name, tag, document)
+        return document, tag
 
-    def _keep(self, name: str, revision: int, document: bytes) -> None:
+    def _keep(self, name: str, tag: bytes, document: bytes) -> None:
         before = self._ready.pop(name, None)
         self._size += len(document) - (len(before[1]) if before else 0)
-        self._ready[name] = (revision, document)
+        self._ready[name] = (tag, document)
         while self._size > READY_SIZE:
             self._size -= len(self._ready.popitem(last=False)[1][1])

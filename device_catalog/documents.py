@@ -31,7 +31,14 @@ def moment(time_ns: int) -> datetime:
     return _epoch + timedelta(microseconds=time_ns // 1000)
 
 
-def desired_document(device: str, tenant: str, revision: int, configuration: bytes, issued_ns: int) -> bytes:
+def desired_document(  # noqa: PLR0917 - one field each
+    device: str,
+    tenant: str,
+    revision: int,
+    configuration: bytes,
+    issued_ns: int,
+    recordings: tuple[str, ...] = (),
+) -> bytes:
     """Write a desired document around a configuration that is JSON already."""
     return msgspec.json.encode(
         {
@@ -42,5 +49,6 @@ def desired_document(device: str, tenant: str, revision: int, configuration: byt
             "issued": moment(issued_ns),
             "configuration": msgspec.Raw(configuration),
             "expires": None,
+            "recordings": recordings,
         }
     )

@@ -5,6 +5,7 @@ Wrong use of this package (a bug) is a `ValueError` or `RuntimeError`. The world
 
     CatalogError
     |-- DeviceUnknown        no device of that name
+    |-- RecordingUnknown     no recording of that name, or its file is not here
     |-- NotAuthorised        no credential, or not the right one
     |-- Conflict             what is asked for contradicts what is there
     |-- RevisionOutdated     the document was changed by somebody else since it was read
@@ -29,6 +30,10 @@ class DeviceUnknown(CatalogError):  # noqa: N818 - reads as the sentence it is
 
     def __init__(self, device: str) -> None:
         super().__init__(f"expected the name of a registered device, found {device}; register it, or list the devices")
+
+
+class RecordingUnknown(CatalogError):  # noqa: N818 - as above
+    """No recording of that name, or its file is not here."""
 
 
 class NotAuthorised(CatalogError):  # noqa: N818 - as above

@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -97,6 +98,8 @@ class Fleet:
     refused : int
         Of these, how many came from devices that ask far too often.
     presence : Presence
+    wanted : dict
+        Recordings that devices are asked for, by device; only those that are asked for any.
     """
 
     def __init__(
@@ -112,6 +115,7 @@ class Fleet:
         self.monotonic = monotonic
         self.wall = wall
         self.presence = Presence(monotonic(), guard)
+        self.wanted: dict[str, tuple[str, ...]] = {}
         self._announcer = announcer
         self._tags: dict[int, bytes] = {}
         self._tenants: set[str] = set()
@@ -137,6 +141,29 @@ class Fleet:
         if tag is None:
             tag = self._tags[revision] = etag(revision).encode()
         return tag
+
+    def want(self, name: str, recordings: tuple[str, ...], *, notify: bool = True) -> None:
+        """
+        Ask a device for these recordings, and for no others any more.
+
+        They stand in its desired document, which gets another entity tag by it: a poll compares tags only.
+        """
+        device = self.devices.get(name)
+        if device is None or self.wanted.get(name, ()) == recordings:
+            return
+        self.wanted[name] = recordings
+        if not recordings:
+            del self.wanted[name]
+        device.tag = self._tag_of(device)
+        if notify:
+            self._announcer.notify(device.tenant, device.device, device.revision)
+
+    def _tag_of(self, device: Device) -> bytes:
+        """Write the entity tag of a device's desired document."""
+        recordings = self.wanted.get(device.device)
+        if recordings is None:
+            return self.tag(device.revision)
+        return f'"{device.revision}+{zlib.crc32(" ".join(recordings).encode()):08x}"'.encode()
 
     def authenticate(self, name: str, token: bytes) -> Device:
         """
@@ -189,7 +216,7 @@ class Fleet:
     def changed(self, device: Device, revision: int, interval: float, lease: float) -> None:
         """Take note of a new configuration, and ask the device to ask for it."""
         device.revision = revision
-        device.tag = self.tag(revision)
+        device.tag = self._tag_of(device)
         device.terms = (interval, lease)
         there = device.state in (State.AVAILABLE, State.LATE)
         if lease >= device.duration or not there:
@@ -200,6 +227,7 @@ class Fleet:
     def removed(self, device: Device) -> None:
         """Forget a device, and tell."""
         del self.devices[device.device]
+        self.wanted.pop(device.device, None)
         self.presence.remove(device)
         self._announce(Transition(device, False, Reason.REMOVED, self.monotonic()))
 

@@ -26,8 +26,11 @@ from device_catalog.errors import StorageError
 from device_catalog.fleet import Fleet
 from device_catalog.publisher import Publisher
 from device_catalog.questions import Questions
+from device_catalog.recordings import Recordings
 from device_catalog.signs_of_life import SignsOfLife
 from device_catalog.storage.database import held, migrate, open_engine
+from device_catalog.storage.recording_files import RecordingFiles
+from device_catalog.storage.recordings import RecordingStore
 from device_catalog.storage.store import Store
 from device_catalog.storage.threads import StorageThreads
 
@@ -39,6 +42,9 @@ BACKLOG = 4096
 
 SWEEP_ROUND = 300.0
 """In this time the signs of life of the whole fleet are written once [s]."""
+
+TIDYING = 60.0
+"""How often old recordings are looked for [s]."""
 
 _log = logging.getLogger(__name__)
 
@@ -73,13 +79,15 @@ def serve(config: CatalogConfig) -> None:
         token_file = Path(config.operator_token_file)
         operators = OperatorToken(operator_token(token_file))
         _log.info("operator's token: see %s", token_file)
-        Server(config, Store(engine), operators).run()
+        Server(config, Store(engine), RecordingStore(engine), operators).run()
 
 
 class Server:
     """One running catalog."""
 
-    def __init__(self, config: CatalogConfig, store: Store, operators: OperatorToken) -> None:
+    def __init__(
+        self, config: CatalogConfig, store: Store, recording_store: RecordingStore, operators: OperatorToken
+    ) -> None:
         self._config = config
         self._publisher = Publisher(config.grid_brokers, config.tenant)
         guard = Guard(share=config.suspicious_share, minimum=config.suspicious_minimum)
@@ -88,11 +96,20 @@ class Server:
         self._threads = StorageThreads()
         parts = (store, self._fleet, self._threads)
         self._signs_of_life = SignsOfLife(*parts)
+        self._recordings = Recordings(
+            recording_store,
+            RecordingFiles(Path(config.state) / "recordings"),
+            self._fleet,
+            self._threads,
+            config.recordings_budget,
+            config.recordings_days,
+        )
         self._missing = "the register is being read"
         application = make_application(
             self._fleet,
             Changes(*parts),
             Questions(*parts),
+            self._recordings,
             operators,
             ready=lambda: self._missing,
             metrics=lambda: metrics_text(self._fleet, self._threads),
@@ -124,11 +141,12 @@ class Server:
         _log.info("%d devices registered", len(self._fleet.devices))
         self._publisher.start(self._fleet.everything)
         self._fleet.tick()
-        self._clocks = [asyncio.create_task(self._tick()), asyncio.create_task(self._sweep())]
+        self._clocks = [asyncio.create_task(clock()) for clock in (self._tick, self._sweep, self._tidy)]
         self._missing = ""
 
     def _load(self) -> None:
         self._fleet.load(self._store.load(), self._store.tenants())
+        self._recordings.load()
 
     async def _close(self) -> None:
         self._missing = "the catalog is ending"
@@ -140,6 +158,7 @@ class Server:
             await self._signs_of_life.write_all()
         except StorageError as error:
             _log.warning("the last signs of life are not kept: %s", error)
+        self._recordings.close()
         self._threads.close()
         self._store.close()
         await asyncio.get_running_loop().run_in_executor(None, self._publisher.stop)
@@ -168,3 +187,13 @@ class Server:
                 if failing and written:
                     _log.warning("the database takes signs of life again")
                     failing = False
+
+    async def _tidy(self) -> None:
+        while True:
+            try:
+                dropped = await self._recordings.tidy()
+                if dropped:
+                    _log.info("%d recordings dropped for their age, or for want of room", dropped)
+            except Exception:  # noqa: BLE001 - one bad round must not end the tidying; it is logged
+                _log.exception("old recordings could not be dropped; trying again")
+            await asyncio.sleep(TIDYING)

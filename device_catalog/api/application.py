@@ -18,6 +18,7 @@ from device_catalog.api.gateway import Operators
 from device_catalog.api.openapi import document as openapi_document
 from device_catalog.api.openapi import page as openapi_page
 from device_catalog.api.problems import MEDIA_TYPE, HttpError, answer
+from device_catalog.api.recordings import handlers as recording_handlers
 from device_catalog.changes import Changes
 from device_catalog.contract.paths import (
     CONFIGURATION,
@@ -35,6 +36,7 @@ from device_catalog.contract.validation import parse_configuration, parse_regist
 from device_catalog.errors import CatalogError, NotAuthorised, Refused
 from device_catalog.fleet import Fleet
 from device_catalog.questions import MAXIMUM_PAGE, Questions
+from device_catalog.recordings import Recordings
 from device_catalog.storage.store import Filters
 
 OPERATOR = "operator"
@@ -49,6 +51,7 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
     fleet: Fleet,
     changes: Changes,
     questions: Questions,
+    recordings: Recordings,
     operators: Operators,
     ready: Callable[[], str],
     metrics: Callable[[], bytes],
@@ -61,6 +64,7 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
     fleet : Fleet
     changes : Changes
     questions : Questions
+    recordings : Recordings
     operators : Operators
     ready : callable
         Says what the catalog still waits for; empty when it can serve.
@@ -178,6 +182,7 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
             report_whole,
             credential,
             history,
+            *recording_handlers(recordings, access, _body),
             health,
             readiness,
             counters,
@@ -201,10 +206,13 @@ class _Access:
         if not self._operators.recognises(_token(request)):
             raise NotAuthorised("expected the operator's token, found another")
 
-    def own(self, request: AnyRequest) -> None:
+    def own(self, request: AnyRequest) -> bool:
+        """Tell whether the device itself asks, rather than an operator."""
         token = _token(request)
-        if not self._operators.recognises(token):
-            self._fleet.authenticate(_name(request), token)
+        if self._operators.recognises(token):
+            return False
+        self._fleet.authenticate(_name(request), token)
+        return True
 
 
 def _name(request: AnyRequest) -> str:

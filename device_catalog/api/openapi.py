@@ -19,8 +19,14 @@ from device_catalog.contract.paths import (
     DEVICE,
     DEVICES,
     HISTORY,
+    OFFSET_HEADER,
+    RECORDING,
+    RECORDING_FILE,
+    RECORDING_REQUEST,
+    RECORDINGS,
     REPORTED,
 )
+from device_catalog.contract.recordings import Received, RecordingEntry, RecordingInfo, RecordingPage
 from device_catalog.contract.register import DeviceDetail, History, Page, ProblemDocument, Registered, Registration
 from device_catalog.contract.reports import Reported
 
@@ -116,6 +122,55 @@ OPERATIONS = (
     Operation(
         "get", HISTORY, "Who changed what of a device, newest first", "operator", 200, None, History, (), (), (401, 404)
     ),
+    Operation(
+        "get",
+        RECORDINGS,
+        "Recordings of events, newest first",
+        "operator",
+        200,
+        None,
+        RecordingPage,
+        (),
+        ("device", "cursor", "limit"),
+        (401, 422),
+    ),
+    Operation("put", RECORDING, "Tell of a recording", "device", 204, RecordingInfo, refusals=(401, 404, 413, 422)),
+    Operation(
+        "get", RECORDING, "What is known of a recording", "device", 200, None, RecordingEntry, (), (), (401, 404)
+    ),
+    Operation(
+        "delete",
+        RECORDING,
+        "A device: it is gone from here. An operator: forget it, and its file",
+        "device",
+        204,
+        refusals=(401, 404),
+    ),
+    Operation(
+        "put",
+        RECORDING_REQUEST,
+        "Ask the device for a recording's file",
+        "operator",
+        202,
+        None,
+        RecordingEntry,
+        (),
+        (),
+        (401, 404, 409),
+    ),
+    Operation(
+        "patch",
+        RECORDING_FILE,
+        "Hand over a part of a file that was asked for; the answer says where to go on",
+        "device",
+        200,
+        bytes,
+        Received,
+        (OFFSET_HEADER,),
+        (),
+        (400, 401, 404, 409, 413, 422),
+    ),
+    Operation("get", RECORDING_FILE, "A recording's file", "operator", 200, None, bytes, (), (), (401, 404)),
     Operation("get", "/healthz", "Whether the process runs", "anybody", 200),
     Operation("get", "/readyz", "Whether it can serve", "anybody", 200, refusals=(503,)),
     Operation("get", "/metrics", "Counters for Prometheus", "anybody", 200),
@@ -141,7 +196,8 @@ _problems = {
 
 def description() -> dict[str, Any]:
     """Build the description."""
-    types = [item for operation in OPERATIONS for item in (operation.body, operation.answer) if item is not None]
+    mentioned = [item for operation in OPERATIONS for item in (operation.body, operation.answer)]
+    types = [item for item in mentioned if item not in (None, bytes)]
     _, components = msgspec.json.schema_components(
         [*dict.fromkeys(types), ProblemDocument], ref_template="#/components/schemas/{name}"
     )
@@ -190,11 +246,13 @@ def _operation(operation: Operation) -> dict[str, Any]:
     parameters: list[dict[str, Any]] = []
     if "{device}" in operation.path:
         parameters.append(_parameter("device", "path", required=True))
+    if "{recording}" in operation.path:
+        parameters.append(_parameter("recording", "path", required=True))
     parameters += [_parameter(name, "query") for name in operation.query]
     parameters += [_parameter(name, "header", required=name == "If-Match") for name in operation.headers]
     success: dict[str, Any] = {"description": "Done"}
     if operation.answer is not None:
-        success["content"] = {"application/json": {"schema": _reference(operation.answer)}}
+        success["content"] = _content(operation.answer, "application/json")
     problem = {"application/problem+json": {"schema": _reference(ProblemDocument)}}
     responses = {str(operation.success): success}
     storage: tuple[int, ...] = ()
@@ -205,7 +263,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
     result: dict[str, Any] = {"summary": operation.summary, "parameters": parameters, "responses": responses}
     if operation.body is not None:
         media_type = "application/merge-patch+json" if operation.method == "patch" else "application/json"
-        result["requestBody"] = {"required": True, "content": {media_type: {"schema": _reference(operation.body)}}}
+        result["requestBody"] = {"required": True, "content": _content(operation.body, media_type)}
     if operation.who != "anybody":
         result["security"] = [{"operator": []}] + ([{"device": []}] if operation.who == "device" else [])
     return result
@@ -213,6 +271,12 @@ def _operation(operation: Operation) -> dict[str, Any]:
 
 def _parameter(name: str, place: str, *, required: bool = False) -> dict[str, Any]:
     return {"name": name, "in": place, "required": required, "schema": {"type": "string"}}
+
+
+def _content(document_type: type, media_type: str) -> dict[str, Any]:
+    if document_type is bytes:
+        return {"application/octet-stream": {}}
+    return {media_type: {"schema": _reference(document_type)}}
 
 
 def _reference(document_type: type) -> dict[str, str]:

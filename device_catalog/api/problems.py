@@ -18,6 +18,7 @@ from device_catalog.errors import (
     NotAuthorised,
     Overloaded,
     PolledTooOften,
+    RecordingUnknown,
     Refused,
     RevisionOutdated,
     StorageError,
@@ -28,6 +29,7 @@ MEDIA_TYPE = "application/problem+json"
 
 _kinds: Mapping[type[Exception], tuple[int, str, str]] = {
     DeviceUnknown: (404, "device-unknown", "No such device"),
+    RecordingUnknown: (404, "recording-unknown", "No such recording"),
     NotAuthorised: (401, "not-authorised", "Credential needed"),
     Conflict: (409, "conflict", "In conflict with what is there"),
     RevisionOutdated: (412, "revision-outdated", "Changed by somebody else"),

@@ -88,6 +88,25 @@ credentials = Table(
     Column("created_ns", BigInteger, nullable=False),
 )
 
+recordings = Table(
+    "recordings",
+    metadata,
+    Column("device", String(64), ForeignKey("devices.device"), primary_key=True),
+    Column("recording", String(64), primary_key=True),
+    Column("start_ns", BigInteger, nullable=False),
+    Column("told_ns", BigInteger, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("on_device", Boolean, nullable=False),
+    Column("requested", Boolean, nullable=False),
+    Column("arrived_ns", BigInteger),
+    Index("recordings_by_time", "start_ns", "device", "recording"),
+    Index("recordings_by_arrival", "arrived_ns"),
+    Index("recordings_requested", "requested", "device"),
+    Index("recordings_by_file", "sha256"),
+)
+
 idempotency = Table(
     "idempotency",
     metadata,

@@ -13,6 +13,7 @@ import pytest
 import requests
 
 from tests.support.catalog import CatalogProcess
+from tests.support.recording_labels import label
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -222,16 +223,20 @@ def test_the_description_is_true_to_the_server(catalog):
         ("put", "/v1/devices/{device}/configuration"): {"json": {}, "headers": {"If-Match": "*"}},
         ("put", "/v1/devices/{device}/reported"): {"json": {"boot": 2}},
         ("patch", "/v1/devices/{device}/reported"): patch,
+        ("put", "/v1/devices/{device}/recordings/{recording}"): {"json": label("m-description", "r-1", b"samples")},
+        ("patch", "/v1/devices/{device}/recordings/{recording}/file"): {"data": b"samples"},
     }
     order = ("post", "put", "patch", "get", "delete")
     operations = [(method, path) for path, item in description["paths"].items() for method in item]
     for method, path in sorted(operations, key=lambda operation: order.index(operation[0])):
         stated = description["paths"][path][method]
-        answer = catalog.operator(method, path.format(device="m-description"), **bodies.get((method, path), {}))
+        answer = catalog.operator(
+            method, path.format(device="m-description", recording="r-1"), **bodies.get((method, path), {})
+        )
         assert str(answer.status_code) in stated["responses"], (method, path, answer.status_code)
         assert answer.status_code < 300, (method, path, answer.text)
         if stated.get("security"):
-            refused = requests.request(method, catalog.url + path.format(device="m-x"), timeout=5)
+            refused = requests.request(method, catalog.url + path.format(device="m-x", recording="r"), timeout=5)
             assert refused.status_code == 401
             assert "401" in stated["responses"]
         for media_type in stated["responses"][str(answer.status_code)].get("content", {}):

@@ -75,7 +75,7 @@ def test_the_command_teaches_and_tells_apart_how_it_failed(tmp_path, capsys):
     assert main(["migrate", "--database", f"sqlite:///{tmp_path}/a/b/c.db"]) == 69
     capsys.readouterr()
     assert main(["migrate", "--database", f"sqlite:///{tmp_path}/new.db"]) == 0
-    assert capsys.readouterr().out == "database: shape none -> 0001\n"
+    assert capsys.readouterr().out == "database: shape none -> 0002\n"
     assert main(["openapi"]) == 0
     assert json.loads(capsys.readouterr().out)["openapi"] == "3.1.0"
 

@@ -1,0 +1,347 @@
+"""
+Recordings of events: which there are, asking a device for one, taking it in, handing it out, dropping the old.
+
+A device tells of every recording (`tell`). Its file comes only when somebody asked for it (`request`): the wish stands
+in the device's desired document until the file is here or the device says that it is gone, so that it needs nobody's
+memory, and a poll costs nothing more. Files come in parts, go on where they broke off, and are believed by their
+digest. Old files go by age and budget, what was taken in first goes first.
+"""
+
+import asyncio
+import errno
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import msgspec
+
+from algorithms.api.errors import Problem, shortened
+from algorithms.api.wire import time_from_text
+from device_catalog.contract.recordings import (
+    MAXIMUM_WANTED,
+    PART,
+    Received,
+    RecordingEntry,
+    RecordingInfo,
+    RecordingPage,
+    problems_of,
+)
+from device_catalog.documents import moment
+from device_catalog.errors import Conflict, RecordingUnknown, Refused, StorageError, StorageFull
+from device_catalog.fleet import NANOSECONDS, Fleet
+from device_catalog.storage.recording_files import RecordingFiles
+from device_catalog.storage.recordings import Key, RecordingStore, Row
+from device_catalog.storage.threads import StorageThreads
+
+MAXIMUM_KNOWN = 2000
+"""Recordings of one device that are listed; beyond that the oldest that nobody asked for are forgotten."""
+
+MAXIMUM_PAGE = 1000
+
+_DAY = 86_400 * NANOSECONDS
+_DROPPED_AT_ONCE = 100
+
+Result = TypeVar("Result")
+
+
+class Recordings:
+    """
+    The recordings of a fleet.
+
+    Parameters
+    ----------
+    store : RecordingStore
+    files : RecordingFiles
+    fleet : Fleet
+    threads : StorageThreads
+    budget : int
+        Room for files [bytes].
+    days : float
+        How long files are kept [d].
+    """
+
+    def __init__(  # noqa: PLR0917 - the parts it is made of
+        self,
+        store: RecordingStore,
+        files: RecordingFiles,
+        fleet: Fleet,
+        threads: StorageThreads,
+        budget: int,
+        days: float,
+    ) -> None:
+        self._store = store
+        self._files = files
+        self._fleet = fleet
+        self._threads = threads
+        self._budget = budget
+        self._age_ns = round(days * _DAY)
+        self._disk = ThreadPoolExecutor(1, "catalog-files")  # a long file must not hold up a configuration
+
+    def load(self) -> None:
+        """Read what is asked for; once, after the register, before anybody is served."""
+        requested = self._store.requested()
+        self._files.clear({Key(device, name) for device, names in requested.items() for name in names})
+        for device, names in requested.items():
+            self._fleet.want(device, names[:MAXIMUM_WANTED], notify=False)
+
+    def close(self) -> None:
+        """Finish what was begun."""
+        self._disk.shutdown()
+
+    # ------------------------------------------------------------------ the device
+
+    async def tell(self, device: str, name: str, info: RecordingInfo) -> None:
+        """
+        Take a device's word that it has a recording; saying it twice changes nothing.
+
+        Raises
+        ------
+        DeviceUnknown
+        Refused
+            With every problem of what it says.
+        """
+        self._fleet.known(device)
+        problems = problems_of(info, device, name)
+        if problems:
+            raise Refused(problems)
+        await self._threads.write(self._tell, info)
+
+    def _tell(self, info: RecordingInfo) -> None:
+        key = Key(info.device, info.id)
+        document = msgspec.json.encode(info).decode()
+        before = self._store.find(key)
+        if before is not None and before.document == document and before.on_device:
+            return
+        same = before is not None and before.sha256 == info.sha256
+        row = Row(
+            *key,
+            start_ns=time_from_text(info.start),
+            told_ns=before.told_ns if before is not None and same else self._fleet.wall(),
+            document=document,
+            size=info.bytes,
+            sha256=info.sha256,
+            on_device=True,
+            requested=before is not None and before.requested,
+            arrived_ns=before.arrived_ns if before is not None and same else None,
+        )
+        self._store.write(row, MAXIMUM_KNOWN)
+
+    async def gone(self, device: str, name: str) -> None:
+        """Take a device's word that it has a recording no more; whatever it was asked for is settled by that."""
+        await self._threads.write(self._gone, Key(device, name))
+
+    def _gone(self, key: Key) -> None:
+        row = self._store.find(key)
+        if row is not None and (row.on_device or row.requested):
+            self._store.write(row._replace(on_device=False, requested=False), MAXIMUM_KNOWN)
+        self._files.abandon(key)
+        self._wanted_changed(key.device)
+
+    async def take(self, device: str, name: str, offset: int, data: bytes) -> Received:
+        """
+        Take a part of a file that was asked for.
+
+        Parameters
+        ----------
+        device, name : str
+        offset : int
+            Where the part belongs; one that belongs elsewhere than where the file has got to is left alone.
+        data : bytes
+
+        Returns
+        -------
+        Received
+            Where to go on.
+
+        Raises
+        ------
+        RecordingUnknown
+        Conflict
+            When nobody asked for it.
+        Refused
+            When the part is too long, or the whole file is not what was told of.
+        """
+        key = Key(device, name)
+        row = await self._known(key)
+        if row.arrived_ns is not None:
+            return Received(row.size, complete=True)
+        if not row.requested:
+            raise Conflict(f"expected a recording that was asked for, found {device}/{name}; keep it until it is")
+        if len(data) > PART:
+            raise Refused([Problem("body", f"at most {PART} bytes at a time", f"{len(data)} bytes")])
+        received = await self._with_files(self._files.append, key, offset, data, row.size)
+        if received < row.size:
+            return Received(received)
+        if not await self._with_files(self._files.complete, key, row.sha256):
+            raise Refused([Problem("file", f"content with the digest {row.sha256}", "another", "send it anew")])
+        await self._threads.write(self._arrived, key)
+        return Received(row.size, complete=True)
+
+    def _arrived(self, key: Key) -> None:
+        row = self._store.find(key)
+        if row is not None:
+            self._store.write(row._replace(requested=False, arrived_ns=self._fleet.wall()), MAXIMUM_KNOWN)
+        self._wanted_changed(key.device)
+
+    # ------------------------------------------------------------------ the operator
+
+    async def request(self, device: str, name: str) -> RecordingEntry:
+        """
+        Ask a device for a recording; asking twice changes nothing.
+
+        Raises
+        ------
+        DeviceUnknown
+        RecordingUnknown
+        Conflict
+            When the device has it no more, or is asked for too much already.
+        """
+        row = await self._known(Key(device, name))
+        if row.arrived_ns is None and not row.requested:
+            self._fleet.known(device)
+            row = await self._threads.write(self._request, row.key)
+        return await self._entry(row)
+
+    def _request(self, key: Key) -> Row:
+        row = self._store.find(key)
+        if row is None or not row.on_device:
+            raise Conflict(f"expected a recording that the device still has, found {'/'.join(key)} gone from it")
+        if len(self._store.requested_of(key.device)) >= MAXIMUM_WANTED:
+            expected = f"at most {MAXIMUM_WANTED} recordings asked of {key.device} at once"
+            raise Conflict(f"expected {expected}, found as many; wait for those")
+        row = row._replace(requested=True)
+        self._store.write(row, MAXIMUM_KNOWN)
+        self._wanted_changed(key.device)
+        return row
+
+    async def one(self, device: str, name: str) -> RecordingEntry:
+        """
+        Give what is known of a recording.
+
+        Raises
+        ------
+        RecordingUnknown
+        """
+        return await self._entry(await self._known(Key(device, name)))
+
+    async def page(self, device: str, cursor: str, limit: int) -> RecordingPage:
+        """
+        Give part of the list, newest first.
+
+        Parameters
+        ----------
+        device : str
+            Only its; all where it is empty.
+        cursor : str
+            Of the part before; empty for the first.
+        limit : int
+            1 to `MAXIMUM_PAGE`.
+
+        Raises
+        ------
+        Refused
+            When the cursor is none.
+        """
+        after = _read_cursor(cursor)
+        rows = await self._threads.read(self._store.page, device, after, limit + 1)
+        items = [await self._entry(row) for row in rows[:limit]]
+        last = rows[limit - 1] if len(rows) > limit else None
+        return RecordingPage(tuple(items), "" if last is None else f"{last.start_ns}.{last.device}.{last.recording}")
+
+    async def file(self, device: str, name: str) -> tuple[bytes, str]:
+        """
+        Give a recording's file and its digest.
+
+        Raises
+        ------
+        RecordingUnknown
+            When it is not here.
+        """
+        row = await self._known(Key(device, name))
+        data = await self._with_files(self._files.read, row.sha256) if row.arrived_ns is not None else None
+        if data is None:
+            found = f"{device}/{name} is not here yet; ask for it (PUT …/request)"
+            raise RecordingUnknown(f"expected a recording whose file is here, found that {found}")
+        return data, row.sha256
+
+    async def forget(self, device: str, name: str) -> None:
+        """
+        Remove a recording from the catalog, with its file; the device keeps its own.
+
+        Raises
+        ------
+        RecordingUnknown
+        """
+        await self._known(Key(device, name))
+        await self._threads.write(self._forget, Key(device, name))
+
+    def _forget(self, key: Key) -> None:
+        row = self._store.find(key)
+        self._store.forget(key)
+        self._files.abandon(key)
+        if row is not None and not self._store.uses(row.sha256):
+            self._files.remove(row.sha256)
+        self._wanted_changed(key.device)
+
+    async def tidy(self) -> int:
+        """Drop files beyond age and budget; return how many."""
+        return await self._threads.write(self._tidy)
+
+    def _tidy(self) -> int:
+        stored, dropped = self._store.stored(), 0
+        for row in self._store.oldest_stored(_DROPPED_AT_ONCE):
+            old = row.arrived_ns is not None and self._fleet.wall() - row.arrived_ns > self._age_ns
+            if not old and stored <= self._budget:
+                break
+            self._store.write(row._replace(arrived_ns=None), MAXIMUM_KNOWN)
+            if not self._store.uses(row.sha256):
+                self._files.remove(row.sha256)
+            stored -= row.size
+            dropped += 1
+        return dropped
+
+    # ------------------------------------------------------------------ helpers
+
+    async def _known(self, key: Key) -> Row:
+        row = await self._threads.read(self._store.find, key)
+        if row is None:
+            found = shortened("/".join(key), 140)
+            raise RecordingUnknown(f"expected a recording, found none called {found}; list those there are")
+        return row
+
+    async def _entry(self, row: Row) -> RecordingEntry:
+        received = row.size if row.arrived_ns is not None else 0
+        if row.requested:
+            received = await self._with_files(self._files.received, row.key)
+        info = msgspec.json.decode(row.document, type=RecordingInfo)
+        return RecordingEntry(info, _state(row), received, moment(row.told_ns))
+
+    def _wanted_changed(self, device: str) -> None:
+        """Let the device know what it is asked for; called while writing."""
+        self._threads.in_loop(self._fleet.want, device, self._store.requested_of(device))
+
+    async def _with_files(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._disk, lambda: function(*arguments))
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise StorageFull from error
+            raise StorageError(f"expected a disk that takes recordings, found: {error.strerror or error}") from error
+
+
+def _state(row: Row) -> str:
+    if row.arrived_ns is not None:
+        return "here"
+    if row.requested:
+        return "requested"
+    return "on-device" if row.on_device else "gone"
+
+
+def _read_cursor(cursor: str) -> tuple[int, str, str] | None:
+    if not cursor:
+        return None
+    start, _, rest = cursor.partition(".")
+    device, _, recording = rest.partition(".")
+    if not (start.lstrip("-").isdigit() and len(start) < 21 and device and recording):
+        raise Refused([Problem("query.cursor", "a cursor that a list ended with", shortened(cursor))])
+    return int(start), device, recording
