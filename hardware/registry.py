@@ -21,6 +21,7 @@ GROUP = "tresma.sources"
 _own = (
     EntryPoint("recorded", "hardware.recorded_source:RecordedSource", GROUP),
     EntryPoint("simulated", "hardware.simulated_source:SimulatedSource", GROUP),
+    EntryPoint("uldaq", "hardware.uldaq_source:UldaqSource", GROUP),
 )
 
 
@@ -53,10 +54,10 @@ def open_source(driver: str, options: Mapping[str, Any]) -> WaveformSource:
     --------
     >>> open_source("simulated", {"voltage": 230.0}).info.driver
     'simulated'
-    >>> open_source("simulate", {})
+    >>> open_source("simulate", {})  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    hardware.errors.SourceNotFound: expected a driver among recorded, simulated; found simulate; did you mean simulated?
+    hardware.errors.SourceNotFound: expected a driver among recorded, ...; found simulate; did you mean simulated?
     """
     known = drivers()
     points = known.get(driver, ())

@@ -1,0 +1,116 @@
+"""
+Reading a ring that a library writes round and round without ever saying that it lapped its reader.
+
+Pure but for the board it asks. Where it stands: `mcc_source` calls `RingReader.take` with the count of scans completed
+so far; what it returns goes into a `Framer`, which turns a jump of the sample number into a loss.
+
+A scan s stands at place ``s % ring`` until scan ``s + ring`` is written there. The count is therefore read again after
+copying: whatever could have been written over meanwhile is thrown away, never handed on.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hardware.mcc_library import OpenBoard
+from hardware.mcc_scan import Scan
+
+
+class RingReader:
+    """
+    Takes what is new out of a board's ring.
+
+    Parameters
+    ----------
+    board : OpenBoard
+    scan : Scan
+        As it was started.
+    """
+
+    def __init__(self, board: OpenBoard, scan: Scan) -> None:
+        self._board = board
+        self._ring = scan.ring
+        self._spare = 2 * scan.stage
+        self._rows = None if scan.rows == tuple(range(len(scan.inputs))) else np.array(scan.rows)
+        self.taken = 0
+        """Number of the scan that comes next."""
+
+    def take(self, completed: int) -> tuple[int, NDArray[np.float64]]:
+        """
+        Copy what is new.
+
+        Parameters
+        ----------
+        completed : int
+            Scans completed since the start, as just read.
+
+        Returns
+        -------
+        first : int
+            Number of the first scan returned; later than expected where the library lapped this reader.
+        volts : numpy.ndarray
+            Shape (n_channels, n_scans) [V], in the order of the plan's channels.
+        """
+        first = self.taken
+        if completed - first > self._ring - self._spare:
+            first = completed - self._ring + self._spare
+        parts = []
+        begin = first
+        while begin < completed:
+            place = begin % self._ring
+            size = min(completed - begin, self._ring - place)
+            part = self._board.copy(place, place + size)
+            parts.append(part.copy() if self._rows is None else part[self._rows])
+            begin += size
+        self.taken = completed
+        if completed - first > self._ring // 4:  # only after a long pause can the writer have caught up meanwhile
+            # One scan more than is completed may be half written.
+            safe = self._board.progress() + 1 - self._ring
+            if safe > first:
+                parts = [np.concatenate(parts, axis=1)[:, safe - first :]]
+                first = min(safe, completed)
+        if not parts:
+            return first, np.empty((0, 0))
+        return first, parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+
+PLATEAU = 3
+"""Equal samples in a row that tell a flattened peak from a round one."""
+NEAR_END = 0.95
+"""Share of the range above which a flattened peak is the converter's doing [1]."""
+
+
+class EndsOfRange:
+    """
+    Tells whether samples stood at an end of the converter's range.
+
+    Libraries say nothing of it: a code that saturates is calibrated like any other, and comes out a little above or
+    below the nominal end. So a sample at or beyond the nominal end counts, and a peak near it that is flat.
+
+    Parameters
+    ----------
+    scan : Scan
+    """
+
+    def __init__(self, scan: Scan) -> None:
+        spans = [scan.spans[row] for row in scan.rows]
+        middle = np.array([(span.low + span.high) / 2 for span in spans])
+        half = np.array([(span.high - span.low) / 2 for span in spans])
+        steps = np.array([scan.model.step(span) for span in spans])
+        self._beyond = (middle - half + steps / 2, middle + half - 1.5 * steps)
+        self._near = (middle - NEAR_END * half, middle + NEAR_END * half)
+
+    def reached(self, volts: NDArray[np.float64]) -> bool:
+        """Judge volts of shape (n_channels, n_samples)."""
+        lowest, highest = volts.min(axis=1), volts.max(axis=1)
+        suspects = (lowest <= self._near[0]) | (highest >= self._near[1])
+        if not suspects.any():
+            return False
+        if (lowest <= self._beyond[0]).any() or (highest >= self._beyond[1]).any():
+            return True
+        for row in np.flatnonzero(suspects):
+            for extreme, near in ((lowest[row], lowest[row] <= self._near[0][row]),
+                                  (highest[row], highest[row] >= self._near[1][row])):  # fmt: skip
+                at = (volts[row] == extreme).astype(np.int8)
+                if near and at.size >= PLATEAU and np.convolve(at, np.ones(PLATEAU, np.int8)).max() >= PLATEAU:
+                    return True
+        return False

@@ -1,0 +1,294 @@
+"""
+A board as a waveform source: the same life for both vendors' libraries.
+
+Where it stands: `uldaq_source` and `mcculw_source` are this class with their library; `mcc_scan` plans, `mcc_ring`
+reads the ring, `scaling` makes primary values, `framing` cuts blocks, and here is what happens in time:
+
+- **Polling.** Nothing wakes a reader, so it sleeps until the stage of USB transfers that completes its block is due:
+  about one look for each block, within a millisecond of the transfer.
+- **Loss.** A ring that lapped the reader, an overrun of the board's FIFO, a stall and an unplugged cable all end as a
+  jump of the sample number and a flag. After an overrun the scan alone begins anew; after anything else the board is
+  let go, looked for by its serial number, and opened again, with longer and longer pauses. Meanwhile `read` returns
+  None; after `options.recovery` [s] without a sample it raises `SourceLost`.
+- **Silence.** A library can go on saying that all is well when the cable is out: a count that stands still is a fault.
+- **Time.** A sample is stamped by when the host saw it complete, which USB delays and never hastens.
+
+The library is loaded at `start`, so a sampler forks first and touches USB afterwards.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+from algorithms.api.samples import SampleBlock, SampleFlag
+from hardware.errors import SourceLost
+from hardware.framing import Framer
+from hardware.mcc_clocks import BoardClocks, MachineClocks
+from hardware.mcc_library import BoardFault, BoardLibrary, FoundBoard, OpenBoard, choose
+from hardware.mcc_options import BoardOptions, Trigger, read_board_options
+from hardware.mcc_ring import EndsOfRange, RingReader
+from hardware.mcc_scan import plan_scan
+from hardware.mcc_times import BoardTimes
+from hardware.scaling import scaling_of
+from hardware.source import SourceInfo, SourcePlan, SourceRequest
+
+STALL = 0.5
+"""A running scan whose count stands still for this long has died unsaid [s]."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
+"""Between attempts to get a board back [s]."""
+KERNEL_INTERVAL = 4.0
+"""How often the kernel is asked what it knows of UTC [s]."""
+NAP = 0.001
+"""Between looks at a stage that is due [s]."""
+EARLIER = 2e-4
+"""By how much sooner the next stage is looked for when the last was there at the first look [s]."""
+
+
+class BoardSource:
+    """
+    A data-acquisition board as a waveform source.
+
+    Parameters
+    ----------
+    options : mapping
+        See `mcc_options.OPTIONS`.
+    library : BoardLibrary
+    clocks : BoardClocks or None
+        None for the machine's own.
+
+    Raises
+    ------
+    OptionsError
+        With everything that is wrong with the options.
+    """
+
+    def __init__(self, options: Mapping[str, Any], library: BoardLibrary, clocks: BoardClocks | None = None) -> None:
+        self._options = read_board_options(library.driver, options)
+        self._library = library
+        self._clocks = clocks if clocks is not None else MachineClocks()
+        self._found: FoundBoard | None = None
+        self._run: _Run | None = None
+
+    @property
+    def info(self) -> SourceInfo:
+        """What it is; model and serial number once it was started."""
+        serial = self._options.serial
+        description = str(self._found or (f"board {serial}" if serial else "the only board there is"))
+        rate = 0.0 if self._found is None or self._found.model is None else self._found.model.rate
+        return SourceInfo(self._library.driver, description, live=True, maximum_rate=rate)
+
+    def start(self, request: SourceRequest) -> SourcePlan:
+        """
+        Find the board, open it and begin to sample.
+
+        Raises
+        ------
+        SourceNotFound
+            When the vendor's library is missing.
+        SourceAway
+            When the board cannot be had at the moment.
+        SourceRefused
+            When it cannot do what is asked; the message says what would fit.
+        """
+        if self._run is not None:
+            raise RuntimeError("a stopped source expected; this one has been started")
+        self._found = choose(self._library, self._library.inventory(), self._options.serial)
+        run = _Run(self._library, self._clocks, self._options, request, self._found)
+        try:
+            run.begin()
+        except BaseException:
+            run.close()
+            raise
+        self._run = run
+        return run.plan
+
+    def read(self, timeout: float) -> SampleBlock | None:
+        """
+        Return the next block; None when there is none within `timeout` [s].
+
+        Opening a board again takes as long as its library takes, which on boards that are programmed at power-up may
+        exceed `timeout` by a second.
+
+        Raises
+        ------
+        SourceLost
+            When the board went away and did not come back.
+        """
+        if self._run is None:
+            raise RuntimeError("a started source expected; call start first")
+        return self._run.read(timeout)
+
+    def stop(self) -> None:
+        """Stop sampling and let go of the board."""
+        run, self._run = self._run, None
+        if run is not None:
+            run.close()
+
+
+class _Run:
+    """One run of a board, from its start to its stop, interruptions included."""
+
+    def __init__(
+        self,
+        library: BoardLibrary,
+        clocks: BoardClocks,
+        options: BoardOptions,
+        request: SourceRequest,
+        found: FoundBoard,
+    ) -> None:
+        if found.model is None:
+            raise ValueError("a board of a known model expected")
+        rate = max(1.0, float(round(request.sample_rate))) if library.whole_hertz and request.sample_rate > 0 else None
+        self.scan = plan_scan(library.driver, found.model, options, request, rate=rate)
+        self._library, self._clocks, self._options, self._found = library, clocks, options, found
+        self._scaling = scaling_of(request.channels)
+        self._ends = EndsOfRange(self.scan)
+        size = max(1, round(self.scan.rate * request.block_duration))
+        self.plan = SourcePlan(self.scan.rate, self.scan.channels, size)
+        self._times = BoardTimes(self.scan, options)
+        self._framer = Framer(self.scan.channels, self.scan.rate, size, self._times.stamp)
+        self._ready: deque[SampleBlock] = deque()
+        self._board: OpenBoard | None = None
+        self._ring: RingReader | None = None
+        self._base = 0
+        """Number of the running scan's first sample since the source was started."""
+        self._seen = 0
+        self._advanced = 0.0
+        self._arrival = 0.0
+        """When the newest stage came, about."""
+        self._looked_early = False
+        self._due = 0.0
+        self._ask_kernel = 0.0
+        self._fault: SourceLost | None = None
+        self._faulted = self._next_try = 0.0
+        self._pause = FIRST_PAUSE
+
+    def begin(self) -> None:
+        """Open the board if it is not, and start the scan."""
+        if self._board is None:
+            self._board = self._library.open(self._found)
+        self._board.start(self.scan)
+        self._base = self._times.begin(self._framer.next_index, self._clocks.read()[0])
+        self._ask_kernel = 0.0
+        self._ring = RingReader(self._board, self.scan)
+        self._seen = 0
+        self._advanced = self._now()
+
+    def read(self, timeout: float) -> SampleBlock | None:
+        """Return the next block, if there is one in time."""
+        deadline = self._now() + max(0.0, timeout)
+        while True:
+            if not self._ready and self._now() >= self._due:
+                self._work()
+                self._due = self._next_look(self._now())
+            if self._ready:
+                return self._times.rated(self._ready.popleft())
+            now = self._now()
+            if now >= deadline:
+                return None
+            self._clocks.sleep(min(deadline, self._due) - now)
+
+    def close(self) -> None:
+        """Let go of the board, however it is."""
+        board, self._board, self._ring = self._board, None, None
+        if board is not None:
+            board.close()
+
+    def _work(self) -> None:
+        """Take what is new; or, after a fault, try to get going again."""
+        now = self._now()
+        if self._ring is None:
+            if now >= self._next_try:
+                self._try_again()
+            return
+        try:
+            self._collect()
+        except SourceLost as fault:
+            self._interrupted(fault)
+
+    def _collect(self) -> None:
+        board, ring = self._board, self._ring
+        if board is None or ring is None:
+            return
+        completed = board.progress()
+        host_ns, steady_ns = self._clocks.read()
+        now = self._now()
+        if completed:
+            self._times.observe(completed, host_ns, steady_ns)
+            if now >= self._ask_kernel:
+                self._ask_kernel = now + KERNEL_INTERVAL
+                self._times.kernel(self._clocks.kernel())
+        if completed == self._seen:
+            self._looked_early = True
+            self._watch(now)
+            return
+        # Found at the first look, it came before: look a little earlier next time. Otherwise it came just now.
+        expected = self._arrival + (completed - self._seen) / self.scan.rate - EARLIER
+        self._arrival = now if self._looked_early or not self._seen else min(now, expected)
+        self._seen, self._advanced, self._looked_early = completed, now, False
+        first, volts = ring.take(completed)
+        if not volts.size:
+            return
+        self._fault, self._pause = None, FIRST_PAUSE
+        flags = SampleFlag.CLIPPED if self._ends.reached(volts) else SampleFlag.NONE
+        values = self._scaling.apply(volts, out=volts)
+        values.flags.writeable = False
+        self._ready += self._framer.push(values, self._base + first, flags)
+
+    def _watch(self, now: float) -> None:
+        if self._seen == 0 and (self.scan.trigger is not Trigger.NONE or self.scan.external_clock):
+            return  # the first edge may take its time
+        limit = max(STALL, 4 * self.scan.stage / self.scan.rate)
+        if now - self._advanced > limit:
+            raise BoardFault(
+                f"the library says that the scan runs, and no sample came for {limit:.1f} s; look at cable, hub and "
+                f"{'the external clock' if self.scan.external_clock else 'power supply'}"
+            )
+
+    def _interrupted(self, fault: SourceLost) -> None:
+        """Note a fault, hand out what is still whole, and let go of what does not work any more."""
+        now = self._now()
+        if self._fault is None:
+            self._faulted = now
+        self._fault = fault
+        self._ready += self._framer.flush()
+        self._ring = None
+        if isinstance(fault, BoardFault) and fault.board_there and self._board is not None:
+            self._board.stop()
+            self._next_try = now if self._pause == FIRST_PAUSE else now + self._pause
+        else:
+            self.close()
+            self._next_try = now + self._pause
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        self._give_up(now)
+
+    def _try_again(self) -> None:
+        try:
+            if self._board is None:
+                self._found = choose(self._library, self._library.inventory(), self._found.serial)
+            self.begin()
+        except SourceLost as fault:
+            self._interrupted(fault)
+
+    def _give_up(self, now: float) -> None:
+        if now - self._faulted < self._options.recovery or self._ready:
+            return
+        fault = self._fault
+        self.close()
+        waited = f"; it did not come back within {self._options.recovery:g} s" if self._options.recovery else ""
+        reason = str(fault)
+        raise SourceLost(f"source {self._library.driver}: {self._found} was lost: {reason}{waited}") from fault
+
+    def _next_look(self, now: float) -> float:
+        """Return when something can have happened."""
+        if self._ring is None:
+            return max(now + NAP, self._next_try)
+        if not self._seen:
+            return now + NAP
+        size = self.plan.block_samples
+        needed = size - (self._framer.next_index or 0) % size
+        stages = -(-needed // self.scan.stage)
+        return max(now + NAP, self._arrival + stages * self.scan.stage / self.scan.rate)
+
+    def _now(self) -> float:
+        return self._clocks.monotonic()
