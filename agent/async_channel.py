@@ -140,6 +140,8 @@ class AsyncChannel:
                 self._frames.add(data, fds)
                 while self._open and (message := self._frames.next()) is not None:
                     self._on_message(*message)
+                if len(data) < CHUNK:  # most likely all there is: to hear it from the kernel costs an exception
+                    break
         except BlockingIOError:
             return False
         except ConnectionError:

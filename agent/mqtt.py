@@ -320,7 +320,7 @@ class Connection:
     def _on_publish(self, client: Client, userdata: Any, mid: int, reason: ReasonCode, properties: Properties) -> None:
         subject = self._subjects.pop(mid, None)
         if subject is not None:
-            self._answers.append(Answer(subject, not reason.is_failure, str(reason)))
+            self._answers.append(Answer(subject, not reason.is_failure, str(reason) if reason.is_failure else ""))
 
     def _on_subscribe(
         self, client: Client, userdata: Any, mid: int, reasons: list[ReasonCode], properties: Properties

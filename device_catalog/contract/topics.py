@@ -7,6 +7,7 @@ Nobody writes a topic by hand: these functions are the only place that knows the
 """
 
 import re
+from functools import lru_cache
 from typing import Literal
 
 from algorithms.api.grid_records import GridState, Proposal
@@ -18,6 +19,7 @@ BROKERS: tuple[BrokerName, ...] = ("grid", "data")
 _identifier = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
+@lru_cache(maxsize=1024)
 def is_identifier(text: str) -> bool:
     """Tell whether `text` can name a device, an area or a tenant: letters, digits, _ and -, at most 64."""
     return bool(_identifier.fullmatch(text))
