@@ -16,13 +16,15 @@ from agent.pipeline import Pipeline, cycles
 from algorithms.api.algorithm import Algorithm, Context
 from algorithms.api.errors import Problem, SettingsError
 from algorithms.api.records import Kind, Record
-from algorithms.api.samples import SampleBlock
+from algorithms.api.samples import NANOSECONDS, SampleBlock
 from algorithms.api.wire import Header, encode
 from device_catalog.contract.documents import Assignment
 from hardware.source import EndOfRecording, SourceRequest, WaveformSource
 
 PATIENCE = 10.0
 """How long a recording may take to give its next block [s]."""
+SILENCE_NS = 10 * NANOSECONDS
+"""After a recording time goes on by this much without samples, so that what was under way can be finished [ns]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +82,14 @@ class Replay:
             running = self._started(context)
             number = 0
             on_topic: dict[str, int] = {}
-            for block in _blocks(source):
-                for maker, record in _through(running, pipeline, block):
+            for now_ns, made in _made(source, running):
+                for maker, record in _through(running, pipeline, made):
                     publication = pipeline.publication(maker, record)
                     if publication is not None:
                         number += 1
                         before = on_topic.get(publication.topic, 0)
                         on_topic[publication.topic] = number
-                        yield encode(record, Header(self.device, 0, 0, number, block.end_ns, before))
+                        yield encode(record, Header(self.device, 0, 0, number, now_ns, before))
             for calls in running.values():
                 calls.stop()
         finally:
@@ -121,20 +123,28 @@ def _blocks(source: WaveformSource) -> Iterator[SampleBlock]:
             yield block
 
 
+def _made(
+    source: WaveformSource, running: Mapping[str, AlgorithmCalls]
+) -> Iterator[tuple[int, list[tuple[str, Record]]]]:
+    """Give what each block, and the silence after the last one, brings about directly, and when [ns UTC]."""
+    end_ns: int | None = None
+    for block in _blocks(source):
+        end_ns = block.end_ns
+        takers = [(name, calls) for name, calls in running.items() if Kind.SAMPLES in calls.info.consumes]
+        yield end_ns, [(name, record) for name, calls in takers for record in calls.process(block)]
+    if end_ns is not None:
+        later = end_ns + SILENCE_NS
+        ticked = [(name, calls) for name, calls in running.items() if calls.info.tick_interval > 0]
+        yield later, [(name, record) for name, calls in ticked for record in calls.tick(later)]
+
+
 def _through(
-    running: Mapping[str, AlgorithmCalls], pipeline: Pipeline, block: SampleBlock
+    running: Mapping[str, AlgorithmCalls], pipeline: Pipeline, made: Sequence[tuple[str, Record]]
 ) -> Iterator[tuple[str, Record]]:
-    """Pass a block, then everything that follows from it, oldest first."""
-    waiting: deque[tuple[str, Record]] = deque()
-
-    def take(name: str, records: Sequence[Record]) -> None:
-        waiting.extend((name, record) for record in records)
-
-    for name, calls in running.items():
-        if Kind.SAMPLES in calls.info.consumes:
-            take(name, calls.process(block))
+    """Give records with everything that follows from them, oldest first."""
+    waiting = deque(made)
     while waiting:
         maker, record = waiting.popleft()
         yield maker, record
         for name in pipeline.consumers(maker, record):
-            take(name, running[name].process(record))
+            waiting.extend((name, following) for following in running[name].process(record))

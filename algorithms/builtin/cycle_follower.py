@@ -118,6 +118,17 @@ class CycleFollower:
         self.phase = None
         return self._cycles * self.period, False
 
+    def find_shorter(self, store: SampleStore) -> None:
+        """Find the frequency of a stretch that is shorter than a window, if it holds two cycles."""
+        samples = store.samples(store.first, store.end)[self._rows]
+        cycles = 2 * int(0.5 * (samples.shape[1] - 4) * self._nominal)
+        if cycles < 2:
+            return
+        phase = common_phase(samples, 1.0, self._nominal, cycles, self._least * self._least)
+        if phase is not None and abs(phase.frequency / self._nominal - 1.0) <= FOLLOWED:
+            self.phase, self._base = phase, store.first
+            self.frequency = phase.frequency
+
     def in_range(self) -> bool:
         """Tell whether the frequency is where the method is valid."""
         return self.frequency is not None and abs(self.frequency / self._nominal - 1.0) <= VALID

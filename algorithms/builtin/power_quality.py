@@ -15,7 +15,7 @@ from algorithms.api.algorithm import Algorithm, Context
 from algorithms.api.errors import CheckpointError, Problem, SettingsError
 from algorithms.api.manifest import AlgorithmInfo
 from algorithms.api.records import Event, Kind, Record
-from algorithms.api.samples import Channel, Phase, SampleBlock
+from algorithms.api.samples import NANOSECONDS, Channel, Phase, SampleBlock
 from algorithms.api.settings import Setting, problems_of, read_settings
 from algorithms.builtin.quality_gathering import Kept
 from algorithms.builtin.quality_meter import QualityMeter, QualitySettings
@@ -24,6 +24,8 @@ from algorithms.builtin.voltage_events import Thresholds
 
 LEAST_SAMPLES_PER_CYCLE = 10
 """Below this sampling rate nothing is measured: harmonics would be folded onto the fundamental."""
+SILENCE = 2 * NANOSECONDS
+"""After this long without samples voltage events under way are told as cut [ns]."""
 
 _details = ("10-min", "150-cycle", "10-cycle")
 _lamps = {"230 V": "230V", "120 V": "120V"}
@@ -92,6 +94,7 @@ class PowerQuality(Algorithm):
             ),
         ),
         time_budget=0.02,
+        tick_interval=1.0,
         checkpoint_interval=120.0,
     )
 
@@ -137,6 +140,12 @@ class PowerQuality(Algorithm):
         if self._meter is not None:
             records += self._meter.push(record)
         return records
+
+    def tick(self, now_ns: int) -> Sequence[Record]:
+        """Finish what was under way when samples stay away."""
+        if self._meter is None or now_ns - self._last_ns < SILENCE:
+            return ()
+        return self._meter.pause(now_ns)
 
     def checkpoint(self) -> bytes:
         """Return the intervals under way."""

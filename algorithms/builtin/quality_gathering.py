@@ -7,6 +7,7 @@ are told once flicker has come as far. What is under way can be kept (`kept`) an
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ import numpy as np
 
 from algorithms.api.errors import CheckpointError
 from algorithms.api.records import Record
+from algorithms.api.samples import NANOSECONDS
 from algorithms.builtin.quality_intervals import (
     GAP,
     TEN_MINUTES,
@@ -32,6 +34,9 @@ GROUP = 15
 """Windows in 150 (180) cycles."""
 LEAST_FLICKER = 300.0
 """Pst is told from this much of its ten minutes on [s]."""
+
+PATIENCE = 5 * NANOSECONDS
+"""How long after the end of an interval samples may still come [ns]."""
 
 
 class KeptInterval(msgspec.Struct, frozen=True):
@@ -118,7 +123,9 @@ class Gathering:
         records: list[Record] = []
         if self._detail > 1:
             one = Interval.begin(window.begin_ns, window.end_ns, *self._shape)
-            one.add(window, self._cycles)
+            one.add(replace(window, flags=()), self._cycles)  # told with its flags, though not averaged in
+            one.flagged = dict.fromkeys(window.flags, 1)
+            one.not_counted = min(1, len(window.flags))
             records.append(self._maker.result(one, f"{self._cycles}-cycle", end_ns=window.end_ns))
         if self._group is None:
             self._group = Interval.begin(window.begin_ns, window.end_ns, *self._shape)
@@ -166,6 +173,15 @@ class Gathering:
         records: list[Record] = []
         while self._closing and (flickered_ns is None or flickered_ns >= self._closing[0][0].end_ns):
             records += self._tell(*self._closing.pop(0))
+        return records
+
+    def overdue(self, now_ns: int) -> list[Record]:
+        """Tell intervals that ended before a time [ns UTC] without more samples having come."""
+        if self._ten is not None and self._ten.end_ns + PATIENCE <= now_ns:
+            self._close()
+        records = self.publish(None)
+        if self._two is not None and self._two.end_ns + PATIENCE <= now_ns:
+            records += self._tell_two()
         return records
 
     def finish(self) -> list[Record]:

@@ -27,7 +27,7 @@ from algorithms.builtin.quality_intervals import (
     joined_flags,
 )
 from algorithms.builtin.quality_results import ResultMaker
-from algorithms.builtin.sample_store import SampleStore
+from algorithms.builtin.sample_store import SampleStore, Step
 from algorithms.builtin.voltage_events import USABLE, RapidChanges, Thresholds, VoltageEvent, VoltageEvents
 from algorithms.waveform.cycle_window import coherent, highest_harmonic, measure_window, unbalance
 from algorithms.waveform.flicker import LAMPS, WORKING_RATE, FlickerMeter, classify
@@ -117,48 +117,70 @@ class QualityMeter:
         self._begin = 0.0
         self._wake = 0
         self._trailing: float | None = None
+        self._paused = False
 
     def push(self, block: SampleBlock) -> list[Record]:
         """Take a block; return what follows from it, oldest first."""
         records: list[Record] = []
         store = self._store
-        began = store.rate > 0
-        last_ns = store.time_ns(store.end) if began else 0
-        for anew in store.push(block):
-            if anew:
-                records += self._begin_stretch(last_ns, began=began)
-                began = True
+        for step in store.push(block):
+            if step is Step.BREAKS:
+                records += self._break_off()
+                continue
+            if step is Step.BEGINS:
+                self._begin_stretch()
             while store.end >= self._wake:
                 records += self._turn()
-            last_ns = store.time_ns(store.end)
         return records
 
     def open_events(self) -> list[Event]:
         """Return the voltage events under way, as they are so far."""
         return [self._maker.event(event) for event in self.events.active.values()]
 
+    def pause(self, now_ns: int) -> list[Record]:
+        """Say all that can be said when no more samples come: the last half cycles, and intervals that are over."""
+        store = self._store
+        if store.end <= store.first:
+            return []
+        records: list[Record] = []
+        if not self._paused:
+            self._paused = True
+            records += self._last_half_cycles()
+            records += [self._maker.event(event) for event in self.events.cut(store.time_ns(store.end))]
+        return records + self.gathering.overdue(now_ns)
+
     def finish(self) -> list[Record]:
         """Return what is under way as it is, before another arrangement begins."""
-        store = self._store
-        records: list[Record] = []
-        if store.rate > 0:
-            now = store.time_ns(store.end)
-            records += [self._maker.event(event) for event in self.events.cut(now)]
+        records = self._break_off() if self._store.end > self._store.first else []
         return records + self.gathering.finish()
 
-    def _begin_stretch(self, last_ns: int, *, began: bool) -> list[Record]:
+    def _break_off(self) -> list[Record]:
+        """Finish a stretch of samples."""
+        records = self._last_half_cycles()
+        records += [self._maker.event(event) for event in self.events.cut(self._store.time_ns(self._store.end))]
+        self.gathering.break_off()
+        return records
+
+    def _last_half_cycles(self) -> list[Record]:
+        """Look at what is left at the end of a stretch, too short for a window."""
         store = self._store
-        records: list[Record] = [self._maker.event(event) for event in self.events.cut(last_ns)] if began else []
+        if not self._voltages.size:
+            return []
+        if self._follower.frequency is None:
+            self._follower.find_shorter(store)
+        cycles = self._follower.half_cycles(store, store.end - 3.0)
+        return [] if cycles is None else self._watch(cycles)
+
+    def _begin_stretch(self) -> None:
+        store = self._store
         self._past.clear()
         self._follower.forget()
         if self._changes is not None:
             self._changes.forget()
         self._restart_flicker(store.first)
-        self.gathering.break_off()
         self._trailing = None
         self._begin = store.first + 3.0
         self._wake = self._follower.needed(self._begin)
-        return records
 
     def _restart_flicker(self, position: int) -> None:
         if self._flicker is not None:
@@ -168,6 +190,7 @@ class QualityMeter:
 
     def _turn(self) -> list[Record]:
         store, follower = self._store, self._follower
+        self._paused = False
         length, found = follower.find(store, self._begin)
         end = self._begin + length
         if found and store.end < end + 1.5 * follower.period + 4:
@@ -215,11 +238,13 @@ class QualityMeter:
         known = found and right and frequency is not None
         if not known or not follower.in_range():
             flags.append(FREQUENCY)
-        valid = values.squares[:, 0] >= self._floor
+        alive = values.squares[:, 0] >= self._floor
+        valid = alive.copy()
+        valid[self._voltages] |= self.events.present  # a voltage that is gone is still a voltage
         if not flags and self._voltages.size:
             follower.learn_offset(values.offset[self._followed])
         balance = None
-        if known and self._voltages.size == 3 and valid[self._voltages].all():
+        if known and self._voltages.size == 3 and alive[self._voltages].all():
             omega = 2 * np.pi * (frequency or 0.0) * store.rate
             balance = unbalance(values.fundamental[self._voltages] * np.exp(-1j * omega * self._skew[self._voltages]))
         hertz = frequency * store.rate if known and frequency is not None else None

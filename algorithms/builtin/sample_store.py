@@ -3,11 +3,12 @@ The newest samples of a source in one piece, and which instant each of them belo
 
 `power_quality` appends every block, which costs a copy, and looks at the samples five times a second. Positions are
 numbers of samples since the source started, fractions allowed. Rules: samples kept are contiguous, so that a gap, a
-change of the sampling rate or a step of the clock begins a new stretch; time stamps are smoothed and never move samples.
+change of the sampling rate or a step of the clock begins a new stretch; time stamps are smoothed and move no sample.
 """
 
 from collections import deque
 from collections.abc import Iterator
+from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,16 @@ RATE_ERROR = 5e-6
 """Error of a stated sampling rate that the smoothing of time stamps allows for [1]."""
 STEP_LEAST = 1e-3
 """A time stamp this far off its expectation, and six of its uncertainties, is a step of the clock [s]."""
+
+
+class Step(Enum):
+    """What `SampleStore.push` has come to."""
+
+    BREAKS = "breaks"
+    """The stretch ends here; its samples are still there."""
+    BEGINS = "begins"
+    """The first samples of a new stretch are there, and nothing else."""
+    GOES_ON = "goes on"
 
 
 class SampleStore:
@@ -53,20 +64,20 @@ class SampleStore:
         self._anchor_rest = 0.0  # [ns] beyond the whole nanoseconds of the anchor
         self._marks: deque[tuple[int, int, SampleFlag]] = deque()
 
-    def push(self, block: SampleBlock) -> Iterator[bool]:
+    def push(self, block: SampleBlock) -> Iterator[Step]:
         """
-        Append a block; yield after each piece of it whether the piece begins a new stretch.
+        Append a block; yield before a stretch ends, and after each piece of the block.
 
         The iterator must be exhausted before the next block comes.
         """
-        lost = block.first_index != self.end or bool(block.flags & SampleFlag.LOST)
-        changed = bool(block.flags & SampleFlag.RATE_CHANGED)
-        changed = changed or abs(block.sample_rate - self.rate) > RATE_TOLERANCE * self.rate
-        stepped = self._follow_time(block, anew=lost or changed)
+        anew = block.first_index != self.end or bool(block.flags & (SampleFlag.LOST | SampleFlag.RATE_CHANGED))
+        anew = anew or abs(block.sample_rate - self.rate) > RATE_TOLERANCE * self.rate or self._steps(block)
+        if anew and self.end > self.first:
+            yield Step.BREAKS
+        self._follow_time(block, anew=anew)
         flags = block.flags & (SampleFlag.CLIPPED | SampleFlag.UNSYNCHRONISED)
         if flags:
             self._marks.append((block.first_index, block.end_index, flags))
-        anew = lost or changed or stepped
         if not block.flags & SampleFlag.MISSING:
             yield self._append(block.values, block.first_index, anew=anew)
             return
@@ -74,10 +85,12 @@ class SampleStore:
         edges = np.flatnonzero(np.diff(np.concatenate(([False], whole, [False])).astype(np.int8)))
         for start, stop in edges.reshape(-1, 2).tolist():
             index = block.first_index + start
+            if index != self.end and not anew:
+                yield Step.BREAKS
             yield self._append(block.values[:, start:stop], index, anew=anew or index != self.end)
             anew = False
 
-    def _append(self, values: NDArray[np.floating], index: int, *, anew: bool) -> bool:
+    def _append(self, values: NDArray[np.floating], index: int, *, anew: bool) -> Step:
         if anew:
             self.first = self.end = index
         count = values.shape[1]
@@ -88,7 +101,7 @@ class SampleStore:
             self._samples = grown
         self._samples[:, filled : filled + count] = values
         self.end += count
-        return anew
+        return Step.BEGINS if anew else Step.GOES_ON
 
     def let_go(self, before: float) -> None:
         """Keep only what comes at or after a position; costs a copy of what is kept."""
@@ -123,27 +136,30 @@ class SampleStore:
         """Return the position of an instant [ns UTC]."""
         return self._anchor_index + ((time_ns - self._anchor_ns) - self._anchor_rest) * 1e-9 * self.rate
 
-    def _follow_time(self, block: SampleBlock, *, anew: bool) -> bool:
-        """Smooth the time stamps; tell whether the clock stepped. A stamp without uncertainty is taken as it is."""
-        self.time_uncertainty = block.time_uncertainty
-        rate = self.rate
-        self.rate = block.sample_rate
-        if anew:
-            self._anchor_index, self._anchor_ns, self._anchor_rest = block.first_index, block.time_ns, 0.0
-            return False
-        elapsed = (block.first_index - self._anchor_index) / rate
-        if elapsed <= 0:
-            return False
+    def _late(self, block: SampleBlock) -> float:
+        """Return how much later a block's time stamp is than the ones before let expect [ns]."""
+        elapsed = (block.first_index - self._anchor_index) / self.rate
         predicted = elapsed * NANOSECONDS + self._anchor_rest
         whole = round(predicted)
-        predicted_ns, rest = self._anchor_ns + whole, predicted - whole
-        late = (block.time_ns - predicted_ns) - rest  # [ns]
-        if abs(late) > NANOSECONDS * max(STEP_LEAST, 6.0 * block.time_uncertainty):
+        return (block.time_ns - self._anchor_ns - whole) - (predicted - whole)
+
+    def _steps(self, block: SampleBlock) -> bool:
+        """Tell whether the clock stepped before a block that continues the stretch."""
+        return abs(self._late(block)) > NANOSECONDS * max(STEP_LEAST, 6.0 * block.time_uncertainty)
+
+    def _follow_time(self, block: SampleBlock, *, anew: bool) -> None:
+        """Smooth the time stamps; one without uncertainty is taken as it is."""
+        self.time_uncertainty = block.time_uncertainty
+        if anew:
             self._anchor_index, self._anchor_ns, self._anchor_rest = block.first_index, block.time_ns, 0.0
-            return True
-        share = elapsed / (elapsed + block.time_uncertainty / RATE_ERROR)
-        if abs(late) <= 1.0:
-            share = min(share, 0.05)  # no more than the rounding to whole nanoseconds: average it out
-        self._anchor_index, self._anchor_ns = block.first_index, predicted_ns
-        self._anchor_rest = rest + share * late
-        return False
+        else:
+            elapsed = (block.first_index - self._anchor_index) / self.rate
+            late = self._late(block)
+            share = elapsed / (elapsed + block.time_uncertainty / RATE_ERROR) if elapsed > 0 else 0.0
+            if abs(late) <= 1.0:
+                share = min(share, 0.05)  # no more than the rounding to whole nanoseconds: average it out
+            predicted = elapsed * NANOSECONDS + self._anchor_rest
+            self._anchor_index = block.first_index
+            self._anchor_ns += round(predicted)
+            self._anchor_rest = predicted - round(predicted) + share * late
+        self.rate = block.sample_rate

@@ -1,5 +1,5 @@
 """
-Everything IEC 61000-4-30 takes from one window of 10 or 12 cycles: RMS, harmonics, interharmonics, distortion, unbalance.
+What IEC 61000-4-30 takes from one window of 10 or 12 cycles: RMS, harmonics, interharmonics, distortion, unbalance.
 
 From samples and the window's place (`synchronisation`) to squares that may be averaged: aggregates are square roots of
 means of squares. Pure; no state.

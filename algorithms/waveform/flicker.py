@@ -134,7 +134,7 @@ def block_filter(sections: Sequence[tuple[Sequence[float], Sequence[float]]], st
     lags = np.arange(n)[:, None] - np.arange(n)
     through = np.where(lags >= 0, response[np.maximum(lags, 0)], 0.0)
     entered = (powers[n - 1 :: -1] @ G)[:, :, 0].T
-    rest = np.linalg.solve(np.eye(states) - F, G)[:, 0]
+    rest: Floats = np.linalg.solve(np.eye(states) - F, G)[:, 0].astype(float)
     return BlockFilter((C @ powers[:n])[:, 0], through, powers[n], np.ascontiguousarray(entered), rest)
 
 
@@ -156,8 +156,7 @@ def weighting_sections(lamp: Lamp) -> list[tuple[list[float], list[float]]]:
     w1, w2, w3, w4, damping = (2 * math.pi * f for f in (lamp.w1, lamp.w2, lamp.w3, lamp.w4, lamp.damping))
     high, low = 2 * math.pi * 0.05, 2 * math.pi * lamp.cutoff
     sections: list[tuple[list[float], list[float]]] = [([1.0, 0.0], [1.0, high])]
-    for k in (1, 3, 5):
-        sections.append(([low * low], [1.0, 2 * low * math.sin(k * math.pi / 12), low * low]))
+    sections += [([low * low], [1.0, 2 * low * math.sin(k * math.pi / 12), low * low]) for k in (1, 3, 5)]
     sections.append(([lamp.gain * w1, 0.0], [1.0, 2 * damping, w1 * w1]))
     sections.append(([w3 * w4 / w2, w3 * w4], [1.0, w3 + w4, w3 * w4]))
     return sections
