@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -27,7 +28,24 @@ WIDE = 150
 """Columns from which on a meter fits on one line."""
 
 _letters = ("A", "B", "C")
-_short_headings = ("U [V]\nA B C", "I [A]\nA B C", "P [kW]\nQ [kvar]", "f [Hz]\n∠U [°]")
+_wide_headings = (
+    "U ABC [V]",
+    "I ABC [A]",
+    "P [kW]",
+    "Q [kvar]",
+    "f [Hz]",
+    "∠U [°]",
+    "latency [ms]\np50 p99",
+    "frames\ngap dup",
+)
+_narrow_headings = (
+    "U [V]\nA B C",
+    "I [A]\nA B C",
+    "P [kW]\nQ [kvar]",
+    "f [Hz]\n∠U [°]",
+    "late\n[ms]\np50\np99",
+    "frames\ngap\ndup",
+)
 
 
 def fleet_table(view: FleetView, now_ns: int, title: str = "", width: int = WIDE) -> Table:
@@ -46,33 +64,36 @@ def fleet_table(view: FleetView, now_ns: int, title: str = "", width: int = WIDE
     wide = width >= WIDE
     table = Table(title=title or None, title_justify="left", pad_edge=False, show_lines=not wide, padding=(0, 1, 0, 0))
     table.add_column("meter", no_wrap=True)
-    for heading in ("U ABC [V]", "I ABC [A]", "P [kW]", "Q [kvar]", "f [Hz]", "∠U [°]") if wide else _short_headings:
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("quality")
-    table.add_column("latency p50 p99 [ms]" if wide else "late [ms]\np50\np99", justify="right", no_wrap=True)
-    table.add_column("frames gap dup" if wide else "frames\ngap\ndup", justify="right", no_wrap=True)
-    table.add_column("presence")
+    for heading in _wide_headings if wide else _narrow_headings:
+        table.add_column(Text(heading), justify="right", no_wrap=True)  # a Text, since [kW] would be taken for markup
+    for heading in ("presence", "quality") if wide else ("presence\nquality",):
+        table.add_column(heading)
     for device in sorted(view.meters):
-        meter = view.meters[device]
-        age = (now_ns - meter.arrived_ns) / 1e9 if meter.frame is not None else math.inf
-        voltage, current, *rest = _values(meter.frame)
-        if not wide:
-            voltage, current = voltage.replace(" ", "\n"), current.replace(" ", "\n")
-            rest = ["\n".join(rest[:2]), "\n".join(rest[2:])]
-        accounts = Text(str(meter.frames))
-        accounts.append(" " if wide else "\n")
-        accounts.append(str(meter.missing), style="bold red" if meter.missing else "green")
-        accounts.append(" " if wide else "\n")
-        accounts.append(str(meter.duplicates), style="bold red" if meter.duplicates else "green")
-        table.add_row(
-            device,
-            *(Text(value, style="dim" if age > STALE else "") for value in (voltage, current, *rest)),
-            Text(_quality(meter, age), style="yellow" if meter.frame is None or meter.frame.quality else "green"),
-            _latency(meter).replace(" ", " " if wide else "\n"),
-            accounts,
-            Text(presence(meter).replace(", ", ", " if wide else "\n"), style=_presence_style(meter)),
-        )
+        table.add_row(device, *_cells(view.meters[device], now_ns, wide=wide))
     return table
+
+
+def _cells(meter: Meter, now_ns: int, *, wide: bool) -> list[Text]:
+    """Draw one meter, all but its name."""
+    age = _age(meter, now_ns)
+    voltage, current, *rest = _values(meter.frame)
+    between = " " if wide else "\n"
+    if not wide:
+        voltage, current = voltage.replace(" ", "\n"), current.replace(" ", "\n")
+        rest = ["\n".join(rest[:2]), "\n".join(rest[2:])]
+    accounts = Text(str(meter.frames))
+    for count in (meter.missing, meter.duplicates):
+        accounts.append(between)
+        accounts.append(str(count), style="bold red" if count else "green")
+    there = Text(presence(meter).replace(", ", ", " if wide else "\n"), style=_presence_style(meter))
+    good = meter.frame is not None and not meter.frame.quality and age <= STALE
+    quality = Text(_quality(meter, age), style="green" if good else "bold red" if age > STALE else "yellow")
+    return [
+        *(Text(value, style="dim" if age > STALE else "") for value in (voltage, current, *rest)),
+        Text(_latency(meter).replace(" ", between)),
+        accounts,
+        *((there, quality) if wide else (Text("\n").join((there, quality)),)),
+    ]
 
 
 def fleet_screen(
@@ -91,7 +112,7 @@ def fleet_screen(
         parts.append(Text(f"{view.unreadable} messages could not be read; the last: {view.last_unreadable}", "red"))
     if happened:
         parts.append(Text("what happened:", style="bold"))
-        parts.extend(Text(f"  {line}") for line in happened)
+        parts.extend(Padding(Text(line), (0, 0, 0, 2)) for line in happened)
     return Group(*parts)
 
 
@@ -113,17 +134,16 @@ def lines(view: FleetView, now_ns: int) -> list[str]:
     written = []
     for device in sorted(view.meters):
         meter = view.meters[device]
-        age = (now_ns - meter.arrived_ns) / 1e9 if meter.frame is not None else math.inf
         voltage, current, active, reactive, frequency, angle = _values(meter.frame)
         written.append(
             f"{device}: U {voltage} V  I {current} A  P {active} kW  Q {reactive} kvar  f {frequency} Hz  "
-            f"angle {angle}°  {_quality(meter, age)}  latency p50 p99 {_latency(meter)} ms  frames {meter.frames}  "
-            f"missing {meter.missing}  duplicates {meter.duplicates}  {presence(meter)}"
+            f"angle {angle}°  {_quality(meter, _age(meter, now_ns))}  latency p50 p99 {_latency(meter)} ms  "
+            f"frames {meter.frames}  missing {meter.missing}  duplicates {meter.duplicates}  {presence(meter)}"
         )
     return written
 
 
-def occurrence_line(occurrence: Occurrence, origin_ns: int | None = None, period: float = 0.0) -> str:
+def occurrence_line(occurrence: Occurrence, origin_ns: int | None = None, period: float = 0.0, rounds: int = 1) -> str:
     """
     Say what happened, where and when.
 
@@ -134,6 +154,8 @@ def occurrence_line(occurrence: Occurrence, origin_ns: int | None = None, period
         Start of the recording that is replayed [ns UTC]; None to give the time of day.
     period : float
         Length of the recording where it is repeated [s]; 0 where it is not.
+    rounds : int
+        In how many rounds of the recording, one after the other, it was seen.
     """
     if origin_ns is None:
         seconds, rest = divmod(occurrence.start_ns, 1_000_000_000)
@@ -142,7 +164,9 @@ def occurrence_line(occurrence: Occurrence, origin_ns: int | None = None, period
     else:
         time = (occurrence.start_ns - origin_ns) / 1e9
         turn, time = divmod(time, period) if period > 0.0 else (0.0, time)
-        when = f"{time:.3f} s in the recording" + (f", round {turn + 1:.0f}" if period > 0.0 else "")
+        when = f"{time:.3f} s in the recording"
+        if period > 0.0:
+            when += f", round {turn + 1:.0f}" if rounds == 1 else f", rounds {turn + 1:.0f} to {turn + rounds:.0f}"
     return f"{occurrence.device}  {when}: {occurrence.text()}"
 
 
@@ -188,11 +212,17 @@ def _short(value: float) -> str:
     return f"{value:.2f}" if size < 100 else f"{value:.1f}" if size < 10_000 else f"{value:.0f}"
 
 
+def _age(meter: Meter, now_ns: int) -> float:
+    """Tell how old the newest frame is [s]; endless without one."""
+    return (now_ns - meter.arrived_ns) / 1e9 if meter.frame is not None else math.inf
+
+
 def _quality(meter: Meter, age: float) -> str:
     if meter.frame is None:
         return "no frame yet"
-    flags = " ".join(flag.value for flag in meter.frame.quality) or "good"
-    return f"{flags} ({age:.0f} s old)" if age > STALE else flags
+    if age > STALE:
+        return f"silent for {age:.0f} s"
+    return " ".join(flag.value for flag in meter.frame.quality) or "good"
 
 
 def _latency(meter: Meter) -> str:

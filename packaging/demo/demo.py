@@ -13,55 +13,30 @@ ends the demo, everything it started is gone afterwards. Exit status 0 when all 
 """
 
 import argparse
-import math
 import os
 import shutil
 import signal
 import sys
 import tempfile
 import time
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from rich.console import Console, Group
-from rich.live import Live
+from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # runs from a clone, installed or not
 
-from demo_plant import INTERRUPTED, LEASE, METERS, REPLAYING, ROOT, Plant
+from demo_plant import METERS, ROOT, Plant
 from demo_processes import DemoError, Household, descendants
 from demo_recording import examine, write_example
-from demo_summary import Interruption, faults, summary
+from demo_story import Story
+from demo_summary import faults, summary
+from demo_words import say
 
 from device_catalog.operator.errors import OperatorError
-from device_catalog.operator.fleet import FleetView, PresenceChange
-from device_catalog.operator.occurrences import Occurrence
 from device_catalog.operator.subscriber import Subscriber
-from device_catalog.operator.table import fleet_screen, lines, occurrence_line
 from device_catalog.operator.watch import subscriptions
-
-STARTING = 60.0
-"""Longest time for the first frame of every meter [s]; a small Raspberry Pi takes a while to load numpy."""
-
-KILLED_AT, BACK_AT = 0.4, 0.6
-"""When the interrupted meter is killed and started again, as shares of the demo."""
-
-ENDLESS = 40.0
-"""What those shares refer to in a demo that runs on [s]."""
-
-PATIENCE = 20.0
-"""How much longer than asked for the demo may take, for a meter that is slow to come back [s]."""
-
-SETTLING = 3.0
-"""How long messages may be under way after the meters have ended [s]."""
-
-REDRAW, REPORT = 0.25, 4.0
-"""Between two drawings of the table, and between two reports where there is no terminal [s]."""
-
-ROOM = 24
-"""Lines of the terminal that the table and the demo's own words take; the rest is for what happened."""
 
 LISTED = 24
 """Lines of what happened in the summary."""
@@ -72,161 +47,6 @@ KEPT_RUNS = 5
 
 class Stopped(BaseException):
     """Ctrl-C or SIGTERM: not to be caught by whoever handles errors."""
-
-
-class Story:
-    """
-    What happens in a demo, and what is seen of it.
-
-    Parameters
-    ----------
-    plant : Plant
-    household : Household
-    subscriber : Subscriber
-    seconds : float
-        0 to run on [s].
-    """
-
-    def __init__(self, plant: Plant, household: Household, subscriber: Subscriber, seconds: float) -> None:
-        self.view = FleetView(first=1, nominal_voltage=plant.nominal_voltage)
-        self.began = time.monotonic()
-        self._plant, self._household, self._subscriber, self._seconds = plant, household, subscriber, seconds
-        self._killed_ns = self._revived_ns = self._back_ns = 0
-        self._last = (0, 0)
-        self._told = 0
-        self._report_at = 0.0
-
-    def wait_for_frames(self) -> None:
-        """Wait until every meter has said something."""
-        self._household.wait_for(self._all_speak, "a first frame of every meter", STARTING)
-
-    def run(self, console: Console) -> None:
-        """Watch; kill a meter, see it noticed, bring it back; end when the time is over."""
-        self.began = time.monotonic()
-        span = self._seconds or ENDLESS
-        kill_at = KILLED_AT * span
-        back_at = max(BACK_AT * span, kill_at + LEASE + 1.0)
-        end = self._seconds or math.inf
-        with Live(console=console, auto_refresh=False) if console.is_terminal else _NoScreen() as live:
-            while (now := self._now()) < end or (not self._back_ns and now < end + PATIENCE):
-                self._household.check()
-                if not self._killed_ns and now >= kill_at:
-                    self._kill()
-                elif self._killed_ns and not self._revived_ns and now >= back_at + self._reserve():
-                    self._revive()
-                self._take(REDRAW)
-                if isinstance(live, Live):
-                    live.update(self._screen(console.width, console.height), refresh=True)
-                elif now >= self._report_at:
-                    self._report(now)
-
-    def settle(self) -> None:
-        """Take in what is still under way: until nothing has come for a while."""
-        deadline = time.monotonic() + SETTLING
-        quiet_since = time.monotonic()
-        while time.monotonic() < min(deadline, quiet_since + 0.5):
-            if self._take(0.1):
-                quiet_since = time.monotonic()
-
-    def interruption(self) -> Interruption:
-        """Return what was done to the interrupted meter, and who noticed when."""
-        will, lease = self._noticed("device"), self._noticed("catalog")
-        return Interruption(self._killed_ns, self._revived_ns, self._back_ns, *self._last, will, lease)
-
-    def happened(self) -> list[str]:
-        """Say what was seen to happen, oldest first."""
-        return [self._line(occurrence) for occurrence in self.view.occurrences]
-
-    def _line(self, occurrence: Occurrence) -> str:
-        if occurrence.device == REPLAYING:
-            return occurrence_line(occurrence, self._plant.origin_ns, self._plant.facts.period)
-        return occurrence_line(occurrence)
-
-    def _now(self) -> float:
-        return time.monotonic() - self.began
-
-    def _take(self, seconds: float) -> int:
-        """Take in what arrives for so long [s]; return how many messages that were."""
-        count = 0
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0.0:
-            arrivals = self._subscriber.arrivals(timeout=left)
-            count += len(arrivals)
-            for arrival in arrivals:
-                self.view.arrived(arrival)
-        if self._revived_ns and not self._back_ns:
-            meter = self.view.meter(INTERRUPTED)
-            if meter.header is not None and meter.header.boot > self._last[0]:
-                self._back_ns = meter.arrived_ns
-        return count
-
-    def _all_speak(self) -> bool:
-        self._take(0.05)
-        return all(self.view.meter(device).frames for device in METERS)
-
-    def _kill(self) -> None:
-        self._killed_ns = time.time_ns()
-        self._household.children[INTERRUPTED].kill()
-        header = self.view.meter(INTERRUPTED).header
-        self._last = (header.boot, header.number) if header is not None else (0, 0)
-
-    def _revive(self) -> None:
-        self._revived_ns = time.time_ns()
-        self._plant.start_agent(INTERRUPTED)
-
-    def _reserve(self) -> float:
-        """Return how much longer the meter stays away for both voices to notice [s]."""
-        noticed = self._noticed("device") is not None and self._noticed("catalog") is not None
-        return 0.0 if noticed else PATIENCE / 2
-
-    def _noticed(self, voice: str) -> PresenceChange | None:
-        if not self._killed_ns:
-            return None
-        heard = (change for change in self.view.presence_changes if change.time_ns >= self._killed_ns)
-        return next((c for c in heard if (c.device, c.voice, c.present) == (INTERRUPTED, voice, False)), None)
-
-    def _screen(self, width: int, height: int) -> Group:
-        shown = max(2, height - ROOM)
-        left = f"{max(0.0, self._seconds - self._now()):.0f} s left" if self._seconds else "Ctrl-C ends"
-        return fleet_screen(
-            self.view,
-            self._subscriber.links,
-            time.time_ns(),
-            title=f"tresma demo, {left}",
-            happened=[*self.happened()[-shown:], *self._own_deeds()],
-            width=width,
-        )
-
-    def _own_deeds(self) -> list[str]:
-        deeds = []
-        if self._killed_ns:
-            will, lease = self._noticed("device"), self._noticed("catalog")
-            words = [
-                f"{name} after {(change.time_ns - self._killed_ns) / 1e9:.2f} s"
-                for name, change in (("last will", will), ("catalog", lease))
-                if change is not None
-            ]
-            deeds.append(f"{INTERRUPTED} was killed with kill -9; noticed: {', '.join(words) or 'not yet'}")
-        if self._revived_ns:
-            deeds.append(f"{INTERRUPTED} was started again" + (", and is back" if self._back_ns else ""))
-        return deeds
-
-    def _report(self, now: float) -> None:
-        self._report_at = now + REPORT
-        say(f"{now:.0f} s")
-        for line in [*lines(self.view, time.time_ns()), *self.happened()[self._told :], *self._own_deeds()]:
-            say(f"  {line}")
-        self._told = len(self.view.occurrences)
-
-
-class _NoScreen:
-    """Stands where a live table would, on something that is no terminal."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *_: object) -> None:
-        return None
 
 
 def main() -> int:
@@ -312,12 +132,6 @@ def _close(story: Story, subscriber: Subscriber, seconds: float) -> int:
     for line in wrong:
         say(f"  - {line}")
     return 1 if wrong else 0
-
-
-def say(text: str = "") -> None:
-    """Tell the reader."""
-    with suppress(BrokenPipeError):  # whoever read along has gone; there is still a house to tidy
-        print(text, flush=True)
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:

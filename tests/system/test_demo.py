@@ -67,7 +67,11 @@ def test_the_demo_goes_well_and_leaves_nothing_behind(mark):
         assert int(told[1]) > 100
     assert re.search(r"noticed by its last will after [\d.]+ s, by the catalog after [\d.]+ s", said)
     assert re.search(r"replaying +1\.(19|20|21)\d s in the recording.*: voltage dip of A to 0\.6", said)
-    assert re.search(r"simulated .* voltage dip of B", said)
+    assert re.search(r"simulated +\d\d:\d\d:\d\d\.\d{3} UTC: voltage dip of B", said)
+    assert re.search(r"simulated +\d\d:\d\d:\d\d\.\d{3} UTC: phase jump of \+30°", said)
+    assert re.search(
+        r"replaying .* in the recording, rounds 1 to \d+: voltage dip", said.partition("what happened:")[2]
+    )
     folder = Path(re.search(r"^logs: (.+)$", said, re.MULTILINE)[1])
     assert (folder / "catalog.log").stat().st_size > 0
     wait_until(lambda: not marked(mark), "everything gone")

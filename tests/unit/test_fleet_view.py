@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
+from algorithms.api.records import Quality
 from algorithms.api.wire import Header, encode
 from device_catalog.contract import topics
 from device_catalog.contract.presence import Availability, CatalogState, Session
@@ -154,6 +155,7 @@ def test_a_dip_seen_in_the_frames_is_told_at_its_place_in_the_recording():
     (occurrence,) = view.occurrences
     line = occurrence_line(occurrence, origin_ns=0, period=0.5)
     assert "0.190 s in the recording, round 1: voltage dip of A" in line
+    assert ", rounds 1 to 4: " in occurrence_line(occurrence, origin_ns=0, period=0.5, rounds=4)
 
 
 def test_the_table_and_the_plain_lines_show_every_meter():
@@ -163,8 +165,7 @@ def test_the_table_and_the_plain_lines_show_every_meter():
     view.arrived(availability_arrival(False, "lease-expired"))
     view.arrived(frame_arrival(1, device="m-2"))
     console = Console(width=200, record=True, file=io.StringIO())
-    for width in (80, 200):
-        console.print(fleet_screen(view, {}, SECOND, title="fleet", happened=["something"], width=width))
+    console.print(fleet_screen(view, {}, SECOND, title="fleet", happened=["something"], width=200))
     drawn = console.export_text()
     assert "m-1" in drawn
     assert "230.0 230.0 230.0" in drawn
@@ -173,3 +174,22 @@ def test_the_table_and_the_plain_lines_show_every_meter():
     assert first.startswith("m-1: U 230.0 230.0 230.0 V")
     assert "online, lease-expired" in first
     assert second.endswith("no word yet")
+
+
+@pytest.mark.parametrize("width", [80, 120, 160])
+def test_the_table_fits_the_terminal_with_every_unit_and_word_whole(width):
+    view = FleetView()
+    view.arrived(frame_arrival(1, device="interrupted", voltage=(6350.5, 6350.4, 6351.2)))
+    view.arrived(session_arrival("online"))
+    view.arrived(availability_arrival(False, "lease-expired"))
+    flagged = msgspec.structs.replace(frame(SECOND), quality=(Quality.UNSYNCHRONISED, Quality.PHASE_MISSING))
+    view.arrived(Arrival(topics.frames(TENANT, "m-1"), encode(flagged, Header("m-1", 1, 1, 1, SECOND)), False, SECOND))
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(fleet_screen(view, {}, 20 * SECOND, title="fleet", happened=["something"], width=width))
+    silent = console.export_text()
+    console.print(fleet_screen(view, {}, SECOND, title="fleet", happened=["something"], width=width))
+    drawn = console.export_text()
+    assert "…" not in drawn + silent
+    for word in ("[V]", "[A]", "[kW]", "[kvar]", "[Hz]", "[°]", "[ms]", "unsynchronised", "lease-expired", "6350.5"):
+        assert word in drawn, word
+    assert "silent for 19 s" in silent
