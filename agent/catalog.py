@@ -135,6 +135,7 @@ class CatalogClient:
         raise CatalogError(
             f"the catalog at {self._base} answered {response.status_code}: {_detail(answer)}",
             retry_after=_seconds(response.headers.get("Retry-After", "")),
+            status=response.status_code,
         )
 
 

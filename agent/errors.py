@@ -37,11 +37,14 @@ class CatalogError(AgentError):
     ----------
     retry_after : float or None
         When the catalog said to come back [s].
+    status : int
+        HTTP status of its answer; 0 where there was none.
     """
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(self, message: str, *, retry_after: float | None = None, status: int = 0) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.status = status
 
 
 class SpoolError(AgentError):

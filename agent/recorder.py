@@ -73,8 +73,10 @@ class EventRecorder:
     ----------
     kept : dict
         What is on the disk, by id, oldest first.
+    is_open : bool
+        Whether that is known.
     on_change : callable or None
-        Called when `kept` has changed.
+        Called when `kept` has changed, with the ids of those dropped.
     """
 
     def __init__(self, workers: Workers, folder: Path, device: str, publish: Publish, clock: Clock) -> None:
@@ -97,13 +99,15 @@ class EventRecorder:
         self._restarts = Restarts(POLICY)
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._marking = asyncio.Lock()
         self._starting = False
         self._closing = False
         self._counts = {"recorded": 0, "dropped": 0, "failed": 0}
         self._skipped_before = 0
         self._last_error = ""
         self.kept: dict[str, Kept] = {}
-        self.on_change: Callable[[], None] | None = None
+        self.is_open = False
+        self.on_change: Callable[[tuple[str, ...]], None] | None = None
 
     async def configure(self, configuration: Configuration, tenant: str, terminal: str) -> None:
         """Record as told from now on; what is being recorded is finished as it was begun."""
@@ -111,9 +115,13 @@ class EventRecorder:
         self._tenant = tenant
         if recorder is None or acquisition is None:
             self._settings = self._plan = None
+            if self._folder.is_dir() and self._recordings is None:  # what was recorded before can still be fetched
+                await self._open()
+            self.is_open = True
             return
         if self._recordings is None and not await self._open():
             return
+        self.is_open = True
         start = StartRecorder(
             folder=str(self._folder),
             budget=recorder.budget,
@@ -173,6 +181,17 @@ class EventRecorder:
             **self._counts,
         )
 
+    @property
+    def upload_rate(self) -> float:
+        """What may be handed over on average [bytes/s]."""
+        return (self._settings or Recorder()).upload_rate
+
+    async def remove(self, name: str) -> None:
+        """Throw a recording away."""
+        self.kept.pop(name, None)
+        if self._recordings is not None:
+            await asyncio.to_thread(self._recordings.remove, name)
+
     def samples(self, name: str) -> Path:
         """Name the file of a recording's samples."""
         return self._folder / f"{name}.cff"
@@ -182,7 +201,7 @@ class EventRecorder:
         recordings = self._recordings
         if recordings is not None and kept.info.id in self.kept:
             self.kept[kept.info.id] = kept
-            self._spawn(self._mark(recordings, kept))
+            self._spawn(self._mark(recordings, kept.info.id))
 
     async def close(self) -> None:
         """End: what is being recorded is written as far as it came."""
@@ -267,7 +286,7 @@ class EventRecorder:
         else:
             self._give_up(answer.id, answer.reason)
         if self.on_change is not None:
-            self.on_change()
+            self.on_change(answer.dropped)
         if not self._spans and not self._closing:
             linger = LINGER if self._worker_start == self._start else 0.0
             asyncio.get_running_loop().call_later(linger, self._leave)
@@ -332,11 +351,14 @@ class EventRecorder:
         self._publish(result, Publication("data", topic, retain=False, urgent=True))
         self.mark(msgspec.structs.replace(self.kept[info.id], announced=True))
 
-    async def _mark(self, recordings: Recordings, kept: Kept) -> None:
-        try:
-            await asyncio.to_thread(recordings.mark, kept)
-        except OSError as error:
-            log.warning("the label of recording %s could not be written: %s", kept.info.id, error)
+    async def _mark(self, recordings: Recordings, name: str) -> None:
+        async with self._marking:
+            kept = self.kept.get(name)
+            try:
+                if kept is not None:
+                    await asyncio.to_thread(recordings.mark, kept)
+            except OSError as error:
+                log.warning("the label of recording %s could not be written: %s", name, error)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -27,6 +27,7 @@ from agent.outbox import Outbox
 from agent.pipeline import Publication
 from agent.recorder import SUBJECT as RECORD
 from agent.recorder import EventRecorder
+from agent.recordings_upload import Handover
 from agent.replay import SUBJECT, Replay
 from agent.reporting import ReportGate
 from agent.running import Place, RunningSet
@@ -98,6 +99,7 @@ class Service:
         self._manager = manager
         self._running = RunningSet(workers, store, clock, self._publish)
         self._recorder = EventRecorder(workers, store.folder / "recordings", config.device, self._publish, clock)
+        self._handover = Handover(config, self._recorder)
         self._links: dict[BrokerName, Link] = {}
         self._inbox: Inbox | None = None
         self._configuration = Configuration()
@@ -151,6 +153,7 @@ class Service:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._running.close()
         await self._recorder.close()
+        await self._handover.close()
         await self._workers.stop()
         for link in self._links.values():
             await link.stop()
@@ -190,6 +193,7 @@ class Service:
             self._unapplied = document, self._clock.monotonic() + SECOND_CHANCE
             return
         self._refused = None
+        self._handover.want(desired.recordings)
         self._applied = desired.revision
         log.info("revision %d is in force", desired.revision)
         if keep:
