@@ -4,6 +4,9 @@ Carrying out the steps that `reconcile` worked out, all or nothing.
 What may be refused comes first and beside what runs: a new sampler, new algorithms. When one refuses, the others that
 were started for it are stopped, the sampler before comes back, and the caller gets every problem; what ran goes on.
 Once nothing can be refused any more, the new algorithms take over, and what cannot fail follows.
+
+At the agent's start nothing runs that could go on instead. Then what can start does, and the supervisor goes on trying
+the rest: one algorithm that an update broke must not keep a meter from measuring.
 """
 
 import logging
@@ -22,7 +25,8 @@ from agent.reconcile import (
     UpdateAssignment,
     reconcile,
 )
-from agent.running import RunningSet, Slot
+from agent.running import RunningSet
+from agent.supervised_algorithm import SupervisedAlgorithm
 from algorithms.api.errors import Problem
 from device_catalog.contract.documents import Acquisition, Assignment, Configuration, Poll
 from device_catalog.contract.topics import BROKERS, BrokerName
@@ -52,8 +56,8 @@ async def apply(
     running : RunningSet
     surroundings : Surroundings
     patient : bool
-        Whether a source that does not start is tried again for ever instead of being a problem: at the agent's start,
-        with settings that were good before, the board may only need a moment, or a hand.
+        Whether a source or an algorithm that does not start is tried again instead of being a problem: at the agent's
+        start, with settings that were good before, the board may only need a moment, or a hand.
 
     Returns
     -------
@@ -69,15 +73,17 @@ async def apply(
     if unreadable:
         raise ConfigError(unreadable)
     steps = reconcile(current, desired, running.infos)
-    candidates: list[Slot] = []
+    starts = [step.assignment for step in steps if isinstance(step, StartAlgorithm)]
     sampler = next((step for step in steps if isinstance(step, ReplaceSampler)), None)
-    problems = await _start_sampler(running, sampler, patient=patient)
-    if not problems:
-        starts = [step.assignment for step in steps if isinstance(step, StartAlgorithm)]
-        problems = await _start_algorithms(running, starts, desired, candidates)
+    candidates: list[SupervisedAlgorithm] = []
+    try:
+        problems = await _start_sampler(running, sampler, patient=patient)
+        problems = problems or await _start_algorithms(running, starts, desired, candidates, patient=patient)
+    except BaseException:  # the agent ends
+        await _discard(candidates)
+        raise
     if problems:
-        for slot in candidates:
-            await running.discard(slot)
+        await _discard(candidates)
         if sampler is not None:
             await _go_back(running, current.acquisition)
         raise ConfigError(problems)
@@ -107,10 +113,10 @@ async def _start_sampler(running: RunningSet, step: ReplaceSampler | None, *, pa
     if step is None:
         return []
     try:
-        await running.replace_sampler(step.acquisition)
+        await running.sampler.replace(step.acquisition)
     except AgentError as error:
         if patient:
-            running.retry_sampler(step.acquisition, str(error))
+            running.sampler.retry(step.acquisition, str(error))
             return []
         driver = step.acquisition.driver if step.acquisition is not None else "none"
         return [Problem("acquisition", f"a source '{driver}' that grants what is asked", str(error))]
@@ -118,36 +124,46 @@ async def _start_sampler(running: RunningSet, step: ReplaceSampler | None, *, pa
 
 
 async def _start_algorithms(
-    running: RunningSet, assignments: list[Assignment], desired: Configuration, candidates: list[Slot]
+    running: RunningSet,
+    assignments: list[Assignment],
+    desired: Configuration,
+    candidates: list[SupervisedAlgorithm],
+    *,
+    patient: bool,
 ) -> list[Problem]:
     """Start all of them, so that the problems of all are found at once."""
     problems: list[Problem] = []
     places = {assignment.algorithm: index for index, assignment in enumerate(desired.algorithms)}
     for assignment in assignments:
         where = f"algorithms[{places[assignment.algorithm]}]"
+        candidate = await running.candidate(assignment)
+        candidates.append(candidate)
         try:
-            slot = await running.start_candidate(assignment)
-        except AlgorithmRefused as refusal:
-            problems.extend(
-                Problem(f"{where}.{problem.where}", problem.expected, problem.found, problem.remedy)
-                for problem in refusal.problems
-            )
+            await candidate.start()
         except AgentError as error:
-            problems.append(Problem(where, f"an algorithm '{assignment.algorithm}' that starts", str(error)))
-        else:
-            candidates.append(slot)
-            found = slot.info.version if slot.info is not None else ""
-            if assignment.version and assignment.version != found:
-                problems.append(Problem(f"{where}.version", assignment.version, found, "install it, or leave it empty"))
+            if patient:
+                candidate.retry(error)
+            elif isinstance(error, AlgorithmRefused):
+                problems.extend(
+                    Problem(f"{where}.{problem.where}", problem.expected, problem.found, problem.remedy)
+                    for problem in error.problems
+                )
+            else:
+                problems.append(Problem(where, f"an algorithm '{assignment.algorithm}' that starts", str(error)))
     infos = {name: info for name, info in running.infos.items() if name in places}
-    infos.update({slot.name: slot.info for slot in candidates if slot.info is not None})
+    infos.update({candidate.name: candidate.info for candidate in candidates if candidate.info is not None})
     return problems or cycles(infos)
+
+
+async def _discard(candidates: list[SupervisedAlgorithm]) -> None:
+    for candidate in candidates:
+        await candidate.stop()
 
 
 async def _go_back(running: RunningSet, acquisition: Acquisition | None) -> None:
     """Bring the sampler before back; where even that fails, the supervisor goes on trying."""
     try:
-        await running.replace_sampler(acquisition)
+        await running.sampler.replace(acquisition)
     except AgentError as error:
         log.error("the source before does not come back: %s", error)
-        running.retry_sampler(acquisition, str(error))
+        running.sampler.retry(acquisition, str(error))

@@ -71,7 +71,7 @@ def reconcile(current: Configuration, desired: Configuration, infos: Mapping[str
     current, desired : Configuration
         `Configuration()` for an agent that runs nothing yet.
     infos : mapping
-        What the algorithms that ran say of themselves, by name.
+        What the algorithms that ran say of themselves, by name; one that never ran is missing.
 
     Examples
     --------
@@ -106,8 +106,15 @@ def _own_part(assignment: Assignment) -> tuple[object, ...]:
 
 
 def _surroundings(current: Configuration, desired: Configuration, info: AlgorithmInfo | None) -> bool:
-    """Tell whether the context of a running algorithm changes; of one that never ran nothing is known."""
-    if info is None or current.terminal != desired.terminal:
+    """
+    Tell whether the context of a running algorithm changes.
+
+    One that never ran is no step: the supervisor goes on trying it, with the new context, and what it does not like
+    was the same before. It must not hold back a document that changes something else.
+    """
+    if info is None:
+        return False
+    if current.terminal != desired.terminal:
         return True
     if info.needs_network and current.topology != desired.topology:
         return True

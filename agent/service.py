@@ -215,14 +215,15 @@ class Service:
         configuration = desired.configuration
         self._meet_brokers(desired.tenant)
         before = self._running.place
-        self._running.stand(Place(self._config.device, desired.tenant, configuration.terminal or self._config.device))
+        terminal = configuration.terminal or self._config.device
+        self._running.place = Place(self._config.device, desired.tenant, terminal)
         try:
             await apply(self._configuration, configuration, self._running, self, patient=patient)
         except ConfigError:
-            self._running.stand(before)
+            self._running.place = before
             raise
         self._configuration = configuration
-        await self._recorder.configure(configuration, desired.tenant, self._running.place.terminal)
+        await self._recorder.configure(configuration, desired.tenant, terminal)
         if self._inbox is not None:
             self._inbox.ask(wish for assignment in configuration.algorithms for wish in assignment.neighbours)
         self._links["grid"].announce()
@@ -326,7 +327,7 @@ class Service:
             refused=self._refused,
             algorithms=self._running.algorithm_reports(),
             links={name: link.report() for name, link in self._links.items()},
-            source=self._running.source_report(),
+            source=self._running.sampler.report(),
             time=self._time,
             recordings=self._recorder.report(),
             isolation=self._isolation,
@@ -373,7 +374,7 @@ class Service:
 
     async def _restamp(self) -> None:
         async with self._changing:
-            await self._running.restamp()
+            await self._running.sampler.restamp()
 
     def _aside(self, name: str, work: Coroutine[None, None, None]) -> None:
         """Do something that may take long beside the housekeeping, which feeds the watchdog."""
@@ -388,13 +389,13 @@ class Service:
         """Tell whether sampling moves, or the supervisor knows that it does not."""
         now = self._clock.monotonic()
         samples, since = self._progress
-        if self._running.samples != samples or not self._running.is_sampling:
-            self._progress = (self._running.samples, now)
+        if self._running.sampler.samples != samples or self._running.sampler.current is None:
+            self._progress = (self._running.sampler.samples, now)
             return True
         return now - since < STALL
 
     def _status(self) -> str:
-        source = self._running.source_report()
+        source = self._running.sampler.report()
         parts = [f"revision {self._applied}" if self._applied else "waiting for the catalog"]
         if source is not None:
             parts.append(f"source {source.state}")

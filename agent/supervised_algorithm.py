@@ -1,0 +1,256 @@
+"""
+One assigned algorithm, kept going: its process while it has one, its history, and when it is started again.
+
+Where it stands: owned by `running`, which says what it starts with and where its records go; `workers` makes the
+process, `supervisor` says when it may be started again. A process that runs for an algorithm that is not in force, a
+candidate or one that was replaced, changes nothing: its records go nowhere and its state is not kept.
+"""
+
+import asyncio
+import logging
+import math
+import random
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from agent.algorithm_worker import AlgorithmWorker
+from agent.clock import Clock
+from agent.errors import AgentError, AlgorithmRefused, WorkerError
+from agent.protocol import AlgorithmSpec, AlgorithmStatus
+from agent.sampler import Sampler
+from agent.store import Store
+from agent.supervisor import ALGORITHM_POLICY, Restarts, State
+from agent.workers import Workers
+from algorithms.api.errors import Problem, shortened
+from algorithms.api.manifest import AlgorithmInfo
+from algorithms.api.records import Record
+from device_catalog.contract.documents import Assignment
+from device_catalog.contract.reports import AlgorithmReport
+
+log = logging.getLogger(__name__)
+
+WAITING = "waits for the source"
+"""What is said of an algorithm that cannot start before there are samples."""
+
+MOST = 2**63 - 1
+"""Counters stay below what every reader of a report can hold."""
+
+
+class Owner(Protocol):
+    """What an algorithm needs of the set it runs in."""
+
+    def beginning(self, assignment: Assignment) -> tuple[AlgorithmSpec, Sampler | None] | None:
+        """Say what to start it with, but for its kept state; None while it has to wait for the source."""
+
+    def take(self, maker: str, records: Sequence[Record]) -> None:
+        """Route what the algorithm `maker` made."""
+
+    def reroute(self) -> None:
+        """Note that one runs which did not before."""
+
+
+class SupervisedAlgorithm:
+    """
+    An algorithm that a document assigns.
+
+    Parameters
+    ----------
+    assignment : Assignment
+    owner : Owner
+    workers : Workers
+        Started already.
+    store : Store
+    clock : Clock
+    chance : random.Random
+        Spreads the times of new starts.
+
+    Attributes
+    ----------
+    assignment : Assignment
+    info : AlgorithmInfo or None
+        What it says of itself; None before it ran.
+    in_force : bool
+        Whether its records count.
+    """
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        owner: Owner,
+        *,
+        workers: Workers,
+        store: Store,
+        clock: Clock,
+        chance: random.Random,
+    ) -> None:
+        self.assignment = assignment
+        self.info: AlgorithmInfo | None = None
+        self.in_force = False
+        self._owner = owner
+        self._workers = workers
+        self._store = store
+        self._clock = clock
+        self._chance = chance
+        self._worker: AlgorithmWorker | None = None
+        self._restarts = Restarts(ALGORITHM_POLICY)
+        self._status = AlgorithmStatus()
+        self._last_error = ""
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._stopped = False
+
+    @property
+    def name(self) -> str:
+        """Its name; a device runs each algorithm at most once."""
+        return self.assignment.algorithm
+
+    async def start(self) -> bool:
+        """
+        Start it; tell whether that was possible, or it has to wait for the source.
+
+        Raises
+        ------
+        AlgorithmRefused
+            With every problem of its settings, or that another version is installed.
+        AgentError
+            When its process cannot be started.
+        """
+        beginning = self._owner.beginning(self.assignment)
+        if beginning is None:
+            self._last_error = self._last_error or WAITING
+            return False
+        spec, sampler = beginning
+        self._restarts.state = State.STARTING
+        try:
+            worker = await self._workers.start_algorithm(
+                msgspec.structs.replace(spec, restored=self._store.checkpoint(self.name)),
+                sampler,
+                on_records=self._take,
+                on_report=self._note,
+                on_checkpoint=self._keep,
+                # An end before this start has returned is told by the start itself.
+                on_exit=lambda reason: None if self._worker is None else self.retry(reason),
+            )
+        except OSError as error:
+            raise WorkerError(f"{self.name} cannot be started: {error}") from error
+        if worker.exit is not None:
+            raise WorkerError(worker.exit.reason)
+        if self.assignment.version not in ("", worker.info.version):
+            worker.kill(f"{self.name} is installed in another version than was asked for")
+            remedy = "install it, or leave it empty"
+            raise AlgorithmRefused([Problem("version", self.assignment.version, worker.info.version, remedy)])
+        self._worker = worker
+        self.info = worker.info
+        self._status = AlgorithmStatus()
+        self._last_error = ""
+        self._restarts.started(self._clock.monotonic())
+        return True
+
+    def retry(self, reason: object) -> None:
+        """Note that it has no process, and start it again when its policy allows."""
+        self._worker = None
+        self._last_error = shortened(str(reason), 500)
+        if self._stopped:
+            return
+        delay = self._restarts.failed(self._clock.monotonic(), self._chance.random())
+        log.error("%s does not run: %s; %s for %.1f s", self.name, reason, self._restarts.state, delay)
+        self._timer = asyncio.get_running_loop().call_later(delay, self._again)
+
+    def start_waiting(self) -> None:
+        """Start it where it has neither a process nor a time at which it gets one."""
+        if self._worker is None and self._timer is None and self._task is None and not self._stopped:
+            self._again()
+
+    async def hand_over(self) -> None:
+        """Keep its newest state for a successor; where it does not answer, what it gave before serves."""
+        if self._worker is None:
+            return
+        try:
+            self._keep(await self._worker.checkpoint())
+        except AgentError as error:
+            log.warning("%s gave no state to its successor: %s", self.name, error)
+
+    async def stop(self) -> None:
+        """Stop it, also a start that is under way; what it says last is kept where it is in force."""
+        self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            await worker.stop()
+
+    def feed(self, record: Record) -> None:
+        """Hand it a record; one that does not run misses it."""
+        if self._worker is not None:
+            self._worker.feed(record)
+
+    def complain(self, problem: str) -> None:
+        """Note what is wrong with what it made."""
+        if self._last_error != problem:
+            self._last_error = problem
+            log.error("%s: %s", self.name, problem)
+
+    def report(self) -> AlgorithmReport:
+        """Say how it is doing."""
+        return AlgorithmReport(
+            version=shortened(self.info.version) if self.info is not None else "",
+            state=str(self._restarts.state),
+            restarts=self._restarts.count,
+            processed=self._status.processed,
+            produced=self._status.produced,
+            dropped=self._status.dropped,
+            lost_samples=self._status.lost_samples,
+            processor=self._status.processor,
+            memory=self._status.memory,
+            slowest=self._status.slowest,
+            last_error=self._last_error,
+        )
+
+    def _take(self, records: Sequence[Record]) -> None:
+        if self.in_force:
+            self._owner.take(self.name, records)
+
+    def _note(self, status: AlgorithmStatus) -> None:
+        self._status = plausible(status)
+
+    def _keep(self, state: bytes) -> None:
+        if not self.in_force:
+            return
+        try:
+            self._store.keep_checkpoint(self.name, state)
+        except OSError as error:
+            log.error("the state of %s could not be kept, the one before stays: %s", self.name, error)
+
+    def _again(self) -> None:
+        self._timer = None
+        self._task = asyncio.get_running_loop().create_task(self._start_again(), name=f"start {self.name}")
+
+    async def _start_again(self) -> None:
+        try:
+            if await self.start():
+                log.info("%s runs", self.name)
+                self._owner.reroute()
+        except AgentError as error:
+            self.retry(error)
+        finally:
+            self._task = None
+
+
+def plausible(status: AlgorithmStatus) -> AlgorithmStatus:
+    """
+    Put 0 for every number that cannot be: a process says what it likes, and one report holds all of a device.
+
+    Examples
+    --------
+    >>> plausible(AlgorithmStatus(processed=3, dropped=-1, processor=float("nan"))).processor
+    0.0
+    """
+    numbers = msgspec.structs.asdict(status)
+    odd = {name: type(value)(0) for name, value in numbers.items() if not (math.isfinite(value) and 0 <= value <= MOST)}
+    return msgspec.structs.replace(status, **odd) if odd else status
