@@ -40,7 +40,7 @@ RATE_SLEW = 50e-6
 TIME_SLEW = 1e-3
 """Most by which stamps are made to run faster or slower than samples [1]."""
 STEP = 5e-3
-"""Stamps that are off by more, and by three times their uncertainty, are set anew [s]."""
+"""Stamps that are off by more, and by three times what readings leave uncertain, are set anew [s]."""
 BREAK = 0.05
 """Readings that come this much too early, or all too late for `LATE_FOR`, begin a new line [s]."""
 LATE_FOR = 10.0
@@ -104,7 +104,7 @@ class TimeBase:
         self._latency_uncertainty = latency_uncertainty
         self._envelope = Envelope()
         self._host = HostTime()
-        self._references = References()
+        self._references = References(min(DRIFT, rate_tolerance / 60.0))  # a disciplined clock drifts less
         self._origin: tuple[int, int, int] | None = None  # count, host and steady time of the first reading
         self._count = 0
         self._steady = 0.0
@@ -224,7 +224,7 @@ class TimeBase:
         whole = math.floor(rest)
         index = first - 1 + round(self._x * self._nominal_rate)
         apart = (first - 1 - index) + self._x * self._nominal_rate  # 0 but for references, which lie anywhere
-        interval = (1.0 + self._slope + self._pull) / self._nominal_rate * NANOSECONDS
+        interval = (1.0 + self._served + self._pull) / self._nominal_rate * NANOSECONDS
         return TimeModel(
             sample_rate=self._nominal_rate / (1.0 + self._served),
             rate_uncertainty=math.hypot(self._slope_uncertainty, self._slope - self._served),
@@ -250,6 +250,7 @@ class TimeBase:
         if self._early < _EARLY_READINGS and not late:
             return self._early > 0
         self._early, self._late_since = 0, None
+        self._host.wrong(self._steady, off)
         # What was learnt of the rate stays, with what a crystal may have changed in the meantime.
         self._prior = (self._slope, math.hypot(self._slope_uncertainty, DRIFT * LATE_FOR))
         self._envelope.clear()
@@ -269,6 +270,7 @@ class TimeBase:
 
     def _combine(self) -> None:
         self._slope, self._slope_uncertainty = self._host_slope()
+        self._references.fit(self._slope, self._slope_uncertainty)
         if self._references and self._references.slope_uncertainty < self._slope_uncertainty:
             self._slope, self._slope_uncertainty = self._references.slope, self._references.slope_uncertainty
 
@@ -290,13 +292,13 @@ class TimeBase:
     def _follow(self, x: float) -> None:
         """Move what is served towards what is known."""
         elapsed = max(x - self._x, 0.0)
-        self._late += (self._slope + self._pull) * elapsed
+        self._late += (self._served + self._pull) * elapsed
         self._x = x
-        late, uncertainty, _ = self._target(x)
+        late, _, _ = self._target(x)
         off = late - self._late
         if not self._handed_out:  # nobody has seen any stamp yet
             self._late, off, self._served = late, 0.0, self._slope
-        elif abs(off) > max(STEP, 3.0 * uncertainty):
+        elif abs(off) > max(STEP, 3.0 * self._envelope.line.height_uncertainty):
             self._late, off, self._stepped = late, 0.0, True
         self._pull = max(-TIME_SLEW, min(TIME_SLEW, off / _TIME_TIME))
         apart = self._slope - self._served

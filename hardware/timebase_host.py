@@ -6,7 +6,7 @@ that crystal steered by a time daemon, which steps it, slews it by up to 500 ppm
 the right rate for the rest of the time. Stamps follow the host's UTC through all of that. A sampling rate must not: it
 needs the crystal's own error, which hardly changes. So the error comes from the kernel where the kernel tells it apart
 from a slew, and otherwise is the median of what UTC gained in each of the last minutes' intervals, without those in
-which it gained more than a crystal can be wrong by.
+which it gained more than a crystal can be wrong by, and believed the less the more that gain is changing.
 
 Rules: no clock is read here; memory is bounded; what a clock was found to be wrong by counts as its uncertainty until
 it has kept straight for a minute.
@@ -14,6 +14,7 @@ it has kept straight for a minute.
 
 import math
 from collections import deque
+from collections.abc import Collection
 
 CRYSTAL = 30e-6
 """Standard uncertainty of the rate of a clock that follows nothing [1]."""
@@ -31,6 +32,8 @@ _LARGEST_SLEW = 1e-3
 _AGEING = 2e-8
 """Growth of the rate's uncertainty while the clock follows nothing [1/s]."""
 _LEAST_UNCERTAINTY = 1e-7
+_SLEW_TIME = 300.0
+"""Time constant with which a daemon's loop works off an offset [s]: a gain that changes has that much to go."""
 _KERNEL_UNCERTAINTY = 2e-7
 
 
@@ -87,7 +90,7 @@ class HostTime:
             return
         self._jumped = 0
         self._recent.append(offset)
-        self.offset = sorted(self._recent)[len(self._recent) // 2]
+        self.offset = _median(self._recent)
         self._last = steady
         self._close(steady)
 
@@ -123,7 +126,7 @@ class HostTime:
             return self._told
         if not self._gains:
             return 0.0
-        return sorted(self._gains)[len(self._gains) // 2]
+        return _median(self._gains) * CRYSTAL**2 / (CRYSTAL**2 + self._doubt() ** 2)
 
     def rate_uncertainty(self, steady: float) -> float:
         """Return the standard uncertainty of `rate_error` [1]."""
@@ -132,12 +135,8 @@ class HostTime:
             return min(CRYSTAL, self._loss + _AGEING * since) if math.isfinite(since) else CRYSTAL
         if self._told is not None:
             return _KERNEL_UNCERTAINTY
-        n = len(self._gains)
-        if n < 2:
-            return CRYSTAL
-        middle = self.rate_error
-        spread = sorted(abs(gain - middle) for gain in self._gains)[n // 2]
-        return max(_LEAST_UNCERTAINTY, 1.5 * spread, CRYSTAL * math.exp(-1.5 * n))
+        doubt = self._doubt()
+        return CRYSTAL * doubt / math.hypot(CRYSTAL, doubt) if math.isfinite(doubt) else CRYSTAL
 
     def time_uncertainty(self, steady: float) -> float:
         """Return the standard uncertainty of UTC as this clock tells it [s], at most `UNKNOWN_TIME`."""
@@ -156,6 +155,21 @@ class HostTime:
             known += self.rate_uncertainty(steady) * since
         return min(UNKNOWN_TIME, math.hypot(known, moved + abs(wandered)))
 
+    def wrong(self, steady: float, by: float) -> None:
+        """Take note that UTC was found to have been wrong by so much [s]."""
+        self._moved.append((steady, by))
+
+    def _doubt(self) -> float:
+        """Return the standard uncertainty of the median gain, by its scatter and its trend [1]."""
+        n = len(self._gains)
+        if n < 2:
+            return math.inf
+        gains = list(self._gains)
+        middle = _median(gains)
+        spread = 1.5 * _median([abs(gain - middle) for gain in gains])
+        trend = abs(_median(gains[n // 2 :]) - _median(gains[: n // 2])) / (0.5 * n * _INTERVAL)
+        return math.hypot(max(_LEAST_UNCERTAINTY, spread, CRYSTAL * math.exp(-1.5 * n)), trend * _SLEW_TIME)
+
     def _close(self, steady: float) -> None:
         """End the interval when it is long enough, and take down what UTC gained in it."""
         if self._began is None or steady - self._began[0] < _INTERVAL:
@@ -166,5 +180,8 @@ class HostTime:
         self._began = (steady, self.offset)
         if self._followed and abs(gained) <= LARGEST_ERROR:
             self._gains.append(gained)
-        known = self.rate_error if abs(self.rate_error) <= LARGEST_ERROR else 0.0
-        self._moved.append((steady, (gained - known) * elapsed))
+        self._moved.append((steady, (gained - self.rate_error) * elapsed))
+
+
+def _median(values: Collection[float]) -> float:
+    return sorted(values)[len(values) // 2]

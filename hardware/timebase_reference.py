@@ -1,17 +1,19 @@
 """
 Sample instants whose UTC is known from outside: a trigger, a pulse per second on an input, a disciplined sample clock.
 
-Serves `timebase`: a straight line through the last minute's references, weighted by their uncertainties, whose slope is
-tied to what the host's clock knows of the rate, so that a single reference is enough. Rules: uncertainties are never
-averaged away, since a receiver's errors are common to all its pulses; a reference far off the line is set aside, and
-only three in a row that agree with one another replace it; after the last one the uncertainty grows with that of the
-rate and with the crystal's drift.
+Serves `timebase`: a straight line through the references of the last seconds, weighted by their uncertainties, whose
+slope is tied to what the host's clock knows of the rate, so that a single reference is enough.
+
+Rules: uncertainties are never averaged away, since a receiver's errors are common to all its pulses; a reference far
+off the line is set aside, and only three in a row that agree with one another replace it; after the last one the
+uncertainty grows with that of the rate and with the crystal's drift.
 """
 
 import math
 from collections import deque
 
-from hardware.timebase_envelope import DRIFT, SPAN
+SPAN = 20.0
+"""Longest time over which a line is laid: short, so that a crystal's drift bends it by less than a microsecond [s]."""
 
 _REFERENCES = 128
 _OFF = 6.0
@@ -20,9 +22,17 @@ _AGREEING = 3
 
 
 class References:
-    """Keeps references as (x, late, uncertainty), all in seconds: late is UTC less the nominal duration x."""
+    """
+    Keeps references as (x, late, uncertainty), all in seconds: late is UTC less the nominal duration x.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    drift : float
+        Change of the sampling rate that is reckoned with [1/s].
+    """
+
+    def __init__(self, drift: float) -> None:
+        self._drift = drift
         self._known: deque[tuple[float, float, float]] = deque(maxlen=_REFERENCES)
         self._doubtful: list[tuple[float, float, float]] = []
         self._middle = self._height = self._spread = 0.0
@@ -61,7 +71,7 @@ class References:
         self._doubtful.clear()
         while self._known[0][0] < x - SPAN:
             self._known.popleft()
-        self._fit(slope, slope_uncertainty)
+        self.fit(slope, slope_uncertainty)
         return True
 
     def at(self, x: float) -> float:
@@ -73,7 +83,7 @@ class References:
         if not self._known:
             return math.inf
         age = max(0.0, x - self._known[-1][0])
-        return math.hypot(self._uncertainty, self.slope_uncertainty * (x - self._middle), 0.5 * DRIFT * age * age)
+        return math.hypot(self._uncertainty, self.slope_uncertainty * (x - self._middle), 0.5 * self._drift * age * age)
 
     def _fits(self, reference: tuple[float, float, float]) -> bool:
         x, late, uncertainty = reference
@@ -87,10 +97,13 @@ class References:
             return False
         rest = [late - self.slope * x for x, late, _ in last]
         allowed = _OFF * max(uncertainty for _, _, uncertainty in last)
-        allowed += _OFF * (self.slope_uncertainty + DRIFT * SPAN) * (last[-1][0] - last[0][0])
+        allowed += _OFF * (self.slope_uncertainty + self._drift * SPAN) * (last[-1][0] - last[0][0])
         return max(rest) - min(rest) <= max(_LEAST_OFF, allowed)
 
-    def _fit(self, slope: float, slope_uncertainty: float) -> None:
+    def fit(self, slope: float, slope_uncertainty: float) -> None:
+        """Lay the line anew, with what is known of its slope without references [1]."""
+        if not self._known:
+            return
         weights = [1.0 / max(uncertainty, 1e-12) ** 2 for _, _, uncertainty in self._known]
         total = sum(weights)
         middle = sum(w * x for w, (x, _, _) in zip(weights, self._known, strict=True)) / total
@@ -101,7 +114,7 @@ class References:
         if spread + prior > 0:
             self.slope = (joint + slope * prior) / (spread + prior)
             length = self._known[-1][0] - self._known[0][0]
-            self.slope_uncertainty = math.hypot(1.0 / math.sqrt(spread + prior), DRIFT * length / 4.0)
+            self.slope_uncertainty = math.hypot(1.0 / math.sqrt(spread + prior), self._drift * length / 4.0)
         else:
             self.slope, self.slope_uncertainty = slope, slope_uncertainty
         self._middle, self._height = middle, height
