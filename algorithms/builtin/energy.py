@@ -10,7 +10,7 @@ in seconds and never filled.
 
 import math
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -26,7 +26,15 @@ from algorithms.api.settings import Setting, problems_of, read_settings
 from algorithms.api.wire import time_text
 from algorithms.builtin.energy_registers import PHASES, Counts, Registers, RegisterState, counts_of
 from algorithms.builtin.stretches import Missing, Stretch, Stretches
-from algorithms.waveform.energy import CycleFit, CycleTable, cycle_table, fit_cycles, frequency_of, powers
+from algorithms.waveform.energy import (
+    CycleFit,
+    CycleTable,
+    cycle_table,
+    fit_cycles,
+    frequency_of,
+    powers,
+    rms_of_fundamental,
+)
 from algorithms.waveform.phasor import Floats
 
 CONTENT = "energy/1"
@@ -176,11 +184,11 @@ class Energy(Algorithm):
                 self._take(wiring, wiring.stretches.flush(), results)
             wiring = self._wiring = self._arrange(record)
         if self._continues:
-            block = self._not_counted_yet(record)
+            block = self._not_counted_yet(record, results)
         if wiring is not None and block is not None:
             self._take(wiring, wiring.stretches.push(block), results)
         elif block is not None:  # no phase can be measured on these channels
-            self._miss(Missing(block.duration, block.end_ns))
+            results.extend(self._miss(Missing(block.duration, block.end_ns)))
         if block is not None:
             self._end_index = block.end_index - (wiring.stretches.waiting if wiring is not None else 0)
         return results
@@ -228,7 +236,7 @@ class Energy(Algorithm):
         self._commands = state.commands
         self._continues = state.end_ns > 0
 
-    def _not_counted_yet(self, block: SampleBlock) -> SampleBlock | None:
+    def _not_counted_yet(self, block: SampleBlock, results: list[Result]) -> SampleBlock | None:
         """Return what of the first blocks after a restart was not counted before it; account for the time between."""
         ahead = self._end_index - block.first_index
         reached_ns = block.time_ns + round(ahead / block.sample_rate * NANOSECONDS)
@@ -241,7 +249,7 @@ class Energy(Algorithm):
             )
         self._continues = False
         if block.time_ns > self._end_ns and not block.flags & SampleFlag.UNSYNCHRONISED:
-            self._miss(Missing((block.time_ns - self._end_ns) / NANOSECONDS, block.time_ns))
+            results.extend(self._miss(Missing((block.time_ns - self._end_ns) / NANOSECONDS, block.time_ns)))
         return block
 
     # ---- counting
@@ -277,38 +285,36 @@ class Energy(Algorithm):
             stretches=Stretches(len(channels), cycle, max(2, round(STRETCH * rate / cycle))),
         )
 
-    def _take(self, wiring: Wiring, parts: Any, results: list[Result]) -> None:
+    def _take(self, wiring: Wiring, parts: Iterable[Stretch | Missing], results: list[Result]) -> None:
         for part in parts:
             if isinstance(part, Missing):
-                self._miss(part)
-                continue
-            counts = self._count(wiring, part)
-            results.extend(self._book(part, counts))
-            self._end_ns = part.end_ns
+                results.extend(self._miss(part))
+            else:
+                counts, seconds = self._count(wiring, part)
+                results.extend(self._book(part, counts, seconds))
 
-    def _miss(self, missing: Missing) -> None:
-        self._seconds["missing"] += missing.duration
-        self._end_ns = missing.end_ns
+    def _miss(self, missing: Missing) -> list[Result]:
+        return self._book(missing, None, {"missing": missing.duration})
 
-    def _count(self, wiring: Wiring, stretch: Stretch) -> Counts | None:
-        """Return what a stretch adds to the registers, None where it cannot be measured; account for its time."""
+    def _count(self, wiring: Wiring, stretch: Stretch) -> tuple[Counts | None, dict[str, float]]:
+        """Return what a stretch adds to the registers, None where it cannot be measured, and what its time is."""
         nominal_voltage = self._place.nominal_voltage
         table, fit = self._fit(wiring, stretch)
-        volts = np.sqrt(0.5 * np.square(np.abs(fit.fundamental[wiring.v])).mean(axis=1))
-        if stretch.flags & SampleFlag.CLIPPED:
-            self._seconds["clipped"] += stretch.duration
-        if stretch.flags & SampleFlag.UNSYNCHRONISED:
-            self._seconds["unsynchronised"] += stretch.duration
+        volts = rms_of_fundamental(fit)[wiring.v]
         if volts.max() < DEAD_VOLTAGE * nominal_voltage:
-            self._seconds["dead"] += stretch.duration
-            return None
+            return None, {"dead": stretch.duration}
         deviation = self._frequency * wiring.sample_rate / self._place.nominal_frequency - 1.0
         if abs(deviation) > MEASURED:
-            self._seconds["out_of_range"] += stretch.duration
-            return None
-        self._seconds["measured"] += stretch.duration
+            return None, {"out_of_range": stretch.duration}
+        seconds = {"measured": stretch.duration}
+        if stretch.flags & SampleFlag.CLIPPED:
+            seconds["clipped"] = stretch.duration
+        if stretch.flags & SampleFlag.UNSYNCHRONISED:
+            seconds["unsynchronised"] = stretch.duration
         np.maximum(fit.noise, wiring.step_variance, out=fit.noise)
-        found = powers(table, fit, wiring.v, wiring.i, wiring.lead * self._frequency)
+        found = powers(
+            table, fit, v=wiring.v, i=wiring.i, lead=wiring.lead * self._frequency, frequency=self._frequency
+        )
         flows = (found.current > wiring.starting_current) & (volts >= DEAD_VOLTAGE * nominal_voltage)
         least = SIGNIFICANT * np.sqrt(found.variance)
         p, q, s, variance = np.zeros((4, 3))
@@ -316,9 +322,10 @@ class Energy(Algorithm):
         q[wiring.places] = np.where(flows & (np.abs(found.q) > least), found.q, 0.0)
         s[wiring.places] = np.where(flows & (found.s > least), found.s, 0.0)
         variance[wiring.places] = np.where(flows, found.variance, 0.0)
-        return counts_of(
+        counts = counts_of(
             p=p, q=q, s=s, variance=variance, gain=wiring.gain, phase=wiring.phase, duration=stretch.duration
         )
+        return counts, seconds
 
     def _fit(self, wiring: Wiring, stretch: Stretch) -> tuple[CycleTable, CycleFit]:
         """Fit a stretch at its own frequency, and remember that."""
@@ -328,7 +335,7 @@ class Energy(Algorithm):
         for _ in range(REFINEMENTS):
             table = self._table(stretch.n_cycles, wiring.stretches.cycle, round(self._frequency / step), step)
             fit = fit_cycles(table, stretch.values)
-            alive = wiring.v[np.sqrt(0.5 * np.square(np.abs(fit.fundamental[wiring.v])).mean(axis=1)) > least]
+            alive = wiring.v[rms_of_fundamental(fit)[wiring.v] > least]
             if not alive.size:
                 break
             found = frequency_of(table, fit, alive)
@@ -349,26 +356,31 @@ class Energy(Algorithm):
 
     # ---- telling
 
-    def _book(self, stretch: Stretch, counts: Counts | None) -> list[Result]:
+    def _book(self, part: Stretch | Missing, counts: Counts | None, seconds: Mapping[str, float]) -> list[Result]:
         """Count a stretch; where it crosses the instant of a result, first the part before it, then the rest."""
-        begin_ns = stretch.end_ns - round(stretch.duration * NANOSECONDS)
+        begin_ns = part.end_ns - round(part.duration * NANOSECONDS)
         due = self._due_ns
-        if due is None or due - stretch.end_ns > self._interval_ns:  # the first one, or the clock was set back
+        if due is None or due - part.end_ns > self._interval_ns:  # the first one, or the clock was set back
             due = (begin_ns // self._interval_ns + 1) * self._interval_ns
             self._told_ns = begin_ns
-        results = []
-        if stretch.end_ns >= due:
-            due = stretch.end_ns // self._interval_ns * self._interval_ns  # the last one, where time jumped
-            part = min(max((due - begin_ns) / max(stretch.end_ns - begin_ns, 1), 0.0), 1.0)
-            if counts is not None:
-                self._registers.add(counts.share(part))
-                counts = counts.share(1.0 - part)
-            results.append(self._result(due))
-            due += self._interval_ns
-        if counts is not None:
-            self._registers.add(counts)
+        self._end_ns = part.end_ns
         self._due_ns = due
-        return results
+        if part.end_ns < due:
+            self._add(counts, seconds, 1.0)
+            return []
+        due = part.end_ns // self._interval_ns * self._interval_ns  # the last one, where time jumped
+        self._due_ns = due + self._interval_ns
+        before = min(max((due - begin_ns) / max(part.end_ns - begin_ns, 1), 0.0), 1.0)
+        self._add(counts, seconds, before)
+        result = self._result(due)
+        self._add(counts, seconds, 1.0 - before)
+        return [result]
+
+    def _add(self, counts: Counts | None, seconds: Mapping[str, float], share: float) -> None:
+        if counts is not None:
+            self._registers.add(counts if share == 1.0 else counts.share(share))
+        for name, duration in seconds.items():
+            self._seconds[name] += share * duration
 
     def _result(self, time_ns: int) -> Result:
         since = {name: value - self._told[name] for name, value in self._seconds.items()}
