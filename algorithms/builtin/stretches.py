@@ -75,6 +75,11 @@ class Stretches:
         self._flags = SampleFlag.NONE
 
     @property
+    def length(self) -> int:
+        """Samples in a stretch without gap."""
+        return int(self._samples.shape[1])
+
+    @property
     def waiting(self) -> int:
         """Samples collected that are in no stretch yet."""
         return self._filled

@@ -281,7 +281,8 @@ def powers(
     the products with the fundamental. R is the power of white noise that both channels have in common: of what is left
     over it is the mean product at the same sample less the one continued to there from one and two samples apart,
     (4 R(1) - R(2)) / 3. :math:`S_1` is the mean of the fundamental's polynomials with that of the cycles' own phasors.
-    Turning harmonic h by h times the angle is exact. RMS values are freed of the noise that the lines carry. The variance is :math:`(V^2 \sigma_i^2 + I^2 \sigma_v^2) / N`.
+    Turning harmonic h by h times the angle is exact. RMS values are freed of the noise that the lines carry. The
+    variance is :math:`(V^2 \sigma_i^2 + I^2 \sigma_v^2) / N`.
     """
     count = table.n_cycles * table.cycle
     turn = np.exp(-1j * lead)
