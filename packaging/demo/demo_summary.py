@@ -37,8 +37,8 @@ class Interruption:
     lease: PresenceChange | None
 
 
-def faults(view: FleetView, interruption: Interruption, overflowed: int) -> list[str]:
-    """Say everything that did not go as it should; empty when all went well."""
+def faults(view: FleetView, interruption: Interruption | None, overflowed: int) -> list[str]:
+    """Say everything that did not go as it should; empty when all went well. None for no interruption to judge."""
     found = []
     for device in METERS:
         meter = view.meter(device)
@@ -52,7 +52,7 @@ def faults(view: FleetView, interruption: Interruption, overflowed: int) -> list
         found.append(f"{view.unreadable} messages could not be read; the last: {view.last_unreadable}")
     if overflowed:
         found.append(f"the watcher was too slow for {overflowed} messages")
-    return found + _faults_of(interruption)
+    return found + (_faults_of(interruption) if interruption is not None else [])
 
 
 def _faults_of(interruption: Interruption) -> list[str]:
@@ -85,7 +85,7 @@ def summary(view: FleetView, interruption: Interruption, seconds: float) -> list
 def _told(view: FleetView, interruption: Interruption) -> list[str]:
     killed = interruption.killed_ns
     if not killed:
-        return []
+        return ["  ended before a meter was killed"]
     will, lease = _after(killed, interruption.will), _after(killed, interruption.lease)
     said = [f"  {INTERRUPTED} was killed with kill -9; noticed by its last will {will}, by the catalog {lease}"]
     if interruption.back_ns:

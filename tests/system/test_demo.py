@@ -89,6 +89,17 @@ def test_a_demo_that_is_stopped_leaves_nothing_behind(mark, number):
     wait_until(lambda: not marked(mark), "everything gone")
 
 
+def test_a_demo_that_runs_on_is_ended_by_hand_at_any_time_and_sums_up(mark):
+    demo = start_demo(mark, "--seconds", "0")
+    run_until(demo, "simulated: U")
+    demo.send_signal(signal.SIGINT)
+    said, _ = demo.communicate(timeout=60)
+    assert demo.returncode == 0, said
+    assert re.search(r"simulated +\d+ frames, lost 0, duplicates 0", said)
+    assert "all went well" in said
+    wait_until(lambda: not marked(mark), "everything gone")
+
+
 def test_a_child_that_dies_ends_the_demo_with_its_last_words(mark):
     demo = start_demo(mark)
     run_until(demo, "waiting for the first frames")
