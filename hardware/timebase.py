@@ -48,6 +48,7 @@ LATE_FOR = 10.0
 
 _EARLY_READINGS = 5
 _RATE_TIME = 5.0
+_AFTER_A_PAUSE = 0.05  # a reading after a long wait changes the rate no more than one in time
 _TIME_TIME = 1.0
 
 
@@ -302,7 +303,7 @@ class TimeBase:
             self._late, off, self._stepped = late, 0.0, True
         self._pull = max(-TIME_SLEW, min(TIME_SLEW, off / _TIME_TIME))
         apart = self._slope - self._served
-        most = RATE_SLEW * elapsed
+        most = RATE_SLEW * min(elapsed, _AFTER_A_PAUSE)
         if abs(apart) < self._slope_uncertainty:
             most = min(most, abs(apart) * elapsed / _RATE_TIME)
         self._served += max(-most, min(most, apart))
