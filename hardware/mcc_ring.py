@@ -11,7 +11,7 @@ copying: whatever could have been written over meanwhile is thrown away, never h
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware.mcc_library import OpenBoard
+from hardware.mcc_library import BoardFault, OpenBoard
 from hardware.mcc_scan import Scan
 
 
@@ -62,15 +62,21 @@ class RingReader:
             parts.append(part.copy() if self._rows is None else part[self._rows])
             begin += size
         self.taken = completed
-        if completed - first > self._ring // 4:  # only after a long pause can the writer have caught up meanwhile
-            # One scan more than is completed may be half written.
-            safe = self._board.progress() + 1 - self._ring
-            if safe > first:
-                parts = [np.concatenate(parts, axis=1)[:, safe - first :]]
-                first = min(safe, completed)
         if not parts:
             return first, np.empty((0, 0))
-        return first, parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+        volts = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+        safe = self._oldest_safe(first)
+        if safe > first:
+            return min(safe, completed), volts[:, safe - first :]
+        return first, volts
+
+    def _oldest_safe(self, first: int) -> int:
+        """Return the first scan that nothing can have been written over yet."""
+        try:
+            completed = self._board.progress()
+        except BoardFault:  # nothing is written any more; the next look meets the same fault
+            return first
+        return completed + 1 - self._ring  # one scan more than is completed may be half written
 
 
 PLATEAU = 3

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from algorithms.api.samples import SampleBlock, SampleFlag
-from hardware.errors import SourceLost
+from hardware.errors import SourceError, SourceLost
 from hardware.framing import Framer
 from hardware.mcc_clocks import BoardClocks, MachineClocks
 from hardware.mcc_library import BoardFault, BoardLibrary, FoundBoard, OpenBoard, choose
@@ -34,6 +34,8 @@ from hardware.source import SourceInfo, SourcePlan, SourceRequest
 
 STALL = 0.5
 """A running scan whose count stands still for this long has died unsaid [s]."""
+EDGE = 10.0
+"""How long the trigger's edge is awaited before the scan is begun anew [s]."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
 """Between attempts to get a board back [s]."""
 KERNEL_INTERVAL = 4.0
@@ -186,7 +188,7 @@ class _Run:
             now = self._now()
             if now >= deadline:
                 return None
-            self._clocks.sleep(min(deadline, self._due) - now)
+            self._clocks.sleep(max(0.0, min(deadline, self._due) - now))
 
     def close(self) -> None:
         """Let go of the board, however it is."""
@@ -236,14 +238,17 @@ class _Run:
         self._ready += self._framer.push(values, self._base + first, flags)
 
     def _watch(self, now: float) -> None:
-        if self._seen == 0 and (self.scan.trigger is not Trigger.NONE or self.scan.external_clock):
-            return  # the first edge may take its time
-        limit = max(STALL, 4 * self.scan.stage / self.scan.rate)
-        if now - self._advanced > limit:
-            raise BoardFault(
-                f"the library says that the scan runs, and no sample came for {limit:.1f} s; look at cable, hub and "
-                f"{'the external clock' if self.scan.external_clock else 'power supply'}"
-            )
+        scan = self.scan
+        awaits_edge = self._seen == 0 and scan.trigger is not Trigger.NONE
+        limit = EDGE if awaits_edge else max(STALL, 4 * scan.stage / scan.rate)
+        if now - self._advanced <= limit:
+            return
+        culprits = [name for name, used in (("the trigger", awaits_edge), ("the external clock", scan.external_clock))
+                    if used]  # fmt: skip
+        raise BoardFault(
+            f"the library says that the scan runs, and no sample came for {limit:g} s; look at "
+            f"{' and '.join(culprits) or 'cable, hub and power supply'}"
+        )
 
     def _interrupted(self, fault: SourceLost) -> None:
         """Note a fault, hand out what is still whole, and let go of what does not work any more."""
@@ -269,6 +274,8 @@ class _Run:
             self.begin()
         except SourceLost as fault:
             self._interrupted(fault)
+        except SourceError as error:  # another board stands where this one was
+            self._interrupted(SourceLost(str(error)))
 
     def _give_up(self, now: float) -> None:
         if now - self._faulted < self._options.recovery or self._ready:

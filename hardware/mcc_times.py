@@ -71,7 +71,6 @@ class BoardTimes:
             self._rate = self._model.sample_rate
             self._tolerance = math.hypot(self._model.rate_uncertainty, REMEMBERED)
         self._base = TimeBase(self._rate, rate_tolerance=self._tolerance)
-        self._model = None
         self._awaits_edge = self._on_second
         return self._first
 

@@ -18,12 +18,14 @@ from hardware.mcc_library import BoardFault, FoundBoard
 from hardware.mcc_options import Trigger
 from hardware.mcc_scan import Scan
 
-INSTALL = "hardware/README.md says how to install libuldaq (packaging/install/libuldaq does it)"
+INSTALL = "install it as hardware/README.md says, in four lines"
 NO_PERMISSION = "NO PERMISSION"
 
 _no_permission, _claimed, _not_found, _not_connected, _dead = 4, 5, 6, 7, 8
 _overrun, _bad_firmware, _pacer_overrun = 18, 93, 87
 _gone = (_not_found, _not_connected, _dead)
+_unsuitable = (13, 14, 15, 17, 21, 22, 30, 33, 34, 39, 40, 41)
+"""Range, channel, mode, trigger, option, rate, queue, flag, count: what a board of this model ought to grant."""
 
 
 class UldaqLibrary:
@@ -31,7 +33,7 @@ class UldaqLibrary:
 
     driver = "uldaq"
     remedy_for_permission = (
-        "install the udev rule (packaging/udev/60-tresma-daq.rules), add the user to its group, plug the board in anew"
+        "install packaging/udev/60-tresma-daq.rules into /etc/udev/rules.d and plug the board in anew"
     )
     whole_hertz = False
 
@@ -121,6 +123,11 @@ class UldaqBoard:
                 wheel.AInScanFlag.DEFAULT, buffer,
             )  # fmt: skip
         except (wheel.ULException, ValueError) as error:
+            if _code(error) in _unsuitable:
+                raise SourceRefused(
+                    f"source uldaq: expected a {scan.model.name} to scan inputs {scan.inputs} at {scan.asked_rate:g} Hz, "
+                    f"found that libuldaq refuses ({error}); install libuldaq 1.2.1, or ask for less"
+                ) from error
             raise _fault(error) from error
         self._buffer, self._running = buffer, True
         self._ring = np.ctypeslib.as_array(buffer).reshape(scan.ring, len(scan.inputs)).T
