@@ -277,25 +277,31 @@ class TimeBase:
 
     def _target(self, x: float) -> tuple[float, float, bool]:
         """Return UTC less nominal time at a place, its uncertainty [s], and whether a reference tells it."""
+        by_host = self._host_uncertainty(x)
         uncertainty = self._references.uncertainty(x)
+        if uncertainty < by_host:
+            return self._references.at(x), uncertainty, True
+        return self._host_late(x), by_host, False
+
+    def _host_late(self, x: float) -> float:
+        return self._envelope.line.at(x) + self._host.offset - self._latency
+
+    def _host_uncertainty(self, x: float) -> float:
         line = self._envelope.line
         slope_uncertainty = min(line.slope_uncertainty, self._slope_uncertainty)
-        by_host = math.hypot(
+        return math.hypot(
             line.height_uncertainty,
             slope_uncertainty * (x - line.middle),
             self._latency_uncertainty,
             self._host.time_uncertainty(self._steady),
         )
-        if uncertainty < by_host:
-            return self._references.at(x), uncertainty, True
-        return line.at(x) + self._host.offset - self._latency, by_host, False
 
     def _follow(self, x: float) -> None:
         """Move what is served towards what is known."""
         elapsed = max(x - self._x, 0.0)
         self._late += (self._served + self._pull) * elapsed
         self._x = x
-        late, _, _ = self._target(x)
+        late = self._target(x)[0] if self._references else self._host_late(x)
         off = late - self._late
         if not self._handed_out:  # nobody has seen any stamp yet
             self._late, off, self._served = late, 0.0, self._slope

@@ -45,10 +45,13 @@ class HostTime:
     ----------
     offset : float
         UTC less the steady clock, from their first readings on [s].
+    rate_error : float
+        By how much true time gains on the steady clock [1].
     """
 
     def __init__(self) -> None:
         self.offset = 0.0
+        self.rate_error = 0.0
         self._recent: deque[float] = deque(maxlen=5)
         self._began: tuple[float, float] | None = None  # of the interval in progress: steady clock, offset
         self._gains: deque[float] = deque(maxlen=_INTERVALS)
@@ -110,6 +113,7 @@ class HostTime:
         if uncertainty is not None:
             self._followed, self._uncertainty, self._lost_at = True, uncertainty, steady
             self._told = frequency
+            self._judge()
         elif self._followed:
             self._loss = CRYSTAL if self._lost_at == -math.inf else self.rate_uncertainty(steady)
             self._followed = False
@@ -118,15 +122,6 @@ class HostTime:
     def followed(self) -> bool:
         """Whether UTC follows a reference, as far as has been said."""
         return self._followed
-
-    @property
-    def rate_error(self) -> float:
-        """By how much true time gains on the steady clock [1]."""
-        if self._told is not None:
-            return self._told
-        if not self._gains:
-            return 0.0
-        return _median(self._gains) * CRYSTAL**2 / (CRYSTAL**2 + self._doubt() ** 2)
 
     def rate_uncertainty(self, steady: float) -> float:
         """Return the standard uncertainty of `rate_error` [1]."""
@@ -159,6 +154,12 @@ class HostTime:
         """Take note that UTC was found to have been wrong by so much [s]."""
         self._moved.append((steady, by))
 
+    def _judge(self) -> None:
+        if self._told is not None:
+            self.rate_error = self._told
+        elif self._gains:
+            self.rate_error = _median(self._gains) * CRYSTAL**2 / (CRYSTAL**2 + self._doubt() ** 2)
+
     def _doubt(self) -> float:
         """Return the standard uncertainty of the median gain, by its scatter and its trend [1]."""
         n = len(self._gains)
@@ -180,6 +181,7 @@ class HostTime:
         self._began = (steady, self.offset)
         if self._followed and abs(gained) <= LARGEST_ERROR:
             self._gains.append(gained)
+            self._judge()
         self._moved.append((steady, (gained - self.rate_error) * elapsed))
 
 
