@@ -125,8 +125,8 @@ class UldaqBoard:
         except (wheel.ULException, ValueError) as error:
             if _code(error) in _unsuitable:
                 raise SourceRefused(
-                    f"source uldaq: expected a {scan.model.name} to scan inputs {scan.inputs} at {scan.asked_rate:g} Hz, "
-                    f"found that libuldaq refuses ({error}); install libuldaq 1.2.1, or ask for less"
+                    f"source uldaq: expected a {scan.model.name} to scan inputs {scan.inputs} at "
+                    f"{scan.asked_rate:g} Hz, found that libuldaq refuses ({error}); install libuldaq 1.2.1, or ask for less"
                 ) from error
             raise _fault(error) from error
         self._buffer, self._running = buffer, True

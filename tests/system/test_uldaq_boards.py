@@ -62,14 +62,19 @@ def read(source: UldaqSource, count: int, within: float = 10.0) -> list[SampleBl
     return blocks
 
 
-def until(source: UldaqSource, wanted: Callable[[SampleBlock], bool], within: float = 10.0) -> SampleBlock:
-    """Read on to a block."""
+def until(source: UldaqSource, wanted: Callable[[SampleBlock], bool], within: float = 10.0) -> list[SampleBlock]:
+    """Read on to a block; return it last, behind all that came before."""
     deadline = time.monotonic() + within
-    while True:
+    blocks: list[SampleBlock] = []
+    while not blocks or not wanted(blocks[-1]):
         assert time.monotonic() < deadline, "the block that was waited for did not come"
         block = source.read(0.1)
-        if block is not None and wanted(block):
-            return block
+        blocks += [] if block is None else [block]
+    return blocks
+
+
+def never(_block: SampleBlock) -> bool:
+    return False
 
 
 def lost(block: SampleBlock) -> bool:
@@ -140,7 +145,7 @@ def test_a_board_that_samples_at_another_rate_than_it_should_is_found_out(
     true = 6403.2199 * (1 + 4e-4)
     boards.plug_in(true_rate=true, returned_rate=6406.15)
     source, _ = started()
-    block = until(source, lambda block: abs(block.sample_rate / true - 1) < 1e-4, within=30)
+    block = until(source, lambda block: abs(block.sample_rate / true - 1) < 1e-4, within=30)[-1]
     assert block.first_index < 20 * true
 
 
@@ -174,7 +179,7 @@ def test_clipped_samples_are_flagged(boards: Boards, started: Callable[..., Any]
     source, _ = started()
     assert SampleFlag.CLIPPED not in read(source, 5)[-1].flags
     boards.tell(f"input {serial} 4 14 0")
-    block = until(source, lambda block: SampleFlag.CLIPPED in block.flags)
+    block = until(source, lambda block: SampleFlag.CLIPPED in block.flags)[-1]
     assert np.abs(block.values[4]).max() == pytest.approx(2 * 9.85, rel=2e-3)
 
 
@@ -192,7 +197,7 @@ def test_after_an_overrun_samples_go_on_with_a_flagged_gap(boards: Boards, start
     source, plan = started()
     blocks = read(source, 5)
     boards.set(serial, overrun=1)
-    until(source, lambda block: blocks.append(block) or lost(block))
+    blocks += until(source, lost)
     before, after = blocks[-2:]
     gap = (after.first_index - before.end_index) / plan.sample_rate
     assert 0.1 <= gap < 1.0, "the library says it 100 ms after the last transfer"
@@ -214,7 +219,7 @@ def test_an_unplugged_board_is_found_again_by_its_serial_number_behind_another(
     while source.read(0.1) is not None:
         assert time.monotonic() < deadline
     boards.tell(f"plug {serial}")
-    block = until(source, lost)
+    block = until(source, lost)[-1]
     assert block.sample_rate == pytest.approx(plan.sample_rate, rel=1e-3)
     assert source.info.description == "USB-202 01AB"
     assert not any(lost(block) for block in read(source, 5))
@@ -230,7 +235,7 @@ def test_a_stall_is_taken_for_a_fault_and_the_board_is_opened_anew(boards: Board
     while source.read(0.05) is not None or time.monotonic() - begun < 0.7:
         assert time.monotonic() - begun < 5
     boards.set(serial, stall=0)
-    block = until(source, lost)
+    block = until(source, lost)[-1]
     assert block.first_index - last.end_index > 0.5 * plan.sample_rate
 
 
@@ -242,7 +247,7 @@ def test_a_board_that_does_not_come_back_is_given_up_with_what_was_seen(
     read(source, 3)
     boards.tell(f"unplug {serial}")
     with pytest.raises(SourceLost, match=r"USB-202 01AB was lost: .*expected the board 01AB, found none.*within 0.3 s"):
-        until(source, lambda block: False)
+        until(source, never)
     source.stop()
     boards.tell(f"plug {serial}")
     source.start(REQUEST)
@@ -272,7 +277,7 @@ def test_two_sources_on_two_boards_run_side_by_side(boards: Boards, started: Cal
         ("", {}, SourceAway, r"expected a board, found none; plug it in \(lsusb"),
         ("board 09EF 12b", {"serial": "01AB"}, SourceAway, r"expected the board 01AB, found USB-202 09EF; plug it in"),
         ("board 01AB 12b\nset 01AB permission 0", {}, SourceAway, r"found no permission; install packaging/udev"),
-        ("board 01AB 12b\nset 01AB permission 0", {"serial": "01AB"}, SourceAway, r"not readable\); install packaging/u"),
+        ("board 01AB 12b\nset 01AB permission 0", {"serial": "01AB"}, SourceAway, r"not readable\); install pack"),
         ("board 01AB 12b\nset 01AB claimed 1", {}, SourceAway, r"another process uses it; end that one"),
         ("board 01AB 12b\nset 01AB firmware 0", {}, SourceRefused, r"firmware that this libuldaq cannot drive"),
         ("board 01AB 132", {}, SourceRefused, r"abilities are known .*found USB-TC-32 01AB \(product 0x132\)"),
@@ -386,7 +391,7 @@ def test_gaps_never_repeat_a_number(boards: Boards, started: Callable[..., Any])
     for _ in range(3):
         blocks += read(source, 3)
         boards.set(serial, overrun=1)
-        until(source, lambda block: blocks.append(block) or lost(block))
+        blocks += until(source, lost)
     for before, after in pairwise(blocks):
         assert after.first_index >= before.end_index
         assert (after.first_index > before.end_index) == lost(after)
