@@ -1,5 +1,5 @@
 """
-The operator's console command: ``tresma devices ...`` and ``tresma watch``.
+The operator's console command: ``tresma devices ...``, ``tresma watch`` and ``tresma recordings ...``.
 
 Reads options, finds catalog and token, calls the command, and alone decides the exit status: 0 done; 1 refused,
 unreachable or gone wrong; 2 the command line or a file cannot be understood.
@@ -17,6 +17,7 @@ from device_catalog.operator import devices
 from device_catalog.operator.catalog import Catalog
 from device_catalog.operator.errors import OperatorError, UsageError
 from device_catalog.operator.output import say_error
+from device_catalog.operator.recordings_arguments import add_commands as add_recordings
 from device_catalog.operator.settings import KEYS, read_settings
 from device_catalog.operator.watch import watch
 
@@ -37,7 +38,8 @@ examples:
   tresma devices add m-0042 --file meter.yaml > m-0042.yaml     register; m-0042.yaml goes onto the meter
   tresma devices list --unavailable                            which are silent?
   tresma devices set m-0042 poll.interval=5                    change one setting while it runs
-  tresma watch --device m-0042                                 see what it measures
+  tresma watch m-0042                                 see what it measures
+  tresma recordings list m-0042                                which events did it record?
 
 {_EXIT}
 """
@@ -76,7 +78,7 @@ come more than once.
 
 examples:
   tresma watch
-  tresma watch --device m-0042 --seconds 60
+  tresma watch m-0042 --seconds 60
   tresma watch --json | jq '{device, time, f: .frequency[0]}'
   tresma watch --grid mqtt://broker:1883 --data mqtt://broker:1884
 """
@@ -128,10 +130,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tresma", description=_DESCRIPTION, epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    subjects = parser.add_subparsers(required=True, metavar="devices|watch")
+    subjects = parser.add_subparsers(required=True, metavar="devices|watch|recordings")
     subject = subjects.add_parser("devices", help="register, list, show, change and remove devices", epilog=_EXIT)
     _device_commands(subject.add_subparsers(required=True, metavar="add|list|show|set|remove"), common)
     _watch_command(subjects, common)
+    add_recordings(subjects, lambda commands, *words: _command(commands, common, *words), _EXIT)
     return parser
 
 
@@ -182,7 +185,8 @@ def _watch_command(
     subjects: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser
 ) -> None:
     parser = _command(subjects, common, "watch", "see what meters measure, and which are there", _WATCH_EXAMPLES)
-    parser.add_argument("--device", metavar="ID", action="append", default=[], help="only this one (may be repeated)")
+    parser.add_argument("device", metavar="ID", nargs="*", help="only these; all where none is named")
+    parser.add_argument("--device", metavar="ID", dest="also", action="append", default=[], help="the same")
     parser.add_argument("--tenant", metavar="NAME")
     parser.add_argument("--seconds", type=_seconds, metavar="S", help="end after S")
     parser.add_argument("--grid", metavar="URL", help="grid broker, mqtt://host:port; asked of the catalog otherwise")
@@ -197,12 +201,13 @@ def _command(
     text: str,
     examples: str,
 ) -> argparse.ArgumentParser:
+    epilog = f"{examples.rstrip()}\n\n{_EXIT}" if examples else _EXIT
     return commands.add_parser(
         name,
         parents=[common],
         help=text,
         description=text[0].upper() + text[1:] + ".",
-        epilog=f"{examples}\n{_EXIT}".lstrip(),
+        epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
@@ -225,6 +230,7 @@ def _calls(parser: argparse.ArgumentParser, call: Callable[[argparse.Namespace, 
 
 
 def _watch(options: argparse.Namespace) -> None:
+    options.device += options.also
     watch(options, read_settings(_said(options)))
 
 

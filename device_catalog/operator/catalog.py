@@ -5,6 +5,7 @@ Every change of a device names the revision it was made from (``If-Match``), so 
 each other unseen. Lists come in pages; `devices` follows the cursors.
 """
 
+import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any, Self, TypeVar
 from urllib.parse import quote
@@ -23,6 +24,7 @@ from device_catalog.contract.register import (
     Registered,
     Registration,
 )
+from device_catalog.contract.topics import is_identifier
 from device_catalog.operator.errors import OperatorError, UsageError
 from device_catalog.operator.settings import Settings
 
@@ -75,7 +77,7 @@ class Catalog:
     def register(self, registration: Registration | Mapping[str, Any]) -> Registered:
         """Register a device, judged by the catalog alone; the answer holds its credential, this once."""
         answer, _ = self._exchange("POST", paths.DEVICES, body=registration)
-        return _read(answer, Registered)
+        return read(answer, Registered)
 
     def devices(self, filters: Mapping[str, str] | None = None) -> Iterator[DeviceSummary]:
         """Go through the devices that fit `filters`, asking for the next page when it is needed."""
@@ -83,7 +85,7 @@ class Catalog:
         for _ in range(MAXIMUM_PAGES):
             query = {"limit": str(PAGE), **(filters or {}), **({"cursor": cursor} if cursor else {})}
             answer, _ = self._exchange("GET", paths.DEVICES, query=query)
-            page = _read(answer, Page)
+            page = read(answer, Page)
             yield from page.items
             if not page.next or page.next == cursor:
                 return
@@ -92,12 +94,12 @@ class Catalog:
     def device(self, device: str) -> DeviceDetail:
         """Return all the catalog knows of a device."""
         answer, _ = self._exchange("GET", paths.DEVICE, device)
-        return _read(answer, DeviceDetail)
+        return read(answer, DeviceDetail)
 
     def configuration(self, device: str) -> tuple[dict[str, Any], str]:
         """Return a device's configuration as plain data, and the entity tag to change it with."""
         answer, tag = self._exchange("GET", paths.DEVICE, device)
-        detail = _read(answer, DeviceDetail)
+        detail = read(answer, DeviceDetail)
         plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(detail.desired.configuration))
         return plain, paths.etag(detail.desired.revision) if paths.revision_of(tag) is None else tag
 
@@ -156,14 +158,30 @@ class Catalog:
                 )
                 message = f"the catalog refuses to let you in ({detail}); {remedy}"
             case 404:
-                message = f"the catalog knows no {device or 'such address'} ({detail}); `tresma devices list` shows all"
+                near = self._near(device)
+                remedy = f"did you mean {' or '.join(near)}?" if near else "`tresma devices list` shows all"
+                message = f"the catalog knows no {device or f'such address ({detail})'}; {remedy}"
             case 409:
                 message = f"the catalog cannot do that: {detail}"
             case 412:
                 message = f"{device} was changed by somebody else meanwhile ({detail}); look at it and try again"
+            case 422:
+                message = f"the catalog refuses this: {detail}"
             case _:
                 message = f"the catalog answered {status}: {detail}"
         return OperatorError(message, problems, status)
+
+    def _near(self, device: str) -> list[str]:
+        """Look among the names that begin alike for those that could have been meant."""
+        if not is_identifier(device):
+            return []
+        begin = device[: max(1, len(device) // 2)]
+        try:
+            answer, _ = self._exchange("GET", paths.DEVICES, query={"limit": str(PAGE), "cursor": begin})
+            names = [item.device for item in read(answer, Page).items]
+        except OperatorError:
+            return []  # the refusal itself is what is to be told
+        return difflib.get_close_matches(device, [name for name in names if name.startswith(begin)], n=3)
 
 
 def _limited(response: requests.Response) -> bytes:
@@ -176,7 +194,8 @@ def _limited(response: requests.Response) -> bytes:
     return bytes(answer)
 
 
-def _read(answer: bytes, document_type: type[Document]) -> Document:
+def read(answer: bytes, document_type: type[Document]) -> Document:
+    """Read an answer of the catalog's; one that is another document is an `OperatorError`."""
     try:
         return msgspec.json.decode(answer, type=document_type)
     except msgspec.MsgspecError as error:
