@@ -186,7 +186,7 @@ class Gathering:
 
     def finish(self) -> list[Record]:
         """Tell everything as it is, complete or not."""
-        self.break_off()
+        self._group = self._old_group = None
         self._close()
         records = self.publish(None)
         return records + self._tell_two()

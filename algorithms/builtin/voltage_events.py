@@ -4,8 +4,9 @@ Dips, swells, interruptions and rapid voltage changes, from Urms(1/2) of all pha
 `power_quality` hands in what a fifth of a second brought, all phases at once; quiet voltages cost a few comparisons.
 Polyphase rules: a dip or a swell begins with the first phase beyond the threshold and ends when every phase is back by
 the hysteresis; an interruption begins when all phases are below. A phase that never had a voltage since the start takes
-no part. The beginning is stamped with the half cycle that made a value cross the threshold, the end with the
-beginning of the first cycle that is back: the duration is right within one cycle.
+no part. A dip or swell lasts from the half cycle that made a value cross the threshold to the beginning of the first
+cycle that is back; an interruption from the beginning of the first cycle without voltage to the end of the first cycle
+that has some again. So durations are right within one cycle whatever the depth.
 """
 
 from collections.abc import Sequence
@@ -196,14 +197,14 @@ class VoltageEvents:
         event = self.active.get("interruption")
         below = per_unit < limits.interruption
         if event is None and below.all():
-            event = VoltageEvent("interruption", int(middles.max()), float(values.min()))
+            event = VoltageEvent("interruption", int(begins.max()), float(values.min()))
             self.active["interruption"] = event
             dip = self.active.get("voltage-dip")
             if dip is not None:
                 dip.interrupted = True
         back = per_unit >= limits.interruption + limits.hysteresis
         if event is not None and back.any():
-            event.end_ns = max(int(begins[back].min()), event.start_ns)
+            event.end_ns = max(int((2 * middles - begins)[back].min()), event.start_ns)
             ended.append(self.active.pop("interruption"))
         elif event is not None:
             self._note(event, values, here, below, -1)
@@ -246,6 +247,7 @@ class RapidChanges:
         self._kept: Floats = np.empty((len(self._phases), 0))
         self._steady: bool | None = None
         self._spoilt = False
+        self._mean: Floats = np.empty(0)
         self._before: Floats = np.empty(0)
         self._largest = 0.0
         self._moved: set[str] = set()
@@ -278,6 +280,7 @@ class RapidChanges:
         count = seconds.shape[1]
         means = seconds.mean(axis=2)
         off = np.maximum(seconds.max(axis=2) - means, means - seconds.min(axis=2))
+        mean, self._mean = self._mean, means[:, -1]
         if self._steady and off.max() <= self._allowed:
             return []
         found = []
@@ -292,7 +295,7 @@ class RapidChanges:
                     self._steady = False
                     self._since = int(stamps[k])
                     self._spoilt = spoilt
-                    self._before = means[:, k - 1] if k else means[:, k]
+                    self._before = means[:, k - 1] if k else mean
                     self._largest = 0.0
                     self._moved = {self._phases[rows[i]] for i in np.flatnonzero(off[:, k] > self._allowed)}
             elif worst <= 0.5 * self._allowed:
