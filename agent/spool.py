@@ -133,15 +133,16 @@ class Spool:
         self._boot_path = path.with_name(f"{path.name}.boot")
         self._connection: sqlite3.Connection | None = None
 
-    def open(self, brokers: Iterable[str], fallback_boot: int) -> Opened:
+    def open(self, brokers: Iterable[str], least_boot: int) -> Opened:
         """
         Open, and make a new boot number durable.
 
         Parameters
         ----------
         brokers : iterable of str
-        fallback_boot : int
-            Above any boot number so far; used when none can be read although the spool was used before.
+        least_boot : int
+            Above any boot number so far, as far as the clock is right: a new card, or one that could not be written
+            for a while, must not make this start look older than those before.
 
         Raises
         ------
@@ -151,7 +152,6 @@ class Spool:
             When the file cannot be used now: a full disk, no permission.
         """
         notes: list[str] = []
-        used_before = self.path.exists()
         try:
             self._connect()
             counted = int(self._state("boot", NOTHING)[0])
@@ -168,12 +168,8 @@ class Spool:
             opened = self._read_all(brokers)
         stored_boot, last_number, stored, dropped, uptime = opened
         from_file = self._boot_from_file()
-        boot = max(counted, from_file) + 1
-        if boot == 1 and used_before:
-            boot = fallback_boot
-            notes.append(f"no boot number could be read in {self.path.parent}; went on with {boot}")
-        if not self._keep_boot(boot, notes) and boot < fallback_boot:
-            boot = fallback_boot
+        boot = max(counted + 1, from_file + 1, least_boot)
+        self._keep_boot(boot, notes)
         previous = (stored_boot, last_number) if stored_boot else (max(counted, from_file), 0)
         return Opened(boot, previous, stored, dropped, uptime, notes)
 
@@ -336,30 +332,25 @@ class Spool:
         except (OSError, ValueError):
             return 0
 
-    def _keep_boot(self, boot: int, notes: list[str]) -> bool:
+    def _keep_boot(self, boot: int, notes: list[str]) -> None:
         """Make the boot number durable in both places; one is enough to go on."""
-        kept = False
         content = f"{boot:020d}\n".encode()
         try:
             write_durably(self._boot_path, content)
-            kept = True
         except OSError as error:
-            # A full disk still lets the same bytes be written again in their place.
-            with suppress(OSError):
+            try:  # a full disk still lets as many bytes be written in the place of others
                 descriptor = os.open(self._boot_path, os.O_WRONLY)
                 try:
-                    kept = os.pwrite(descriptor, content, 0) == len(content)
+                    os.pwrite(descriptor, content, 0)
                     os.fsync(descriptor)
                 finally:
                     os.close(descriptor)
-            if not kept:
+            except OSError:
                 notes.append(f"expected to write {self._boot_path}, found: {error}; free some space")
         try:
             self.keep_boot(boot)
-            kept = True
         except sqlite3.Error as error:
             notes.append(f"expected to write the boot number to {self.path}, found: {error}; free some space")
-        return kept
 
     @property
     def _open_connection(self) -> sqlite3.Connection:

@@ -51,7 +51,7 @@ class Header(msgspec.Struct, frozen=True):
     ----------
     device : str
     boot : int
-        Counts the agent's starts.
+        Grows with each start of the agent.
     session : int
         Counts the connections made to the broker, so that a late last will cannot end a newer session.
     number : int

@@ -284,7 +284,7 @@ def _after_cut(
     target.mkdir()
     disk.cut(target, leftover, chance)
     spool = Spool(target / "spool.db", OutboxLimits())
-    opened = spool.open(BROKERS, fallback_boot=1_000_000)
+    opened = spool.open(BROKERS, least_boot=1)
     left: set[tuple[int, int]] = set()
     after = NOTHING
     while True:

@@ -104,7 +104,7 @@ class Bench:
         self.worker = ManualWorker()
         self.spool = RecordingSpool(self.path, self.limits)
         weakref.finalize(self, self.spool.close)  # a bench that nobody holds any more leaves no open database
-        opened = self.spool.open(BROKERS, fallback_boot=1_000_000)
+        opened = self.spool.open(BROKERS, least_boot=1)
         self.outbox = Outbox(
             self.spool, opened, self.worker, self.clock,
             device="m-1", tenant="default", limits=self.limits, utc_ns=lambda: round(self.clock.now * 1e9),

@@ -97,10 +97,10 @@ def open_outbox(order: dict[str, Any], device: str, limits: OutboxLimits) -> Out
     if not order.get("tell"):
         if order.get("file_size"):
             resource.setrlimit(resource.RLIMIT_FSIZE, (order["file_size"], order["file_size"]))
-        return Outbox.open(path, device=device, limits=limits)
+        return Outbox.open(path, device=device, limits=limits, least_boot=1)
     loop = asyncio.get_running_loop()
     spool = TellingSpool(path, limits)
-    opened = spool.open(BROKERS, fallback_boot=1_000_000)
+    opened = spool.open(BROKERS, least_boot=1)
     return TellingOutbox(spool, opened, Worker(loop), loop, device=device, tenant="default", limits=limits)
 
 

@@ -39,7 +39,7 @@ class Station:
     """An outbox and two links."""
 
     def __init__(self, path, device="m-1", keepalive=15):
-        self.outbox = Outbox.open(path / f"{device}.db", device=device)
+        self.outbox = Outbox.open(path / f"{device}.db", device=device, least_boot=1)
         options = LinkOptions(keepalive=keepalive, patience=PATIENCE)
         self.grid = Link("grid", self.outbox, device=device, birth=lambda: Session("online"), options=options)
         self.data = Link("data", self.outbox, device=device, options=options)

@@ -12,8 +12,10 @@ import pytest
 from agent.errors import SpoolError
 from agent.messages import OutboxLimits
 from agent.outbox import Outbox
+from agent.spool import Spool
 from algorithms.api.records import Result
 from algorithms.api.wire import decode
+from device_catalog.contract.topics import BROKERS
 from tests.support.outboxes import Bench
 
 TOPIC = "v1/default/meters/m-1/results/count"
@@ -153,6 +155,14 @@ def test_boot_number_survives_the_loss_of_its_file(bench):
     bench.path.with_name("spool.db.boot").write_bytes(b"\xff\x00")
     bench.open()
     assert bench.outbox.boot == 2
+
+
+def test_a_start_on_a_new_card_counts_from_the_clock_and_a_clock_set_back_from_the_card(tmp_path):
+    for folder, least, expected in (("old", 100, 100), ("old", 50, 101), ("new", 200, 200), ("new", 199, 201)):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        spool = Spool(tmp_path / folder / "spool.db", OutboxLimits())
+        assert spool.open(BROKERS, least_boot=least).boot == expected
+        spool.close()
 
 
 def test_damaged_database_is_moved_aside_and_said(bench):
