@@ -18,6 +18,10 @@ demo: ## catalog, two brokers and three meters on this machine for 40 s (DEMO_SE
 	@PYTHON=$(PYTHON) packaging/install/prepare demo
 	@exec $(venv)/python packaging/demo/demo.py --seconds "$(DEMO_SECONDS)" --recording "$(RECORDING)" $(ARGUMENTS)
 
+install: ## .venv with the commands tresma, tresma-agent and tresma-catalog, and a broker
+	@PYTHON=$(PYTHON) packaging/install/prepare demo
+	@echo "now: . .venv/bin/activate"
+
 test: ## the whole test suite, with real brokers (ARGUMENTS="tests/unit -k phasor" for a part)
 	@PYTHON=$(PYTHON) packaging/install/prepare test
 	@$(venv)/python -m pytest $(ARGUMENTS)
@@ -44,4 +48,4 @@ bench: ## every benchmark, one after the other (ARGUMENTS=--quick within 50 s ea
 clean: ## what the other targets made, .venv included
 	rm -rf .venv .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info build dist
 
-.PHONY: help demo test lint types layers bench clean
+.PHONY: help demo install test lint types layers bench clean

@@ -43,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stderr.write(f"tresma-catalog: {problem}\n")
         return EXIT_CONFIGURATION
     logging.basicConfig(level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for library in ("alembic", "uvicorn"):  # their own steps are no news to an operator
+        logging.getLogger(library).setLevel(logging.WARNING)
     try:
         if options.command == "migrate":
             return _migrate(config)

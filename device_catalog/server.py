@@ -138,11 +138,11 @@ class Server:
 
     async def _open(self) -> None:
         await asyncio.get_running_loop().run_in_executor(None, self._load)
-        _log.info("%d devices registered", len(self._fleet.devices))
         self._publisher.start(self._fleet.everything)
         self._fleet.tick()
         self._clocks = [asyncio.create_task(clock()) for clock in (self._tick, self._sweep, self._tidy)]
         self._missing = ""
+        _log.info("ready; %d devices registered", len(self._fleet.devices))
 
     def _load(self) -> None:
         self._fleet.load(self._store.load(), self._store.tenants())

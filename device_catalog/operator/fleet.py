@@ -191,6 +191,15 @@ class FleetView:
     presence_changes: deque[PresenceChange] = field(default_factory=lambda: deque(maxlen=HISTORY))
     occurrences: deque[Occurrence] = field(default_factory=lambda: deque(maxlen=HISTORY))
 
+    def occurred_after(self, last: Occurrence | None) -> list[Occurrence]:
+        """Return what occurred after `last`, oldest first; all that is known where that was forgotten."""
+        found: list[Occurrence] = []
+        for occurrence in reversed(self.occurrences):
+            if occurrence is last:
+                break
+            found.append(occurrence)
+        return found[::-1]
+
     def arrived(self, arrival: Arrival) -> MeasurementFrame | None:
         """Take note of a message; return the frame it carried, unless it was seen before."""
         match = _topic.fullmatch(arrival.topic)

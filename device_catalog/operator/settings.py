@@ -168,7 +168,8 @@ def _token(path: Path) -> tuple[str, list[Problem]]:
     try:
         token = path.expanduser().read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
-        return "", [Problem("token_file", "a file that can be read", f"{path}: {error}", "check path and permissions")]
+        reason = getattr(error, "strerror", None) or "no text"
+        return "", [Problem("token_file", "a file that can be read", f"{path}: {reason}", "check path and permissions")]
     if not token or len(token) > 4096 or not token.isprintable():
         return "", [Problem("token_file", "one line with the token", f"{path}: something else")]
     return token, []

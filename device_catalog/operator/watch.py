@@ -23,6 +23,7 @@ from device_catalog.contract.documents import Configuration
 from device_catalog.operator.catalog import Catalog
 from device_catalog.operator.errors import OperatorError, UsageError
 from device_catalog.operator.fleet import Arrival, FleetView
+from device_catalog.operator.occurrences import Occurrence
 from device_catalog.operator.output import note, say, say_json
 from device_catalog.operator.settings import Settings
 from device_catalog.operator.subscriber import Subscriber
@@ -31,8 +32,8 @@ from device_catalog.operator.table import fleet_screen, lines, occurrence_line
 REDRAW = 0.25
 """Between two drawings of the table [s]."""
 
-REPORT = 5.0
-"""Between two reports where there is no terminal [s]."""
+FIRST_REPORT, REPORT = 1.0, 5.0
+"""Until the first report where there is no terminal, and between two [s]."""
 
 LOOKED_UP = 100
 """Devices whose configuration is asked of the catalog."""
@@ -157,14 +158,16 @@ def _draw(options: argparse.Namespace, view: FleetView, subscriber: Subscriber) 
 
 def _report(options: argparse.Namespace, view: FleetView, subscriber: Subscriber) -> None:
     deadline = _deadline(options)
-    told = 0
+    told: Occurrence | None = None
+    pause = FIRST_REPORT
     while time.monotonic() < deadline:
-        _take(view, subscriber, min(deadline, time.monotonic() + REPORT))
+        _take(view, subscriber, min(deadline, time.monotonic() + pause))
+        pause = REPORT
         for line in lines(view, time.time_ns()):
             say(line)
-        for occurrence in list(view.occurrences)[told:]:
+        for occurrence in view.occurred_after(told):
             say(f"what happened: {occurrence_line(occurrence)}")
-        told = len(view.occurrences)
+            told = occurrence
         sys.stdout.flush()
 
 
@@ -189,7 +192,8 @@ def _summary(meters: Mapping[str, Any]) -> None:
     frames = sum(meter.frames for meter in meters.values())
     missing = sum(meter.missing for meter in meters.values())
     duplicates = sum(meter.duplicates for meter in meters.values())
-    note(f"{frames} frames of {len(meters)} devices; missing {missing}, duplicates {duplicates}")
+    devices = "1 device" if len(meters) == 1 else f"{len(meters)} devices"
+    note(f"{frames} frames of {devices}; missing {missing}, duplicates {duplicates}")
 
 
 def _deadline(options: argparse.Namespace) -> float:

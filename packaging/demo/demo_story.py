@@ -103,12 +103,9 @@ class Story:
 
     def happened(self, after: Occurrence | None = None) -> list[str]:
         """Say what was seen to happen, oldest first; only what came after `after`, where that is still known."""
-        occurrences: list[Occurrence] = []
-        for occurrence in reversed(self.view.occurrences):
-            if occurrence is after:
-                break
-            occurrences.insert(0, occurrence)
-        return occurrence_lines(occurrences, REPLAYING, self._plant.origin_ns, self._plant.facts.period)
+        return occurrence_lines(
+            self.view.occurred_after(after), REPLAYING, self._plant.origin_ns, self._plant.facts.period
+        )
 
     def _now(self) -> float:
         return time.monotonic() - self.began

@@ -122,6 +122,12 @@ def test_a_change_that_the_catalog_refuses_leaves_things_as_they_were(tresma):
     assert json.loads(tresma("devices", "show", "op-keep", "--json").stdout)["desired"]["revision"] == 1
 
 
+def test_a_name_that_is_nearly_right_is_asked_back(tresma):
+    tresma("devices", "add", "op-near-0042")
+    assert "did you mean op-near-0042?" in tresma("devices", "show", "op-near-042", status=1).stderr
+    assert "`tresma devices list` shows all" in tresma("devices", "show", "zebra", status=1).stderr
+
+
 def test_waiting_for_a_device_that_is_away_ends_with_a_reason(tresma):
     tresma("devices", "add", "op-away")
     done = tresma("devices", "set", "op-away", "poll.interval=5", "--wait", "0.5", status=1)
@@ -242,7 +248,7 @@ def start_watch(broker, tmp_path, *words):
 
 
 def test_watching_gives_each_frame_once_and_accounts_for_the_others(broker, tmp_path):
-    watching = start_watch(broker, tmp_path, "--json", "--device", "m-1")
+    watching = start_watch(broker, tmp_path, "--json", "m-1")
     speaker = Speaker(broker)
     try:
         wait_until(lambda: speaks_until_heard(speaker, watching), "a first frame heard")
