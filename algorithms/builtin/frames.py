@@ -25,8 +25,11 @@ from algorithms.waveform.power import at_instant, harmonic_products, harmonic_tu
 from algorithms.waveform.rms import rms_uncertainty, true_rms
 from algorithms.waveform.tracking import TrackedFit
 
-USABLE_VOLTAGE = 0.1
-"""Share of the nominal voltage below which a phase is taken as missing and tells no frequency [1]."""
+USABLE_VOLTAGE = 0.09
+"""
+Share of the nominal voltage below which a phase is taken as missing and tells no frequency [1]: a tenth, where the
+measurement class of IEC/IEEE 60255-118-1 begins, less what noise and a gain of a few per cent may take from it.
+"""
 DEAD_VOLTAGE = 0.02
 """Share of the nominal voltage below which a phase is taken as dead [1]."""
 WORST_UTC_ANGLE = 0.5
@@ -142,13 +145,17 @@ class FrameMaker:
         turns = table.frequency * table.half  # [cycles per half window]
         angle = -2.0 * math.pi * nominal_turns(window.time_ns, self._nominal_frequency)
         to_reference = cmath.rect(math.sqrt(0.5), angle)
-        of_value, of_mean = 0.5 * float(table.covariance[0, 0]), 0.5 * table.mean_variance
+        of_value, of_mean, damping = 0.5 * table.damped_variance, 0.5 * table.mean_variance, table.damping
+        turning = 0.0  # of the second derivative, what a frequency beside the table's makes by itself
+        if damping and tracked.frequency is not None:
+            turning = 0.5 * (2.0 * math.pi * (tracked.frequency - table.frequency) * table.half) ** 2
+        undamped = 1.0 + damping * turning
         values = []
         for row, (phasor, left_over, (skew, gain, phase, least)) in enumerate(
             zip(fit.phasors, fit.noise, self._channels, strict=True)
         ):
             taylor = at_instant(phasor, turns, (window.offset - skew) / half_time)
-            referred = taylor[0] * to_reference
+            referred = (undamped * taylor[0] + damping * taylor[2]) * to_reference
             size = abs(referred)
             variance = max(left_over, least, (ROUNDING * size) ** 2 + LEAST_VARIANCE)
             mean_noise = math.sqrt(of_mean * variance)

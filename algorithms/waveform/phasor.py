@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 
 ORDER = 2
 """Order of the Taylor polynomial: value, first and second derivative of the phasor."""
+ROUNDED = 0.1
+"""Share of each half window over which its end is rounded off [1]."""
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
@@ -57,6 +59,10 @@ class TaylorFourierTable:
         averaged over the phase angle, shape (3, 3). Value and second derivative are correlated; the first with neither.
     mean_variance : float
         The same for the mean of the model under `weights` [1].
+    damping : float
+        How much of the second derivative a damped value takes in [half windows squared].
+    damped_variance : float
+        As `covariance`, of the damped value p_0 + damping p_2 [1].
     """
 
     half: int
@@ -70,6 +76,8 @@ class TaylorFourierTable:
     degrees_of_freedom: float
     covariance: Floats
     mean_variance: float
+    damping: float
+    damped_variance: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,11 +105,20 @@ class TaylorFourierFit:
 
 
 def window_shape(half: int, beta: float) -> Floats:
-    """Return the Kaiser window of 2 half + 1 samples that never reaches 0 at its ends [1]."""
-    return np.kaiser(2 * half + 1, beta)
+    """
+    Return a Kaiser window of 2 half + 1 samples with its ends rounded off [1].
+
+    A blunt Kaiser window ends on a pedestal, and what stands far above the model, such as harmonic 31 of a short
+    window, leaks over that edge into the second derivative. A quarter of a cosine over the last tenth takes 95 % of
+    it away and costs 3 % of noise. The ends stay above 0.
+    """
+    edge = (np.abs(np.arange(-half, half + 1)) / (half + 1) - (1.0 - ROUNDED)) / ROUNDED
+    return np.kaiser(2 * half + 1, beta) * np.cos(0.5 * np.pi * np.maximum(edge, 0.0))
 
 
-def taylor_fourier_table(half: int, frequency: float, n_harmonics: int, beta: float) -> TaylorFourierTable:
+def taylor_fourier_table(
+    half: int, frequency: float, n_harmonics: int, beta: float, damping: float = 0.0
+) -> TaylorFourierTable:
     r"""
     Prepare the weighted least-squares fit of a window.
 
@@ -115,6 +132,8 @@ def taylor_fourier_table(half: int, frequency: float, n_harmonics: int, beta: fl
         Highest harmonic in the model, 1 for none but the fundamental; must stay below half the sampling rate.
     beta : float
         Shape of the Kaiser window [1].
+    damping : float
+        From 0, the value at the middle, to 1, the mean over the window [1].
 
     Returns
     -------
@@ -135,6 +154,12 @@ def taylor_fourier_table(half: int, frequency: float, n_harmonics: int, beta: fl
 
     weighted with the squared window. A frequency that is off by d leaves the third-order term
     (2 pi d T)^3 / 6 of a half window T; derivatives up to the second cost the value nothing.
+
+    The value overshoots a step by 5 to 7 %, as every fit of a parabola does, and the part of the second derivative
+    that belongs to the mean, damping :math:`\overline{\tau^2} p_2`, takes that away together with noise. In return a
+    share of curvature is lost: at 0.3 and three cycles of 50 Hz, 0.05 % of the value at a swing of 10 % at 2 Hz and
+    0.02 % at a ramp of 1 Hz/s.
+
     After J. A. de la O Serna, "Dynamic phasor estimates for power system oscillations", IEEE Trans. Instrum. Meas.
     56(5), 2007, doi 10.1109/TIM.2007.904546, with harmonics as in M. A. Platas-Garza and J. A. de la O Serna, "Dynamic
     harmonic analysis through Taylor-Fourier transform", ibid. 60(3), 2011, doi 10.1109/TIM.2010.2064690.
@@ -176,6 +201,7 @@ def taylor_fourier_table(half: int, frequency: float, n_harmonics: int, beta: fl
     spread = float(weights @ full**2 / weights.sum())
     covariance = 0.5 * (parts[0][2] + parts[1][2])
     to_mean = np.array([1.0, 0.0, spread])
+    to_damped = np.array([1.0, 0.0, damping * spread])
     return TaylorFourierTable(
         half=half,
         frequency=frequency,
@@ -188,6 +214,8 @@ def taylor_fourier_table(half: int, frequency: float, n_harmonics: int, beta: fl
         degrees_of_freedom=freedom,
         covariance=covariance,
         mean_variance=float(to_mean @ covariance @ to_mean),
+        damping=damping * spread,
+        damped_variance=float(to_damped @ covariance @ to_damped),
     )
 
 
