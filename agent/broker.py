@@ -21,9 +21,10 @@ from typing import Any
 import msgspec
 
 from agent.endpoints import Endpoint, Endpoints, Patience
-from agent.messages import Key, Message
+from agent.messages import Message
 from agent.mqtt import Answer, Connection, ConnectionRefused, Will
 from agent.outbox import Outbox
+from agent.suspicion import STRIKES, Suspicion
 from algorithms.api.wire import Header, encode
 from device_catalog.contract import topics
 from device_catalog.contract.presence import Session
@@ -34,10 +35,6 @@ FAREWELL = 2.0
 """How long a link waits for answers before it leaves a broker [s]."""
 PACKET_OVERHEAD = 16
 """Most that MQTT adds to topic and payload [bytes]."""
-STRIKES = 5
-"""A message on which the broker hangs up this often, alone in flight, is set aside."""
-STRIKE_WITHIN = 2.0
-"""How soon after sending it the broker hangs up on a message it dislikes [s]."""
 
 
 class LinkOptions(msgspec.Struct, frozen=True):
@@ -115,10 +112,7 @@ class Link:
         self._leave = asyncio.Event()
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
-        self._careful = False
-        self._answered = False
-        self._strikes: tuple[Key, int] = ((0, 0), 0)
-        self._sent_at = 0.0
+        self._suspicion = Suspicion()
         outbox.attach(name, self._pump)
 
     def start(self) -> None:
@@ -263,7 +257,7 @@ class Link:
     async def _serve(self, connection: Connection, current: Endpoint) -> None:
         """Send and receive until the connection ends or is to be left."""
         self._connection = connection
-        self._answered = False
+        self._suspicion.connected()
         if self._birth is not None:
             self._publish_presence(connection, self._birth())
         if self._subscriptions:
@@ -308,23 +302,11 @@ class Link:
         self.connected.clear()
         if reason not in ("left", "closed"):
             self._last_error = f"{self._current.url if self._current else ''}: {reason}"
-            self._judge(asyncio.get_running_loop().time())
+            oldest = self._outbox.lane(self._name).oldest_in_flight
+            culprit = self._suspicion.hung_up(oldest, asyncio.get_running_loop().time())
+            if culprit is not None:
+                self._outbox.refuse(self._name, culprit, f"the broker hung up {STRIKES} times when it was sent")
         self._outbox.lose(self._name)
-
-    def _judge(self, now: float) -> None:
-        """Find the message on which a broker hangs up instead of answering: it must not stop all others for ever."""
-        lane = self._outbox.lane(self._name)
-        oldest = lane.oldest_in_flight
-        if oldest is None or self._answered:
-            return
-        if not self._careful or now - self._sent_at > STRIKE_WITHIN:
-            self._careful = True
-            return
-        key, strikes = self._strikes
-        self._strikes = (oldest, strikes + 1 if key == oldest else 1)
-        if self._strikes[1] >= STRIKES:
-            self._outbox.refuse(self._name, oldest, f"the broker hung up {STRIKES} times when it was sent")
-            self._careful = False
 
     async def _pause(self, duration: float) -> None:
         with suppress(TimeoutError):
@@ -350,7 +332,7 @@ class Link:
         connection = self._connection
         if connection is None or not self._sending:
             return
-        window = 1 if self._careful else min(connection.window, self._options.window)
+        window = 1 if self._suspicion.careful else min(connection.window, self._options.window)
         room = window - connection.in_flight
         if room <= 0:
             return
@@ -364,7 +346,7 @@ class Link:
             reason = f"{size} bytes, and the broker takes {connection.largest}"
             self._outbox.refuse(self._name, message.key, reason)
             return
-        self._sent_at = asyncio.get_running_loop().time()
+        self._suspicion.sent(asyncio.get_running_loop().time())
         try:
             connection.publish(message.key, message.topic, message.payload, retain=message.retain)
         except ValueError as error:  # no topic at all
@@ -376,8 +358,7 @@ class Link:
                 if not answer.accepted:
                     self._last_error = f"presence refused by the broker: {answer.reason}"
                 continue
-            self._answered = True
-            self._careful = False
+            self._suspicion.answered()
             if answer.accepted:
                 self._outbox.acknowledge(self._name, answer.subject)
             else:

@@ -23,7 +23,8 @@ from agent.kept import Kept
 from agent.lane import Lane
 from agent.ledger import Ledger, What
 from agent.messages import Key, Message, OutboxLimits, Range, ranges_of
-from agent.spool import Opened, Spool
+from agent.spool import Spool
+from agent.spool_records import Opened
 from agent.spool_thread import Clock, Submitter, Worker
 from agent.storing import Storing
 from algorithms.api.records import Result

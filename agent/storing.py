@@ -17,7 +17,8 @@ import msgspec
 from agent.lane import Lane
 from agent.ledger import Ledger
 from agent.messages import Message, OutboxLimits, Range
-from agent.spool import Commit, Loaded, Opened, Spool, is_damage
+from agent.spool import Spool, is_damage
+from agent.spool_records import Commit, Loaded, Opened
 from agent.spool_thread import Clock, Submitter
 
 HOUSEKEEPING = 5.0

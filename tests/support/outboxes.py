@@ -11,7 +11,8 @@ from typing import Any
 
 from agent.messages import Key, OutboxLimits, Range
 from agent.outbox import Outbox
-from agent.spool import Commit, Spool
+from agent.spool import Spool
+from agent.spool_records import Commit
 from device_catalog.contract.topics import BROKERS
 
 

@@ -22,7 +22,8 @@ from agent.broker import Link, LinkOptions
 from agent.endpoints import Patience
 from agent.messages import Key, OutboxLimits, Range
 from agent.outbox import Outbox
-from agent.spool import Commit, Spool
+from agent.spool import Spool
+from agent.spool_records import Commit
 from agent.spool_thread import Worker
 from algorithms.api.readings import ChannelReading, Estimate, Phasor, PowerReading, SequenceReading
 from algorithms.api.records import AngleReference, MeasurementFrame, Result
