@@ -1,7 +1,7 @@
 """
 Where cycles are in a stretch of samples: their frequency, the length of a window of ten, every zero crossing.
 
-`quality_meter` asks; `synchronisation` and `half_cycle` do the arithmetic; here is only what must be remembered from one
+`quality_meter` asks; `synchronisation` and `half_cycle` do the arithmetic; here is what must be remembered from one
 window to the next. Without a voltage that tells it, the last frequency goes on, as IEC 61000-4-30 wants of Urms(1/2).
 """
 

@@ -1,9 +1,9 @@
 """
 Windows gathered to 150 cycles, ten minutes and two hours, and flicker to Pst and Plt.
 
-Between `quality_meter`, which measures windows, and `quality_intervals`, which sums them. Ten minutes and two hours are
-those of UTC; 150 (180) cycles begin anew at each ten minutes while those under way are finished beside them. Ten minutes
-are told once flicker has come as far. What is under way can be kept (`kept`) and taken up again (`take_up`).
+Between `quality_meter`, which measures windows, and `quality_intervals`, which sums them. Ten minutes and two hours
+are those of UTC; 150 (180) cycles begin anew at each ten minutes while those under way are finished beside them. Ten
+minutes are told once flicker has come as far. What is under way can be kept (`kept`) and taken up again (`take_up`).
 """
 
 from collections.abc import Sequence
@@ -69,8 +69,8 @@ class Gathering:
     Parameters
     ----------
     maker : ResultMaker
-    n_channels, n_values : int
-        Shape of `Window.squares`.
+    shape : tuple of int
+        Of `Window.squares`: channels and values of each.
     phases : sequence of str
         Those with flicker.
     cycles : int
@@ -80,10 +80,10 @@ class Gathering:
     """
 
     def __init__(
-        self, maker: ResultMaker, n_channels: int, n_values: int, phases: Sequence[str], cycles: int, detail: int
+        self, maker: ResultMaker, shape: tuple[int, int], phases: Sequence[str], *, cycles: int, detail: int
     ) -> None:
         self._maker = maker
-        self._shape = n_channels, n_values
+        self._shape = shape
         self._phases = tuple(phases)
         self._cycles = cycles
         self._detail = detail
@@ -163,7 +163,7 @@ class Gathering:
         return []
 
     def break_off(self) -> None:
-        """Samples are missing: what must be contiguous begins anew."""
+        """Count a gap; what must be contiguous begins anew."""
         self._group = self._old_group = None
         if self._ten is not None:
             self._ten.flagged[GAP] = self._ten.flagged.get(GAP, 0) + 1

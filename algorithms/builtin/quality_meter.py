@@ -1,10 +1,10 @@
 """
 The power-quality meter of one arrangement of channels: samples in, intervals and voltage events out.
 
-Between `power_quality`, which owns settings and checkpoints, and the kernels. Five times a second, when another window
-of 10 (12) cycles is complete, everything is looked at in one go, and in this order: Urms(1/2) and voltage events a cycle
-beyond the window, the window itself, its flags, flicker. Windows are contiguous, begin anew at each ten minutes of UTC,
-and the one across that tick is finished for the interval it began in (IEC 61000-4-30, 4.5).
+Between `power_quality`, which owns settings and checkpoints, and the kernels. Five times a second, when another
+window of 10 (12) cycles is complete, everything is looked at in one go, and in this order: Urms(1/2) and voltage events
+a cycle beyond the window, the window itself, its flags, flicker. Windows are contiguous, begin anew at each ten minutes
+of UTC, and the one across that tick is finished for the interval it began in (IEC 61000-4-30, 4.5).
 """
 
 from collections.abc import Sequence
@@ -112,7 +112,11 @@ class QualityMeter:
             context, channels, self.highest, thresholds, settings.lamp if self._flicker is not None else ""
         )
         self.gathering = Gathering(
-            self._maker, len(channels), 2 + 2 * self.highest, names, self._cycles, settings.detail
+            self._maker,
+            (len(channels), 2 + 2 * self.highest),
+            names,
+            cycles=self._cycles,
+            detail=settings.detail,
         )
         self._begin = 0.0
         self._wake = 0

@@ -172,7 +172,7 @@ class VoltageEvents:
                     continue
                 if event is not None:
                     self._note(event, values[here], here, crossed, sign)
-            self._interruption(values[here], per_unit, here, begins, middles, ended)
+            ended += self._interruption(values[here], here, begins, middles)
         return ended
 
     def cut(self, time_ns: int) -> list[VoltageEvent]:
@@ -185,16 +185,11 @@ class VoltageEvents:
         return ended
 
     def _interruption(
-        self,
-        values: Floats,
-        per_unit: Floats,
-        here: NDArray[np.intp],
-        begins: NDArray[np.int64],
-        middles: NDArray[np.int64],
-        ended: list[VoltageEvent],
-    ) -> None:
+        self, values: Floats, here: NDArray[np.intp], begins: NDArray[np.int64], middles: NDArray[np.int64]
+    ) -> list[VoltageEvent]:
         limits = self._limits
         event = self.active.get("interruption")
+        per_unit = values / limits.declared
         below = per_unit < limits.interruption
         if event is None and below.all():
             event = VoltageEvent("interruption", int(begins.max()), float(values.min()))
@@ -205,9 +200,10 @@ class VoltageEvents:
         back = per_unit >= limits.interruption + limits.hysteresis
         if event is not None and back.any():
             event.end_ns = max(int((2 * middles - begins)[back].min()), event.start_ns)
-            ended.append(self.active.pop("interruption"))
-        elif event is not None:
+            return [self.active.pop("interruption")]
+        if event is not None:
             self._note(event, values, here, below, -1)
+        return []
 
     def _note(
         self, event: VoltageEvent, values: Floats, here: NDArray[np.intp], crossed: NDArray[np.bool_], sign: int
@@ -239,7 +235,6 @@ class RapidChanges:
         self._phases = tuple(phases)
         self._allowed = thresholds.change * thresholds.declared
         self._length = length
-        self._since: int | None = None
         self.forget()
 
     def forget(self) -> None:
@@ -249,6 +244,7 @@ class RapidChanges:
         self._spoilt = False
         self._mean: Floats = np.empty(0)
         self._before: Floats = np.empty(0)
+        self._since = 0
         self._largest = 0.0
         self._moved: set[str] = set()
 
@@ -284,32 +280,34 @@ class RapidChanges:
         if self._steady and off.max() <= self._allowed:
             return []
         found = []
-        newest, stamps = rms[rows, n - count :], times[n - count :]
-        half_cycles = round(1e9 / length)
+        stamps = times[n - count :]
         for k in range(count):
             worst = float(off[:, k].max())
             if self._steady is None:
                 self._steady = True if worst <= self._allowed else None
-            elif self._steady:
-                if worst > self._allowed:
-                    self._steady = False
-                    self._since = int(stamps[k])
-                    self._spoilt = spoilt
-                    self._before = means[:, k - 1] if k else mean
-                    self._largest = 0.0
-                    self._moved = {self._phases[rows[i]] for i in np.flatnonzero(off[:, k] > self._allowed)}
-            elif worst <= 0.5 * self._allowed:
-                self._steady = True
-                if not self._spoilt and self._since is not None and self._before.size == rows.size:
-                    end = max(int(stamps[k]) - (length - 1) * half_cycles, self._since)
-                    lasting = float(np.abs(means[:, k] - self._before).max())
-                    phases = tuple(sorted(self._moved))
-                    found.append(RapidChange(self._since, end, phases, self._largest, lasting))
-                self._spoilt = False
+            elif self._steady and worst > self._allowed:
+                self._begin(int(stamps[k]), means[:, k - 1] if k else mean, spoilt=spoilt)
+                self._moved = {self._phases[rows[i]] for i in np.flatnonzero(off[:, k] > self._allowed)}
+            elif not self._steady and worst <= 0.5 * self._allowed:
+                found += self._end(int(stamps[k]), means[:, k])
             if self._steady is False and self._before.size == rows.size:
-                moved = np.abs(newest[:, k] - self._before)
+                moved = np.abs(rms[rows, n - count + k] - self._before)
                 self._largest = max(self._largest, float(moved.max()))
                 self._moved.update(self._phases[rows[i]] for i in np.flatnonzero(moved > self._allowed))
-        if self._steady:
-            self._spoilt = spoilt
         return found
+
+    def _begin(self, time_ns: int, before: Floats, *, spoilt: bool) -> None:
+        self._steady = False
+        self._since = time_ns
+        self._spoilt = spoilt
+        self._before = before
+        self._largest = 0.0
+
+    def _end(self, time_ns: int, after: Floats) -> list[RapidChange]:
+        self._steady = True
+        if self._spoilt or self._before.size != after.size:
+            return []
+        steady_since = time_ns - (self._length - 1) * round(1e9 / self._length)
+        lasting = float(np.abs(after - self._before).max())
+        phases = tuple(sorted(self._moved))
+        return [RapidChange(self._since, max(steady_since, self._since), phases, self._largest, lasting)]

@@ -1,9 +1,9 @@
 """
 How close voltage quality comes to signals written down as equations, by IEC 61000-4-30, 4-7 and 4-15, and its cost.
 
-Each figure is the worst of all windows, channels and signals of its kind. Board: inputs of +-10 V, 230 V as 4 V peak and
-10 A as 3 V peak, half a step of noise (rms), channels read one after the other. pqopen-lib (PyPI), where it is installed
-and computes the same quantity, sees the same samples in the same run; processor times are taken in turns.
+Each figure is the worst of all windows, channels and signals of its kind. Board: inputs of +-10 V, 230 V as 4 V peak
+and 10 A as 3 V peak, half a step of noise (rms), channels read one after the other. pqopen-lib (PyPI), where it is
+installed and computes the same quantity, sees the same samples in the same run; processor times are taken in turns.
 """
 
 import importlib.util
@@ -191,7 +191,8 @@ def harmonics(report: Report, *, quick: bool) -> None:
                             distortion = max(distortion, 100 * abs(told["distortion"] - true))
             # An interharmonic in the middle of a bin of its own, and two phases that are weaker.
             sampling = board(rate, bits)
-            wave = wave_of(frequency, tones=[(2.5 * frequency, 0.02)], shape=lambda _, k: np.array((1.0, 0.94, 0.97)[k % 3]))
+            uneven = lambda _, k: np.array((1.0, 0.94, 0.97)[k % 3])  # noqa: E731
+            wave = wave_of(frequency, tones=[(2.5 * frequency, 0.02)], shape=uneven)
             factors = np.array((1.0, 0.94, 0.97)) * np.exp(-2j * np.pi / 3 * np.arange(3))
             turn = np.exp(2j * np.pi / 3)
             positive = abs(factors @ (1, turn, turn**2))
@@ -295,8 +296,8 @@ class Peer:
     def process(self, values: Floats) -> None:
         for buffer, row in zip(self.buffers, values, strict=True):
             buffer.put_data(row)
-        instants = 1_700_000_000_000_000 + (1e6 / self.rate * (self.count + np.arange(values.shape[1]))).astype(np.int64)
-        self.clock.put_data(instants)
+        elapsed = 1e6 / self.rate * (self.count + np.arange(values.shape[1]))
+        self.clock.put_data(1_700_000_000_000_000 + elapsed.astype(np.int64))
         self.count += values.shape[1]
         self.system.process()
 

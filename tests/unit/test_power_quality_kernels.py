@@ -202,7 +202,7 @@ def test_sensation_agrees_with_filters_at_the_full_rate(lamp, frequency, per_min
     ]
     found = np.concatenate(blocks)
     wanted = sensation_by_scipy(volts, rate, lamp, frequency)
-    steady = slice(round(20 * 800), None)
+    steady = slice(20 * 800, None)
     assert np.percentile(found[steady], 99) == pytest.approx(np.percentile(wanted[round(20 * rate) :], 99), rel=0.01)
     assert found[steady].mean() == pytest.approx(wanted[round(20 * rate) :].mean(), rel=0.01)
 
@@ -236,7 +236,8 @@ def test_percentiles_of_classes_stay_within_a_class_of_the_samples_own(levels, s
 def test_a_constant_sensation_has_one_percentile():
     counts = classify(np.full((1000, 1), 0.7))[0]
     assert percentiles(counts, [0.1, 50.0, 80.0]) == pytest.approx([0.7] * 3, rel=0.012)
-    assert short_term_severity(counts) == pytest.approx(np.sqrt(0.7 * (0.0314 + 0.0525 + 0.0657 + 0.28 + 0.08)), rel=0.006)
+    weights = 0.0314 + 0.0525 + 0.0657 + 0.28 + 0.08
+    assert short_term_severity(counts) == pytest.approx(np.sqrt(0.7 * weights), rel=0.006)
     assert counts.size == N_CLASSES
 
 
