@@ -254,7 +254,7 @@ class Publisher:
             for tenant, availability in self._everything():
                 self._again(topics.availability(tenant, availability.device), _bytes(availability), retain=True)
         self.connected = True
-        _log.info("connected to grid broker %s; %d messages to send", endpoint, self.waiting())
+        _log.info("connected to grid broker %s; messages to send: %d", endpoint, self.waiting())
 
     def _tell(self, client: Client) -> bool:
         """Send one word; return False when there will be no more."""
