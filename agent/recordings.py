@@ -10,11 +10,11 @@ Rules:
   and goes at the next start.
 - Never more than the budget, counted with what is being written. What the catalog has goes first, then what is least
   severe, then what is oldest. A new recording never drives out a more severe one.
-- A disk that is full before the budget is reached drops likewise, and says so.
+- A disk that is full before the budget is reached drops likewise. Nothing is dropped for what cannot fit anyhow.
 """
 
 import errno
-from collections.abc import Iterator
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -132,33 +132,30 @@ class Recordings:
             When the disk cannot be written.
         """
         label = msgspec.json.encode(Kept(info))
-        dropped: list[str] = []
-        droppable = self._droppable(info)
         present = self.kept()
-        used = sum(kept.info.bytes + _room(kept) for kept in present) + len(data) + len(label)
-        count = len(present) + 1
-        while used > budget or count > MOST:
-            victim = next(droppable, None)
-            if victim is None:
-                expected = f"room for {len(data)} bytes within the budget of {budget} bytes"
-                raise NoRoom(f"expected {expected}, found more severe recordings in it", tuple(dropped))
-            self.remove(victim.info.id)
-            dropped.append(victim.info.id)
-            used -= victim.info.bytes + _room(victim)
-            count -= 1
+        victims = self._droppable(info, present)
+        over = sum(map(_room, present)) + len(data) + len(label) - budget
+        if over > sum(map(_room, victims)):
+            expected = f"room for {len(data)} bytes within the budget of {budget} bytes"
+            raise NoRoom(f"expected {expected}, found more severe recordings in it")
+        dropped: list[str] = []
+        while over > 0 or len(present) - len(dropped) >= MOST:
+            if not victims:
+                raise NoRoom(f"expected fewer than {MOST} recordings, found as many more severe ones", tuple(dropped))
+            over -= self._drop(victims, dropped)
         while True:
             try:
                 write_durably(self.samples(info.id), data)
                 write_durably(self._label(info.id), label)
             except OSError as error:
                 self.remove(info.id)
-                victim = next(droppable, None) if error.errno in _full else None
-                if victim is None and error.errno in _full:
-                    raise NoRoom("expected room on the disk, found it full", tuple(dropped)) from error
-                if victim is None:
+                if error.errno not in _full:
                     raise
-                self.remove(victim.info.id)
-                dropped.append(victim.info.id)
+                if not victims or self._free() + sum(map(_room, victims)) < len(data) + len(label):
+                    raise NoRoom(
+                        f"expected room for {len(data)} bytes on the disk, found it full", tuple(dropped)
+                    ) from error
+                self._drop(victims, dropped)
             else:
                 return tuple(dropped)
 
@@ -181,12 +178,27 @@ class Recordings:
         with suppress(OSError):
             sync_folder(self.folder)
 
-    def _droppable(self, info: RecordingInfo) -> Iterator[Kept]:
-        """Give what may make room for a recording, the least interesting first."""
+    def _drop(self, victims: list[Kept], dropped: list[str]) -> int:
+        """Remove the least interesting; return the room that it leaves [bytes]."""
+        victim = victims.pop(0)
+        self.remove(victim.info.id)
+        dropped.append(victim.info.id)
+        return _room(victim)
+
+    def _free(self) -> int:
+        """Return the room on the disk [bytes]."""
+        status = os.statvfs(self.folder)
+        return status.f_bavail * status.f_frsize
+
+    @staticmethod
+    def _droppable(info: RecordingInfo, present: list[Kept]) -> list[Kept]:
+        """List what may make room for a recording, the least interesting first."""
         least = _severities.index(info.severity)
-        for kept in sorted(self.kept(), key=lambda kept: kept.worth):
-            if kept.info.id != info.id and (kept.handed_over or _severities.index(kept.info.severity) >= least):
-                yield kept
+        return [
+            kept
+            for kept in sorted(present, key=lambda kept: kept.worth)
+            if kept.info.id != info.id and (kept.handed_over or _severities.index(kept.info.severity) >= least)
+        ]
 
     def _label(self, name: str) -> Path:
         return self.folder / f"{name}{_INFO}"
@@ -211,5 +223,5 @@ class Recordings:
 
 
 def _room(kept: Kept) -> int:
-    """Say what a label takes on the disk [bytes]."""
-    return len(msgspec.json.encode(kept))
+    """Say what a recording takes on the disk [bytes]."""
+    return kept.info.bytes + len(msgspec.json.encode(kept))

@@ -24,6 +24,7 @@ from rich.text import Text
 
 from device_catalog.contract import paths
 from device_catalog.contract.recordings import RecordingEntry, RecordingPage
+from device_catalog.contract.register import ProblemDocument
 from device_catalog.contract.topics import is_identifier
 from device_catalog.operator.catalog import MAXIMUM_PAGES, Catalog, read
 from device_catalog.operator.errors import OperatorError, UsageError
@@ -66,13 +67,16 @@ class RecordingsCatalog(Catalog):
         return self._exchange("GET", _path(paths.RECORDING_FILE, name), device)[0]
 
     def _refused(self, status: int, answer: bytes, device: str) -> OperatorError:
-        error = super()._refused(status, answer, device)
-        if status != 404:
-            return error
+        try:
+            unknown = msgspec.json.decode(answer, type=ProblemDocument).type == "/problems/recording-unknown"
+        except msgspec.MsgspecError:
+            unknown = False
+        if not unknown:
+            return super()._refused(status, answer, device)
         message = (
             f"the catalog knows no such recording of {device}; `tresma recordings list {device}` shows those it does"
         )
-        return OperatorError(message, error.problems, status)
+        return OperatorError(message, (), status)
 
 
 def show_list(options: argparse.Namespace, catalog: RecordingsCatalog) -> None:
