@@ -20,10 +20,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from algorithms.api.conformance_report import Finding
+from algorithms.api.conformance_report import Finding, Report
 from algorithms.api.errors import shortened
 from algorithms.api.samples import NANOSECONDS, SampleBlock, SampleFlag
-from hardware.conformance_report import Report
 from hardware.errors import SourceError
 from hardware.source import ChannelRequest, EndOfRecording, SourceInfo, SourcePlan, SourceRequest, WaveformSource
 
@@ -69,7 +68,7 @@ def check_source(
         check.run("second run, after a stop", reference)
         check.stopped_while_reading()
         check.refusals(bad_requests)
-    return Report(check.name, tuple(check.findings))
+    return Report(check.name, "source", tuple(check.findings))
 
 
 @dataclass

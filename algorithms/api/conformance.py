@@ -104,7 +104,8 @@ def check_algorithm(
     ['importable']
     """
     check = _Check(algorithm_class, settings, context, tuple(records), tuple(bad_settings))
-    return Report(f"{algorithm_class.__module__}:{algorithm_class.__qualname__}", tuple(check.findings()))
+    subject = f"{algorithm_class.__module__}:{algorithm_class.__qualname__}"
+    return Report(subject, "algorithm", tuple(check.findings()))
 
 
 class _Check:

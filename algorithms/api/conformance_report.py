@@ -1,4 +1,8 @@
-"""What came out of testing an algorithm: one finding for each rule, for a test to fail with or a person to read."""
+"""
+What came out of testing a plug-in (an algorithm, a waveform source) against the rules of its kind.
+
+One finding for each rule, for a test to fail with or a person to read.
+"""
 
 import msgspec
 
@@ -25,15 +29,19 @@ class Finding(msgspec.Struct, frozen=True):
 
 class Report(msgspec.Struct, frozen=True):
     """
-    What came out for one algorithm.
+    What came out for one plug-in.
 
     Attributes
     ----------
-    algorithm : str
+    subject : str
+        Which was tested.
+    kind : str
+        What it is, such as ``algorithm``.
     findings : tuple of Finding
     """
 
-    algorithm: str
+    subject: str
+    kind: str
     findings: tuple[Finding, ...]
 
     @property
@@ -52,7 +60,7 @@ class Report(msgspec.Struct, frozen=True):
         """
         if self.failed:
             lines = "\n".join(f"  {finding.rule}: {finding.detail}" for finding in self.failed)
-            raise AssertionError(f"{self.algorithm} does not do what every algorithm does:\n{lines}")
+            raise AssertionError(f"{self.subject} does not do what every {self.kind} does:\n{lines}")
 
     def __str__(self) -> str:
-        return "\n".join((self.algorithm, *(f"  {finding}" for finding in self.findings)))
+        return "\n".join((self.subject, *(f"  {finding}" for finding in self.findings)))

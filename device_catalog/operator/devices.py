@@ -49,7 +49,8 @@ def add(options: argparse.Namespace, catalog: Catalog) -> None:
         say_json({**shown, "revision": registered.revision, "file": str(target or "")})
         return
     if target is not None:
-        say(f"{registered.device} is registered (revision {registered.revision}); what its agent must be told is in {target}")
+        told = f"what its agent must be told is in {target}"
+        say(f"{registered.device} is registered (revision {registered.revision}); {told}")
         return
     note(
         f"{registered.device} is registered (revision {registered.revision}). Put these lines into a file on the device"
