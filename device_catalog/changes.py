@@ -12,16 +12,20 @@ from typing import Any
 import msgspec
 
 from algorithms.api.errors import Problem
+from device_catalog.contract.calibration import Calibration
 from device_catalog.contract.documents import Configuration
 from device_catalog.contract.paths import MAXIMUM_DOCUMENT, etag
 from device_catalog.contract.register import Registered, Registration
 from device_catalog.contract.reports import Reported
-from device_catalog.documents import merge
+from device_catalog.documents import merge, moment
 from device_catalog.errors import Conflict, Refused, RevisionOutdated
 from device_catalog.fleet import Fleet
 from device_catalog.leases import NEVER
 from device_catalog.storage.store import Change, DeviceRow, KeyedRequest, Store
 from device_catalog.storage.threads import StorageThreads
+
+FUTURE_NS = 3600 * 1_000_000_000
+"""How far a calibration's date may be ahead of the catalog's clock [ns]: one from the future would count for ever."""
 
 _hash = hashlib.sha256
 
@@ -118,6 +122,51 @@ class Changes:
         # A device that applied more than is known here (the database was restored) must still see a newer one.
         revision = max(device.revision, device.applied) + 1
         self._store.set_configuration(Change(name, revision, configuration, self._fleet.wall(), author))
+        poll = configuration.poll
+        self._threads.in_loop(self._fleet.changed, device, revision, poll.interval, poll.lease)
+        return revision
+
+    async def calibrate(self, name: str, calibration: Calibration, author: str) -> int:
+        """
+        Take a device's calibration; return the revision whose desired document carries it.
+
+        The date is what an entity tag is elsewhere: the later one counts, and saying the same twice changes nothing.
+
+        Raises
+        ------
+        DeviceUnknown
+        Conflict
+            When there is a later one.
+        Refused
+            When it was made in the future.
+        """
+        return await self._threads.write(self._calibrate, name, calibration, author)
+
+    def _calibrate(self, name: str, calibration: Calibration, author: str) -> int:
+        device, time_ns = self._fleet.known(name), self._fleet.wall()
+        made_us = round(calibration.made.timestamp() * 1e6)
+        if made_us * 1000 > time_ns + FUTURE_NS:
+            now = moment(time_ns).isoformat()
+            raise Refused(
+                [
+                    Problem(
+                        "calibration.made", f"no later than now, {now}", calibration.made.isoformat(), "set the clock"
+                    )
+                ]
+            )
+        known = self._store.calibration(name)
+        before = None if known is None else msgspec.json.decode(known, type=Calibration)
+        if before == calibration:
+            return device.revision
+        if before is not None and before.made >= calibration.made:
+            raise Conflict(
+                f"expected a calibration made after {before.made.isoformat()}, by {before.by}, found one made at "
+                f"{calibration.made.isoformat()}; the later one counts"
+            )
+        configuration = msgspec.json.decode(self._store.configuration(name)[1], type=Configuration)
+        revision = max(device.revision, device.applied) + 1
+        change = Change(name, revision, configuration, time_ns, author)
+        self._store.set_calibration(change, made_us, msgspec.json.encode(calibration))
         poll = configuration.poll
         self._threads.in_loop(self._fleet.changed, device, revision, poll.interval, poll.lease)
         return revision

@@ -60,15 +60,20 @@ class DesiredDocuments:
             raise Overloaded("too many documents are being read; come back in a moment", 2 + secrets.randbelow(9))
         self._reading += 1
         try:
-            revision, configuration, issued_ns = await self._threads.read(self._store.configuration, name)
+            (revision, configuration, issued_ns), calibration = await self._threads.read(self._read, name)
         finally:
             self._reading -= 1
         wanted = self._fleet.wanted.get(name, ())
-        document = desired_document(device.device, device.tenant, revision, configuration, issued_ns, wanted)
+        document = desired_document(
+            device.device, device.tenant, revision, configuration, issued_ns, wanted, calibration
+        )
         # Where it was changed while it was read, the tag is of neither: the next poll brings the newest.
         tag = device.tag if revision == device.revision else self._fleet.tag(revision)
         self._keep(name, tag, document)
         return document, tag
+
+    def _read(self, name: str) -> tuple[tuple[int, bytes, int], bytes | None]:
+        return self._store.configuration(name), self._store.calibration(name)
 
     def _keep(self, name: str, tag: bytes, document: bytes) -> None:
         before = self._ready.pop(name, None)

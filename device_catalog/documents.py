@@ -38,8 +38,9 @@ def desired_document(  # noqa: PLR0917 - one field each
     configuration: bytes,
     issued_ns: int,
     recordings: tuple[str, ...] = (),
+    calibration: bytes | None = None,
 ) -> bytes:
-    """Write a desired document around a configuration that is JSON already."""
+    """Write a desired document around a configuration and a calibration that are JSON already."""
     return msgspec.json.encode(
         {
             "schema": "desired/1",
@@ -50,5 +51,6 @@ def desired_document(  # noqa: PLR0917 - one field each
             "configuration": msgspec.Raw(configuration),
             "expires": None,
             "recordings": recordings,
+            "calibration": None if calibration is None else msgspec.Raw(calibration),
         }
     )

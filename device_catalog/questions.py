@@ -48,6 +48,17 @@ class Questions:
         revision, document, _ = await self._threads.read(self._store.configuration, name)
         return document, self._fleet.tag(revision)
 
+    async def calibration(self, name: str) -> bytes | None:
+        """
+        Give a device's newest calibration as JSON text.
+
+        Raises
+        ------
+        DeviceUnknown
+        """
+        self._fleet.known(name)
+        return await self._threads.read(self._store.calibration, name)
+
     async def reported(self, name: str) -> bytes | None:
         """
         Give what a device reported last as JSON text.
@@ -77,11 +88,12 @@ class Questions:
             raise DeviceUnknown(name)
         revision, configuration, issued_ns = self._store.configuration(name)
         report = self._store.reported(name)
+        desired = desired_document(
+            device.device, device.tenant, revision, configuration, issued_ns, calibration=self._store.calibration(name)
+        )
         return DeviceDetail(
             self._summary(rows[0]),
-            msgspec.json.decode(
-                desired_document(device.device, device.tenant, revision, configuration, issued_ns), type=Desired
-            ),
+            msgspec.json.decode(desired, type=Desired),
             None if report is None else msgspec.json.decode(report, type=Reported),
         )
 

@@ -20,7 +20,9 @@ from device_catalog.api.openapi import page as openapi_page
 from device_catalog.api.problems import MEDIA_TYPE, HttpError, answer
 from device_catalog.api.recordings import handlers as recording_handlers
 from device_catalog.changes import Changes
+from device_catalog.contract.calibration import problems_of as problems_of_calibration
 from device_catalog.contract.paths import (
+    CALIBRATION,
     CONFIGURATION,
     CREDENTIAL,
     DEVICE,
@@ -32,7 +34,7 @@ from device_catalog.contract.paths import (
 )
 from device_catalog.contract.register import DeviceKind
 from device_catalog.contract.topics import is_identifier
-from device_catalog.contract.validation import parse_configuration, parse_registration
+from device_catalog.contract.validation import parse_calibration, parse_configuration, parse_registration
 from device_catalog.errors import CatalogError, NotAuthorised, Refused
 from device_catalog.fleet import Fleet
 from device_catalog.questions import MAXIMUM_PAGE, Questions
@@ -118,6 +120,26 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
         revision = await changes.set_configuration(_name(request), parsed, matches, OPERATOR)
         return _json(_encode({"device": _name(request), "revision": revision}), 200, {"ETag": etag(revision)})
 
+    @get(_route(CALIBRATION))
+    async def calibration(request: AnyRequest) -> Response[bytes]:
+        access.own(request)
+        document = await questions.calibration(_name(request))
+        if document is None:
+            raise HttpError(
+                404, f"expected a device that was calibrated, found no calibration of {_name(request)[:80]}"
+            )
+        return _json(document)
+
+    @put(_route(CALIBRATION))
+    async def calibrate(request: AnyRequest) -> Response[bytes]:
+        name, author = _name(request), "device" if access.own(request) else OPERATOR
+        parsed = parse_calibration(await _body(request))
+        problems = problems_of_calibration(parsed, device=name)
+        if problems:
+            raise Refused(problems)
+        revision = await changes.calibrate(name, parsed, author)
+        return _json(_encode({"device": name, "revision": revision}), 200, {"ETag": etag(revision)})
+
     @get(_route(REPORTED))
     async def reported(request: AnyRequest) -> Response[bytes]:
         access.own(request)
@@ -177,6 +199,8 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
             remove,
             configuration,
             configure,
+            calibration,
+            calibrate,
             reported,
             report,
             report_whole,

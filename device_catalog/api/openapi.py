@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from device_catalog.contract.calibration import Calibration
 from device_catalog.contract.documents import Configuration, Desired
 from device_catalog.contract.paths import (
     APPLIED_HEADER,
     BOOT_HEADER,
+    CALIBRATION,
     CONFIGURATION,
     CREDENTIAL,
     DESIRED,
@@ -96,6 +98,21 @@ OPERATIONS = (
         ("If-Match",),
         (),
         (401, 404, 412, 413, 422, 428),
+    ),
+    Operation(
+        "get", CALIBRATION, "A device's newest calibration", "device", 200, None, Calibration, (), (), (401, 404)
+    ),
+    Operation(
+        "put",
+        CALIBRATION,
+        "Tell what was measured of a device's channels; of two calibrations the later one counts",
+        "device",
+        200,
+        Calibration,
+        Configured,
+        (),
+        (),
+        (401, 404, 409, 413, 422),
     ),
     Operation("get", REPORTED, "What a device reported last", "device", 200, None, Reported, (), (), (401, 404)),
     Operation(

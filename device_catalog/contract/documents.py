@@ -14,6 +14,7 @@ import msgspec
 
 from algorithms.api.manifest import Limits
 from algorithms.api.records import Kind, Severity
+from device_catalog.contract.calibration import Calibration
 
 
 class Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=False):
@@ -246,6 +247,8 @@ class Desired(Strict, frozen=True, tag_field="schema", tag="desired/1"):
         After this, no change is made on the strength of this document; what runs goes on running.
     recordings : tuple of str
         Recordings (`device_catalog.contract.recordings`) that the device should hand over.
+    calibration : Calibration or None
+        The newest that the catalog knows; a newer one of the device's own counts more.
     """
 
     device: str
@@ -255,3 +258,4 @@ class Desired(Strict, frozen=True, tag_field="schema", tag="desired/1"):
     configuration: Configuration
     expires: datetime | None = None
     recordings: tuple[str, ...] = ()
+    calibration: Calibration | None = None

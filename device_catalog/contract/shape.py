@@ -28,6 +28,8 @@ UNITS = {
     "offset": "V",
     "phase_correction": "rad",
     "phase_uncertainty": "rad",
+    "gain_drift": "1/year",
+    "phase_drift": "rad/year",
     "publish": "1/s",
     "records_per_second": "1/s",
     "before": "s",

@@ -17,6 +17,8 @@ import msgspec
 
 from algorithms.api.errors import Problem, ProblemsError, shortened
 from algorithms.api.records import Kind
+from device_catalog.contract import calibration as calibrations
+from device_catalog.contract.calibration import Calibration
 from device_catalog.contract.documents import (
     Acquisition,
     Assignment,
@@ -96,6 +98,18 @@ def parse_registration(document: bytes | Mapping[str, Any]) -> Registration:
         With every problem found.
     """
     return _parse(Registration, document, "registration", _of_registration)
+
+
+def parse_calibration(document: bytes | Mapping[str, Any]) -> Calibration:
+    """
+    Read what was measured of a device's channels.
+
+    Raises
+    ------
+    DocumentError
+        With every problem found.
+    """
+    return _parse(Calibration, document, "calibration", calibrations.problems_of)
 
 
 def parse_desired(document: bytes | Mapping[str, Any]) -> Desired:
@@ -384,6 +398,8 @@ def _of_desired(desired: Desired, where: str) -> list[Problem]:
         moment = getattr(desired, field)
         zoned = moment is None or moment.tzinfo is not None
         problems.expect(zoned, f"{where}.{field}", "a time with its offset from UTC", moment)
+    if desired.calibration is not None:
+        problems.found += calibrations.problems_of(desired.calibration, f"{where}.calibration", desired.device)
     return problems.found + problems_of(desired.configuration, f"{where}.configuration")
 
 

@@ -17,6 +17,7 @@ from device_catalog.contract.register import DeviceKind
 from device_catalog.storage.tables import (
     assignments,
     audit,
+    calibrations,
     configurations,
     credentials,
     devices,
@@ -27,6 +28,9 @@ from device_catalog.storage.tables import (
 
 REVISIONS_KEPT = 100
 """Configurations kept of each device; older ones are dropped as newer ones come."""
+
+CALIBRATIONS_KEPT = 20
+"""Calibrations kept of each device; the oldest are dropped as newer ones come."""
 
 IDEMPOTENCY_NS = 24 * 3600 * 1_000_000_000
 """How long a repeated request is recognised [ns]."""
@@ -213,6 +217,34 @@ class Store:
         with self._engine.connect() as connection:
             row = connection.execute(query).one()
         return int(row[0]), str(row[1]).encode(), int(row[2])
+
+    def calibration(self, device: str) -> bytes | None:
+        """Read a device's newest calibration, JSON text."""
+        query = select(calibrations.c.document).where(calibrations.c.device == device)
+        with self._engine.connect() as connection:
+            found = connection.scalar(query.order_by(calibrations.c.made_us.desc()).limit(1))
+        return None if found is None else str(found).encode()
+
+    def set_calibration(self, change: Change, made_us: int, document: bytes) -> None:
+        """Write a calibration, and the configuration again as a revision of its own: both make the desired document."""
+        of_device = calibrations.c.device == change.device
+        with self._writing() as connection:
+            connection.execute(
+                insert(calibrations).values(
+                    device=change.device,
+                    made_us=made_us,
+                    document=document.decode(),
+                    received_ns=change.time_ns,
+                    author=change.author,
+                )
+            )
+            query = select(calibrations.c.made_us).where(of_device).order_by(calibrations.c.made_us.desc())
+            old = list(connection.scalars(query.offset(CALIBRATIONS_KEPT)))
+            if old:
+                connection.execute(delete(calibrations).where(of_device, calibrations.c.made_us.in_(old)))
+            connection.execute(update(devices).where(devices.c.device == change.device).values(**_derived(change)))
+            _write_configuration(connection, change)
+            _note(connection, change.time_ns, change.author, "calibrate", change.device, f"revision {change.revision}")
 
     def reported(self, device: str) -> bytes | None:
         """Read what a device reported last, JSON text."""

@@ -107,6 +107,16 @@ recordings = Table(
     Index("recordings_by_file", "sha256"),
 )
 
+calibrations = Table(
+    "calibrations",
+    metadata,
+    Column("device", String(64), ForeignKey("devices.device"), primary_key=True),
+    Column("made_us", BigInteger, primary_key=True),
+    Column("document", Text, nullable=False),
+    Column("received_ns", BigInteger, nullable=False),
+    Column("author", String(128), nullable=False),
+)
+
 idempotency = Table(
     "idempotency",
     metadata,

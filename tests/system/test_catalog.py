@@ -218,9 +218,12 @@ def test_the_description_is_true_to_the_server(catalog):
     credential = catalog.register("m-description")
     catalog.poll("m-description", credential)
     patch = {"headers": {"Content-Type": "application/merge-patch+json"}, "data": '{"boot": 1}'}
+    made = {"made": "2026-05-01T12:00:00Z", "by": "A. Installer"}
+    calibration = {"schema": "calibration/1", "device": "m-description", **made}
     bodies = {
         ("post", "/v1/devices"): {"json": {"device": "m-described"}},
         ("put", "/v1/devices/{device}/configuration"): {"json": {}, "headers": {"If-Match": "*"}},
+        ("put", "/v1/devices/{device}/calibration"): {"json": calibration},
         ("put", "/v1/devices/{device}/reported"): {"json": {"boot": 2}},
         ("patch", "/v1/devices/{device}/reported"): patch,
         ("put", "/v1/devices/{device}/recordings/{recording}"): {"json": label("m-description", "r-1", b"samples")},
