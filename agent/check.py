@@ -6,39 +6,30 @@ to a street cabinet finds everything. Parts that need what an earlier one did no
 """
 
 import asyncio
-import os
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from agent import wiring
-from agent.algorithm_calls import AlgorithmCalls
 from agent.catalog import CatalogClient
 from agent.clock import synchronisation
 from agent.config import AgentConfig
 from agent.endpoints import endpoint
 from agent.errors import AgentError, CatalogError
 from agent.files import write_durably
-from agent.loading import load_algorithm
 from agent.mqtt import PROTOCOLS, Answer, Connection, ConnectionRefused
-from agent.sampling import open_source, source_request
-from agent.wiring import ChannelStatistics, Finding, Verdict
-from algorithms.api.algorithm import Context
+from agent.observation import Observation, agent_runs, frames_of, observe
+from agent.wiring import Finding, Verdict
 from algorithms.api.errors import SettingsError
-from algorithms.api.records import MeasurementFrame, Result
-from algorithms.api.samples import Channel, Quantity, SampleBlock, SampleFlag
+from algorithms.api.records import Result
+from algorithms.api.samples import Quantity
 from algorithms.api.wire import Header, encode
 from device_catalog.contract import topics
 from device_catalog.contract.documents import Acquisition, Configuration, Desired
 from device_catalog.contract.topics import BROKERS
 from device_catalog.contract.validation import DocumentError, parse_desired
 from hardware.errors import SourceError
-from hardware.source import EndOfRecording, SourcePlan, WaveformSource
 
 CLOCK_TOLERANCE = 5.0
 """How far this clock may be from the catalog's [s]."""
@@ -212,70 +203,25 @@ def _place(url: str) -> str:
 # ---- the source and what it shows
 
 
-@dataclass(slots=True)
-class _Seen:
-    """What the blocks of a check add up to."""
-
-    plan: SourcePlan
-    blocks: list[SampleBlock] = field(default_factory=list)
-    lost: int = 0
-    elapsed: float = 0.0
-
-    @property
-    def samples(self) -> int:
-        return sum(block.n_samples for block in self.blocks)
-
-
 def _source(config: AgentConfig, configuration: Configuration, seconds: float) -> Iterator[Finding]:
     acquisition = configuration.acquisition
     if acquisition is None:
         yield Finding("source", Verdict.OK, "none assigned: this agent has no board")
         return
-    in_use = _agent_runs(config.state_dir)
+    in_use = agent_runs(config.state_dir)
     try:
-        source = open_source(acquisition.driver, acquisition.options)
-        live = source.info.live
-        try:
-            plan = source.start(source_request(acquisition))
-            seen = _sample(source, plan, seconds)
-        finally:
-            source.stop()
+        seen = observe(acquisition, seconds)
     except SourceError as error:
         remedy = "stop the agent while checking: systemctl stop tresma-agent" if in_use else "see the message"
         yield Finding("source", Verdict.FAILED, str(error), remedy)
         return
-    yield _rate(acquisition, seen, live=live)
+    yield _rate(acquisition, seen)
     if seen.samples:
-        statistics = {channel.name: _statistics(seen, row, channel) for row, channel in enumerate(plan.channels)}
-        yield from wiring.judge_channels(statistics, acquisition.nominal_voltage)
+        yield from wiring.judge_channels(seen.statistics(), acquisition.nominal_voltage)
         yield from _wiring(acquisition, seen)
 
 
-def _sample(source: WaveformSource, plan: SourcePlan, seconds: float) -> _Seen:
-    seen = _Seen(plan)
-    first: float | None = None
-    deadline = time.monotonic() + seconds + 10.0
-    covered = 0.0
-    while covered < seconds and time.monotonic() < deadline:
-        try:
-            block = source.read(0.5)
-        except EndOfRecording:
-            break
-        if block is None:
-            continue
-        now = time.monotonic()
-        if first is None:
-            first = now
-        else:
-            seen.blocks.append(block)
-            covered += block.duration
-            seen.elapsed = now - first
-        if block.flags & SampleFlag.LOST:
-            seen.lost += 1
-    return seen
-
-
-def _rate(acquisition: Acquisition, seen: _Seen, *, live: bool) -> Finding:
+def _rate(acquisition: Acquisition, seen: Observation) -> Finding:
     granted = seen.plan.sample_rate
     if not seen.samples or not seen.elapsed:
         return Finding("source", Verdict.FAILED, f"{acquisition.driver} delivers no samples", "check board and cable")
@@ -285,46 +231,19 @@ def _rate(acquisition: Acquisition, seen: _Seen, *, live: bool) -> Finding:
         return Finding(
             "source", Verdict.FAILED, f"{found}, lost some {seen.lost} times", "lower the rate; check the bus"
         )
-    if live and abs(delivered / granted - 1) > RATE_TOLERANCE:
+    if seen.live and abs(delivered / granted - 1) > RATE_TOLERANCE:
         return Finding("source", Verdict.FAILED, found, "lower the rate, or look for what else keeps the machine busy")
-    return Finding("source", Verdict.OK, found if live else f"{found} (a recording, as fast as it is read)")
+    return Finding("source", Verdict.OK, found if seen.live else f"{found} (a recording, as fast as it is read)")
 
 
-def _statistics(seen: _Seen, row: int, channel: Channel) -> ChannelStatistics:
-    values: NDArray[np.float64] = np.concatenate([block.values[row] for block in seen.blocks]).astype(float)
-    values = values[np.isfinite(values)]
-    if not values.size:
-        return ChannelStatistics(channel.quantity, channel.phase, 0.0, 0.0, 0.0, channel.resolution)
-    at_end = channel.full_scale > 0 and np.abs(values) >= channel.full_scale - channel.resolution
-    clipped = float(np.mean(at_end))
-    if not clipped and any(block.flags & SampleFlag.CLIPPED for block in seen.blocks):
-        clipped = float(np.mean(np.isin(values, (values.min(), values.max()))))
-    unit_mean = float(values.mean())
-    return ChannelStatistics(
-        channel.quantity, channel.phase, float(values.std()), unit_mean, clipped, channel.resolution
-    )
-
-
-def _wiring(acquisition: Acquisition, seen: _Seen) -> Iterator[Finding]:
+def _wiring(acquisition: Acquisition, seen: Observation) -> Iterator[Finding]:
     if not any(channel.quantity is Quantity.VOLTAGE for channel in seen.plan.channels):
         return
-    calls = AlgorithmCalls(load_algorithm("phasors"), {"window": 10, "report_rate": 10})
-    context = Context(
-        device="check",
-        terminal="check",
-        nominal_frequency=acquisition.nominal_frequency,
-        nominal_voltage=acquisition.nominal_voltage,
-        channels=seen.plan.channels,
-        sample_rate=seen.plan.sample_rate,
-    )
     try:
-        calls.start(context, None)
+        usable = frames_of(acquisition, seen)
     except SettingsError as error:
         yield Finding("wiring", Verdict.FAILED, str(error), "raise the sampling rate")
         return
-    frames = [record for block in seen.blocks for record in calls.process(block)]
-    calls.stop()
-    usable = [frame for frame in frames if isinstance(frame, MeasurementFrame) and frame.frequency is not None]
     if not usable:
         yield Finding("wiring", Verdict.FAILED, "no frequency was found in the voltages", "see the channels above")
         return
@@ -334,19 +253,3 @@ def _wiring(acquisition: Acquisition, seen: _Seen) -> Iterator[Finding]:
             "frequency", Verdict.OK, f"{frequency.value:.3f} Hz, 1 sigma {1e3 * frequency.uncertainty:.2g} mHz"
         )
     yield from wiring.judge_wiring(usable[-1], acquisition.direction)
-
-
-def _agent_runs(state_dir: Path) -> bool:
-    import fcntl  # noqa: PLC0415 - not on Windows
-
-    try:
-        lock = os.open(state_dir / "lock", os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(lock)
-    return False
