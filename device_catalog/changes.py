@@ -19,10 +19,9 @@ from device_catalog.contract.register import Registered, Registration
 from device_catalog.contract.reports import Reported
 from device_catalog.documents import merge, moment
 from device_catalog.errors import Conflict, Refused, RevisionOutdated
-from device_catalog.fleet import Fleet
 from device_catalog.leases import NEVER
-from device_catalog.storage.store import Change, DeviceRow, KeyedRequest, Store
-from device_catalog.storage.threads import StorageThreads
+from device_catalog.register import Register
+from device_catalog.storage.rows import Change, DeviceRow, KeyedRequest
 
 FUTURE_NS = 3600 * 1_000_000_000
 """How far a calibration's date may be ahead of the catalog's clock [ns]: one from the future would count for ever."""
@@ -36,15 +35,11 @@ class Changes:
 
     Parameters
     ----------
-    store : Store
-    fleet : Fleet
-    threads : StorageThreads
+    register : Register
     """
 
-    def __init__(self, store: Store, fleet: Fleet, threads: StorageThreads) -> None:
-        self._store = store
-        self._fleet = fleet
-        self._threads = threads
+    def __init__(self, register: Register) -> None:
+        self._fleet, self._store, self._threads = register
 
     async def register(self, registration: Registration, author: str, key: str, request: bytes) -> Registered:
         """

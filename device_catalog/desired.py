@@ -10,9 +10,7 @@ from collections import OrderedDict
 
 from device_catalog.documents import desired_document
 from device_catalog.errors import Overloaded
-from device_catalog.fleet import Fleet
-from device_catalog.storage.store import Store
-from device_catalog.storage.threads import StorageThreads
+from device_catalog.register import Register
 
 WAITING_READS = 512
 """Documents being read from the database at once; a device beyond that is asked to come back."""
@@ -27,15 +25,11 @@ class DesiredDocuments:
 
     Parameters
     ----------
-    store : Store
-    fleet : Fleet
-    threads : StorageThreads
+    register : Register
     """
 
-    def __init__(self, store: Store, fleet: Fleet, threads: StorageThreads) -> None:
-        self._store = store
-        self._fleet = fleet
-        self._threads = threads
+    def __init__(self, register: Register) -> None:
+        self._fleet, self._store, self._threads = register
         self._reading = 0
         self._ready: OrderedDict[str, tuple[bytes, bytes]] = OrderedDict()
         self._size = 0

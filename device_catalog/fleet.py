@@ -18,7 +18,7 @@ from device_catalog.contract.presence import Availability
 from device_catalog.domain import Guard, Presence, Reason, Transition
 from device_catalog.errors import DeviceUnknown, NotAuthorised
 from device_catalog.leases import NEVER, Lease, State
-from device_catalog.storage.store import DeviceRow, Seen
+from device_catalog.storage.rows import DeviceRow, Seen
 
 NANOSECONDS = 1_000_000_000
 

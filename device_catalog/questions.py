@@ -12,9 +12,8 @@ from device_catalog.contract.register import Change, DeviceDetail, DeviceKind, D
 from device_catalog.contract.reports import Reported
 from device_catalog.documents import desired_document, moment
 from device_catalog.errors import DeviceUnknown
-from device_catalog.fleet import Fleet
-from device_catalog.storage.store import Filters, Store, SummaryRow
-from device_catalog.storage.threads import StorageThreads
+from device_catalog.register import Register
+from device_catalog.storage.rows import Filters, SummaryRow
 
 MAXIMUM_PAGE = 1000
 MAXIMUM_HISTORY = 100
@@ -26,15 +25,11 @@ class Questions:
 
     Parameters
     ----------
-    store : Store
-    fleet : Fleet
-    threads : StorageThreads
+    register : Register
     """
 
-    def __init__(self, store: Store, fleet: Fleet, threads: StorageThreads) -> None:
-        self._store = store
-        self._fleet = fleet
-        self._threads = threads
+    def __init__(self, register: Register) -> None:
+        self._fleet, self._store, self._threads = register
 
     async def configuration(self, name: str) -> tuple[bytes, bytes]:
         """

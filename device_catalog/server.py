@@ -27,6 +27,7 @@ from device_catalog.fleet import Fleet
 from device_catalog.publisher import Publisher
 from device_catalog.questions import Questions
 from device_catalog.recordings import Recordings
+from device_catalog.register import Register
 from device_catalog.signs_of_life import SignsOfLife
 from device_catalog.storage.database import held, migrate, open_engine
 from device_catalog.storage.recording_files import RecordingFiles
@@ -94,8 +95,8 @@ class Server:
         self._fleet = Fleet(self._publisher, guard)
         self._store = store
         self._threads = StorageThreads()
-        parts = (store, self._fleet, self._threads)
-        self._signs_of_life = SignsOfLife(*parts)
+        register = Register(self._fleet, store, self._threads)
+        self._signs_of_life = SignsOfLife(register)
         self._recordings = Recordings(
             recording_store,
             RecordingFiles(Path(config.state) / "recordings"),
@@ -107,8 +108,8 @@ class Server:
         self._missing = "the register is being read"
         application = make_application(
             self._fleet,
-            Changes(*parts),
-            Questions(*parts),
+            Changes(register),
+            Questions(register),
             self._recordings,
             operators,
             ready=lambda: self._missing,
@@ -116,7 +117,7 @@ class Server:
         )
         application.on_startup.append(self._open)
         application.on_shutdown.append(self._close)
-        self._gateway = Gateway(self._fleet, DesiredDocuments(*parts), operators, application)
+        self._gateway = Gateway(self._fleet, DesiredDocuments(register), operators, application)
         self._clocks: list[asyncio.Task[None]] = []
 
     def run(self) -> None:

@@ -5,10 +5,9 @@ Leases live in memory; the database gets a share of them each second, so that a 
 next to nothing, and the rest at the end.
 """
 
-from device_catalog.fleet import Device, Fleet
+from device_catalog.fleet import Device
 from device_catalog.leases import State
-from device_catalog.storage.store import Store
-from device_catalog.storage.threads import StorageThreads
+from device_catalog.register import Register
 
 AT_ONCE = 1000
 """Devices written in one transaction at the end."""
@@ -20,15 +19,11 @@ class SignsOfLife:
 
     Parameters
     ----------
-    store : Store
-    fleet : Fleet
-    threads : StorageThreads
+    register : Register
     """
 
-    def __init__(self, store: Store, fleet: Fleet, threads: StorageThreads) -> None:
-        self._store = store
-        self._fleet = fleet
-        self._threads = threads
+    def __init__(self, register: Register) -> None:
+        self._fleet, self._store, self._threads = register
         self._left: list[Device] = []
 
     async def write_share(self, share: float) -> int:

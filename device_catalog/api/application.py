@@ -39,7 +39,7 @@ from device_catalog.errors import CatalogError, NotAuthorised, Refused
 from device_catalog.fleet import Fleet
 from device_catalog.questions import MAXIMUM_PAGE, Questions
 from device_catalog.recordings import Recordings
-from device_catalog.storage.store import Filters
+from device_catalog.storage.rows import Filters
 
 OPERATOR = "operator"
 AnyRequest = Request[Any, Any, Any]

@@ -7,13 +7,13 @@ change leaves a line in `audit`. All calls block; the server makes them in `Stor
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Engine, Select, bindparam, delete, insert, select, update
 
-from device_catalog.contract.documents import Configuration
 from device_catalog.contract.register import DeviceKind
+from device_catalog.storage.rows import Change, DeviceRow, Filters, KeyedRequest, Seen, SummaryRow
 from device_catalog.storage.tables import (
     assignments,
     audit,
@@ -34,74 +34,6 @@ CALIBRATIONS_KEPT = 20
 
 IDEMPOTENCY_NS = 24 * 3600 * 1_000_000_000
 """How long a repeated request is recognised [ns]."""
-
-
-class DeviceRow(NamedTuple):
-    """What the server keeps in memory of a device."""
-
-    device: str
-    tenant: str
-    kind: str
-    revision: int
-    interval: float
-    lease: float
-    last_seen_ns: int | None
-    applied_revision: int
-    boot: int
-    available: bool
-    digest: bytes
-
-
-class SummaryRow(NamedTuple):
-    """What a list shows of a device, as far as the database knows it."""
-
-    device: str
-    tenant: str
-    kind: str
-    description: str
-    revision: int
-    terminal: str
-    network: str
-    area: str
-    algorithms: str
-    services: str | None
-
-
-class Seen(NamedTuple):
-    """A device's signs of life, written now and then."""
-
-    device: str
-    last_seen_ns: int | None
-    applied_revision: int
-    boot: int
-    available: bool
-
-
-class Filters(NamedTuple):
-    """Which devices a list is about; empty fields do not restrict it."""
-
-    kind: str = ""
-    tenant: str = ""
-    algorithm: str = ""
-    network: str = ""
-    area: str = ""
-
-
-class Change(NamedTuple):
-    """A configuration to be written as a revision."""
-
-    device: str
-    revision: int
-    configuration: Configuration
-    time_ns: int
-    author: str
-
-
-class KeyedRequest(NamedTuple):
-    """By what a repeated request is told: its key, empty for none, and its digest."""
-
-    key: str
-    digest: bytes
 
 
 class Store:
