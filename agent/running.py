@@ -25,6 +25,7 @@ from device_catalog.contract.documents import Assignment
 from device_catalog.contract.reports import AlgorithmReport
 
 Publish = Callable[[Record, Publication], None]
+Tap = Callable[[str, Sequence[Record]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ class RunningSet:
     clock : Clock
     publish : callable
         Takes a record and where it goes.
+    tap : callable, optional
+        Takes an algorithm's name and all that it made, before any of it is routed.
 
     Attributes
     ----------
@@ -64,11 +67,12 @@ class RunningSet:
         Where the agent stands; to be set before anything is started there.
     """
 
-    def __init__(self, workers: Workers, store: Store, clock: Clock, publish: Publish) -> None:
+    def __init__(self, workers: Workers, store: Store, clock: Clock, publish: Publish, tap: Tap | None = None) -> None:
         self._workers = workers
         self._store = store
         self._clock = clock
         self._publish = publish
+        self._tap = tap
         self._chance = random.Random()
         self._algorithms: dict[str, SupervisedAlgorithm] = {}
         self._pipeline = Pipeline("", "", {}, {})
@@ -119,6 +123,8 @@ class RunningSet:
 
     def take(self, maker: str, records: Sequence[Record]) -> None:
         """Route what the algorithm `maker` made."""
+        if self._tap is not None:
+            self._tap(maker, records)
         for record in records:
             for name in self._pipeline.consumers(maker, record):
                 self._algorithms[name].feed(record)

@@ -24,6 +24,7 @@ from agent.errors import CatalogError, ConfigError
 from agent.inbox import Inbox
 from agent.notify import ServiceManager
 from agent.outbox import Outbox
+from agent.outputs import Outputs
 from agent.pipeline import Publication
 from agent.recorder import SUBJECT as RECORD
 from agent.recorder import EventRecorder
@@ -97,7 +98,8 @@ class Service:
         self._catalog = catalog
         self._clock = clock
         self._manager = manager
-        self._running = RunningSet(workers, store, clock, self._publish)
+        self._outputs = Outputs(config.device)
+        self._running = RunningSet(workers, store, clock, self._publish, self._outputs.take)
         self._recorder = EventRecorder(workers, store.folder / "recordings", config.device, self._publish, clock)
         self._handover = Handover(config, self._recorder)
         self._links: dict[BrokerName, Link] = {}
@@ -152,6 +154,7 @@ class Service:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._running.close()
+        await self._outputs.close()
         await self._recorder.close()
         await self._handover.close()
         await self._workers.stop()
@@ -224,6 +227,7 @@ class Service:
             raise
         self._configuration = configuration
         await self._recorder.configure(configuration, desired.tenant, terminal)
+        await self._outputs.configure(configuration)
         if self._inbox is not None:
             self._inbox.ask(wish for assignment in configuration.algorithms for wish in assignment.neighbours)
         self._links["grid"].announce()
@@ -314,7 +318,7 @@ class Service:
             self._gate.sent(report, now)
 
     def _reported(self) -> Reported:
-        problems = [*self._store.complaints]
+        problems = [*self._store.complaints, *self._outputs.problems()]
         outbox = self._outbox.report()
         problems.extend(outbox.notes)
         if outbox.problem:

@@ -196,6 +196,55 @@ class Recorder(Strict, frozen=True):
     upload_rate: float = 64_000.0
 
 
+class SynchrophasorStream(Strict, frozen=True):
+    """
+    A device's phasors as IEEE C37.118.2 for concentrators near it.
+
+    Attributes
+    ----------
+    address : str
+        The device's own address that is listened on, and nothing beside it.
+    port : int
+        TCP; 0 for none.
+    udp_port : int
+        UDP port for commands; 0 for none. Only `clients` are answered.
+    udp_to : tuple of str
+        ``host:port`` of those who get everything by UDP without asking.
+    clients : tuple of str
+        Addresses, or networks such as ``192.0.2.0/24``, that may connect; empty for all (TCP only).
+    maximum_clients : int
+        Connections and UDP listeners at once.
+    id_code : int
+        Of the stream, 1 to 65534.
+    station : str
+        At most 16 ASCII characters; the device's id where empty.
+    algorithm : str
+        Whose frames are sent.
+    polar : bool
+        Magnitude and angle instead of real and imaginary part.
+    fixed_frequency : bool
+        Frequency and its rate as 16-bit integers instead of floats.
+    """
+
+    address: str
+    port: int = 4712
+    udp_port: int = 0
+    udp_to: tuple[str, ...] = ()
+    clients: tuple[str, ...] = ()
+    maximum_clients: int = 4
+    id_code: int = 1
+    station: str = ""
+    algorithm: str = "phasors"
+    polar: bool = False
+    fixed_frequency: bool = False
+
+
+class Outputs(Strict, frozen=True):
+    """Where measurements go besides the brokers; nowhere unless said."""
+
+    c37_118: SynchrophasorStream | None = None
+
+
 class TopologyReference(Strict, frozen=True):
     """The network a device belongs to, and the revision of its switch states."""
 
@@ -221,6 +270,7 @@ class Configuration(Strict, frozen=True):
     topology : TopologyReference or None
     recorder : Recorder or None
         None for a device that keeps no waveforms.
+    outputs : Outputs
     """
 
     brokers: Brokers = Brokers()
@@ -230,6 +280,7 @@ class Configuration(Strict, frozen=True):
     terminal: str = ""
     topology: TopologyReference | None = None
     recorder: Recorder | None = None
+    outputs: Outputs = Outputs()
 
 
 class Desired(Strict, frozen=True, tag_field="schema", tag="desired/1"):

@@ -31,6 +31,7 @@ from device_catalog.contract.documents import (
     Recorder,
     TopologyReference,
 )
+from device_catalog.contract.outputs import problems_of_outputs
 from device_catalog.contract.paths import MAXIMUM_DOCUMENT
 from device_catalog.contract.register import Registration
 from device_catalog.contract.shape import UNITS, comply
@@ -82,8 +83,8 @@ def parse_configuration(document: bytes | Mapping[str, Any]) -> Configuration:
     Traceback (most recent call last):
         ...
     device_catalog.contract.validation.DocumentError: configuration.pol: expected brokers, acquisition, algorithms, \
-poll, terminal, topology or recorder, found an unknown field; did you mean poll?; configuration.poll.interval: \
-expected a number from 0.05 to 86400 [s], found -1.0
+poll, terminal, topology, recorder or outputs, found an unknown field; did you mean poll?; configuration.poll.interval\
+: expected a number from 0.05 to 86400 [s], found -1.0
     """
     return _parse(Configuration, document, "configuration", problems_of)
 
@@ -146,6 +147,7 @@ def problems_of(configuration: Configuration, where: str = "configuration") -> l
         _of_topology(problems, configuration.topology, f"{where}.topology")
     if configuration.recorder is not None:
         _of_recorder(problems, configuration.recorder, configuration.acquisition, where)
+    problems.found.extend(problems_of_outputs(configuration, f"{where}.outputs"))
     return problems.found
 
 
