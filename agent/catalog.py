@@ -16,6 +16,7 @@ from agent.config import AgentConfig
 from agent.errors import CatalogError
 from algorithms.api.errors import shortened
 from device_catalog.contract import paths
+from device_catalog.contract.calibration import Calibration
 from device_catalog.contract.documents import Poll
 from device_catalog.contract.register import ProblemDocument
 from device_catalog.contract.reports import Reported
@@ -102,6 +103,18 @@ class CatalogClient:
         """
         headers = {"Content-Type": "application/json"}
         self._exchange("PUT", paths.REPORTED, headers=headers, body=msgspec.json.encode(reported))
+
+    def calibrate(self, calibration: Calibration) -> None:
+        """
+        Tell what was measured of this device's channels.
+
+        Raises
+        ------
+        CatalogError
+            When it could not be said, or a later calibration is there (status 409).
+        """
+        headers = {"Content-Type": "application/json"}
+        self._exchange("PUT", paths.CALIBRATION, headers=headers, body=msgspec.json.encode(calibration))
 
     def close(self) -> None:
         """Let go of the connection."""

@@ -17,6 +17,7 @@ from importlib.metadata import version
 
 from agent.apply import apply
 from agent.broker import Credentials, Link
+from agent.calibration import Calibrations
 from agent.catalog import CatalogClient, next_delay
 from agent.clock import Clock, StepWatch, synchronisation
 from agent.config import AgentConfig
@@ -102,6 +103,8 @@ class Service:
         self._running = RunningSet(workers, store, clock, self._publish, self._outputs.take)
         self._recorder = EventRecorder(workers, store.folder / "recordings", config.device, self._publish, clock)
         self._handover = Handover(config, self._recorder)
+        self._calibrations = Calibrations(store, clock)
+        self._desired: Desired | None = None  # what is in force
         self._links: dict[BrokerName, Link] = {}
         self._inbox: Inbox | None = None
         self._configuration = Configuration()
@@ -215,7 +218,7 @@ class Service:
         return problems
 
     async def _apply(self, desired: Desired, *, patient: bool) -> None:
-        configuration = desired.configuration
+        configuration = self._calibrations.applied_to(desired)
         self._meet_brokers(desired.tenant)
         before = self._running.place
         terminal = configuration.terminal or self._config.device
@@ -225,7 +228,7 @@ class Service:
         except ConfigError:
             self._running.place = before
             raise
-        self._configuration = configuration
+        self._configuration, self._desired = configuration, desired
         await self._recorder.configure(configuration, desired.tenant, terminal)
         await self._outputs.configure(configuration)
         if self._inbox is not None:
@@ -308,7 +311,32 @@ class Service:
                     log.warning("%s (%d in a row; what runs goes on)", error, failures)
             else:
                 await self._report_soon()
+                await self._tell_calibration()
+            await self._follow_calibration()
             delay = next_delay(self._poll, failures, self._random.random(), retry_after)
+
+    async def _follow_calibration(self) -> None:
+        """Apply the settings again when the device was calibrated, or its calibration has aged by a quarter."""
+        if self._desired is None or not self._calibrations.stale():
+            return
+        try:
+            async with self._changing:
+                await self._apply(self._desired, patient=True)
+        except ConfigError as error:
+            log.error("the calibration cannot be applied: %s", "; ".join(str(problem) for problem in error.problems))
+
+    async def _tell_calibration(self) -> None:
+        """Tell the catalog of a calibration that it could not be told of when it was made."""
+        calibration = self._calibrations.unsent
+        if calibration is None:
+            return
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._requests, self._catalog.calibrate, calibration)
+        except CatalogError as error:
+            if error.status not in (409, 422):
+                return  # the next poll tries again
+            log.error("the catalog does not take the calibration of %s: %s", calibration.made.isoformat(), error)
+        self._calibrations.unsent = None
 
     async def _report(self) -> None:
         report = self._reported()
@@ -318,7 +346,7 @@ class Service:
             self._gate.sent(report, now)
 
     def _reported(self) -> Reported:
-        problems = [*self._store.complaints, *self._outputs.problems()]
+        problems = [*self._store.complaints, *self._calibrations.problems, *self._outputs.problems()]
         outbox = self._outbox.report()
         problems.extend(outbox.notes)
         if outbox.problem:
@@ -333,6 +361,7 @@ class Service:
             links={name: link.report() for name, link in self._links.items()},
             source=self._running.sampler.report(),
             time=self._time,
+            calibration=self._calibrations.report(),
             recordings=self._recorder.report(),
             isolation=self._isolation,
             problems=tuple(problems),

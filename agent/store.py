@@ -1,5 +1,5 @@
 """
-What an agent keeps for its next start: the last good settings, and what its algorithms asked it to keep.
+What an agent keeps for its next start: the last good settings, its calibration, what its algorithms asked for.
 
 Every file is replaced whole and durably. The settings have a second generation: a file that cannot be read is passed
 over for the one before it, and said, so that a card that forgets a write does not leave a meter without settings.
@@ -62,6 +62,20 @@ class Store:
             write_durably(self._settings_before, _sealed(current))
         write_durably(self._settings, _sealed(document))
 
+    def calibration(self) -> bytes | None:
+        """Return the calibration that was made on this device; None where there is none."""
+        return self._read(self.folder / "calibration")
+
+    def keep_calibration(self, document: bytes) -> None:
+        """
+        Keep a calibration; the one before stays where this fails.
+
+        Raises
+        ------
+        OSError
+        """
+        write_durably(self.folder / "calibration", _sealed(document))
+
     def checkpoint(self, algorithm: str) -> bytes | None:
         """Return what an algorithm asked to keep; None where there is nothing."""
         return self._read(self._checkpoints / algorithm)
@@ -91,7 +105,9 @@ class Store:
         except FileNotFoundError:
             return None
         except OSError as error:
-            self.complaints.append(f"{path} cannot be read: {error.strerror}")
+            complaint = f"{path} cannot be read: {error.strerror}"
+            if complaint not in self.complaints:
+                self.complaints.append(complaint)
             return None
         content = _opened(data)
         if content is None:

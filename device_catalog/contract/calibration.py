@@ -43,6 +43,9 @@ class ChannelCalibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True
         Standard uncertainties on that day [1], [rad].
     gain_drift, phase_drift : float
         Largest change in a year, either way [1/year], [rad/year].
+    made : datetime or None
+    by : str
+        When, and by whom, where that was at an earlier calibration than the document's.
     """
 
     name: str
@@ -56,6 +59,8 @@ class ChannelCalibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     phase_uncertainty: float = 0.0
     gain_drift: float = 0.0
     phase_drift: float = 0.0
+    made: datetime | None = None
+    by: str = ""
 
 
 class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="schema", tag="calibration/1"):
@@ -120,6 +125,9 @@ def problems_of(calibration: Calibration, where: str = "calibration", device: st
     for index, channel in enumerate(calibration.channels[:MAXIMUM_CHANNELS]):
         path = f"channels[{index}]"
         expect(is_identifier(channel.name), f"{path}.name", "letters, digits, _ and - (at most 64)", channel.name)
+        zoned = channel.made is None or channel.made.tzinfo is not None
+        expect(zoned, f"{path}.made", "a time with its zone, such as ...Z", channel.made)
+        expect(len(channel.by) <= MAXIMUM_TEXT, f"{path}.by", f"at most {MAXIMUM_TEXT} characters", channel.by)
         for field, low, high in _ranges:
             value = getattr(channel, field)
             right = math.isfinite(value) and low <= value <= high and not (value == 0 and field in _positive)

@@ -5,6 +5,8 @@ The counterpart of `documents`: there stands what it should do, here what it doe
 then only what changed (RFC 7396). Unknown fields are ignored: a newer agent may say more.
 """
 
+from datetime import datetime
+
 import msgspec
 
 from algorithms.api.errors import Problem
@@ -77,6 +79,15 @@ class TimeReport(msgspec.Struct, frozen=True):
     steps: int = 0
 
 
+class CalibrationReport(msgspec.Struct, frozen=True):
+    """The calibration in force: when, by whom, against what, and the channels whose constants it gives."""
+
+    made: datetime
+    by: str
+    reference: str = ""
+    channels: tuple[str, ...] = ()
+
+
 class RecordingsReport(msgspec.Struct, frozen=True):
     """
     How the event recorder is doing.
@@ -131,6 +142,8 @@ class Reported(msgspec.Struct, frozen=True, tag_field="schema", tag="reported/1"
         `LinkReport` for ``grid`` and ``data``.
     source : SourceReport or None
     time : TimeReport or None
+    calibration : CalibrationReport or None
+        None where the settings' own constants count.
     recordings : RecordingsReport or None
         None where nothing is recorded.
     isolation : dict
@@ -150,6 +163,7 @@ class Reported(msgspec.Struct, frozen=True, tag_field="schema", tag="reported/1"
     links: dict[str, LinkReport] = {}
     source: SourceReport | None = None
     time: TimeReport | None = None
+    calibration: CalibrationReport | None = None
     recordings: RecordingsReport | None = None
     isolation: dict[str, bool] = {}
     services: dict[str, str] = {}
