@@ -139,7 +139,7 @@ class RunningSet:
 
     def beginning(self, assignment: Assignment) -> tuple[AlgorithmSpec, Sampler | None] | None:
         """Say what to start an algorithm with; None while it has to wait for the source."""
-        if self.sampler.awaited:
+        if self.sampler.waited_for:
             return None
         acquisition = self.sampler.acquisition
         spec = AlgorithmSpec(

@@ -64,7 +64,7 @@ class SupervisedSampler:
         self._one_at_a_time = asyncio.Lock()
 
     @property
-    def awaited(self) -> bool:
+    def waited_for(self) -> bool:
         """Whether there ought to be samples, and is no sampler."""
         return self.acquisition is not None and self.current is None and self._restarts.state is not State.ENDED
 
