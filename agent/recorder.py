@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 SUBJECT = "record"
 """Subject of a request to record now; its argument ``duration`` [s] is optional."""
 
-LINGER = 10.0
+LINGER = 3.0
 """How long the process stays after the last recording: events come in bursts [s]."""
 
 ATTEMPTS = 3

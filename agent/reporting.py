@@ -7,7 +7,7 @@ quarter of an hour, so that the counters are never older than that.
 
 import msgspec
 
-from device_catalog.contract.reports import AlgorithmReport, LinkReport, RecordingsReport, Reported, SourceReport
+from device_catalog.contract.reports import AlgorithmReport, LinkReport, Reported, SourceReport
 
 REFRESH = 900.0
 """Age at which a report is repeated for its counters [s]."""
@@ -74,10 +74,5 @@ def _significant(report: Reported) -> Reported:
         last_error=report.source.last_error,
     )
     time = report.time and replace(report.time, uncertainty=None)
-    recordings = report.recordings and RecordingsReport(
-        state="",
-        budget=report.recordings.budget,
-        failed=report.recordings.failed,
-        last_error=report.recordings.last_error,
-    )
+    recordings = report.recordings and replace(report.recordings, state="", skipped=0)
     return replace(report, algorithms=algorithms, links=links, source=source, time=time, recordings=recordings)

@@ -65,7 +65,7 @@ def sag(start: float, duration: float = 0.3, period: float = 0.0, depth: float =
     return {"kind": "sag", "start": start, "duration": duration, "period": period, "depth": depth, "phases": ["A"]}
 
 
-def recording(*events: dict[str, Any], history: float = 5.0, **recorder: Any) -> dict[str, Any]:
+def recording(*events: dict[str, Any], history: float = 5.0, rate: float = 6400.0, **recorder: Any) -> dict[str, Any]:
     """Write the parts of a configuration that make a meter record."""
-    acquisition = {"driver": "simulated", "sample_rate": 6400, "history": history, "options": {"events": list(events)}}
+    acquisition = {"driver": "simulated", "sample_rate": rate, "history": history, "options": {"events": list(events)}}
     return {"acquisition": acquisition, "algorithms": [DIPS], "recorder": recorder}
