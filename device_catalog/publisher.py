@@ -1,10 +1,9 @@
 """
 Tells the grid broker who is there, and devices that their configuration changed.
 
-What is to be said waits in a table by topic: the newest word on a topic supersedes the one before, so a broker that
-was away for hours is told how things are, not how they came about, and what waits is bounded by the number of
-devices. Acknowledged words leave the table. A broker that lost its retained messages (it no longer knows the
-catalog's own state), or another broker than before, is told everything again.
+What is to be said waits in `words`, so a broker that was away for hours is told how things are, not how they came
+about. A broker that lost its retained messages (it no longer knows the catalog's own state), or another broker than
+before, is told everything again.
 
 One thread owns the connection; every public call returns at once.
 """
@@ -28,6 +27,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from algorithms.api import wire
 from device_catalog.contract import topics
 from device_catalog.contract.presence import Availability, CatalogState
+from device_catalog.words import Word, Words
 
 IN_FLIGHT = 200
 """Words sent and not yet acknowledged."""
@@ -54,17 +54,18 @@ class Publisher:
         In order of preference.
     tenant : str
         On whose topic the last will is left.
+
+    Attributes
+    ----------
+    connected : bool
+        Whether a broker is being told at this moment.
     """
 
     def __init__(self, endpoints: Sequence[str], tenant: str) -> None:
         self._endpoints = tuple(endpoints)
         self._tenant = tenant
         self._everything: Callable[[], list[tuple[str, Availability]]] = list
-        self._lock = threading.Condition()
-        self._urgent: dict[str, tuple[bytes, bool]] = {}
-        self._pending: dict[str, tuple[bytes, bool]] = {}
-        self._sent: dict[int, tuple[str, bytes, bool]] = {}
-        self._acknowledged: set[int] = set()
+        self._words = Words(IN_FLIGHT, ACKNOWLEDGE_TIMEOUT)
         self._stopping = threading.Event()
         self._lost = False
         self._last_endpoint = ""
@@ -73,7 +74,6 @@ class Publisher:
         self._fence = threading.Event()
         self._thread: threading.Thread | None = None
         self.connected = False
-        self.published = 0
 
     def start(self, everything: Callable[[], list[tuple[str, Availability]]]) -> None:
         """
@@ -91,9 +91,8 @@ class Publisher:
 
     def stop(self, timeout: float = 5.0) -> None:
         """Say good-bye, and end."""
-        with self._lock:
-            self._stopping.set()
-            self._lock.notify_all()
+        self._stopping.set()
+        self._words.wake()
         if self._thread is not None:
             self._thread.join(timeout)
 
@@ -121,18 +120,12 @@ class Publisher:
             self._say(topic, payload, retain=True, urgent=True)
 
     def waiting(self) -> int:
-        """Count the words not yet acknowledged."""
-        with self._lock:
-            return len(self._urgent) + len(self._pending) + len(self._sent)
+        """Count the words that no broker has acknowledged yet."""
+        return len(self._words)
 
     def _say(self, topic: str, payload: bytes, *, retain: bool, urgent: bool) -> None:
-        if not self._endpoints:
-            return
-        with self._lock:
-            for words in (self._urgent, self._pending):  # the newest word stands at the end
-                words.pop(topic, None)
-            (self._urgent if urgent else self._pending)[topic] = (payload, retain)
-            self._lock.notify_all()
+        if self._endpoints:
+            self._words.say(Word(topic, payload, retain), urgent=urgent)
 
     # ------------------------------------------------------------------ the thread
 
@@ -149,7 +142,7 @@ class Publisher:
             except Exception:  # noqa: BLE001 - a bug in one connection must not silence the catalog; it is logged
                 _log.exception("the connection to grid broker %s failed", endpoint)
                 reason = "a fault of the catalog's own"
-            self._give_back()
+            self._words.give_back()
             if self._stopping.is_set():
                 return
             if time.monotonic() - began > MAXIMUM_BACKOFF:
@@ -159,8 +152,7 @@ class Publisher:
             rounds = attempt // len(self._endpoints)
             pause = random.uniform(0.1, min(MAXIMUM_BACKOFF, 0.5 * 2.0 ** min(rounds, 10)))
             _log.warning("grid broker %s: %s; trying again in %.1f s", endpoint, reason, pause)
-            with self._lock:
-                self._lock.wait_for(self._stopping.is_set, pause)
+            self._stopping.wait(pause)
 
     def _serve(self, endpoint: str) -> None:
         """Connect, and tell what there is to tell until the connection is lost."""
@@ -189,7 +181,7 @@ class Publisher:
             client.disconnect()
             client.loop_stop()
 
-    def _client(self, ready: threading.Event) -> Client:  # noqa: C901 - a list of small callbacks
+    def _client(self, ready: threading.Event) -> Client:
         client = Client(
             CallbackAPIVersion.VERSION2,
             client_id="",
@@ -206,18 +198,13 @@ class Publisher:
             ready.set()
 
         def on_disconnect(_client: Client, _data: Any, _flags: Any, _reason: ReasonCode, _properties: Any) -> None:
-            with self._lock:
-                self._lost = True
-                self._lock.notify_all()
+            self._lost = True
+            self._words.wake()
 
         def on_publish(_client: Client, _data: Any, number: int, reason: ReasonCode, _properties: Any) -> None:
-            with self._lock:
-                said = self._sent.pop(number, None)
-                if said is None:  # faster than the thread that sent it
-                    self._acknowledged.add(number)
-                if reason.is_failure:
-                    _log.error("grid broker refused %s: %s", said[0] if said else "a word", reason)
-                self._lock.notify_all()
+            word = self._words.acknowledge(number)
+            if reason.is_failure:
+                _log.error("grid broker refused %s: %s", word.topic if word else "a word", reason)
 
         def on_message(_client: Client, _data: Any, message: MQTTMessage) -> None:
             if message.retain:
@@ -249,39 +236,27 @@ class Publisher:
         known = self._remembered.is_set() and self._last_endpoint in ("", endpoint)
         self._last_endpoint = endpoint
         for topic, payload in list(self._states.items()):
-            self._again(topic, payload, retain=True)
+            self._words.again(Word(topic, payload, retain=True))
         if not known:
             for tenant, availability in self._everything():
-                self._again(topics.availability(tenant, availability.device), _bytes(availability), retain=True)
+                topic = topics.availability(tenant, availability.device)
+                self._words.again(Word(topic, _bytes(availability), retain=True))
         self.connected = True
-        _log.info("connected to grid broker %s; messages to send: %d", endpoint, self.waiting())
+        _log.info("connected to grid broker %s; messages to send: %d", endpoint, len(self._words))
 
     def _tell(self, client: Client) -> bool:
         """Send one word; return False when there will be no more."""
-        with self._lock:
-            full = len(self._sent) >= IN_FLIGHT
-            progress = self._lock.wait_for(
-                lambda: self._lost or self._stopping.is_set() or (self._waits() and len(self._sent) < IN_FLIGHT),
-                ACKNOWLEDGE_TIMEOUT if full else None,
-            )
-            if self._lost or (self._stopping.is_set() and not self._waits()) or not progress:
-                return False
-            words = self._urgent or self._pending
-            topic = next(iter(words))
-            payload, retain = words.pop(topic)
+        word = self._words.take(lambda: self._lost, self._stopping.is_set)
+        if word is None:
+            return False
         properties = None
-        if not retain:
+        if not word.retain:
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
             properties.MessageExpiryInterval = NOTICE_EXPIRY
-        information = client.publish(topic, payload, qos=1, retain=retain, properties=properties)
-        with self._lock:
-            if information.mid in self._acknowledged:
-                self._acknowledged.discard(information.mid)
-            else:
-                self._sent[information.mid] = (topic, payload, retain)
-            if information.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
-                self._lost = True
-            self.published += 1
+        information = client.publish(word.topic, word.payload, qos=1, retain=word.retain, properties=properties)
+        self._words.sent(information.mid, word)
+        if information.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            self._lost = True
         return True
 
     def _part(self, client: Client) -> None:
@@ -289,24 +264,6 @@ class Publisher:
         waits = [client.publish(topic, offline, qos=1, retain=True) for topic in self._states]
         for information in waits:
             information.wait_for_publish(2)
-
-    def _give_back(self) -> None:
-        """Let what was not acknowledged be told again, unless there is a newer word."""
-        with self._lock:
-            said = list(self._sent.values())
-            self._sent.clear()
-            self._acknowledged.clear()
-        for topic, payload, retain in said:
-            self._again(topic, payload, retain=retain)
-
-    def _again(self, topic: str, payload: bytes, *, retain: bool) -> None:
-        """Have a word told unless a newer one waits already."""
-        with self._lock:
-            if topic not in self._urgent:
-                self._pending.setdefault(topic, (payload, retain))
-
-    def _waits(self) -> bool:
-        return bool(self._urgent or self._pending)
 
 
 def _bytes(document: msgspec.Struct) -> bytes:

@@ -113,7 +113,7 @@ class Server:
             self._recordings,
             operators,
             ready=lambda: self._missing,
-            metrics=lambda: metrics_text(self._fleet, self._threads),
+            metrics=lambda: metrics_text(self._fleet, self._threads, self._publisher),
         )
         application.on_startup.append(self._open)
         application.on_shutdown.append(self._close)

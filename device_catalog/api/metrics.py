@@ -2,10 +2,11 @@
 
 from device_catalog.fleet import Fleet
 from device_catalog.leases import State
+from device_catalog.publisher import Publisher
 from device_catalog.storage.threads import StorageThreads
 
 
-def metrics_text(fleet: Fleet, threads: StorageThreads) -> bytes:
+def metrics_text(fleet: Fleet, threads: StorageThreads, publisher: Publisher) -> bytes:
     """Write the counters in the text format 0.0.4."""
     presence = fleet.presence
     lines = [
@@ -27,5 +28,11 @@ def metrics_text(fleet: Fleet, threads: StorageThreads) -> bytes:
         "# HELP tresma_failed_writes_total Writes that the database did not take since the start.",
         "# TYPE tresma_failed_writes_total counter",
         f"tresma_failed_writes_total {threads.failed_writes}",
+        "# HELP tresma_grid_broker_connected Whether a grid broker is being told who is there.",
+        "# TYPE tresma_grid_broker_connected gauge",
+        f"tresma_grid_broker_connected {int(publisher.connected)}",
+        "# HELP tresma_words_waiting Messages that no grid broker has acknowledged yet.",
+        "# TYPE tresma_words_waiting gauge",
+        f"tresma_words_waiting {publisher.waiting()}",
     ]
     return ("\n".join(lines) + "\n").encode()

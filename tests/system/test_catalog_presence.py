@@ -125,10 +125,14 @@ def test_a_broker_that_was_away_or_forgot_is_told_how_things_are():
         with Polls(catalog, {"m-1": credentials["m-1"]}):
             broker.kill()
             wait_until(lambda: catalog.metric('tresma_devices{state="unavailable"}') == 1, "m-2 missed")
+            assert catalog.metric("tresma_grid_broker_connected") == 0
+            assert catalog.metric("tresma_words_waiting") >= 1
             broker.start()
             with Ear(broker.port) as ear:
                 wait_until(lambda: ear.available("m-2") is False, "what changed meanwhile", timeout=20)
                 wait_until(lambda: ear.available("m-1") is True, "what the broker forgot")
+                wait_until(lambda: catalog.metric("tresma_words_waiting") == 0, "every word acknowledged")
+                assert catalog.metric("tresma_grid_broker_connected") == 1
 
 
 def test_the_second_broker_is_used_where_the_first_is_not_there():
