@@ -19,6 +19,7 @@ from hardware.source import WaveformSource
 GROUP = "tresma.sources"
 
 _own = (
+    EntryPoint("mcculw", "hardware.mcculw_source:McculwSource", GROUP),
     EntryPoint("recorded", "hardware.recorded_source:RecordedSource", GROUP),
     EntryPoint("simulated", "hardware.simulated_source:SimulatedSource", GROUP),
     EntryPoint("uldaq", "hardware.uldaq_source:UldaqSource", GROUP),
@@ -57,7 +58,7 @@ def open_source(driver: str, options: Mapping[str, Any]) -> WaveformSource:
     >>> open_source("simulate", {})  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    hardware.errors.SourceNotFound: expected a driver among recorded, ...; found simulate; did you mean simulated?
+    hardware.errors.SourceNotFound: expected a driver among mcculw, ...; found simulate; did you mean simulated?
     """
     known = drivers()
     points = known.get(driver, ())

@@ -126,7 +126,8 @@ class UldaqBoard:
             if _code(error) in _unsuitable:
                 raise SourceRefused(
                     f"source uldaq: expected a {scan.model.name} to scan inputs {scan.inputs} at "
-                    f"{scan.asked_rate:g} Hz, found that libuldaq refuses ({error}); install libuldaq 1.2.1, or ask for less"
+                    f"{scan.asked_rate:g} Hz, found that libuldaq refuses ({error}); install libuldaq 1.2.1, or "
+                    f"ask for less"
                 ) from error
             raise _fault(error) from error
         self._buffer, self._running = buffer, True
