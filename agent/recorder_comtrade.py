@@ -122,6 +122,7 @@ def label_of(
     """
     config = recording.config
     gone = recording.missing(slice(None)).any(axis=0)
+    late = ["beginning"] if span.trigger_ns < (config.start_ns or 0) else []
     uncertainty, synchronised = _time(blocks)
     return RecordingInfo(
         id=span.id,
@@ -136,7 +137,7 @@ def label_of(
         channels=tuple(channel.name for channel in config.analog),
         samples=recording.n_samples,
         missing=int(np.count_nonzero(gone)),
-        lacks=tuple(dict.fromkeys([*lacks, *(["samples"] if gone.any() else [])])),
+        lacks=tuple(dict.fromkeys([*late, *lacks, *(["samples"] if gone.any() else [])])),
         time_uncertainty=uncertainty,
         synchronised=synchronised,
         bytes=len(data),

@@ -15,6 +15,7 @@ Rules:
 
 from collections import OrderedDict
 from collections.abc import Container, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -33,7 +34,16 @@ _BEGUN = 64  # events remembered, of which the end may be told
 _EVENTS = 100  # told of one span
 _HOUR = 3600 * NANOSECONDS
 
-_Key = tuple[str, str, tuple[str, ...], int]
+
+class _Key(NamedTuple):
+    kind: str
+    terminal: str
+    phases: tuple[str, ...]
+    start_ns: int
+
+    @classmethod
+    def of(cls, event: Event) -> "_Key":
+        return cls(event.kind, event.terminal, event.phases, event.start_ns)
 
 
 class Plan:
@@ -92,7 +102,7 @@ class Plan:
             return None
         recorder = self._recorder
         before, after, longest = (round(t * NANOSECONDS) for t in (recorder.before, recorder.after, recorder.longest))
-        key = (event.kind, event.terminal, event.phases, event.start_ns)
+        key = self._key_of(event)
         start = event.start_ns - before
         end = start + longest if event.end_ns is None else max(event.end_ns, event.start_ns) + after
         recorded = None if self._is_open(key) else self._begun.get(key)
@@ -114,6 +124,11 @@ class Plan:
             else:
                 self._remember(key, end_ns)
 
+    def _key_of(self, event: Event) -> _Key:
+        """Name an event as it was named when it was first told of."""
+        known = (key for keys in (*self._needs.values(), self._begun) for key in keys)
+        return next((key for key in known if _same(key, event)), _Key.of(event))
+
     def _is_open(self, key: _Key) -> bool:
         return any(key in needs for needs in self._needs.values())
 
@@ -129,9 +144,11 @@ class Plan:
         return None
 
     def _join(self, span: Span, key: _Key, event: Event, end: int, longest: int) -> Span | None:
+        if event.end_ns is None and any(_same(item, event) and item.end_ns is not None for item in span.events):
+            return None  # an old word that came late
         needs = self._needs[span.id]
         needs[key] = end
-        events = tuple(event if _key_of(item) == key else item for item in span.events)
+        events = tuple(event if _same(item, event) else item for item in span.events)
         events = events if event in events else (*events, event)
         until = min(max(needs.values()), span.start_ns + longest)
         changed = msgspec.structs.replace(span, end_ns=until, events=events)
@@ -177,5 +194,7 @@ class Plan:
         return name
 
 
-def _key_of(event: Event) -> _Key:
-    return event.kind, event.terminal, event.phases, event.start_ns
+def _same(one: Event | _Key, other: Event) -> bool:
+    """Tell whether two words are about one event; more phases may have joined it since the first."""
+    alike = (one.kind, one.terminal, one.start_ns) == (other.kind, other.terminal, other.start_ns)
+    return alike and (one.phases == other.phases or bool(set(one.phases) & set(other.phases)))

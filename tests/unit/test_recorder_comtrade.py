@@ -152,6 +152,13 @@ def test_the_label_says_what_the_file_holds():
     assert (label.synchronised, label.time_uncertainty) == (False, 2e-5)
 
 
+def test_a_label_says_when_the_event_began_before_the_first_sample():
+    there = blocks(0, 6400)
+    wanted = span(0.2, 0.5, -3.0, 0.4)
+    label = label_of(make_recording(there, wanted, WHO), b"x", there, wanted, [])
+    assert label.lacks == ("beginning",)
+
+
 def test_another_reader_finds_the_same(tmp_path):
     """The package comtrade from PyPI, which is not ours."""
     file = tmp_path / "r-1.cff"

@@ -74,6 +74,22 @@ def test_a_long_event_is_cut_and_its_end_gets_a_span_of_its_own():
     assert take(one, event(100, 400)) is None, "told twice"
 
 
+def test_an_event_that_more_phases_join_stays_one():
+    one = plan()
+    begin = take(one, event(100, phases=("A",)), event(100, phases=("A", "B")))
+    assert [item.phases for item in begin.events] == [("A", "B")]
+    one.close(begin.id, begin.end_ns)
+    assert seconds(take(one, event(100, 400, phases=("A", "B", "C")))) == (399.5, 401)
+    assert take(one, event(100, phases=("A",))) is None, "it is on record"
+
+
+def test_events_of_other_phases_are_others():
+    one = plan()
+    span = take(one, event(100, phases=("A",)), event(100, 101, phases=("B",)))
+    assert len(span.events) == 2
+    assert seconds(span) == (99.5, 109.5), "as long as A lasts"
+
+
 def test_an_event_too_near_to_the_cut_gets_a_span_of_its_own():
     one = plan()
     first = take(one, event(100))
