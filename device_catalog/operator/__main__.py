@@ -1,5 +1,5 @@
 """
-The operator's console command: ``tresma devices ...``, ``tresma watch`` and ``tresma recordings ...``.
+The operator's console command: ``tresma devices ...``, ``tresma watch``, ``tresma recordings ...``, ``tresma report``.
 
 Reads options, finds catalog and token, calls the command, and alone decides the exit status: 0 done; 1 refused,
 unreachable or gone wrong; 2 the command line or a file cannot be understood.
@@ -18,6 +18,7 @@ from device_catalog.operator.catalog import Catalog
 from device_catalog.operator.errors import OperatorError, UsageError
 from device_catalog.operator.output import say_error
 from device_catalog.operator.recordings_arguments import add_commands as add_recordings
+from device_catalog.operator.report import add_commands as add_report
 from device_catalog.operator.settings import KEYS, read_settings
 from device_catalog.operator.watch import watch
 
@@ -80,6 +81,7 @@ examples:
   tresma watch
   tresma watch m-0042 --seconds 60
   tresma watch --json | jq '{device, time, f: .frequency[0]}'
+  tresma watch --json --all >> messages.jsonl                  what tresma report reads
   tresma watch --grid mqtt://broker:1883 --data mqtt://broker:1884
 """
 
@@ -130,11 +132,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tresma", description=_DESCRIPTION, epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    subjects = parser.add_subparsers(required=True, metavar="devices|watch|recordings")
+    subjects = parser.add_subparsers(required=True, metavar="devices|watch|recordings|report")
     subject = subjects.add_parser("devices", help="register, list, show, change and remove devices", epilog=_EXIT)
     _device_commands(subject.add_subparsers(required=True, metavar="add|list|show|set|remove"), common)
     _watch_command(subjects, common)
     add_recordings(subjects, lambda commands, *words: _command(commands, common, *words), _EXIT)
+    add_report(subjects, lambda commands, *words: _command(commands, common, *words))
     return parser
 
 
@@ -188,6 +191,7 @@ def _watch_command(
     parser.add_argument("device", metavar="ID", nargs="*", help="only these; all where none is named")
     parser.add_argument("--device", metavar="ID", dest="also", action="append", default=[], help="the same")
     parser.add_argument("--tenant", metavar="NAME")
+    parser.add_argument("--all", action="store_true", help="with --json: events and results too, not only frames")
     parser.add_argument("--seconds", type=_seconds, metavar="S", help="end after S")
     parser.add_argument("--grid", metavar="URL", help="grid broker, mqtt://host:port; asked of the catalog otherwise")
     parser.add_argument("--data", metavar="URL", help="data broker")

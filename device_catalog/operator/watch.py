@@ -133,8 +133,13 @@ def _stream(options: argparse.Namespace, view: FleetView, subscriber: Subscriber
     deadline = _deadline(options)
     while time.monotonic() < deadline:
         for arrival in subscriber.arrivals(timeout=min(0.2, max(0.0, deadline - time.monotonic()))):
-            if view.arrived(arrival) is not None:
+            if view.arrived(arrival) is not None or (options.all and _is_record(arrival)):
                 say_json(_line(arrival))
+
+
+def _is_record(arrival: Arrival) -> bool:
+    """Tell whether a message is an event or a result."""
+    return arrival.payload.startswith((b'{"schema":"event/', b'{"schema":"result/'))
 
 
 def _line(arrival: Arrival) -> dict[str, Any]:
