@@ -25,8 +25,9 @@ from agent.sampling import open_source, source_request
 from agent.store import Store
 from algorithms.api.errors import Problem, shortened
 from algorithms.api.samples import Quantity
+from device_catalog.contract.configuration_rules import problems_of
 from device_catalog.contract.documents import Acquisition, Assignment, Configuration
-from device_catalog.contract.validation import DocumentError, parse_configuration, parse_desired, problems_of
+from device_catalog.contract.validation import DocumentError, parse_configuration, parse_desired
 from hardware.comtrade import read_recording
 from hardware.errors import SourceError
 from hardware.source import EndOfRecording

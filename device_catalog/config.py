@@ -14,7 +14,7 @@ import msgspec
 import yaml
 
 from algorithms.api.errors import Problem, ProblemsError, shortened
-from device_catalog.contract.validation import problem_of_endpoint
+from device_catalog.contract.configuration_rules import problem_of_endpoint
 
 ENVIRONMENT_PREFIX = "TRESMA_CATALOG_"
 

@@ -12,9 +12,9 @@ from agent.c37118_server import BACKLOG, Server
 from agent.c37118_stream import Stream
 from agent.outputs import Outputs
 from algorithms.api.records import AngleReference, Quality
+from device_catalog.contract.configuration_rules import problems_of
 from device_catalog.contract.documents import Assignment, Configuration, SynchrophasorStream
 from device_catalog.contract.documents import Outputs as OutputSettings
-from device_catalog.contract.validation import problems_of
 from tests.support.frames import frame
 from tests.support.ports import free_port
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from algorithms.api.records import Kind
+from device_catalog.contract.configuration_rules import problems_of
 from device_catalog.contract.documents import (
     Acquisition,
     Assignment,
@@ -19,13 +20,7 @@ from device_catalog.contract.documents import (
     Poll,
     TopologyReference,
 )
-from device_catalog.contract.validation import (
-    DocumentError,
-    parse_configuration,
-    parse_desired,
-    parse_registration,
-    problems_of,
-)
+from device_catalog.contract.validation import DocumentError, parse_configuration, parse_desired, parse_registration
 
 GOOD = Configuration(
     brokers=Brokers(grid=("mqtt://a:1883", "mqtts://[::1]:8883"), data=("mqtt://b.example",)),
