@@ -27,7 +27,7 @@ REFINEMENTS = 5
 """Fits of one window at most; two are enough unless the model does not hold."""
 HIGHEST_HARMONIC = 25
 
-_shapes = ((3.5, 2.0, 0.3), (7.0, 3.0, 0.3), (math.inf, 6.0, 0.0))
+_shapes = ((3.5, 1.5, 0.3), (7.0, 3.0, 0.3), (math.inf, 6.0, 0.0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
