@@ -1,5 +1,5 @@
 """
-The command ``tresma-agent``: run a meter, replay a recording, check an installation.
+The command ``tresma-agent``: run a meter, replay a recording, check an installation, calibrate it.
 
 Exit status: 0 done, 1 a check failed, 64 wrong use, 69 a service is missing, 70 a bug, 78 a configuration that
 cannot be used (sysexits.h).
@@ -102,6 +102,31 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--json", action="store_true", help="one JSON object instead of lines")
     check.add_argument("--seconds", type=float, default=2.0, metavar="S", help="how long to sample (default 2)")
     check.set_defaults(command=_check)
+
+    boards = commands.add_parser(
+        "boards",
+        help="list the data-acquisition boards of this machine",
+        description="List the boards that are plugged in: model, serial number, what each can do, and what keeps it "
+        "from being used. Each is opened and let go; nothing is sampled.",
+        epilog="Exit status 0 when one can be used, 1 otherwise.",
+    )
+    boards.add_argument("--json", action="store_true", help="one JSON object instead of lines")
+    boards.add_argument("--models", action="store_true", help="what every model that is known can do, without looking")
+    boards.set_defaults(command=_boards)
+
+    calibrate = commands.add_parser(
+        "calibrate",
+        help="compare with a reference meter, and keep the constants",
+        description="Compare this meter with a reference: read the reference, measure for some seconds, judge whether "
+        "what differs is plausible, and keep gain, offset and phase of every channel on the device and in the catalog. "
+        "Without any reading it asks for them one by one.",
+        epilog="Example: tresma-agent calibrate --by 'A. Installer' --reference 'N4L PPA5530 1234' --accuracy 0.05 "
+        "--voltage A=230.12,B=229.98,C=230.31 --current A=5.012,B=5.003,C=4.997 --lag A=0.1,B=0.1,C=0.2. "
+        "Exit status 0 when it was kept, 1 otherwise. Stop the agent first where a board is in use.",
+    )
+    _config_option(calibrate)
+    _calibration_options(calibrate)
+    calibrate.set_defaults(command=_calibrate)
     return parser
 
 
@@ -113,6 +138,31 @@ def _config_option(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help=f"the agent's few lines (default {DEFAULT_CONFIG}, or the environment alone)",
     )
+
+
+def _calibration_options(parser: argparse.ArgumentParser) -> None:
+    angles = "A=VALUE,B=VALUE,... or one for all phases"
+    for option, unit, text in (
+        ("--voltage", "V", "RMS phase to neutral"),
+        ("--current", "A", "RMS"),
+        ("--lag", "DEG", "by how much each current lags its voltage"),
+        ("--power", "W", "active power into the load, in the place of --lag"),
+        ("--reactive", "VAR", "reactive power into the load, beside --power"),
+        ("--voltage-angle", "DEG", "angle of each voltage to phase A's, positive where it leads"),
+    ):
+        parser.add_argument(option, metavar=unit, default="", help=f"{text}: {angles}")
+    parser.add_argument("--by", metavar="NAME", default="", help="who calibrates")
+    parser.add_argument("--reference", metavar="TEXT", default="", help="the reference's maker, model, serial number")
+    parser.add_argument("--accuracy", type=float, metavar="PERCENT", help="its class, of a reading (default 0.2)")
+    parser.add_argument("--angle-accuracy", type=float, metavar="DEG", help="its largest error of angles (default 0.1)")
+    parser.add_argument("--drift", type=float, default=0.1, metavar="PERCENT", help="of gains in a year (default 0.1)")
+    parser.add_argument("--phase-drift", type=float, default=0.02, metavar="DEG", help="of phases (default 0.02)")
+    parser.add_argument("--seconds", type=float, default=10.0, metavar="S", help="how long to measure (default 10)")
+    parser.add_argument("--yes", action="store_true", help="keep what is plausible without asking")
+    parser.add_argument("--dry-run", action="store_true", help="show what would change, keep nothing")
+    parser.add_argument("--json", action="store_true", help="one JSON object, no questions")
+    parser.add_argument("--show", action="store_true", help="show the calibration in force")
+    parser.add_argument("--reset", action="store_true", help="go back to the settings' own constants")
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -127,10 +177,22 @@ def _replay(options: argparse.Namespace) -> int:
     return replay_command.run(options)
 
 
+def _boards(options: argparse.Namespace) -> int:
+    from agent import boards_command  # noqa: PLC0415
+
+    return boards_command.run(options)
+
+
 def _check(options: argparse.Namespace) -> int:
     from agent import check_command  # noqa: PLC0415
 
     return check_command.run(options)
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    from agent import calibrate_command  # noqa: PLC0415
+
+    return calibrate_command.run(options)
 
 
 if __name__ == "__main__":

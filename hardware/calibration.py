@@ -34,8 +34,6 @@ LEAST_STEPS = 100.0
 """A signal's RMS covers at least so many steps of the converter [1]."""
 LEAST_SHARE = 0.02
 """Share of the converter's range that a signal's amplitude covers at least [1]."""
-LEAST_PHASE_CERTAINTY = math.radians(1.0)
-"""An angle less certain than this corrects nothing [rad]."""
 
 _number = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,2})?")
 
