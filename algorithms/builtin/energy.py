@@ -57,6 +57,8 @@ SIGNIFICANT = 3.0
 RATE_TOLERANCE = 1e-3
 SAME_STREAM = 0.1
 """Samples whose number and time agree with the checkpoint's to within this continue its stream [s]."""
+BELIEVED = 86_400.0
+"""A longer absence is not told by a clock that is not known to follow UTC: it may have begun anywhere [s]."""
 COMMANDS = 16
 """Commands remembered, so that one that is repeated changes nothing."""
 
@@ -248,8 +250,10 @@ class Energy(Algorithm):
                 block, values=block.values[:, ahead:], first_index=block.first_index + ahead, time_ns=reached_ns
             )
         self._continues = False
-        if block.time_ns > self._end_ns and not block.flags & SampleFlag.UNSYNCHRONISED:
-            results.extend(self._miss(Missing((block.time_ns - self._end_ns) / NANOSECONDS, block.time_ns)))
+        between = (block.time_ns - self._end_ns) / NANOSECONDS
+        longest = BELIEVED if block.flags & SampleFlag.UNSYNCHRONISED else math.inf
+        if 0 < between <= longest:
+            results.extend(self._miss(Missing(between, block.time_ns)))
         return block
 
     # ---- counting

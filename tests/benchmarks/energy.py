@@ -11,10 +11,11 @@ Energy registers: how exact they are, what they cost the processor and the card,
    frequency wanders by 50 mHz.
 3. Card: what keeping a checkpoint writes and synchronises (counted with strace), for every 9 s, and how much energy a
    power cut takes at most.
-4. Peer: pqopen-lib (PyPI) on the same samples in the same run, its ten-period active power and its cost; without skew,
-   which it does not correct, and with it.
+4. Peer: pqopen-lib (PyPI, the extra ``benchmarks``), where it is installed, on the same samples in the same run: its
+   ten-period active power and its cost; without skew, which it does not correct, and with it.
 """
 
+import importlib.util
 import math
 import shutil
 import subprocess
@@ -192,7 +193,8 @@ def main() -> None:
     measure_accuracy(report, seconds)
     measure_processor(report, 20.0 if options.quick else 60.0)
     measure_card(report, 20 if options.quick else 100)
-    measure_peer(report, 10.0 if options.quick else 30.0)
+    if importlib.util.find_spec("pqopen") is not None:
+        measure_peer(report, 10.0 if options.quick else 30.0)
     report.finish(as_json=options.json)
 
 
