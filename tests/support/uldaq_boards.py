@@ -11,7 +11,6 @@ import ctypes.util
 import functools
 import importlib.util
 import math
-import os
 import re
 import shutil
 import subprocess
@@ -21,7 +20,6 @@ from pathlib import Path
 from algorithms.api.samples import Phase, Quantity
 from hardware.source import ChannelRequest
 
-VARIABLE = "TRESMA_STANDIN_BOARDS"
 SOURCE = Path(__file__).parent / "libuldaq" / "libuldaq.c"
 
 
@@ -39,7 +37,7 @@ def build(folder: Path) -> Path:
     name = ctypes.util.find_library("uldaq") or "libuldaq.so"
     library = folder / name
     command = ["gcc", "-O2", "-Wall", "-Wextra", "-fPIC", "-shared", "-pthread", f"-Wl,-soname,{name}"]
-    subprocess.run([*command, str(SOURCE), str(stubs), "-o", str(library), "-lm"], check=True)
+    subprocess.run([*command, str(SOURCE), str(stubs), "-o", str(library), "-lm", "-ldl"], check=True)
     return library
 
 
@@ -94,12 +92,12 @@ class Boards:
 
     def load(self) -> None:
         """Let this process's wheel find the stand-in: a library of that name is there already."""
-        os.environ[VARIABLE] = str(self._orders)
         ctypes.CDLL(str(self.library), mode=ctypes.RTLD_GLOBAL)
 
+    @property
     def environment(self) -> dict[str, str]:
-        """Return what lets another process's wheel find it."""
-        return {**os.environ, VARIABLE: str(self._orders), "LD_LIBRARY_PATH": str(self.library.parent)}
+        """What lets another process's wheel find it, beside the rest of the environment."""
+        return {"LD_LIBRARY_PATH": str(self.library.parent)}
 
     def tell(self, *lines: str) -> None:
         """Order something; taken at the library's next call, or within 2 ms while a scan runs."""
