@@ -13,6 +13,7 @@ Rules:
 - So many spans an hour; a quarter of them is kept back for critical events. What is over is counted.
 """
 
+import re
 from collections import OrderedDict
 from collections.abc import Container, Sequence
 from typing import NamedTuple
@@ -30,6 +31,7 @@ REQUEST = "request"
 RESERVED = 0.25
 """Share of an hour's recordings that is kept back for critical events [1]."""
 
+_unusual = re.compile(r"[^A-Za-z0-9_-]")
 _BEGUN = 64  # events remembered, of which the end may be told
 _EVENTS = 100  # told of one span
 _HOUR = 3600 * NANOSECONDS
@@ -59,7 +61,7 @@ class Plan:
     Attributes
     ----------
     skipped : int
-        Events that were not recorded because there had been too many.
+        Events that were not recorded: there had been too many, or there are no samples of their time.
     """
 
     def __init__(self, recorder: Recorder, taken: Container[str] = ()) -> None:
@@ -100,6 +102,7 @@ class Plan:
         """
         if not self.wants(event):
             return None
+        event = _bounded(event)
         recorder = self._recorder
         before, after, longest = (round(t * NANOSECONDS) for t in (recorder.before, recorder.after, recorder.longest))
         key = self._key_of(event)
@@ -113,6 +116,9 @@ class Plan:
         span = self._span_for(key, event, end, after, longest)
         if span is not None:
             return self._join(span, key, event, end, longest)
+        if end <= oldest_ns or event.start_ns > now_ns + longest:
+            self.skipped += 1
+            return None
         return self._begin(key, event, max(start, oldest_ns), end, longest, now_ns)
 
     def close(self, span_id: str, end_ns: int | None) -> None:
@@ -192,6 +198,13 @@ class Plan:
             number += 1
             name = f"{stem}-{number}"
         return name
+
+
+def _bounded(event: Event) -> Event:
+    """Keep of an event what is recorded of it, in words that can name things: an algorithm may write anything."""
+    kind = _unusual.sub("-", event.kind[:64]) or "event"
+    phases = tuple(_unusual.sub("-", phase[:16]) for phase in event.phases[:8])
+    return msgspec.structs.replace(event, kind=kind, terminal=event.terminal[:128], phases=phases, evidence={})
 
 
 def _same(one: Event | _Key, other: Event) -> bool:

@@ -155,7 +155,12 @@ class Handover:
         """Say one thing, or hand over one recording."""
         untold, wanted = self._untold(), self._next_wanted()
         if untold is not None:
-            await call(client.tell, untold.info)
+            try:
+                await call(client.tell, untold.info)
+            except CatalogError as error:
+                if error.status != _REFUSED:
+                    raise
+                log.error("the catalog does not take the label of recording %s: %s", untold.info.id, error)
             self._mark(untold.info.id, told=True)
         elif self._dropped:
             name = next(iter(self._dropped))

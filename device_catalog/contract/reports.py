@@ -101,8 +101,8 @@ class RecordingsReport(msgspec.Struct, frozen=True):
     bytes, budget : int
         What they take, and may take [bytes].
     recorded, dropped, skipped, failed : int
-        Since the agent started: made, dropped to make room for others, not begun because there were too many, and not
-        made for another reason.
+        Since the agent started: made, dropped to make room for others, not begun because there were too many or no
+        samples of their time, and not made for another reason.
     last_error : str
     """
 

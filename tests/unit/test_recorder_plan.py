@@ -6,6 +6,7 @@ import pytest
 from agent.recorder_plan import REQUEST, Plan
 from algorithms.api.records import Event, Severity
 from device_catalog.contract.documents import Recorder
+from device_catalog.contract.topics import is_identifier
 
 SECOND = 1_000_000_000
 LONG_AGO = 0
@@ -122,11 +123,11 @@ def test_kinds_and_severity_choose(fields, item, recorded):
 def test_too_many_events_are_counted_and_room_is_kept_for_critical_ones():
     one = plan(per_hour=8)
     starts = [100 + 20 * k for k in range(12)]
-    spans = [take(one, event(start, start + 0.1), now=200) for start in starts]
+    spans = [take(one, event(start, start + 0.1), now=400) for start in starts]
     assert sum(span is not None for span in spans) == 6
     assert one.skipped == 6
-    assert take(one, event(400, 401, kind="fault", severity=Severity.CRITICAL), now=200) is not None
-    assert take(one, event(4000, 4000.1), now=200 + 3600) is not None, "an hour later"
+    assert take(one, event(400, 400.1, kind="fault", severity=Severity.CRITICAL), now=400) is not None
+    assert take(one, event(4000, 4000.1), now=4000) is not None, "an hour later"
 
 
 def test_ids_are_unique_in_the_order_of_time_and_fit_a_topic():
@@ -137,6 +138,20 @@ def test_ids_are_unique_in_the_order_of_time_and_fit_a_topic():
     assert first.id == "20231114T221320000Z-2"
     assert second.id == "20231114T221500000Z"
     assert first.id < second.id
+
+
+def test_what_an_algorithm_writes_is_bounded_and_names_things():
+    wild = Event("voltage dip/A" * 50, "T" * 500, 100 * SECOND, 101 * SECOND, Severity.NOTICE, ("A B",) * 50, {"x": 1})
+    (said,) = take(plan(), wild).events
+    assert is_identifier(said.kind)
+    assert (len(said.terminal), said.phases, said.evidence) == (128, ("A-B",) * 8, {})
+
+
+@pytest.mark.parametrize("item", [event(1, 2), event(10_000), event(10_000, 10_001)])
+def test_an_event_of_another_time_than_the_samples_is_counted_and_left_out(item):
+    one = plan()
+    assert one.take(item, 100 * SECOND, 105 * SECOND) is None
+    assert one.skipped == 1
 
 
 def test_what_could_not_be_recorded_may_be_told_again():
