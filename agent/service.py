@@ -2,26 +2,26 @@
 The agent while it runs: one event loop that polls the catalog, applies what it says, routes and publishes.
 
 The loop owns everything that decides. What may block is elsewhere: sampling and algorithms in processes of their own
-(`workers`), the spool's commits in a thread (`outbox`), requests to the catalog in another. The order of a start is
-that of trust in what is known: the last good settings run at once, then the catalog is asked.
+(`workers`), the spool's commits in a thread (`outbox`), requests to the catalog in another (`conversation`). The order
+of a start is that of trust in what is known: the last good settings run at once, then the catalog is asked. Being told
+to stop ends whatever is under way, also a start.
 """
 
 import asyncio
-import contextlib
 import logging
-import random
 import signal
 from collections.abc import Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from importlib.metadata import version
 
 from agent.apply import apply
 from agent.broker import Credentials, Link
 from agent.calibration import Calibrations
-from agent.catalog import CatalogClient, next_delay
+from agent.catalog import CatalogClient
 from agent.clock import Clock, StepWatch, synchronisation
 from agent.config import AgentConfig
-from agent.errors import CatalogError, ConfigError
+from agent.conversation import Conversation
+from agent.errors import ConfigError
 from agent.inbox import Inbox
 from agent.notify import ServiceManager
 from agent.outbox import Outbox
@@ -31,7 +31,6 @@ from agent.recorder import SUBJECT as RECORD
 from agent.recorder import EventRecorder
 from agent.recordings_upload import Handover
 from agent.replay import SUBJECT, Replay
-from agent.reporting import ReportGate
 from agent.running import Place, RunningSet
 from agent.store import Store
 from agent.workers import Workers
@@ -50,12 +49,6 @@ log = logging.getLogger(__name__)
 HOUSEKEEPING = 1.0
 """How often the agent looks after itself [s]."""
 
-FIRST_POLL_SPREAD = 5.0
-"""With settings from before, the first poll waits for up to this, so that a fleet after a blackout is spread [s]."""
-
-NOTIFY_GAP = 1.0
-"""Being told to ask the catalog is heeded at most this often [s]."""
-
 SECOND_CHANCE = 60.0
 """A revision that a process or a source prevented from being applied is tried again after this [s]."""
 
@@ -72,13 +65,15 @@ class Service:
     config : AgentConfig
     store : Store
     outbox : Outbox
-    links : mapping
-        One `Link` for each broker.
-    inbox : Inbox
     workers : Workers
     catalog : CatalogClient
     clock : Clock
     manager : ServiceManager
+
+    Attributes
+    ----------
+    applied : int
+        The revision in force; 0 for none.
     """
 
     def __init__(
@@ -96,7 +91,6 @@ class Service:
         self._store = store
         self._outbox = outbox
         self._workers = workers
-        self._catalog = catalog
         self._clock = clock
         self._manager = manager
         self._outputs = Outputs(config.device)
@@ -108,19 +102,15 @@ class Service:
         self._links: dict[BrokerName, Link] = {}
         self._inbox: Inbox | None = None
         self._configuration = Configuration()
-        self._poll = Poll()
-        self._applied = 0
+        self.applied = 0
         self._refused: Refusal | None = None
         self._unapplied: tuple[bytes, float] | None = None
         self._steps = StepWatch(clock)
         self._time = synchronisation()
-        self._gate = ReportGate()
-        self._requests = ThreadPoolExecutor(1, thread_name_prefix="catalog")
+        self._conversation = Conversation(catalog, self, self._calibrations, clock, boot=outbox.boot)
         self._stopping = asyncio.Event()
-        self._ask_now = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._changing = asyncio.Lock()  # one thing at a time changes what runs
-        self._random = random.Random()
         self._isolation: dict[str, bool] = {}
         self._version = version("tresma")
         self._progress = (0, clock.monotonic())
@@ -131,56 +121,68 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         try:
-            await self._workers.start()
-            self._isolation = await self._workers.probe()
-            first_wait = await self._start_from_store()
-            self._manager.ready(self._status())
-            tasks = [
-                loop.create_task(self._ask_forever(first_wait), name="catalog"),
-                loop.create_task(self._keep_house(), name="housekeeping"),
-            ]
+            living = loop.create_task(self._live(), name="agent")
             stopping = loop.create_task(self._stopping.wait())
-            await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
-            for task in (*tasks, stopping):
-                task.cancel()
-            ended = await asyncio.gather(*tasks, return_exceptions=True)
-            for outcome in ended:
-                if isinstance(outcome, Exception):
-                    raise outcome
+            await asyncio.wait([living, stopping], return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            living.cancel()
+            (outcome,) = await asyncio.gather(living, return_exceptions=True)
+            if isinstance(outcome, Exception):
+                raise outcome
         finally:
             self._manager.stopping()
             await self._close()
 
+    async def _live(self) -> None:
+        loop = asyncio.get_running_loop()
+        await self._workers.start()
+        self._isolation = await self._workers.probe()
+        await self._start_from_store()
+        self._manager.ready(self._status())
+        tasks = [
+            loop.create_task(self._conversation.hold(), name="catalog"),
+            loop.create_task(self._keep_house(), name="housekeeping"),
+        ]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
     async def _close(self) -> None:
-        """End in the order of the records' way, so that what is under way still goes out."""
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._running.close()
-        await self._outputs.close()
-        await self._recorder.close()
-        await self._handover.close()
-        await self._workers.stop()
-        for link in self._links.values():
-            await link.stop()
-        self._outbox.close()
-        self._catalog.close()
-        self._requests.shutdown(wait=False, cancel_futures=True)
+        """End in the order of the records' way, so that what is under way goes out; a fault stops no other end."""
+        async with AsyncExitStack() as ends:  # the last named ends first
+            ends.callback(self._conversation.close)
+            ends.callback(self._outbox.close)
+            ends.push_async_callback(self._part_from_brokers)
+            ends.push_async_callback(self._workers.stop)
+            ends.push_async_callback(self._handover.close)
+            ends.push_async_callback(self._recorder.close)
+            ends.push_async_callback(self._outputs.close)
+            ends.push_async_callback(self._running.close)
+            for task in tuple(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _part_from_brokers(self) -> None:
+        await asyncio.gather(*(link.stop() for link in self._links.values()))
 
     # ---- settings
 
-    async def _start_from_store(self) -> float:
-        """Run what ran before; return how long to wait before the first poll [s]."""
+    async def _start_from_store(self) -> None:
+        """Run what ran before."""
         for complaint in self._store.complaints:
             log.error("%s", complaint)
         document = self._store.settings()
-        if document is None:
-            return 0.0
-        await self._take(document, keep=False)
-        return FIRST_POLL_SPREAD * self._random.random() if self._applied else 0.0
+        if document is not None:
+            await self._take(document, keep=False)
+
+    async def take(self, document: bytes) -> None:
+        """Bring a new document into force and keep it, or refuse it whole; what ran goes on then."""
+        await self._take(document, keep=True)
 
     async def _take(self, document: bytes, *, keep: bool) -> None:
-        """Apply a desired document, or refuse it whole; what ran goes on then."""
         self._unapplied = None
         try:
             desired = parse_desired(document)
@@ -200,7 +202,7 @@ class Service:
             return
         self._refused = None
         self._handover.want(desired.recordings)
-        self._applied = desired.revision
+        self.applied = desired.revision
         log.info("revision %d is in force", desired.revision)
         if keep:
             try:
@@ -212,8 +214,8 @@ class Service:
         problems = []
         if desired.device != self._config.device:
             problems.append(Problem("device", self._config.device, desired.device, "this document is another device's"))
-        if desired.revision < self._applied:
-            expected = f"revision {self._applied} or newer"
+        if desired.revision < self.applied:
+            expected = f"revision {self.applied} or newer"
             problems.append(Problem("revision", expected, str(desired.revision), "revisions only grow"))
         return problems
 
@@ -235,7 +237,7 @@ class Service:
             self._inbox.ask(wish for assignment in configuration.algorithms for wish in assignment.neighbours)
         self._links["grid"].announce()
 
-    def _second_chance(self) -> bytes | None:
+    def second_chance(self) -> bytes | None:
         """Return a document that the world prevented from being applied, when it is time to try it again."""
         if self._unapplied is None or self._clock.monotonic() < self._unapplied[1]:
             return None
@@ -262,7 +264,7 @@ class Service:
         self._inbox = Inbox(device, tenant, self._links, self._hear)
         self._inbox.answer(SUBJECT, Replay(self._outbox, device, tenant).answer)
         self._inbox.answer(RECORD, self._recorder.answer)
-        self._inbox.listen("grid", topics.notify(tenant, device), lambda _payload, _retained: self._ask_now.set())
+        self._inbox.listen("grid", topics.notify(tenant, device), lambda *_: self._conversation.ask_now())
         for link in self._links.values():
             link.start()
 
@@ -272,50 +274,15 @@ class Service:
 
     def set_poll(self, poll: Poll) -> None:
         """Ask the catalog at this pace."""
-        self._poll = poll
+        self._conversation.pace = poll
 
     def _birth(self) -> Session:
         boot, number = self._outbox.previous
-        return Session("online", self._version, self._applied, previous_boot=boot, previous_number=number)
+        return Session("online", self._version, self.applied, previous_boot=boot, previous_number=number)
 
     # ---- the catalog
 
-    async def _ask_forever(self, first_wait: float) -> None:
-        loop = asyncio.get_running_loop()
-        failures = 0
-        delay = first_wait
-        while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ask_now.wait(), delay)
-                await asyncio.sleep(NOTIFY_GAP * self._random.random())
-            self._ask_now.clear()
-            retry_after = None
-            try:
-                document = await loop.run_in_executor(
-                    self._requests, self._catalog.poll, self._outbox.boot, self._applied
-                )
-                if failures:
-                    self._gate.reachable()
-                failures = 0
-                document = document or self._second_chance()
-                if document is not None:
-                    await self._take(document, keep=True)
-                    self._ask_now.set()  # the acknowledgement of what was applied need not wait for the next poll
-            except CatalogError as error:
-                failures += 1
-                retry_after = error.retry_after
-                document = self._second_chance()
-                if document is not None:
-                    await self._take(document, keep=True)
-                if failures in (1, 10) or failures % 100 == 0:
-                    log.warning("%s (%d in a row; what runs goes on)", error, failures)
-            else:
-                await self._report_soon()
-                await self._tell_calibration()
-            await self._follow_calibration()
-            delay = next_delay(self._poll, failures, self._random.random(), retry_after)
-
-    async def _follow_calibration(self) -> None:
+    async def refresh(self) -> None:
         """Apply the settings again when the device was calibrated, or its calibration has aged by a quarter."""
         if self._desired is None or not self._calibrations.stale():
             return
@@ -325,27 +292,8 @@ class Service:
         except ConfigError as error:
             log.error("the calibration cannot be applied: %s", "; ".join(str(problem) for problem in error.problems))
 
-    async def _tell_calibration(self) -> None:
-        """Tell the catalog of a calibration that it could not be told of when it was made."""
-        calibration = self._calibrations.unsent
-        if calibration is None:
-            return
-        try:
-            await asyncio.get_running_loop().run_in_executor(self._requests, self._catalog.calibrate, calibration)
-        except CatalogError as error:
-            if error.status not in (409, 422):
-                return  # the next poll tries again
-            log.error("the catalog does not take the calibration of %s: %s", calibration.made.isoformat(), error)
-        self._calibrations.unsent = None
-
-    async def _report(self) -> None:
-        report = self._reported()
-        now = self._clock.monotonic()
-        if self._gate.due(report, now):
-            await asyncio.get_running_loop().run_in_executor(self._requests, self._catalog.report, report)
-            self._gate.sent(report, now)
-
-    def _reported(self) -> Reported:
+    def reported(self) -> Reported:
+        """Say how everything is."""
         problems = [*self._store.complaints, *self._calibrations.problems, *self._outputs.problems()]
         outbox = self._outbox.report()
         problems.extend(outbox.notes)
@@ -355,7 +303,7 @@ class Service:
             device=self._config.device,
             boot=self._outbox.boot,
             agent_version=self._version,
-            applied_revision=self._applied,
+            applied_revision=self.applied,
             refused=self._refused,
             algorithms=self._running.algorithm_reports(),
             links={name: link.report() for name, link in self._links.items()},
@@ -395,15 +343,8 @@ class Service:
             if self._status() != status:
                 status = self._status()
                 self._manager.status(status)
-            if self._gate.due(self._reported(), self._clock.monotonic()) and not self._ask_now.is_set():
-                self._aside("report", self._report_soon())
-
-    async def _report_soon(self) -> None:
-        """Say what changed without waiting for the next poll; where that fails, the poll's back-off takes over."""
-        try:
-            await self._report()
-        except CatalogError:
-            self._gate.postpone(self._clock.monotonic())
+            if self._conversation.report_is_due():
+                self._aside("report", self._conversation.report())
 
     async def _restamp(self) -> None:
         async with self._changing:
@@ -429,7 +370,7 @@ class Service:
 
     def _status(self) -> str:
         source = self._running.sampler.report()
-        parts = [f"revision {self._applied}" if self._applied else "waiting for the catalog"]
+        parts = [f"revision {self.applied}" if self.applied else "waiting for the catalog"]
         if source is not None:
             parts.append(f"source {source.state}")
         states = [report.state for report in self._running.algorithm_reports().values()]
