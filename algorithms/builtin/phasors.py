@@ -2,8 +2,12 @@
 The phasor estimator, first of the algorithms: blocks of samples in, one `MeasurementFrame` per reporting instant out.
 
 It only assembles. `sample_windows` cuts the stream at UTC instants, `waveform.tracking` fits the phasor model at the
-frequency the signal has, `frames` writes the record. Its own are the settings and the verdict whether a window holds
-a steady enough signal (`Steadiness`). A frame is delivered half a window after the instant it is valid for.
+frequency the signal has, `frames` writes the record; `phasor_settings` judges the settings. Its own is the verdict
+whether a window holds a steady enough signal (`Steadiness`). A frame is delivered half a window after the instant it is
+valid for.
+
+A performance class is a property of the settings and stays there; every device reports those it runs. A frame says how
+long its window was and how certain its time is, and carries no promise.
 """
 
 import math
@@ -11,18 +15,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from algorithms.api.algorithm import Algorithm, Context
-from algorithms.api.errors import Problem, SettingsError
+from algorithms.api.errors import SettingsError
 from algorithms.api.manifest import AlgorithmInfo
 from algorithms.api.records import Kind, MeasurementFrame, Record
-from algorithms.api.samples import Channel, Phase, Quantity, SampleBlock
-from algorithms.api.settings import Setting, problems_of, read_settings
+from algorithms.api.samples import Channel, Quantity, SampleBlock
+from algorithms.api.settings import problems_of, read_settings
 from algorithms.builtin.frames import USABLE_VOLTAGE, FrameMaker
+from algorithms.builtin.phasor_settings import (
+    LEAST_SAMPLES_PER_CYCLE,
+    SETTINGS,
+    complete,
+    problems_of_context,
+    problems_together,
+)
 from algorithms.builtin.sample_windows import SampleWindows
 from algorithms.waveform.phasor import TaylorFourierFit
 from algorithms.waveform.tracking import MOVING, FrequencyTrackingEstimator
 
-LEAST_SAMPLES_PER_CYCLE = 10
-"""Below this sampling rate the second harmonic's images crowd the fundamental; no frames are made."""
 FEW_WINDOWS = 10
 """With fewer windows per second, making a table for each costs next to nothing [Hz]."""
 MARGIN = 2.0
@@ -36,42 +45,17 @@ class Phasors(Algorithm):
     Synchrophasors, frequency, powers and symmetrical components of one terminal.
 
     Short windows follow changes (3 cycles: protection class), long ones reject interference (10 cycles: measurement
-    class of IEC/IEEE 60255-118-1).
+    class of IEC/IEEE 60255-118-1). P holds at every reporting rate of the standard. M holds at one frame per cycle:
+    slower reporting would have to reject interference nearer to nominal than ten cycles can.
     """
 
     info: ClassVar[AlgorithmInfo] = AlgorithmInfo(
         name="phasors",
-        version="1.0.0",
+        version="1.1.0",
         summary="Phasors, frequency, powers and symmetrical components, with uncertainties, at fixed UTC instants.",
         consumes=(Kind.SAMPLES,),
         produces=(Kind.FRAME,),
-        settings=(
-            Setting(
-                "window",
-                "integer",
-                "Length of the observation window in nominal cycles: 3 is fastest, 10 most accurate.",
-                default=4,
-                choices=(3, 4, 10),
-            ),
-            Setting(
-                "report_rate",
-                "integer",
-                "Frames per second, evenly spaced from the beginning of each UTC second.",
-                unit="Hz",
-                default=50,
-                minimum=1,
-                maximum=60,
-            ),
-            Setting(
-                "frequency_range",
-                "number",
-                "How far from nominal the frequency is followed; beyond it frames are flagged.",
-                unit="Hz",
-                default=5.0,
-                minimum=0.5,
-                maximum=10.0,
-            ),
-        ),
+        settings=SETTINGS,
         time_budget=0.05,
     )
 
@@ -88,21 +72,13 @@ class Phasors(Algorithm):
     def start(self, context: Context, restored: bytes | None) -> None:  # noqa: ARG002 - nothing outlives a window
         """Read the settings and make ready; see `Algorithm.start`."""
         problems = problems_of(self.info.settings, self.settings)
-        problems += _problems_of_context(context)
+        problems += problems_of_context(context)
         if problems:
             raise SettingsError(problems)
-        values = read_settings(self.info.settings, self.settings)
-        if values["report_rate"] > max(context.nominal_frequency, 1.0):
-            raise SettingsError(
-                [
-                    Problem(
-                        "settings.report_rate",
-                        f"at most the nominal frequency, {context.nominal_frequency:g} [Hz]",
-                        f"{values['report_rate']}",
-                        "windows of several cycles hold nothing more to report",
-                    )
-                ]
-            )
+        values = complete(read_settings(self.info.settings, self.settings), self.settings)
+        problems = problems_together(values, context.nominal_frequency)
+        if problems:
+            raise SettingsError(problems)
         self._context = context
         self._cycles = values["window"]
         self._report_rate = values["report_rate"]
@@ -199,40 +175,3 @@ class Steadiness:
             residual > max(share * abs(phasor[0]), floor, 3.0 * level)
             for residual, phasor, level, (share, floor) in zip(residuals, fit.phasors, quiet, self._limits, strict=True)
         )
-
-
-def _problems_of_context(context: Context) -> list[Problem]:
-    problems = []
-    least = LEAST_SAMPLES_PER_CYCLE * context.nominal_frequency
-    if 0 < context.sample_rate < least:
-        problems.append(
-            Problem(
-                "acquisition.sample_rate",
-                f"at least {least:g} [Hz], {LEAST_SAMPLES_PER_CYCLE} samples per cycle",
-                f"{context.sample_rate:g}",
-                "raise the rate asked for, or use a faster board",
-            )
-        )
-    if context.channels:
-        seen = set()
-        usable = 0
-        for channel in context.channels:
-            key = (channel.quantity, channel.phase)
-            usable += channel.phase is not Phase.N
-            if key in seen:
-                problems.append(
-                    Problem(
-                        f"channels.{channel.name}",
-                        "one channel for each quantity and phase",
-                        f"another {channel.quantity} of phase {channel.phase}",
-                        "correct the phase of one, or leave it out",
-                    )
-                )
-            seen.add(key)
-        if not usable:
-            problems.append(
-                Problem(
-                    "channels", "a voltage or a current of phase A, B or C", "none", "say which phase each measures"
-                )
-            )
-    return problems
