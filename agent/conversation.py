@@ -18,7 +18,7 @@ from agent.catalog import CatalogClient, next_delay
 from agent.clock import Clock
 from agent.errors import CatalogError
 from agent.reporting import ReportGate
-from agent.request_thread import RequestThread
+from agent.request_thread import Requests, RequestThread
 from device_catalog.contract.documents import Poll
 from device_catalog.contract.reports import Reported
 
@@ -67,6 +67,8 @@ class Conversation:
     clock : Clock
     boot : int
         Of this start.
+    requests : Requests, optional
+        A thread of its own unless given.
 
     Attributes
     ----------
@@ -75,7 +77,14 @@ class Conversation:
     """
 
     def __init__(
-        self, catalog: CatalogClient, device: Device, calibrations: Calibrations, clock: Clock, *, boot: int
+        self,
+        catalog: CatalogClient,
+        device: Device,
+        calibrations: Calibrations,
+        clock: Clock,
+        *,
+        boot: int,
+        requests: Requests | None = None,
     ) -> None:
         self.pace = Poll()
         self._catalog = catalog
@@ -84,7 +93,7 @@ class Conversation:
         self._clock = clock
         self._boot = boot
         self._gate = ReportGate()
-        self._requests = RequestThread()
+        self._requests = requests or RequestThread()
         self._ask_now = asyncio.Event()
         self._chance = random.Random()
 

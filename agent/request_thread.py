@@ -10,11 +10,21 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 Answer = TypeVar("Answer")
 
 _Job = tuple[Callable[[], Any], asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
+
+
+class Requests(Protocol):
+    """What runs requests: `RequestThread`, or a test's own."""
+
+    async def run(self, call: Callable[[], Answer]) -> Answer:
+        """Return what `call` returns, or raise what it raises."""
+
+    def close(self) -> None:
+        """Begin nothing more."""
 
 
 class RequestThread:
