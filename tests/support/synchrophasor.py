@@ -21,7 +21,7 @@ from algorithms.builtin.phasors import Phasors
 from tests.support import synchrophasor_limits as tests
 from tests.support.synchrophasor_limits import Service
 from tests.support.synchrophasor_reference import reach, reference_estimate
-from tests.support.synchrophasor_trials import PEAKS, Trial, Wave
+from tests.support.synchrophasor_trials import PEAKS, Trial, Wave, constant
 from tests.support.three_phase import Board, frames_of, seconds, six_channels
 
 Floats = NDArray[np.float64]
@@ -107,10 +107,12 @@ def unit_under_test(settings: Mapping[str, Any]) -> Unit:
         return Measured(
             np.array([seconds(frame) for frame in frames]),
             np.array([[row.phasor for row in (*frame.voltage.values(), *frame.current.values())] for frame in frames]),
-            np.array([
-                [s.positive.phasor for s in (frame.voltage_sequence, frame.current_sequence) if s is not None]
-                for frame in frames
-            ]),
+            np.array(
+                [
+                    [s.positive.phasor for s in (frame.voltage_sequence, frame.current_sequence) if s is not None]
+                    for frame in frames
+                ]
+            ),
             np.array([frame.frequency.value if frame.frequency else np.inf for frame in frames]),
             np.array([frame.rocof.value if frame.rocof else np.inf for frame in frames]),
         )
@@ -218,13 +220,15 @@ def _step(test: str, point: str, together: Sequence[tuple[Trial, Measured]], ser
     shape = np.concatenate(shapes)[order]
     done = (np.abs(shape) - 1) / (abs(step) - 1) if test == tests.AMPLITUDE_STEP else np.angle(shape) / np.angle(step)
     outside = service.step_range
-    return [
-        Finding(test, "response TVE", _span(since, (tve > outside[0]).any(axis=1), spacing), "ms", limits.tve_response, point),
-        Finding(test, "response FE", _span(since, fe > outside[1], spacing), "ms", limits.fe_response, point),
-        Finding(test, "response RFE", _span(since, rfe > outside[2], spacing), "ms", limits.rfe_response, point),
-        Finding(test, "delay", max(abs(_half(since, column)) for column in done.T), "ms", limits.delay, point),
-        Finding(test, "overshoot", 100.0 * max(0.0, float(done.max()) - 1.0, -float(done.min())), "%", limits.overshoot, point),
-    ]  # fmt: skip
+    overshoot = 100.0 * max(0.0, float(done.max()) - 1.0, -float(done.min()))
+    measures = (
+        ("response TVE", _span(since, (tve > outside[0]).any(axis=1), spacing), "ms", limits.tve_response),
+        ("response FE", _span(since, fe > outside[1], spacing), "ms", limits.fe_response),
+        ("response RFE", _span(since, rfe > outside[2], spacing), "ms", limits.rfe_response),
+        ("delay", max(abs(_half(since, column)) for column in done.T), "ms", limits.delay),
+        ("overshoot", overshoot, "%", limits.overshoot),
+    )
+    return [Finding(test, measure, value, unit, limit, point) for measure, value, unit, limit in measures]
 
 
 def _before(trial: Trial, times: Floats, nominal: float) -> Complexes:
@@ -246,3 +250,41 @@ def _half(since: Floats, done: Floats) -> float:
         return math.inf
     (t0, t1), (y0, y1) = since[after - 1 : after + 1], done[after - 1 : after + 1]
     return float(t0 + (0.5 - y0) / (y1 - y0) * (t1 - t0))
+
+
+def latencies(
+    settings: Mapping[str, Any],
+    board: Board,
+    service: Service,
+    duration: float,
+    cost: Callable[[], float] | None = None,
+) -> Floats:
+    """
+    Return how long after its instant each frame comes out [ms].
+
+    A block is there when its last sample has been taken. Where blocks begin within a reporting interval decides how
+    long a frame waits for the one that completes it, so the stream begins at ten places of it.
+
+    Parameters
+    ----------
+    settings : mapping
+    board : Board
+        `block` samples are delivered at once.
+    service : Service
+    duration : float
+        Of each of the ten streams [s].
+    cost : callable or None
+        A clock [s] that tells what making a frame took; without one that counts as nothing.
+    """
+    found = []
+    for place in range(10):
+        algorithm = Phasors({**settings, "report_rate": service.report_rate})
+        algorithm.start(board.context(nominal_frequency=service.nominal, nominal_voltage=PEAKS[0] / math.sqrt(2)), None)
+        late = round(1e9 * place / 10 / service.report_rate)
+        for block in board.blocks(constant(service.nominal).sampled, duration):
+            began = cost() if cost else 0.0
+            moved = replace(block, time_ns=block.time_ns + late)
+            frames = algorithm.process(moved)
+            took = cost() - began if cost else 0.0
+            found += [1e-6 * (moved.end_ns - frame.time_ns) + 1e3 * took for frame in frames]
+    return np.array(found)

@@ -81,14 +81,15 @@ def reference_estimate(
     apart = round(sample_rate / (PER_CYCLE * service.nominal))
     nearest = np.round(times * sample_rate).astype(int)
     before, here, after = (filtered[:, nearest - half + shift] for shift in (-apart, 0, apart))
-    steps = [np.angle((_positive(late[:3]) * _positive(early[:3]).conj())) for early, late in ((before, here), (here, after))]
+    early, middle, late = (_positive(phases[:3]) for phases in (before, here, after))
+    first, second = np.angle(middle * early.conj()), np.angle(late * middle.conj())
     interval = apart / sample_rate
-    deviation = (steps[0] + steps[1]) / (4 * np.pi * interval)
-    rocof = (steps[1] - steps[0]) / (2 * np.pi * interval**2)
+    deviation = (first + second) / (4 * np.pi * interval)
+    rocof = (second - first) / (2 * np.pi * interval**2)
     if service.protects:
         here = here / np.sin(np.pi * (service.nominal + 1.625 * deviation) / (2 * service.nominal))
-    late = times - nearest / sample_rate - skew[:, None]
-    phasors = here * np.exp(2j * np.pi * deviation * late)
+    still_to_turn = times - nearest / sample_rate - skew[:, None]
+    phasors = here * np.exp(2j * np.pi * deviation * still_to_turn)
     positive = np.array([_positive(phasors[:3]), _positive(phasors[3:])])
     return phasors.T, positive.T, service.nominal + deviation, rocof
 

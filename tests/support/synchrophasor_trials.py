@@ -2,8 +2,8 @@
 The test signals of IEC/IEEE 60255-118-1, written down as equations, and the points at which each test puts them.
 
 A `Wave` is amplitude, phase and what disturbs them in closed form, so that samples are exact at their own instants,
-skew included, and phasor, frequency and ROCOF are known without another estimator. A `Trial` is one wave for one stretch
-of time; a step takes several, each with the step at another place between two frames (equivalent-time sampling).
+skew included, and phasor, frequency and ROCOF are known without another estimator. A `Trial` is one wave for one
+stretch of time; a step takes several, each with the step elsewhere between two frames (equivalent-time sampling).
 
 Three phases are balanced and in positive sequence, and so is out-of-band interference. Harmonics come twice: as those
 of a distorted but balanced grid, order h turned by h times 120 degrees, and in positive sequence, which is the harder

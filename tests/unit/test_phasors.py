@@ -280,6 +280,48 @@ def test_more_frames_than_cycles_are_refused():
         Phasors({"report_rate": 60}).start(Board().context(), None)
 
 
+@pytest.mark.parametrize(("performance_class", "cycles"), [("P", 3), ("M", 10)])
+@pytest.mark.parametrize("nominal", [50.0, 60.0])
+def test_a_performance_class_decides_the_window(performance_class, cycles, nominal):
+    settings = {"performance_class": performance_class, "report_rate": int(nominal)}
+    found = frames(steady(nominal), settings=settings, nominal_frequency=nominal)
+    assert found[-1].window == pytest.approx(cycles / nominal, abs=2 / 6400)
+
+
+@pytest.mark.parametrize(("settings", "where", "found"), [
+    ({"performance_class": "P", "window": 4}, "window", "4"),
+    ({"performance_class": "P", "report_rate": 20}, "report_rate", "20"),
+    ({"performance_class": "M", "report_rate": 25}, "report_rate", "25"),
+    ({"performance_class": "M", "frequency_range": 3.0}, "frequency_range", "3"),
+    ({"performance_class": "S"}, "performance_class", "S"),
+])  # fmt: skip
+def test_settings_that_would_break_the_class_asked_for_are_refused(settings, where, found):
+    with pytest.raises(SettingsError) as refused:
+        Phasors(settings).start(Board().context(), None)
+    (problem,) = refused.value.problems
+    assert problem.where == f"settings.{where}"
+    assert found in problem.found
+
+
+def test_a_class_may_be_stated_together_with_its_own_window_and_every_problem_is_told_at_once():
+    Phasors({"performance_class": "M", "window": 10}).start(Board().context(), None)
+    wrong = {"performance_class": "M", "window": 3, "report_rate": 10, "frequency_range": 1}
+    with pytest.raises(SettingsError) as refused:
+        Phasors(wrong).start(Board().context(), None)
+    assert len(refused.value.problems) == 3
+
+
+def test_there_is_no_class_for_other_nominal_frequencies():
+    with pytest.raises(SettingsError, match="none for this nominal frequency"):
+        Phasors({"performance_class": "P", "report_rate": 10}).start(Board().context(nominal_frequency=16.7), None)
+
+
+def test_a_tenth_of_the_nominal_voltage_still_tells_the_frequency():
+    """Where the measurement class begins, noise must not decide whether there is a frequency."""
+    found = frames(steady(50.1, [32.527] * 3 + [7.0] * 3), Board(noise=0.05), nominal_voltage=230.0)
+    assert all(frame.frequency is not None and frame.quality == () for frame in found)
+
+
 def test_other_channels_or_another_rate_while_running_start_afresh():
     first, second = Board(6400.0), Board(3200.0, only(Quantity.VOLTAGE))
     algorithm = Phasors({})
