@@ -9,7 +9,7 @@ from pathlib import Path
 
 from algorithms.api.errors import ProblemsError
 from device_catalog.config import CatalogConfig, read_config
-from device_catalog.errors import StorageError
+from device_catalog.errors import AddressError, StorageError
 
 EXIT_USAGE = 64
 EXIT_UNAVAILABLE = 69
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for problem in error.problems:
             sys.stderr.write(f"tresma-catalog: {problem}\n")
         return EXIT_CONFIGURATION
-    except (StorageError, OSError) as error:
+    except (StorageError, AddressError, OSError) as error:
         sys.stderr.write(f"tresma-catalog: {error}\n")
         return EXIT_UNAVAILABLE
     return 0

@@ -125,7 +125,8 @@ def _from_file(file: Path) -> dict[str, Any]:
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([Problem(where, "a file that can be read", str(error))]) from error
+        reason = getattr(error, "strerror", None) or "no text"
+        raise ConfigError([Problem(where, "a file that can be read", reason)]) from error
     if len(text) > 100_000:
         raise ConfigError([Problem(where, "at most 100000 characters", f"{len(text)}")])
     try:
@@ -190,7 +191,8 @@ def operator_token(file: Path) -> bytes:
             temporary.rename(file)
         token = file.read_bytes()[:1000].strip()
     except OSError as error:
-        raise ConfigError([Problem("operator_token_file", "a file that can be read", str(error))]) from error
+        problem = Problem("operator_token_file", "a file that can be read", f"{file}: {error.strerror}")
+        raise ConfigError([problem]) from error
     if len(token) < 16:
         problem = Problem("operator_token_file", "a token of at least 16 characters", f"{len(token)} in {file}")
         raise ConfigError([problem])

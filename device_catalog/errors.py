@@ -4,6 +4,7 @@ What can go wrong between a catalog and those who use it.
 Wrong use of this package (a bug) is a `ValueError` or `RuntimeError`. The world's faults are one family::
 
     CatalogError
+    |-- AddressError         the catalog cannot listen where it is told to
     |-- DeviceUnknown        no device of that name
     |-- RecordingUnknown     no recording of that name, or its file is not here
     |-- NotAuthorised        no credential, or not the right one
@@ -16,6 +17,7 @@ Wrong use of this package (a bug) is a `ValueError` or `RuntimeError`. The world
         `-- StorageFull      there is no room for a change
 """
 
+import errno
 from collections.abc import Iterable
 
 from algorithms.api.errors import Problem
@@ -23,6 +25,17 @@ from algorithms.api.errors import Problem
 
 class CatalogError(Exception):
     """Base of what the world, not a bug of ours, does to a catalog."""
+
+
+class AddressError(CatalogError):
+    """The catalog cannot listen where it is told to."""
+
+    def __init__(self, host: str, port: int, error: OSError) -> None:
+        remedy = "give an address of this machine with --host"
+        if error.errno == errno.EADDRINUSE:
+            remedy = "end what listens there, or give another --port"
+        reason = str(error.strerror).partition(" (")[0]  # the library repeats the address
+        super().__init__(f"expected to listen on {host} port {port}, found: {reason}; {remedy}")
 
 
 class DeviceUnknown(CatalogError):  # noqa: N818 - reads as the sentence it is

@@ -22,7 +22,7 @@ from device_catalog.changes import Changes
 from device_catalog.config import CatalogConfig, operator_token
 from device_catalog.desired import DesiredDocuments
 from device_catalog.domain import Guard
-from device_catalog.errors import StorageError
+from device_catalog.errors import AddressError, StorageError
 from device_catalog.fleet import Fleet
 from device_catalog.publisher import Publisher
 from device_catalog.questions import Questions
@@ -67,11 +67,16 @@ def serve(config: CatalogConfig) -> None:
 
     Raises
     ------
-    StorageError, ConfigError
+    StorageError, AddressError, ConfigError
         When it cannot start.
     """
     if config.database.startswith("sqlite:///"):
-        Path(config.database.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(config.database.removeprefix("sqlite:///")).parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            found = f"{folder}: {error.strerror}"
+            raise StorageError(f"expected a folder that can be made, found {found}; give another --state") from error
     engine = open_engine(config.database)
     with held(engine):
         before, after = migrate(engine)
@@ -124,7 +129,11 @@ class Server:
         """Serve until SIGTERM or SIGINT."""
         family = socket.AF_INET6 if ":" in self._config.host else socket.AF_INET
         address = (self._config.host, self._config.port)
-        with socket.create_server(address, family=family, backlog=BACKLOG) as listener:
+        try:
+            listener = socket.create_server(address, family=family, backlog=BACKLOG)
+        except OSError as error:
+            raise AddressError(*address, error) from error
+        with listener:
             _log.info("listening on %s port %d", *address)
             configuration = uvicorn.Config(
                 self._gateway,

@@ -329,5 +329,5 @@ def test_a_port_that_is_taken_is_told_in_a_sentence(catalog, tmp_path):
     command = [sys.executable, "-m", "device_catalog", "serve", f"--state={tmp_path}", f"--port={catalog.port}"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert ended.returncode == 69
-    assert "Address already in use" in ended.stderr
+    assert f"port {catalog.port}, found: Address already in use; end what listens there" in ended.stderr
     assert "Traceback" not in ended.stderr

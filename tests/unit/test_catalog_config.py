@@ -72,6 +72,9 @@ def test_the_command_teaches_and_tells_apart_how_it_failed(tmp_path, capsys):
     assert ended.value.code == 64
     assert main(["serve", "--state", str(tmp_path), "--port", "99999"]) == 78
     assert "port: expected a number from 1 to 65535, found 99999" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    assert main(["serve", "--state", str(tmp_path / "file" / "state")]) == 69
+    assert "Not a directory; give another --state" in capsys.readouterr().err
     assert main(["migrate", "--database", "mysql://x/y"]) == 69
     assert main(["migrate", "--database", f"sqlite:///{tmp_path}/a/b/c.db"]) == 69
     capsys.readouterr()
