@@ -11,7 +11,8 @@ reads the ring, `scaling` makes primary values, `framing` cuts blocks, and here 
   let go, looked for by its serial number, and opened again, with longer and longer pauses. Meanwhile `read` returns
   None; after `options.recovery` [s] without a sample it raises `SourceLost`.
 - **Silence.** A library can go on saying that all is well when the cable is out: a count that stands still is a fault.
-- **Time.** A sample is stamped by when the host saw it complete, which USB delays and never hastens.
+- **Time.** `mcc_times` stamps samples by when the host saw them complete, which USB delays and never hastens, and says
+  how well that follows UTC.
 
 The library is loaded at `start`, so a sampler forks first and touches USB afterwards.
 """
@@ -77,7 +78,7 @@ class BoardSource:
         serial = self._options.serial
         description = str(self._found or (f"board {serial}" if serial else "the only board there is"))
         rate = 0.0 if self._found is None or self._found.model is None else self._found.model.rate
-        return SourceInfo(self._library.driver, description, live=True, maximum_rate=rate)
+        return SourceInfo(self._library.driver, description, live=True, maximum_rate=rate, judges_time=True)
 
     def start(self, request: SourceRequest) -> SourcePlan:
         """
@@ -184,7 +185,7 @@ class _Run:
                 self._work()
                 self._due = self._next_look(self._now())
             if self._ready:
-                return self._times.rated(self._ready.popleft())
+                return self._times.judged(self._ready.popleft())
             now = self._now()
             if now >= deadline:
                 return None

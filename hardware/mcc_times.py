@@ -107,10 +107,12 @@ class BoardTimes:
         self._model = self._base.model()
         return self._model.time_ns(index), self._model.time_uncertainty
 
-    def rated(self, block: SampleBlock) -> SampleBlock:
-        """Return a block with the rate that is known by now."""
-        rate = block.sample_rate if self._model is None else self._model.sample_rate
-        return block if rate == block.sample_rate else replace(block, sample_rate=rate)
+    def judged(self, block: SampleBlock) -> SampleBlock:
+        """Return a block with the rate that is known by now, and the word whether its stamp follows UTC."""
+        model = self._model
+        if model is None:
+            return block
+        return replace(block, sample_rate=model.sample_rate, flags=block.flags | model.flags)
 
 
 def _tolerance(scan: Scan) -> float:
