@@ -3,9 +3,9 @@
 import argparse
 from collections.abc import Callable
 
-from device_catalog.operator import recordings
+from device_catalog.operator import recordings, recordings_ask
 from device_catalog.operator.recordings import RecordingsCatalog
-from device_catalog.operator.settings import KEYS, read_settings
+from device_catalog.operator.settings import KEYS, Settings, read_settings
 
 _LIST = """\
 examples:
@@ -33,13 +33,23 @@ examples:
 """
 
 
+_RECORD = """\
+For laboratories and installers: no event is needed. The device is asked on the grid broker and must be there; what its
+recorder.before and .after say is added. The recording's name is printed once the catalog knows of it.
+
+examples:
+  tresma recordings record m-0042 --seconds 2
+  tresma recordings plot $(tresma recordings record m-0042)
+"""
+
+
 def add_commands(
     subjects: "argparse._SubParsersAction[argparse.ArgumentParser]",
     add: "Callable[..., argparse.ArgumentParser]",
     exit_text: str,
 ) -> None:
     """
-    Add ``recordings list|fetch|plot``.
+    Add ``recordings list|fetch|plot|record``.
 
     Parameters
     ----------
@@ -50,7 +60,7 @@ def add_commands(
         What the exit status means.
     """
     subject = subjects.add_parser("recordings", help="list, fetch and draw recordings of events", epilog=exit_text)
-    commands = subject.add_subparsers(required=True, metavar="list|fetch|plot")
+    commands = subject.add_subparsers(required=True, metavar="list|fetch|plot|record")
 
     listing = add(commands, "list", "list recordings, the newest first", _LIST)
     listing.add_argument("device", metavar="DEVICE", nargs="?", help="only those of this device")
@@ -71,6 +81,14 @@ def add_commands(
     _wait_argument(plot)
     plot.set_defaults(command=_plot)
 
+    record = add(commands, "record", "have a device record now", _RECORD)
+    record.add_argument("device", metavar="DEVICE")
+    record.add_argument(
+        "--seconds", type=_seconds, default=0.0, metavar="S", help="from now on, at most 60 (default 0)"
+    )
+    record.add_argument("--grid", metavar="URL", help="grid broker, mqtt://host:port; asked of the catalog otherwise")
+    record.set_defaults(command=_record)
+
 
 def _with_catalog(
     call: Callable[[argparse.Namespace, RecordingsCatalog], None],
@@ -86,8 +104,17 @@ def _plot(options: argparse.Namespace) -> None:
     recordings.plot(options, lambda: _open(options))
 
 
+def _record(options: argparse.Namespace) -> None:
+    with _open(options) as catalog:
+        recordings_ask.record(options, catalog, _settings(options))
+
+
 def _open(options: argparse.Namespace) -> RecordingsCatalog:
-    return RecordingsCatalog(read_settings({name: getattr(options, name, None) for name in KEYS}))
+    return RecordingsCatalog(_settings(options))
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    return read_settings({name: getattr(options, name, None) for name in KEYS})
 
 
 def _wait_argument(parser: argparse.ArgumentParser) -> None:

@@ -1,6 +1,8 @@
 """Recordings through the catalog: told of, asked for in the desired document, handed over in parts, fetched."""
 
+import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -219,54 +221,108 @@ def test_files_beyond_the_budget_go_the_oldest_first(tmp_path):
         assert len(list((state / "recordings").glob("??/*.cff"))) == 1
 
 
-def test_a_meters_recording_is_listed_fetched_and_drawn_by_the_operators_commands(tmp_path, monkeypatch):
+@pytest.fixture
+def plant(tmp_path, monkeypatch):
     recorder_meter.install(tmp_path, monkeypatch)
-    monkeypatch.chdir(tmp_path)
-    with Plant() as plant:
-        agent = plant.add("m-1", **recording(sag(2.0), upload_rate=1e6))
-        monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
-        monkeypatch.setenv("TRESMA_CATALOG", plant.catalog.url)
-        monkeypatch.setenv("TRESMA_TOKEN", (plant.catalog.state / "operator.token").read_text().strip())
-
-        def tresma(*words):
-            command = [sys.executable, "-m", "device_catalog.operator", "recordings", *words]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-            return done.returncode, done
-
-        wait_until(lambda: plant.catalog.operator("GET", "/v1/recordings").json()["items"], "one", timeout=20.0)
-        name = json.loads(tresma("list", "m-1", "--json")[1].stdout)["info"]["id"]
-        status, said = tresma("list")
-        assert (status, said.stderr) == (0, "1 recording\n")
-        assert f"m-1/{name}" in said.stdout
-        assert "voltage-dip" in said.stdout
-        status, said = tresma("fetch", f"m-1/{name}", "-o", str(tmp_path))
-        assert (status, said.stdout) == (0, f"{tmp_path}/m-1_{name}.cff\n")
-        own = agent.state / "recordings" / f"{name}.cff"
-        assert (tmp_path / f"m-1_{name}.cff").read_bytes() == own.read_bytes()
-        assert json.loads((tmp_path / f"m-1_{name}.json").read_text())["id"] == name
-        status, said = tresma("plot", f"m-1/{name}", "-o", "dip.png")
-        assert (status, said.stdout) == (0, "dip.png\n")
-        assert (tmp_path / "dip.png").read_bytes()[:4] == b"\x89PNG"
-        status, said = tresma("fetch", "m-1/nothing")
-        assert status == 1
-        assert "tresma recordings list m-1" in said.stderr
-        status, said = tresma("fetch", "nothing")
-        assert status == 2
-        mark = agent.state / "recordings" / f"{name}.json"
-        wait_until(lambda: json.loads(mark.read_text())["handed_over"], "the mark")
+    with Plant() as one:
+        yield one
 
 
-def test_a_recording_that_is_damaged_on_the_meter_is_told_to_be_gone(tmp_path, monkeypatch):
-    recorder_meter.install(tmp_path, monkeypatch)
-    with Plant() as plant:
-        agent = plant.add("m-1", **recording(sag(2.0)))
-        found = wait_until(lambda: plant.catalog.operator("GET", "/v1/recordings").json()["items"], "one", timeout=20.0)
-        name = found[0]["info"]["id"]
-        path = agent.state / "recordings" / f"{name}.cff"
-        data = bytearray(path.read_bytes())
-        data[-1] ^= 1
-        path.write_bytes(data)
-        one = f"/v1/devices/m-1/recordings/{name}"
-        assert plant.catalog.operator("PUT", f"{one}/request").status_code == 202
-        wait_until(lambda: plant.catalog.operator("GET", one).json()["state"] == "gone", "its end")
-        assert not path.exists()
+@pytest.fixture
+def tresma(plant, tmp_path):
+    """Run the command as an operator of the catalog would, in a folder of their own."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("TRESMA_")}
+    environment = plain | {
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "TRESMA_OPERATOR_FILE": str(tmp_path / "operator.yaml"),
+        "TRESMA_CATALOG": plant.catalog.url,
+        "TRESMA_TOKEN": plant.catalog.token,
+    }
+
+    def run(*words, status=0):
+        command = [sys.executable, "-m", "device_catalog.operator", *words]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=60, check=False, env=environment, cwd=tmp_path
+        )
+        assert done.returncode == status, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    return run
+
+
+def first_recording(plant):
+    """Wait until the catalog knows of one; return its name."""
+
+    def items():
+        return plant.catalog.operator("GET", "/v1/recordings").json()["items"]
+
+    return wait_until(items, "a recording", timeout=30.0)[0]["info"]["id"]
+
+
+def test_a_meters_recording_is_listed_fetched_and_drawn_by_the_operators_commands(plant, tresma, tmp_path):
+    agent = plant.add("m-1", **recording(sag(2.0), upload_rate=1e6))
+    name = first_recording(plant)
+    assert json.loads(tresma("recordings", "list", "m-1", "--json").stdout)["info"]["id"] == name
+    said = tresma("recordings", "list")
+    assert said.stderr == "1 recording\n"
+    assert f"m-1/{name}" in said.stdout
+    assert "voltage-dip" in said.stdout
+    assert tresma("recordings", "fetch", f"m-1/{name}", "-o", ".").stdout == f"m-1_{name}.cff\n"
+    own = agent.state / "recordings" / f"{name}.cff"
+    assert (tmp_path / f"m-1_{name}.cff").read_bytes() == own.read_bytes()
+    assert json.loads((tmp_path / f"m-1_{name}.json").read_text())["id"] == name
+    assert tresma("recordings", "plot", f"m-1/{name}", "-o", "dip.png").stdout == "dip.png\n"
+    assert (tmp_path / "dip.png").read_bytes()[:4] == b"\x89PNG"
+    assert "tresma recordings list m-1" in tresma("recordings", "fetch", "m-1/nothing", status=1).stderr
+    assert "DEVICE/ID" in tresma("recordings", "fetch", "nothing", status=2).stderr
+    assert "found no such file" in tresma("recordings", "plot", "nothing.cff", status=1).stderr
+    mark = agent.state / "recordings" / f"{name}.json"
+    wait_until(lambda: json.loads(mark.read_text())["handed_over"], "the mark")
+
+
+def test_an_operator_has_a_meter_record_now(plant, tresma):
+    plant.add("m-1", **{**recording(), "recorder": None})
+    wait_until(lambda: plant.reported("m-1").get("source"), "a meter that runs", timeout=20.0)
+    refused = tresma("recordings", "record", "m-1", status=1)
+    assert "tresma devices set m-1 'recorder={}'" in refused.stderr
+    tresma("devices", "set", "m-1", "recorder={}", "--wait", "20")
+    name = tresma("recordings", "record", "m-1", "--seconds", "0.5").stdout.strip()
+    assert name == f"m-1/{first_recording(plant)}"
+    entry = plant.catalog.operator("GET", "/v1/recordings").json()["items"][0]
+    assert entry["info"]["kind"] == "request"
+    assert entry["info"]["duration"] == pytest.approx(1.5, abs=0.001)
+    assert tresma("recordings", "record", "m-1", "--seconds", "61", status=1).stderr.count("from 0 to 60") == 1
+
+
+def test_a_hand_over_outlives_the_catalog_and_the_meter(plant):
+    """The upload takes 6 s; both are killed on the way, one after the other."""
+    agent = plant.add("m-1", **recording(sag(2.0), upload_rate=30_000.0))
+    name = first_recording(plant)
+    one = f"/v1/devices/m-1/recordings/{name}"
+    assert plant.catalog.operator("PUT", f"{one}/request").status_code == 202
+
+    def entry():
+        return plant.catalog.operator("GET", one).json()
+
+    wait_until(lambda: entry()["received"], "the first part", timeout=20.0)
+    plant.catalog.kill()
+    plant.catalog.start()
+    assert entry()["received"] >= PART
+    agent.kill()
+    agent.start()
+    found = wait_until(lambda: entry()["state"] == "here" and entry(), "the file", timeout=40.0)
+    content = plant.catalog.operator("GET", f"{one}/file").content
+    assert hashlib.sha256(content).hexdigest() == found["info"]["sha256"]
+
+
+def test_a_recording_that_is_damaged_on_the_meter_is_told_to_be_gone(plant):
+    agent = plant.add("m-1", **recording(sag(2.0)))
+    name = first_recording(plant)
+    path = agent.state / "recordings" / f"{name}.cff"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    one = f"/v1/devices/m-1/recordings/{name}"
+    assert plant.catalog.operator("PUT", f"{one}/request").status_code == 202
+    wait_until(lambda: plant.catalog.operator("GET", one).json()["state"] == "gone", "its end")
+    assert not path.exists()
