@@ -172,9 +172,9 @@ class Service:
 
     async def _start_from_store(self) -> None:
         """Run what ran before."""
+        document = self._store.settings()
         for complaint in self._store.complaints:
             log.error("%s", complaint)
-        document = self._store.settings()
         if document is not None:
             await self._take(document, keep=False)
 

@@ -105,16 +105,18 @@ class Store:
         except FileNotFoundError:
             return None
         except OSError as error:
-            complaint = f"{path} cannot be read: {error.strerror}"
-            if complaint not in self.complaints:
-                self.complaints.append(complaint)
+            self._complain(f"{path} cannot be read: {error.strerror}")
             return None
         content = _opened(data)
         if content is None:
-            self.complaints.append(f"{path} was damaged and is put aside")
+            self._complain(f"{path} was damaged and is put aside")
             with contextlib.suppress(OSError):  # a card that cannot be written: the complaint says enough
                 move_aside(path)
         return content
+
+    def _complain(self, text: str) -> None:
+        if text not in self.complaints:  # what cannot be read is tried again with every start of an algorithm
+            self.complaints.append(text)
 
 
 def _sealed(content: bytes) -> bytes:

@@ -28,6 +28,7 @@ Rules:
 """
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
@@ -60,6 +61,8 @@ from agent.ring_position import position_of
 from agent.sampler import Sampler
 from algorithms.api.records import Record
 from device_catalog.contract.documents import Acquisition
+
+log = logging.getLogger(__name__)
 
 START_TIME = 30.0
 """How long a sampler or an algorithm may take to start [s]: a Raspberry Pi, a slow board."""
@@ -304,7 +307,10 @@ class Workers:
         workers = list(self._workers.values())
         self._workers.clear()
         for worker in workers:
-            worker.process_ended(None)
+            try:
+                worker.process_ended(None)
+            except Exception:  # the others must not go on believing in processes that are gone
+                log.exception("%s is gone, and that could not be dealt with", worker.name)
         if self._on_exit is not None:
             self._on_exit(reason)
 

@@ -1,5 +1,7 @@
 """The agent's own few lines."""
 
+import json
+
 import pytest
 
 from agent.config import read_config
@@ -65,3 +67,32 @@ def test_bad_files_are_refused_in_one_clear_sentence(tmp_path, text, expected):
 def test_a_missing_file_names_the_remedy(tmp_path):
     with pytest.raises(ConfigError, match="--config"):
         read_config(tmp_path / "absent.yaml", {})
+
+
+@pytest.mark.parametrize("secret", ["two\nlines", "two words", "caf\u00e9", "bell\a!", "tab\tbed"])
+@pytest.mark.parametrize("how", ["file", "environment", "credential file"])
+def test_a_credential_that_fits_in_no_header_is_refused_where_it_is_read_and_not_shown(tmp_path, how, secret):
+    lines, environment = "device: m-1\ncatalog: http://c\n", {}
+    if how == "file":
+        lines += f"credential: {json.dumps(secret)}\n"
+    elif how == "environment":
+        environment["TRESMA_CREDENTIAL"] = secret
+    else:
+        (tmp_path / "key").write_text(secret, encoding="utf-8")
+        lines += "credential_file: key\n"
+    with pytest.raises(ConfigError) as caught:
+        read_config(written(tmp_path, lines), environment)
+    (problem,) = caught.value.problems
+    assert problem.where == ("credential_file" if how == "credential file" else "credential")
+    assert secret not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "found"), [("2024-13-45", "month must be in 1..12"), ("2024-01-02", "2024"), ("[m-1]", "m-1")]
+)
+def test_a_value_that_yaml_takes_for_something_else_is_one_clear_sentence(tmp_path, value, found):
+    path = written(tmp_path, f"device: {value}\ncatalog: http://c\ncredential: s\n")
+    with pytest.raises(ConfigError) as caught:
+        read_config(path, {})
+    assert "expected a " in str(caught.value)
+    assert found in str(caught.value)

@@ -18,7 +18,18 @@ def test_endpoint_is_read(url, host, port, tls):
     assert (found.host, found.port, found.tls) == (host, port, tls)
 
 
-@pytest.mark.parametrize("url", ["", "http://broker", "mqtt://", "mqtt://user:secret@broker", "mqtt://broker:99999"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "http://broker",
+        "mqtt://",
+        "mqtt://user:secret@broker",
+        "mqtt://broker:99999",
+        "mqtt://broker:1883//",
+        "mqtt://broker/path",
+    ],
+)
 def test_anything_else_is_refused_with_an_example(url):
     with pytest.raises(ValueError, match="mqtt://host:1883"):
         endpoint(url)

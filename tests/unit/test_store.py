@@ -51,3 +51,29 @@ def test_every_truncation_is_noticed(tmp_path_factory, cut):
     whole = path.read_bytes()
     path.write_bytes(whole[:cut])
     assert Store(folder).checkpoint("a") in ((b"x" * 30,) if cut >= len(whole) else (None,))
+
+
+@pytest.mark.parametrize("generation", ["settings", "settings.before"])
+def test_a_card_that_cannot_be_read_is_passed_over_and_said_once(tmp_path, generation):
+    store = Store(tmp_path)
+    store.keep_settings(b"one")
+    store.keep_settings(b"two")
+    (tmp_path / generation).unlink()
+    (tmp_path / generation).symlink_to("/proc/self/mem")  # reading it is an input/output error
+    again = Store(tmp_path)
+    assert again.settings() == (b"one" if generation == "settings" else b"two")
+    (tmp_path / "checkpoints" / "energy").mkdir()
+    for _ in range(3):
+        assert again.checkpoint("energy") is None
+    assert "energy cannot be read: Is a directory" in again.complaints[-1]
+    if generation == "settings":
+        assert "settings cannot be read: Input/output error" in again.complaints[0]
+    assert len(again.complaints) == (2 if generation == "settings" else 1)
+
+
+def test_a_file_grown_beyond_all_measure_is_not_read_into_memory(tmp_path):
+    store = Store(tmp_path)
+    store.keep_settings(b"one")
+    with (tmp_path / "settings").open("ab") as file:
+        file.truncate(1 << 40)
+    assert Store(tmp_path).settings() is None
