@@ -45,6 +45,8 @@ BREAK = 0.05
 """Readings that come this much too early, or all too late for `LATE_FOR`, begin a new line [s]."""
 LATE_FOR = 10.0
 """[s]"""
+DISCIPLINED = 1e-7
+"""No free crystal is as good as this: a rate said to be follows something, and does not drift [1]."""
 
 _EARLY_READINGS = 5
 _RATE_TIME = 5.0
@@ -61,7 +63,8 @@ class TimeBase:
     nominal_rate : float
         Per channel, as the board says or its clock divider gives [Hz].
     rate_tolerance : float
-        Relative standard uncertainty of that [1]. A rate disciplined by GPS is told by a small one, such as 1e-9.
+        Relative standard uncertainty of that at the beginning [1]; it grows as crystals drift. A sample clock that is
+        disciplined by GPS is told by one below `DISCIPLINED`, such as 1e-9.
     latency : float
         Least time from a sample to the moment its being there can be read [s].
     latency_uncertainty : float
@@ -100,19 +103,20 @@ class TimeBase:
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"a finite {name} of 0 or more expected [s], found {value}")
         self._nominal_rate = nominal_rate
-        self._prior = (0.0, rate_tolerance)  # of the slope of UTC over nominal time
+        self._prior = (0.0, rate_tolerance, 0.0)  # slope of UTC over nominal time, its uncertainty, since when
+        self._drift = DRIFT if rate_tolerance > DISCIPLINED else 0.0
         self._latency = latency
         self._latency_uncertainty = latency_uncertainty
         self._envelope = Envelope()
         self._host = HostTime()
-        self._references = References(min(DRIFT, rate_tolerance / 60.0))  # a disciplined clock drifts less
+        self._references = References(self._drift)
         self._origin: tuple[int, int, int] | None = None  # count, host and steady time of the first reading
         self._count = 0
         self._steady = 0.0
         self._transfer = math.inf  # fewest samples that ever came at once
         self._early = 0
         self._late_since: float | None = None
-        self._slope, self._slope_uncertainty = self._prior  # best estimate
+        self._slope, self._slope_uncertainty = self._prior[:2]  # best estimate
         self._served = 0.0  # the slope handed out, which follows the best
         self._x = self._late = 0.0  # where stamps stand: UTC less nominal time, at a place
         self._pull = 0.0  # how much faster they run
@@ -253,7 +257,7 @@ class TimeBase:
         self._early, self._late_since = 0, None
         self._host.wrong(self._steady, off)
         # What was learnt of the rate stays, with what a crystal may have changed in the meantime.
-        self._prior = (self._slope, math.hypot(self._slope_uncertainty, DRIFT * LATE_FOR))
+        self._prior = (self._slope, math.hypot(self._slope_uncertainty, self._drift * LATE_FOR), self._steady)
         self._envelope.clear()
         return False
 
@@ -263,7 +267,8 @@ class TimeBase:
         error = self._host.rate_error
         slope = (1.0 + line.slope) * (1.0 + error) - 1.0
         uncertainty = math.hypot(line.slope_uncertainty, self._host.rate_uncertainty(self._steady))
-        prior, prior_uncertainty = self._prior
+        prior, prior_uncertainty, since = self._prior
+        prior_uncertainty = math.hypot(prior_uncertainty, self._drift * (self._steady - since))
         if math.isinf(uncertainty):
             return prior, prior_uncertainty
         share = prior_uncertainty**2 / (prior_uncertainty**2 + uncertainty**2)

@@ -107,6 +107,14 @@ def test_a_crystal_that_drifts_with_temperature_is_followed(drift: float) -> Non
             assert abs(watched.rate_error()) < 2e-6 + 30.0 * abs(drift)
 
 
+def test_a_rate_that_was_known_well_before_does_not_hold_a_drifting_crystal() -> None:
+    board = Board(drift=1e-6 / 60)
+    watched = Watched(board, 6, TimeBase(board.rate, rate_tolerance=5e-7))
+    for time, _ in watched.run(400.0):
+        if time > 60.0:
+            assert abs(watched.rate_error()) < 2e-6
+
+
 def test_the_steady_clocks_own_error_is_taken_from_utc() -> None:
     watched = Watched(Board(crystal_error=40e-6), 1)
     watched.end(60.0)
