@@ -21,7 +21,7 @@ class Counting:
     Delivers blocks in real time whose samples are their own index modulo 4096.
 
     Options: `end`, `lost`, `hang`, `fail` (what happens after this many blocks), `refuse` (say no at the start),
-    `channels` (how many).
+    `channels` (how many), `judged` (say of its own time that it follows UTC to 3 us).
     """
 
     def __init__(self, options: Mapping[str, Any]) -> None:
@@ -30,7 +30,7 @@ class Counting:
 
     @property
     def info(self) -> SourceInfo:
-        return SourceInfo("counting", "counts samples")
+        return SourceInfo("counting", "counts samples", judges_time="judged" in self._options)
 
     def start(self, request: SourceRequest) -> SourcePlan:
         if "refuse" in self._options:
@@ -52,7 +52,8 @@ class Counting:
         row = ((first + np.arange(self._count)) % 4096).astype(np.float32)
         values = np.repeat(row[np.newaxis], len(self._channels), axis=0)
         time_ns = time.time_ns() - round(self._count / self._rate * 1e9)
-        return SampleBlock(values, self._channels, self._rate, first, time_ns)
+        uncertainty = 3e-6 if "judged" in self._options else 0.0
+        return SampleBlock(values, self._channels, self._rate, first, time_ns, uncertainty)
 
     def _what_happens(self) -> None:
         options, blocks = self._options, self._blocks

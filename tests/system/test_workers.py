@@ -104,6 +104,18 @@ async def bench():
         await workers.stop()
 
 
+def test_a_source_that_judges_its_own_time_is_believed():
+    async def scenario():
+        async with bench() as b:
+            sampler = await b.sampler(judged=True)
+            _, seen = await b.algorithm("Watcher", sampler)
+            await until(lambda: len(seen.records) >= 10 and b.statuses, "10 blocks")
+            assert {payload["flags"] for payload in seen.payloads} == {0}
+            assert b.statuses[-1].time_uncertainty == 3e-6
+
+    asyncio.run(scenario())
+
+
 def test_every_sample_reaches_an_algorithm_and_its_records_come_back():
     async def scenario():
         async with bench() as b:
