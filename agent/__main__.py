@@ -88,7 +88,17 @@ def _parser() -> argparse.ArgumentParser:
         "--nominal-voltage", type=float, metavar="V", help="phase to neutral; default: the recording's own"
     )
     replay.add_argument("--nominal-frequency", type=float, metavar="HZ", help="default: the recording's own")
+    for kind in ("voltages", "currents"):
+        replay.add_argument(
+            f"--{kind}", nargs=3, metavar=("A", "B", "C"), help=f"the recording's channels of {kind}; default: found"
+        )
     replay.add_argument("--output", type=Path, metavar="FILE", help="default: standard output")
+    replay.add_argument(
+        "--page",
+        type=Path,
+        metavar="FILE",
+        help="write a page (HTML) with waveforms, phasors, frequency, power, harmonics and events instead",
+    )
     replay.set_defaults(command=_replay)
 
     check = commands.add_parser(

@@ -7,7 +7,7 @@ What comes out are the messages a meter would have published, one JSON object a 
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.algorithm_calls import AlgorithmCalls
@@ -48,9 +48,11 @@ class Replay:
     algorithms: Mapping[str, type[Algorithm]]
     assignments: Mapping[str, Assignment]
 
-    def run(self, source: WaveformSource, request: SourceRequest) -> Iterator[bytes]:
+    def run(
+        self, source: WaveformSource, request: SourceRequest, on_block: Callable[[SampleBlock], None] | None = None
+    ) -> Iterator[bytes]:
         """
-        Replay `source`.
+        Replay `source`; `on_block` sees each block before the algorithms do.
 
         Yields
         ------
@@ -82,7 +84,7 @@ class Replay:
             running = self._started(context)
             number = 0
             on_topic: dict[str, int] = {}
-            for now_ns, made in _made(source, running):
+            for now_ns, made in _made(source, running, on_block):
                 for maker, record in _through(running, pipeline, made):
                     publication = pipeline.publication(maker, record)
                     if publication is not None:
@@ -124,12 +126,14 @@ def _blocks(source: WaveformSource) -> Iterator[SampleBlock]:
 
 
 def _made(
-    source: WaveformSource, running: Mapping[str, AlgorithmCalls]
+    source: WaveformSource, running: Mapping[str, AlgorithmCalls], on_block: Callable[[SampleBlock], None] | None
 ) -> Iterator[tuple[int, list[tuple[str, Record]]]]:
     """Give what each block, and the silence after the last one, brings about directly, and when [ns UTC]."""
     end_ns: int | None = None
     for block in _blocks(source):
         end_ns = block.end_ns
+        if on_block is not None:
+            on_block(block)
         takers = [(name, calls) for name, calls in running.items() if Kind.SAMPLES in calls.info.consumes]
         yield end_ns, [(name, record) for name, calls in takers for record in calls.process(block)]
     if end_ns is not None:

@@ -1,11 +1,13 @@
 """
 ``tresma-agent replay FILE``: which algorithms, with which settings, over which recording.
 
-Standard output carries nothing but messages; what a person wants to know goes to standard error.
+Standard output carries nothing but messages; what a person wants to know goes to standard error. With ``--page`` the
+messages become a page instead, and are written only where ``--output`` says.
 """
 
 import argparse
 import contextlib
+import os
 import statistics
 import sys
 import time
@@ -21,14 +23,19 @@ from agent.config import read_config
 from agent.errors import AgentError, AlgorithmRefused, ConfigError
 from agent.loading import load_algorithm
 from agent.playback import Replay
+from agent.replay_data import Recorded
+from agent.replay_page import page, write_page
+from agent.replay_plots import pictures
 from agent.sampling import open_source, source_request
 from agent.store import Store
 from algorithms.api.errors import Problem, shortened
 from algorithms.api.samples import Quantity
+from algorithms.api.wire import time_text
 from device_catalog.contract.configuration_rules import problems_of
 from device_catalog.contract.documents import Acquisition, Assignment, Configuration
 from device_catalog.contract.validation import DocumentError, parse_configuration, parse_desired
 from hardware.comtrade import read_recording
+from hardware.comtrade_times import segments
 from hardware.errors import SourceError
 from hardware.source import EndOfRecording
 
@@ -42,10 +49,20 @@ PRE_EVENT_CYCLES = 3
 BLOCK = 0.02
 """[s]"""
 
+PAGE_ALGORITHMS: dict[str, dict[str, Any]] = {
+    "phasors": {"window": 3},
+    "power_quality": {"shortest_interval": "10-cycle"},
+}
+"""What a page shows, and with which settings unless others are given."""
+
 
 def run(options: argparse.Namespace) -> int:
     """Replay; returns the exit status."""
     assignments, device, tenant = _assigned(options)
+    if options.page is not None:
+        for name, settings in PAGE_ALGORITHMS.items():
+            assigned = assignments.get(name, Assignment(name))
+            assignments[name] = msgspec.structs.replace(assigned, settings={**settings, **assigned.settings})
     try:
         algorithms = {name: load_algorithm(name) for name in assignments}
     except (ImportError, TypeError) as error:
@@ -56,12 +73,21 @@ def run(options: argparse.Namespace) -> int:
         replay = Replay(device, device, tenant, algorithms, assignments)
         _tell(f"{source.info.description}; nominal {acquisition.nominal_frequency:g} Hz, "
               f"{acquisition.nominal_voltage:.5g} V phase to neutral; {', '.join(assignments)}")  # fmt: skip
-        with _output(options.output) as out:
-            begin, count = time.perf_counter(), 0
-            for line in replay.run(source, source_request(acquisition)):
+        recorded = _recorded(options, acquisition) if options.page is not None else None
+        lines = replay.run(source, source_request(acquisition), None if recorded is None else recorded.take_block)
+        begin, count = time.perf_counter(), 0
+        with _output(options) as out:
+            for line in lines:
+                if recorded is not None:
+                    recorded.take_message(line)
                 out.write(line + b"\n")
                 count += 1
         _tell(f"{count} messages in {time.perf_counter() - begin:.2f} s")
+        if recorded is not None:
+            recorded.facts.append(("Played", source.info.description))
+            recorded.finish(read_recording(options.file), options.file.name)
+            write_page(options.page, page(recorded, pictures(recorded)))
+            _tell(f"{options.page}: {len(recorded.happenings)} events")
     except SourceError as error:
         _tell(f"{error}")
         return EX_DATAERR
@@ -73,7 +99,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _acquisition(options: argparse.Namespace) -> Acquisition:
-    driver = {"path": str(options.file), "pace": "as-fast-as-possible"}
+    driver: dict[str, Any] = {"path": str(options.file), "pace": "as-fast-as-possible"}
+    driver |= {name: getattr(options, name) for name in ("voltages", "currents") if getattr(options, name)}
     recording = read_recording(options.file)
     frequency = options.nominal_frequency or recording.config.frequency or 50.0
     if not 10.0 <= frequency <= 100.0:
@@ -165,8 +192,32 @@ def _set(assignments: dict[str, Assignment], text: str) -> Problem | None:
     return None
 
 
+def _recorded(options: argparse.Namespace, acquisition: Acquisition) -> Recorded:
+    """Begin to collect for a page, with what the file says of itself."""
+    recording = read_recording(options.file)
+    config = recording.config
+    start, trigger = config.start_utc_ns, config.trigger_ns
+    lead = 0 if trigger is None or config.start_ns is None else trigger - config.start_ns
+    parts = [f"{part.count} samples at {part.rate:g} Hz" for part in segments(recording, options.file.name)]
+    facts = [
+        ("File", options.file.name),
+        ("Recorder", " / ".join(name.strip() for name in (config.station, config.device) if name.strip())),
+        ("Trigger", "unknown" if start is None else time_text(start + lead)),
+        ("Samples", "; ".join(parts)),
+        ("Nominal", f"{acquisition.nominal_frequency:g} Hz, {acquisition.nominal_voltage:.6g} V phase to neutral"),
+    ]
+    return Recorded(
+        options.file.stem, acquisition.nominal_frequency, acquisition.nominal_voltage, (start or 0) + lead, facts
+    )
+
+
 @contextlib.contextmanager
-def _output(path: Path | None) -> Iterator[BinaryIO]:
+def _output(options: argparse.Namespace) -> Iterator[BinaryIO]:
+    path: Path | None = options.output
+    if path is None and options.page is not None:
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a page was asked for, not messages
+            yield nowhere
+        return
     if path is None:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
