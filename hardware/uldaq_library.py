@@ -33,7 +33,8 @@ class UldaqLibrary:
 
     driver = "uldaq"
     remedy_for_permission = (
-        "install packaging/udev/60-tresma-daq.rules into /etc/udev/rules.d and plug the board in anew"
+        "install packaging/udev/60-tresma-daq.rules into /etc/udev/rules.d, add the user to the group plugdev, and plug "
+        "the board in anew"
     )
     whole_hertz = False
 
