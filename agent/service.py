@@ -19,6 +19,7 @@ from agent.broker import Credentials, Link
 from agent.calibration import Calibrations
 from agent.catalog import CatalogClient
 from agent.clock import Clock, StepWatch, synchronisation
+from agent.commands import read_command
 from agent.config import AgentConfig
 from agent.conversation import Conversation
 from agent.errors import ConfigError
@@ -34,7 +35,7 @@ from agent.replay import SUBJECT, Replay
 from agent.running import Place, RunningSet
 from agent.store import Store
 from agent.workers import Workers
-from algorithms.api.errors import Problem
+from algorithms.api.errors import Problem, WireError
 from algorithms.api.records import Event, Record
 from algorithms.api.wire import Header
 from device_catalog.contract import topics
@@ -264,6 +265,7 @@ class Service:
         self._inbox = Inbox(device, tenant, self._links, self._hear)
         self._inbox.answer(SUBJECT, Replay(self._outbox, device, tenant).answer)
         self._inbox.answer(RECORD, self._recorder.answer)
+        self._inbox.listen("grid", topics.commands(tenant, device), self._obey)
         self._inbox.listen("grid", topics.notify(tenant, device), lambda *_: self._conversation.ask_now())
         for link in self._links.values():
             link.start()
@@ -324,6 +326,16 @@ class Service:
 
     def _hear(self, header: Header, record: Record) -> None:
         self._running.deliver(header.device, record)
+
+    def _obey(self, payload: bytes, retained: bool) -> None:
+        """Hand an order to the algorithms that take commands; one that must not be obeyed is told and forgotten."""
+        try:
+            command = read_command(payload, retained=retained, device=self._config.device, now_ns=self._clock.now_ns())
+        except WireError as error:
+            log.warning("a command is not obeyed: %s", error)
+            return
+        log.info("command %s: %s", command.id, command.verb)
+        self._running.deliver(self._config.device, command)
 
     # ---- looking after itself
 

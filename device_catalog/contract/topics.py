@@ -93,6 +93,11 @@ def replies(tenant: str, device: str) -> str:
     return f"v1/{tenant}/replies/{device}"
 
 
+def commands(tenant: str, device: str) -> str:
+    """Name the topic of orders to a device (grid broker); none is retained."""
+    return f"v1/{tenant}/commands/{device}"
+
+
 def notify(tenant: str, device: str) -> str:
     """Name the topic that says "ask the catalog now" (grid broker)."""
     return f"v1/{tenant}/devices/{device}/notify"

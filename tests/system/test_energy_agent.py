@@ -1,7 +1,13 @@
 """Energy registers of a real agent: they outlive kills and changes of settings, and lose no more than stated."""
 
-import pytest
+import time
 
+import pytest
+from paho.mqtt import publish
+
+from algorithms.api.records import Command
+from algorithms.api.wire import Header, encode
+from device_catalog.contract import topics
 from tests.support.agent import Plant
 from tests.support.listener import Listener
 from tests.support.waiting import wait_until
@@ -64,3 +70,33 @@ def test_registers_go_on_after_a_kill_and_an_update():
         assert one_boot == sorted(one_boot)
         counted = register(after[-1]) / POWER
         assert counted == pytest.approx(after[-1]["payload"]["seconds"]["measured"], abs=1.0)
+
+
+def test_an_order_over_the_broker_sets_registers_to_zero_once():
+    """The last values are told before the first of zero; the order repeated, or to another device, changes nothing."""
+
+    def ordered(plant, recipient):
+        now = time.time_ns()
+        command = Command("reset-7", recipient, "reset-energy", now, now + 60 * 10**9)
+        payload = encode(command, Header("operator", 1, 1, 1, now))
+        publish.single(topics.commands("default", "m-1"), payload, qos=1, port=plant.grid.port)
+
+    with Plant() as plant, Listener(plant.data.port, "v1/default/meters/+/energy") as listener:
+        plant.add("m-1", algorithms=[ENERGY])
+        wait_until(lambda: len(listener.heard) >= 3, "three results", timeout=40.0)
+        ordered(plant, "m-2")
+        ordered(plant, "m-1")
+
+        def reset():
+            return [item for item in results(listener) if item["payload"]["resets"] == 1]
+
+        first = wait_until(reset, "a result after the order", timeout=20.0)[0]
+        assert register(first) == 0
+        assert first["payload"]["reset_command"] == "reset-7"
+        last = [item for item in results(listener) if item["payload"]["resets"] == 0][-1]
+        assert last["time"] == first["time"] == first["payload"]["reset"]
+        assert register(last) >= register(results(listener)[2]) > 0
+        ordered(plant, "m-1")
+        before = len(listener.heard)
+        wait_until(lambda: len(listener.heard) >= before + 2, "results after the order repeated", timeout=20.0)
+        assert {item["payload"]["resets"] for item in results(listener)[before:]} == {1}
