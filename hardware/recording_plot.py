@@ -108,7 +108,8 @@ def plot_recording(source: Path, target: Path) -> None:
                 unit = ("k" if large else "") + ("V" if quantity is Quantity.VOLTAGE else "A")
                 wave.set_ylabel(f"{quantity.capitalize()} [{unit}]")
                 effective.set_ylabel(f"RMS, one cycle [{unit}]")
-                effective.set_ylim(bottom=0.0)
+                highest = float(np.nanmax(rms, initial=0.0))
+                effective.set_ylim(0.0, 1.1 * highest if highest > 0.0 else 1.0)
                 wave.legend(loc="upper right", ncols=min(len(channels), 4), fontsize="small", framealpha=0.8)
             else:
                 effective.set_ylim(grid[2 * index + 1][0].get_ylim())
