@@ -6,6 +6,7 @@
 PYTHON = python3
 DEMO_SECONDS = 40
 RECORDING =
+RECORDINGS = .
 ARGUMENTS =
 
 venv = .venv/bin
@@ -45,7 +46,15 @@ bench: ## every benchmark, one after the other (ARGUMENTS=--quick within 50 s ea
 		[ "$$script" = tests/benchmarks/report.py ] || $(venv)/python "$$script" $(ARGUMENTS) || exit 1; \
 	done
 
+pages: ## a page for each recording in a folder (RECORDINGS=folder), into ./pages
+	@PYTHON=$(PYTHON) packaging/install/prepare test
+	@mkdir -p pages
+	@find "$(RECORDINGS)" -iname '*.cfg' -o -iname '*.cff' | while read -r file; do \
+		name=$$(basename "$$file"); \
+		$(venv)/tresma-agent replay "$$file" --page "pages/$${name%.*}.html" || exit 1; \
+	done
+
 clean: ## what the other targets made, .venv included
 	rm -rf .venv .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info build dist
 
-.PHONY: help demo install test lint types layers bench clean
+.PHONY: help demo install test lint types layers bench pages clean

@@ -11,4 +11,5 @@ The operator's terminal: register meters, change what they do, watch what they m
 - `subscriber`: the two brokers.
 - `table`: a fleet drawn for a terminal.
 - `watch`: ``tresma watch``.
+- `report`: ``tresma report``, with `report_data`, `report_limits` (pure), `report_plots` and `report_page`.
 """
