@@ -12,14 +12,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agent import wiring
+from agent.calibration import Calibrations
 from agent.catalog import CatalogClient
-from agent.clock import synchronisation
+from agent.clock import SystemClock, synchronisation
 from agent.config import AgentConfig
 from agent.endpoints import endpoint
 from agent.errors import AgentError, CatalogError
 from agent.files import write_durably
 from agent.mqtt import PROTOCOLS, Answer, Connection, ConnectionRefused
 from agent.observation import Observation, agent_runs, frames_of, observe
+from agent.store import Store
 from agent.wiring import Finding, Verdict
 from algorithms.api.errors import SettingsError
 from algorithms.api.records import Result
@@ -36,6 +38,8 @@ CLOCK_TOLERANCE = 5.0
 
 RATE_TOLERANCE = 0.02
 """How far the delivered rate may be from the granted one over a check [1]."""
+
+_CALIBRATE = "compare with a reference meter: tresma-agent calibrate"
 
 BROKER_PATIENCE = 5.0
 """How long a broker may take to connect, and again to acknowledge [s]."""
@@ -67,7 +71,10 @@ def check(config: AgentConfig, seconds: float) -> Iterator[Finding]:
         return
     for broker in BROKERS:
         yield _broker(config, desired, broker, getattr(desired.configuration.brokers, broker))
-    yield from _source(config, desired.configuration, seconds)
+    configuration, finding = _calibration(config, desired)
+    if finding is not None:
+        yield finding
+    yield from _source(config, configuration, seconds)
 
 
 def _catalog(config: AgentConfig) -> tuple[Desired | None, list[Finding], float | None]:
@@ -201,6 +208,24 @@ def _place(url: str) -> str:
 
 
 # ---- the source and what it shows
+
+
+def _calibration(config: AgentConfig, desired: Desired) -> tuple[Configuration, Finding | None]:
+    """Put the constants that were measured in the place of the settings', and say how well that went."""
+    try:
+        calibrations = Calibrations(Store(config.state_dir), SystemClock())
+    except OSError:  # told by the disk's finding
+        return desired.configuration, None
+    configuration = calibrations.applied_to(desired)
+    acquisition, report = configuration.acquisition, calibrations.report()
+    if calibrations.problems:
+        return configuration, Finding("calibration", Verdict.WARNING, "; ".join(calibrations.problems), _CALIBRATE)
+    if report is not None and report.channels:
+        found = f"{len(report.channels)} channels, {report.made.date().isoformat()}, {report.by}"
+        return configuration, Finding("calibration", Verdict.OK, found)
+    if acquisition is None or not acquisition.channels:
+        return configuration, None
+    return configuration, Finding("calibration", Verdict.WARNING, "none: the settings' own constants count", _CALIBRATE)
 
 
 def _source(config: AgentConfig, configuration: Configuration, seconds: float) -> Iterator[Finding]:

@@ -54,7 +54,7 @@ def cost() -> float:
 def main() -> None:
     parser = arguments(__doc__.strip().splitlines()[0])
     options = parser.parse_args()
-    seeds = 20 if options.quick else 100
+    seeds = 20 if options.quick else 60
     report = Report("time base", {"runs": seeds, "claimed rate too high by": "229 ppm", "transfer": "10 ms"})
     ways = {
         "looks aimed at transfers": (Board(), False, MARKS),
