@@ -34,8 +34,8 @@ NOTIFY_GAP = 1.0
 """Being told to ask the catalog is heeded at most this often [s]."""
 
 
-class Device(Protocol):
-    """Whom the conversation is about."""
+class Settings(Protocol):
+    """Where documents go."""
 
     @property
     def applied(self) -> int:
@@ -46,6 +46,10 @@ class Device(Protocol):
 
     def second_chance(self) -> bytes | None:
         """Return a document that the world prevented from being applied, when it is time to try it again."""
+
+
+class Device(Protocol):
+    """Whom the conversation is about."""
 
     async def refresh(self) -> None:
         """Do what is due on this side after each poll, whatever came of it."""
@@ -61,6 +65,7 @@ class Conversation:
     Parameters
     ----------
     catalog : CatalogClient
+    settings : Settings
     device : Device
     calibrations : Calibrations
         What the catalog could not be told of yet.
@@ -79,6 +84,7 @@ class Conversation:
     def __init__(
         self,
         catalog: CatalogClient,
+        settings: Settings,
         device: Device,
         calibrations: Calibrations,
         clock: Clock,
@@ -88,6 +94,7 @@ class Conversation:
     ) -> None:
         self.pace = Poll()
         self._catalog = catalog
+        self._settings = settings
         self._device = device
         self._calibrations = calibrations
         self._clock = clock
@@ -103,7 +110,7 @@ class Conversation:
 
     async def hold(self) -> None:
         """Ask for ever; at once where nothing is in force, and soon where something is."""
-        spread = min(FIRST_SPREAD, FIRST_SHARE * self.pace.interval) if self._device.applied else 0.0
+        spread = min(FIRST_SPREAD, FIRST_SHARE * self.pace.interval) if self._settings.applied else 0.0
         delay = spread * self._chance.random()
         failures = 0
         while True:
@@ -154,12 +161,12 @@ class Conversation:
         self._catalog.close()
 
     async def _poll(self) -> bytes | None:
-        return await self._requests.run(partial(self._catalog.poll, self._boot, self._device.applied))
+        return await self._requests.run(partial(self._catalog.poll, self._boot, self._settings.applied))
 
     async def _hand_on(self, document: bytes | None) -> bool:
-        document = document or self._device.second_chance()
+        document = document or self._settings.second_chance()
         if document is not None:
-            await self._device.take(document)
+            await self._settings.take(document)
         return document is not None
 
     async def _tell_calibration(self) -> None:

@@ -18,6 +18,7 @@ from agent.apply import apply
 from agent.broker import Credentials, Link
 from agent.calibration import Calibrations
 from agent.catalog import CatalogClient
+from agent.checkpoints import Checkpoints
 from agent.clock import Clock, StepWatch, synchronisation
 from agent.commands import read_command
 from agent.config import AgentConfig
@@ -33,25 +34,22 @@ from agent.recorder import EventRecorder
 from agent.recordings_upload import Handover
 from agent.replay import SUBJECT, Replay
 from agent.running import Place, RunningSet
+from agent.settings_in_force import SettingsInForce
 from agent.store import Store
 from agent.workers import Workers
-from algorithms.api.errors import Problem, WireError
+from algorithms.api.errors import WireError
 from algorithms.api.records import Event, Record
 from algorithms.api.wire import Header
 from device_catalog.contract import topics
 from device_catalog.contract.documents import Configuration, Desired, Poll
 from device_catalog.contract.presence import Session
-from device_catalog.contract.reports import Refusal, Reported, TimeReport
+from device_catalog.contract.reports import Reported, TimeReport
 from device_catalog.contract.topics import BROKERS, BrokerName
-from device_catalog.contract.validation import DocumentError, parse_desired
 
 log = logging.getLogger(__name__)
 
 HOUSEKEEPING = 1.0
 """How often the agent looks after itself [s]."""
-
-SECOND_CHANCE = 60.0
-"""A revision that a process or a source prevented from being applied is tried again after this [s]."""
 
 STALL = 10.0
 """Sampling that stands still this long, without the supervisor knowing, starves the watchdog [s]."""
@@ -70,11 +68,6 @@ class Service:
     catalog : CatalogClient
     clock : Clock
     manager : ServiceManager
-
-    Attributes
-    ----------
-    applied : int
-        The revision in force; 0 for none.
     """
 
     def __init__(
@@ -90,25 +83,23 @@ class Service:
     ) -> None:
         self._config = config
         self._store = store
+        self._settings = SettingsInForce(config.device, store, clock, self._bring_about)
         self._outbox = outbox
         self._workers = workers
         self._clock = clock
         self._manager = manager
         self._outputs = Outputs(config.device)
-        self._running = RunningSet(workers, store, clock, self._publish, self._outputs.take)
+        self._checkpoints = Checkpoints(store)
+        self._running = RunningSet(workers, self._checkpoints, clock, self._publish, self._outputs.take)
         self._recorder = EventRecorder(workers, store.folder / "recordings", config.device, self._publish, clock)
         self._handover = Handover(config, self._recorder)
         self._calibrations = Calibrations(store, clock)
-        self._desired: Desired | None = None  # what is in force
         self._links: dict[BrokerName, Link] = {}
         self._inbox: Inbox | None = None
         self._configuration = Configuration()
-        self.applied = 0
-        self._refused: Refusal | None = None
-        self._unapplied: tuple[bytes, float] | None = None
         self._steps = StepWatch(clock)
         self._time = synchronisation()
-        self._conversation = Conversation(catalog, self, self._calibrations, clock, boot=outbox.boot)
+        self._conversation = Conversation(catalog, self._settings, self, self._calibrations, clock, boot=outbox.boot)
         self._stopping = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._changing = asyncio.Lock()  # one thing at a time changes what runs
@@ -138,7 +129,7 @@ class Service:
         loop = asyncio.get_running_loop()
         await self._workers.start()
         self._isolation = await self._workers.probe()
-        await self._start_from_store()
+        await self._settings.start_from_store()
         self._manager.ready(self._status())
         tasks = [
             loop.create_task(self._conversation.hold(), name="catalog"),
@@ -156,6 +147,7 @@ class Service:
         async with AsyncExitStack() as ends:  # the last named ends first
             ends.callback(self._conversation.close)
             ends.callback(self._outbox.close)
+            ends.callback(self._checkpoints.close)
             ends.push_async_callback(self._part_from_brokers)
             ends.push_async_callback(self._workers.stop)
             ends.push_async_callback(self._handover.close)
@@ -171,54 +163,10 @@ class Service:
 
     # ---- settings
 
-    async def _start_from_store(self) -> None:
-        """Run what ran before."""
-        document = self._store.settings()
-        for complaint in self._store.complaints:
-            log.error("%s", complaint)
-        if document is not None:
-            await self._take(document, keep=False)
-
-    async def take(self, document: bytes) -> None:
-        """Bring a new document into force and keep it, or refuse it whole; what ran goes on then."""
-        await self._take(document, keep=True)
-
-    async def _take(self, document: bytes, *, keep: bool) -> None:
-        self._unapplied = None
-        try:
-            desired = parse_desired(document)
-        except DocumentError as error:
-            self._refuse(0, error.problems)
-            return
-        problems = self._problems_with(desired)
-        if problems:
-            self._refuse(desired.revision, problems)
-            return
-        try:
-            async with self._changing:
-                await self._apply(desired, patient=not keep)
-        except ConfigError as error:
-            self._refuse(desired.revision, error.problems)
-            self._unapplied = document, self._clock.monotonic() + SECOND_CHANCE
-            return
-        self._refused = None
+    async def _bring_about(self, desired: Desired, known: bool) -> None:
+        async with self._changing:
+            await self._apply(desired, patient=known)
         self._handover.want(desired.recordings)
-        self.applied = desired.revision
-        log.info("revision %d is in force", desired.revision)
-        if keep:
-            try:
-                self._store.keep_settings(document)
-            except OSError as error:
-                log.error("revision %d could not be kept for the next start: %s", desired.revision, error)
-
-    def _problems_with(self, desired: Desired) -> list[Problem]:
-        problems = []
-        if desired.device != self._config.device:
-            problems.append(Problem("device", self._config.device, desired.device, "this document is another device's"))
-        if desired.revision < self.applied:
-            expected = f"revision {self.applied} or newer"
-            problems.append(Problem("revision", expected, str(desired.revision), "revisions only grow"))
-        return problems
 
     async def _apply(self, desired: Desired, *, patient: bool) -> None:
         configuration = self._calibrations.applied_to(desired)
@@ -231,24 +179,12 @@ class Service:
         except ConfigError:
             self._running.place = before
             raise
-        self._configuration, self._desired = configuration, desired
+        self._configuration = configuration
         await self._recorder.configure(configuration, desired.tenant, terminal)
         await self._outputs.configure(configuration)
         if self._inbox is not None:
             self._inbox.ask(wish for assignment in configuration.algorithms for wish in assignment.neighbours)
         self._links["grid"].announce()
-
-    def second_chance(self) -> bytes | None:
-        """Return a document that the world prevented from being applied, when it is time to try it again."""
-        if self._unapplied is None or self._clock.monotonic() < self._unapplied[1]:
-            return None
-        return self._unapplied[0]
-
-    def _refuse(self, revision: int, problems: list[Problem] | tuple[Problem, ...]) -> None:
-        refused = Refusal(revision, tuple(problems))
-        known, self._refused = self._refused == refused, refused
-        for problem in () if known else problems:
-            log.error("revision %d is refused: %s", revision, problem)
 
     def _meet_brokers(self, tenant: str) -> None:
         """Make the links at the first settings; where a device belongs is fixed at its registration."""
@@ -280,17 +216,18 @@ class Service:
 
     def _birth(self) -> Session:
         boot, number = self._outbox.previous
-        return Session("online", self._version, self.applied, previous_boot=boot, previous_number=number)
+        return Session("online", self._version, self._settings.applied, previous_boot=boot, previous_number=number)
 
     # ---- the catalog
 
     async def refresh(self) -> None:
         """Apply the settings again when the device was calibrated, or its calibration has aged by a quarter."""
-        if self._desired is None or not self._calibrations.stale():
+        desired = self._settings.desired
+        if desired is None or not self._calibrations.stale():
             return
         try:
             async with self._changing:
-                await self._apply(self._desired, patient=True)
+                await self._apply(desired, patient=True)
         except ConfigError as error:
             log.error("the calibration cannot be applied: %s", "; ".join(str(problem) for problem in error.problems))
 
@@ -305,8 +242,8 @@ class Service:
             device=self._config.device,
             boot=self._outbox.boot,
             agent_version=self._version,
-            applied_revision=self.applied,
-            refused=self._refused,
+            applied_revision=self._settings.applied,
+            refused=self._settings.refused,
             algorithms=self._running.algorithm_reports(),
             links={name: link.report() for name, link in self._links.items()},
             source=self._running.sampler.report(),
@@ -382,7 +319,7 @@ class Service:
 
     def _status(self) -> str:
         source = self._running.sampler.report()
-        parts = [f"revision {self.applied}" if self.applied else "waiting for the catalog"]
+        parts = [f"revision {self._settings.applied}" if self._settings.applied else "waiting for the catalog"]
         if source is not None:
             parts.append(f"source {source.state}")
         states = [report.state for report in self._running.algorithm_reports().values()]

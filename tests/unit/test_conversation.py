@@ -78,7 +78,7 @@ def talk(device, catalog, seconds, *, pace=POLL, meanwhile=None):
 
     async def go():
         nothing = SimpleNamespace(unsent=None)
-        one = Conversation(catalog, device, nothing, LoopClock(), boot=3, requests=AtOnce())
+        one = Conversation(catalog, device, device, nothing, LoopClock(), boot=3, requests=AtOnce())
         one.pace = pace
         start = asyncio.get_running_loop().time()
         task = asyncio.get_running_loop().create_task(one.hold())

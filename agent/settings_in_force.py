@@ -1,0 +1,121 @@
+"""
+Which settings are in force, which were refused and why, and which get another chance.
+
+Where it stands: documents come from the store at the start, then from the catalog through `conversation`; `service`
+brings about what they say. A document is taken whole or not at all, and what was taken is kept for the next start
+only once it is in force.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+
+from agent.clock import Clock
+from agent.errors import ConfigError
+from agent.store import Store
+from algorithms.api.errors import Problem
+from device_catalog.contract.documents import Desired
+from device_catalog.contract.reports import Refusal
+from device_catalog.contract.validation import DocumentError, parse_desired
+
+log = logging.getLogger(__name__)
+
+SECOND_CHANCE = 60.0
+"""A revision that a process or a source prevented from being applied is tried again after this [s]."""
+
+
+class SettingsInForce:
+    """
+    The settings of one device.
+
+    Parameters
+    ----------
+    device : str
+    store : Store
+    clock : Clock
+    bring_about : callable
+        Takes a document, and whether it is one that was in force before: then what can run runs. Raises `ConfigError`
+        with every problem where everything stays as it was.
+
+    Attributes
+    ----------
+    desired : Desired or None
+        What is in force.
+    refused : Refusal or None
+        What was asked for last, where it was refused.
+    """
+
+    def __init__(
+        self, device: str, store: Store, clock: Clock, bring_about: Callable[[Desired, bool], Awaitable[None]]
+    ) -> None:
+        self.desired: Desired | None = None
+        self.refused: Refusal | None = None
+        self._device = device
+        self._store = store
+        self._clock = clock
+        self._bring_about = bring_about
+        self._unapplied: tuple[bytes, float] | None = None
+
+    @property
+    def applied(self) -> int:
+        """The revision in force; 0 for none."""
+        return self.desired.revision if self.desired is not None else 0
+
+    async def start_from_store(self) -> None:
+        """Bring into force what was before."""
+        document = self._store.settings()
+        for complaint in self._store.complaints:
+            log.error("%s", complaint)
+        if document is not None:
+            await self._take(document, known=True)
+
+    async def take(self, document: bytes) -> None:
+        """Bring a new document into force and keep it, or refuse it whole; what ran goes on then."""
+        if not await self._take(document, known=False):
+            return
+        try:
+            self._store.keep_settings(document)
+        except OSError as error:
+            log.error("revision %d could not be kept for the next start: %s", self.applied, error)
+
+    def second_chance(self) -> bytes | None:
+        """Return a document that the world prevented from being applied, when it is time to try it again."""
+        if self._unapplied is None or self._clock.monotonic() < self._unapplied[1]:
+            return None
+        return self._unapplied[0]
+
+    async def _take(self, document: bytes, *, known: bool) -> bool:
+        self._unapplied = None
+        try:
+            desired = parse_desired(document)
+        except DocumentError as error:
+            self._refuse(0, error.problems)
+            return False
+        problems = self._problems_with(desired)
+        if problems:
+            self._refuse(desired.revision, problems)
+            return False
+        try:
+            await self._bring_about(desired, known)
+        except ConfigError as error:
+            self._refuse(desired.revision, error.problems)
+            self._unapplied = document, self._clock.monotonic() + SECOND_CHANCE
+            return False
+        self.refused = None
+        self.desired = desired
+        log.info("revision %d is in force", desired.revision)
+        return True
+
+    def _problems_with(self, desired: Desired) -> list[Problem]:
+        problems = []
+        if desired.device != self._device:
+            problems.append(Problem("device", self._device, desired.device, "this document is another device's"))
+        if desired.revision < self.applied:
+            expected = f"revision {self.applied} or newer"
+            problems.append(Problem("revision", expected, str(desired.revision), "revisions only grow"))
+        return problems
+
+    def _refuse(self, revision: int, problems: Iterable[Problem]) -> None:
+        refused = Refusal(revision, tuple(problems))
+        known, self.refused = self.refused == refused, refused
+        for problem in () if known else refused.problems:
+            log.error("revision %d is refused: %s", revision, problem)
