@@ -11,11 +11,11 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from agent.checkpoints import Keeper
 from agent.clock import Clock
 from agent.pipeline import Pipeline, Publication
 from agent.protocol import AlgorithmSpec
 from agent.sampler import Sampler
-from agent.store import Store
 from agent.supervised_algorithm import SupervisedAlgorithm
 from agent.supervised_sampler import SupervisedSampler
 from agent.workers import Workers
@@ -53,7 +53,7 @@ class RunningSet:
     ----------
     workers : Workers
         Started already.
-    store : Store
+    store : Keeper
     clock : Clock
     publish : callable
         Takes a record and where it goes.
@@ -67,7 +67,7 @@ class RunningSet:
         Where the agent stands; to be set before anything is started there.
     """
 
-    def __init__(self, workers: Workers, store: Store, clock: Clock, publish: Publish, tap: Tap | None = None) -> None:
+    def __init__(self, workers: Workers, store: Keeper, clock: Clock, publish: Publish, tap: Tap | None = None) -> None:
         self._workers = workers
         self._store = store
         self._clock = clock

@@ -16,11 +16,11 @@ from typing import Protocol
 import msgspec
 
 from agent.algorithm_worker import AlgorithmWorker
+from agent.checkpoints import Keeper
 from agent.clock import Clock
 from agent.errors import AgentError, AlgorithmRefused, WorkerError
 from agent.protocol import AlgorithmSpec, AlgorithmStatus
 from agent.sampler import Sampler
-from agent.store import Store
 from agent.supervisor import ALGORITHM_POLICY, Restarts, State
 from agent.workers import Workers
 from algorithms.api.errors import Problem, shortened
@@ -61,7 +61,7 @@ class SupervisedAlgorithm:
     owner : Owner
     workers : Workers
         Started already.
-    store : Store
+    store : Keeper
     clock : Clock
     chance : random.Random
         Spreads the times of new starts.
@@ -81,7 +81,7 @@ class SupervisedAlgorithm:
         owner: Owner,
         *,
         workers: Workers,
-        store: Store,
+        store: Keeper,
         clock: Clock,
         chance: random.Random,
     ) -> None:
