@@ -2,10 +2,10 @@
 How much of each limit of IEC/IEEE 60255-118-1 the phasors need: every test, class P and M, 12 and 16 bit, both rates.
 
 Each figure is the worst of all frames, phases, positive sequences and points of a test's range, at 50 and 60 Hz
-nominal, divided by the limit: 1 is the limit. The standard's own reference filters (annex D) see the same signals in the
-same run. Board: inputs of +-10 V, rated voltages 4 V and currents 3 V peak, half a step of noise (rms), channels read
-one after the other. Reporting latency counts from the instant of a frame to its being made, processor time included,
-for sources that deliver blocks of 1 to 20 ms.
+nominal, divided by the limit: 1 is the limit. The standard's own reference filters (annex D) see the same signals in
+the same run. Board: inputs of +-10 V, rated voltages 4 V and currents 3 V peak, half a step of noise (rms), channels
+read one after the other. Reporting latency counts from the instant of a frame to its being made, processor time
+included, for sources that deliver blocks of 1 to 20 ms.
 
 ``--plot FILE.png`` draws the fractions as bars (needs matplotlib).
 """
@@ -36,6 +36,9 @@ NOMINALS = (50.0, 60.0)
 CYCLES = {"P": 3, "M": 10}
 BLOCKS = (1, 5, 10, 20)
 """What a source delivers at once [ms]; boards on USB hand over stages of 10 ms and more."""
+
+COLOURS = ("#1f77b4", "#9ecae1", "#2ca02c", "#a1d99b", "#bbbbbb")
+"""Of the bars: 12 bit blue, 16 bit green, what has no class grey."""
 
 Worst = dict[tuple[str, str], Finding]
 
@@ -115,29 +118,29 @@ def plot(path: str, tables: Mapping[str, Mapping[str, Worst]]) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(15, 10), layout="constrained")
+    figure = Figure(figsize=(16, 10.5), layout="constrained")
     FigureCanvasAgg(figure)
     panels: Sequence[Any] = figure.subplots(1, len(tables))
     for panel, (title, columns) in zip(panels, tables.items(), strict=True):
         rows = list(dict.fromkeys(key for worst in columns.values() for key in worst))
         places = np.arange(len(rows), dtype=float)
-        bars = {name: worst for name, worst in columns.items() if "reference" not in name}
-        height = 0.8 / len(bars)
-        for k, (name, worst) in enumerate(bars.items()):
-            values = [worst[row].fraction if row in worst else 0.0 for row in rows]
-            panel.barh(places + (k - 0.5 * (len(bars) - 1)) * height, values, height, label=name)
-        for name, marker in (
-            (name, m) for name, m in zip(columns, "....xxxx++++", strict=False) if "reference" in name
-        ):
-            values = [columns[name][row].fraction if row in columns[name] else math.nan for row in rows]
-            panel.plot(values, places, marker, color="black", label=name)
+        bars = [name for name in columns if "reference" not in name]
+        height = 0.85 / len(bars)
+        for name, worst in columns.items():
+            values = [worst[row].fraction if row in worst else math.nan for row in rows]
+            if name in bars:
+                middle = bars.index(name) - 0.5 * (len(bars) - 1)
+                colour = COLOURS[bars.index(name)]
+                panel.barh(places + middle * height, values, height, label=name, color=colour)
+            else:
+                panel.plot(values, places, "kx" if "12" in name else "k+", label=f"{name} (annex D)")
         panel.axvline(1.0, color="red", label="limit")
-        panel.axvline(0.1, color="grey", linestyle=":")
-        panel.set(xscale="log", xlim=(1e-4, 20.0), xlabel="worst, as a fraction of the limit", title=title)
+        panel.axvline(0.1, color="grey", linestyle=":", label="a tenth of it")
+        panel.set(xscale="log", xlim=(1e-3, 20.0), xlabel="worst, as a fraction of the limit", title=title)
         panel.set_yticks(places, [f"{test}, {measure}" for test, measure in rows])
-        panel.invert_yaxis()
+        panel.set_ylim(len(rows) - 0.4, -0.6)
         panel.grid(axis="x", alpha=0.3)
-        panel.legend(loc="lower left", fontsize="small")
+        panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=4, fontsize="small")
     figure.suptitle("IEC/IEEE 60255-118-1 at 50 and 60 Hz: worst of every test")
     figure.savefig(path, dpi=110)
 

@@ -232,7 +232,7 @@ def _modulations(service: Service, density: Density) -> Iterator[Trial]:
     )
     for test, amplitude, phase in kinds:
         for rate in rates:
-            duration = 0.4 + (1.0 if density is Density.FEW else 2.0) / rate
+            duration = 0.4 + (2.0 if density is Density.ALL else 1.0) / rate
             yield Trial(test, f"{rate:.2g} Hz", modulated(f0, rate, amplitude, phase), duration)
 
 
