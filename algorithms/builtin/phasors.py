@@ -36,6 +36,8 @@ FEW_WINDOWS = 10
 """With fewer windows per second, making a table for each costs next to nothing [Hz]."""
 MARGIN = 2.0
 """Frequencies this far outside the range are still followed, and flagged [Hz]."""
+EDGE = 0.01
+"""Frequencies no further outside the range are not flagged: at its very end noise must not decide [Hz]."""
 VOLTAGE_RESIDUAL, CURRENT_RESIDUAL = 0.005, 0.02
 """Share of a channel that the model may leave over in a steady signal [1]; loads change more than voltages."""
 
@@ -113,7 +115,7 @@ class Phasors(Algorithm):
         self._channels, self._nominal_rate = channels, sample_rate
         self._parts = None
         nominal = context.nominal_frequency
-        maker = FrameMaker(context, channels, (nominal - self._range, nominal + self._range))
+        maker = FrameMaker(context, channels, (nominal - self._range - EDGE, nominal + self._range + EDGE))
         if sample_rate < LEAST_SAMPLES_PER_CYCLE * nominal or not (maker.voltage_rows or maker.current_rows):
             return
         half = round(0.5 * self._cycles * sample_rate / nominal)
