@@ -17,7 +17,6 @@ import hashlib
 import logging
 import random
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,6 +27,7 @@ from agent.config import AgentConfig
 from agent.errors import CatalogError
 from agent.recorder import EventRecorder
 from agent.recordings import Kept
+from agent.request_thread import RequestThread
 from device_catalog.contract import paths
 from device_catalog.contract.recordings import PART, Received, RecordingInfo
 
@@ -132,8 +132,8 @@ class Handover:
     async def _work(self) -> None:
         """Do all there is to do, then end."""
         client = RecordingsClient(self._config)
-        thread = ThreadPoolExecutor(1, thread_name_prefix="recordings")
-        call = _Call(thread)
+        requests = RequestThread("recordings")
+        call = _Call(requests)
         failures = 0
         try:
             while self._is_work():
@@ -148,7 +148,7 @@ class Handover:
                     await asyncio.sleep(max(wait * (0.5 + self._random.random() / 2), error.retry_after or 0.0))
         finally:
             self._task = None
-            thread.shutdown(wait=False, cancel_futures=True)
+            requests.close()
             client.close()
 
     async def _step(self, client: RecordingsClient, call: "_Call") -> None:
@@ -209,11 +209,11 @@ class Handover:
 class _Call:
     """Runs what blocks in a thread."""
 
-    def __init__(self, thread: ThreadPoolExecutor) -> None:
-        self._thread = thread
+    def __init__(self, requests: RequestThread) -> None:
+        self._requests = requests
 
     async def __call__(self, function: Callable[..., Answer], *arguments: object) -> Answer:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: function(*arguments))
+        return await self._requests.run(lambda: function(*arguments))
 
 
 def _damaged(path: Path, info: RecordingInfo) -> bool:

@@ -1,9 +1,9 @@
 """
 The thread in which requests to the catalog wait, one after the other.
 
-Where it stands: owned by `conversation`. A request may wait for a minute, and looking up a name even longer, where the
-system does not let itself be interrupted. The thread is one that the end of the process does not wait for: nothing is
-lost with a request, and a meter that is told to stop stops.
+Where it stands: owned by whoever talks to the catalog, `conversation` and `recordings_upload`. A request may wait for a
+minute, and looking up a name even longer, where the system does not let itself be interrupted. The thread is one that
+the end of the process does not wait for: nothing is lost with a request, and a meter that is told to stop stops.
 """
 
 import asyncio
@@ -30,14 +30,15 @@ class Requests(Protocol):
 class RequestThread:
     """Runs calls that block, in the order in which they are made; the thread begins with the first."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "catalog") -> None:
+        self._name = name
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
     async def run(self, call: Callable[[], Answer]) -> Answer:
         """Return what `call` returns, or raise what it raises."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="catalog", daemon=True)
+            self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
             self._thread.start()
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Answer] = loop.create_future()
