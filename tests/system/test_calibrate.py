@@ -1,14 +1,18 @@
 """An installer calibrates: what is measured beside a reference is judged, kept, told, shown, and taken back."""
 
+import contextlib
+import io
 import json
 import math
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from agent.__main__ import main
 from agent.store import Store
 from algorithms.api.records import MeasurementFrame
 from algorithms.api.wire import decode
@@ -56,6 +60,24 @@ WRONG = {
 READINGS = ("--voltage=230.00", "--current=5.000", f"--lag={LAG:.2f}", "--accuracy=0.1", "--by=A. Installer")
 
 
+@dataclass(frozen=True)
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def in_process(words: list[str], typed: str = "") -> Done:
+    out, err, before = io.StringIO(), io.StringIO(), sys.stdin
+    sys.stdin = io.StringIO(typed)
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            status = main(words)
+    finally:
+        sys.stdin = before
+    return Done(status, out.getvalue(), err.getvalue())
+
+
 class Meter:
     def __init__(self, catalog: CatalogProcess, folder: Path, device: str, document: dict) -> None:
         self.catalog, self.device, self.state = catalog, device, folder / "state"
@@ -73,18 +95,10 @@ class Meter:
         lines = (f"device: {self.device}", f"catalog: {url}", f"credential: {self.credential}", "state_dir: ./state")
         self.config.write_text("\n".join(lines).replace("./state", str(self.state)))
 
-    def command(self, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "agent", "calibrate", f"--config={self.config}", "--seconds=2", *arguments],
-            capture_output=True,
-            text=True,
-            input=typed,
-            timeout=60,
-            cwd=ROOT,
-            check=False,
-        )
-        assert "Traceback" not in done.stderr
-        return done
+    def command(self, *arguments: str, typed: str = "") -> Done:
+        """Run the command in this process: a new one for each would cost a second."""
+        words = ["calibrate", f"--config={self.config}", "--seconds=2", *arguments]
+        return in_process(words, typed)
 
     def calibrate(self, *arguments: str) -> dict:
         done = self.command("--json", *arguments)
@@ -125,6 +139,22 @@ def test_wrong_constants_are_found_kept_and_told(catalog, tmp_path):
     again = meter.calibrate(*READINGS)
     assert all(abs(change["gain_change"]) < 2e-4 for change in again["changes"]), "it measures with what it found"
     assert all(abs(change["phase_change"]) < 1e-3 for change in again["changes"])
+
+
+def test_the_installers_check_says_whether_a_meter_was_calibrated(catalog, tmp_path):
+    meter = Meter(catalog, tmp_path, "m-check", acquisition(ua={"gain": 1.012}))
+
+    def finding() -> dict:
+        done = in_process(["check", f"--config={meter.config}", "--seconds=0.3", "--json"])
+        return next(one for one in json.loads(done.stdout)["findings"] if one["item"] == "calibration")
+
+    assert finding()["verdict"] == "warning"
+    assert "tresma-agent calibrate" in finding()["remedy"]
+    meter.calibrate(*READINGS)
+    assert finding()["verdict"] == "ok"
+    assert "6 channels" in finding()["found"]
+    meter.configure(acquisition(ua={"gain": 1.012, "ratio": 2.0}))
+    assert "channel ua was calibrated at input ua, ratio 1, and is set to" in finding()["found"]
 
 
 def test_only_what_was_compared_changes_and_the_rest_keeps_its_date(catalog, tmp_path):
@@ -278,9 +308,11 @@ def test_a_running_meter_takes_a_calibration_over_and_keeps_it_without_the_catal
     with Plant() as plant, Listener(plant.data.port, "v1/default/meters/+/frames") as listener:
         agent = plant.add("m-run", acquisition=document)
         wait_until(lambda: listener.heard and abs(volts(listener) - 1.012 * VOLTS) < 0.2, "frames, 1.2 % too high")
-        meter = Meter.__new__(Meter)
-        meter.config = agent.config
-        made = meter.calibrate("--voltage=A=230.00", "--by=A. Installer")["calibration"]
+        words = ("--voltage=A=230.00", "--by=A. Installer", "--json", "--seconds=2", f"--config={agent.config}")
+        done = subprocess.run(
+            [sys.executable, "-m", "agent", "calibrate", *words], capture_output=True, timeout=60, cwd=ROOT, check=True
+        )
+        made = json.loads(done.stdout)["calibration"]
         wait_until(lambda: abs(volts(listener) - VOLTS) < 0.2, "frames with the constants found", timeout=20.0)
         told = wait_until(lambda: plant.reported("m-run").get("calibration"), "the report of it", timeout=20.0)
         assert (told["by"], told["channels"]) == ("A. Installer", ["ua"])
