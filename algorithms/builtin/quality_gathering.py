@@ -49,6 +49,7 @@ class KeptInterval(msgspec.Struct, frozen=True):
     measured: float
     flagged: dict[str, int]
     not_counted: int
+    time_uncertainty: float = 0.0
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -283,6 +284,7 @@ def _kept(interval: Interval | None) -> KeptInterval | None:
         interval.measured,
         dict(interval.flagged),
         interval.not_counted,
+        interval.time_uncertainty,
     )
 
 
@@ -310,4 +312,5 @@ def _interval(kept: KeptInterval | None, shape: tuple[int, int]) -> Interval | N
         kept.measured,
         dict(kept.flagged),
         kept.not_counted,
+        kept.time_uncertainty,
     )

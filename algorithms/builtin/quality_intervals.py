@@ -45,6 +45,8 @@ class Window:
         [Hz]; None where no voltage told.
     flags : tuple of str
         Of `FLAGS`.
+    time_uncertainty : float
+        Of its place [s].
     """
 
     begin_ns: int
@@ -54,6 +56,7 @@ class Window:
     unbalance: tuple[float, float] | None
     frequency: float | None
     flags: tuple[str, ...]
+    time_uncertainty: float = 0.0
 
 
 @dataclass(slots=True, eq=False)
@@ -83,6 +86,8 @@ class Interval:
         Windows by reason; a window may have several.
     not_counted : int
         Windows with any flag.
+    time_uncertainty : float
+        Largest of its windows [s].
     """
 
     begin_ns: int
@@ -97,6 +102,7 @@ class Interval:
     measured: float = 0.0
     flagged: dict[str, int] = field(default_factory=dict)
     not_counted: int = 0
+    time_uncertainty: float = 0.0
 
     @classmethod
     def begin(cls, begin_ns: int, end_ns: int, n_channels: int, n_values: int) -> "Interval":
@@ -117,6 +123,7 @@ class Interval:
         self.windows += 1
         duration = (window.end_ns - window.begin_ns) * 1e-9
         self.measured += duration
+        self.time_uncertainty = max(self.time_uncertainty, window.time_uncertainty)
         if window.flags:
             self.not_counted += 1
             for flag in window.flags:
@@ -154,6 +161,7 @@ class Interval:
         self.windows += other.windows
         self.measured += other.measured
         self.not_counted += other.not_counted
+        self.time_uncertainty = max(self.time_uncertainty, other.time_uncertainty)
         for flag, count in other.flagged.items():
             self.flagged[flag] = self.flagged.get(flag, 0) + count
 

@@ -109,7 +109,11 @@ class QualityMeter:
         self._flickered = 0
         self._settled = 0.0
         self._maker = ResultMaker(
-            context, channels, self.highest, thresholds, settings.lamp if self._flicker is not None else ""
+            context,
+            channels,
+            (sample_rate, self.highest),
+            thresholds,
+            settings.lamp if self._flicker is not None else "",
         )
         self.gathering = Gathering(
             self._maker,
@@ -252,7 +256,10 @@ class QualityMeter:
             omega = 2 * np.pi * (frequency or 0.0) * store.rate
             balance = unbalance(values.fundamental[self._voltages] * np.exp(-1j * omega * self._skew[self._voltages]))
         hertz = frequency * store.rate if known and frequency is not None else None
-        return Window(begin_ns, end_ns, values.squares, valid, balance, hertz, joined_flags(flags)), right
+        window = Window(
+            begin_ns, end_ns, values.squares, valid, balance, hertz, joined_flags(flags), store.time_uncertainty
+        )
+        return window, right
 
     def _trail(self) -> list[Record]:
         """Finish the 150 (180) cycles that were under way at the tick, beside the windows that began anew there."""

@@ -29,16 +29,20 @@ class ResultMaker:
     context : Context
     channels : sequence of Channel
         Of several channels of the same quantity and phase the first counts.
-    highest : int
-        Highest harmonic measured.
+    reach : tuple
+        Sampling rate [Hz], and the highest harmonic measured.
     thresholds : Thresholds
     lamp : str
         Lamp of the flickermeter; empty where the sampling rate is too low for one.
     """
 
     def __init__(
-        self, context: Context, channels: Sequence[Channel], highest: int, thresholds: Thresholds, lamp: str
+        self, context: Context, channels: Sequence[Channel], reach: tuple[float, int], thresholds: Thresholds, lamp: str
     ) -> None:
+        rate, highest = reach
+        self._channels = tuple(channels)
+        self._cycle = rate / context.nominal_frequency  # [samples]
+        self._rate = rate
         self._terminal = context.terminal
         self._highest = highest
         self._rows: dict[str, dict[str, int]] = {"voltage": {}, "current": {}}
@@ -92,6 +96,7 @@ class ResultMaker:
         payload["not_counted"] = interval.not_counted
         payload["flagged"] = dict(interval.flagged)
         payload["missing"] = round(interval.missing, 3) if end_ns is None else 0.0
+        payload["time_uncertainty"] = interval.time_uncertainty
         payload["frequency"] = None if interval.frequency is None else round(interval.frequency, 5)
         if frequencies is not None:
             payload["frequency_10s"] = [None if value is None else round(value, 5) for value in frequencies]
@@ -122,7 +127,9 @@ class ResultMaker:
             return {"rms": None, **extra} if extra else None
         highest = self._highest
         low, high = float(interval.low[row]) ** 0.5, float(interval.high[row]) ** 0.5
-        told: dict[str, Any] = {"rms": round(float(values[0]), 4)}
+        rms = float(values[0])
+        samples = interval.measured * self._rate
+        told: dict[str, Any] = {"rms": round(rms, 4), "u_rms": self._uncertainty(self._channels[row], rms, samples)}
         if interval.windows > 1:
             told["lowest"], told["highest"] = round(low, 4), round(high, 4)
         told["distortion"] = round(float(values[1]), 6) if highest >= DISTORTION_ORDER else None
@@ -130,11 +137,27 @@ class ResultMaker:
         told["interharmonics"] = rounded(values[2 + highest :], 4)
         return told | extra
 
+    @staticmethod
+    def _uncertainty(channel: Channel, rms: float, samples: float) -> float:
+        """
+        Return the standard uncertainty of an RMS: gain, and the steps of the converter as noise [V or A].
+
+        Noise of variance s^2 adds s^2 to the square of the RMS, which is not taken out, and scatters by s / sqrt(n).
+        """
+        noise = channel.resolution**2 / 12.0
+        bias = noise / (2.0 * rms) if rms > 0 else 0.0
+        return float(f"{((channel.gain_uncertainty * rms) ** 2 + bias**2 + noise / max(samples, 1.0)) ** 0.5:.3g}")
+
     def event(self, event: VoltageEvent) -> Event:
         """Write a dip, swell or interruption, under way or over."""
         swell = event.kind == "voltage-swell"
+        name = "highest_voltage" if swell else "residual_voltage"
+        concerned = [
+            self._channels[row] for phase, row in self._rows["voltage"].items() if phase in event.phases
+        ] or self._channels[:1]
         evidence: dict[str, Any] = {
-            "highest_voltage" if swell else "residual_voltage": round(event.extreme, 3),
+            name: round(event.extreme, 3),
+            f"u_{name}": max(self._uncertainty(channel, event.extreme, self._cycle) for channel in concerned),
             "declared_voltage": self._thresholds.declared,
         }
         if event.end_ns is not None:

@@ -318,3 +318,44 @@ def test_samples_that_stop_finish_what_was_under_way():
     assert algorithm.tick(end_ns + 4 * 10**9) == []
     ended = algorithm.tick(TICK_NS + 606 * 10**9)
     assert [one.payload["interval"] for one in ended] == ["10-min"]
+
+
+def test_uncertainties_follow_from_gain_and_steps_of_the_converter():
+    channels = six_channels(gain_uncertainty=0.002, resolution=0.4)
+
+    def signal(times, k):
+        return steady(50.0)(times, k) * np.where((times > 1.0) & (times < 1.2), 0.5, 1.0)
+
+    context = Board(RATE, channels).context()
+    records = run(started(context=context, shortest_interval="10-cycle"), blocks(signal, 2.0, channels=channels))
+    payload = told(records, "10-cycle")[0].payload
+    assert payload["voltage"]["A"]["u_rms"] == pytest.approx(0.002 * 325 / np.sqrt(2), rel=0.01)
+    (dip,) = events(records, "voltage-dip")
+    noise = 0.4 / np.sqrt(12) / np.sqrt(64)
+    assert dip.evidence["u_residual_voltage"] == pytest.approx(np.hypot(0.001 * 325 / np.sqrt(2), noise), rel=0.01)
+
+
+def test_the_uncertainty_of_time_is_told():
+    given = [replace(one, time_uncertainty=0.002) for one in blocks(steady(50.0), 1.0)]
+    assert told(run(started(shortest_interval="10-cycle"), given), "10-cycle")[0].payload["time_uncertainty"] == 0.002
+
+
+def test_a_frequency_that_moves_fast_is_followed():
+    def signal(times, k):
+        angle = 2 * np.pi * (48.0 * times + 0.5 * times * times) - 2 * np.pi / 3 * (k % 3)
+        return 325.0 * np.cos(angle)
+
+    windows = told(run(started(shortest_interval="10-cycle"), blocks(signal, 4.0)), "10-cycle")
+    for one in windows:
+        middle = (one.time_ns - TICK_NS) * 1e-9 - 0.5 * one.payload["duration"]
+        assert one.payload["frequency"] == pytest.approx(48.0 + middle, abs=0.003)
+        assert one.payload["voltage"]["A"]["rms"] == pytest.approx(325 / np.sqrt(2), rel=5e-5)
+
+
+def test_a_frequency_that_jumps_out_of_reach_is_found_again():
+    def signal(times, k):
+        angle = 2 * np.pi * np.where(times < 2.0, 50.0 * times, 100.0 + 56.0 * (times - 2.0))
+        return 325.0 * np.cos(angle - 2 * np.pi / 3 * (k % 3))
+
+    windows = told(run(started(shortest_interval="10-cycle"), blocks(signal, 4.0)), "10-cycle")
+    assert [one.payload["frequency"] for one in windows[-3:]] == pytest.approx([56.0] * 3, abs=1e-3)
