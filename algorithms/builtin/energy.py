@@ -109,7 +109,7 @@ class Energy(Algorithm):
             Setting(
                 "interval",
                 "integer",
-                "How often registers are published, at whole multiples in UTC.",
+                "How often registers are published, at whole multiples in UTC; each time is a write to the card.",
                 unit="s",
                 default=60,
                 minimum=1,
