@@ -3,8 +3,8 @@ Energy registers: what is counted, in which unit, and how its uncertainty grows.
 
 A register is a whole number of millijoules and a rest that has not filled one yet, so it loses nothing however long it
 counts. `Counts` is what one stretch adds; `Registers` holds the sums; both have a row for each phase and one for the
-vector sum of the phases. The arithmetic sum, phase by phase in each direction, follows from the rows of the phases. An
-error of the sampling rate lengthens every second and is not among the uncertainties: who states the rate answers for it.
+vector sum of the phases. The arithmetic sum, phase by phase in each direction, follows from the rows of the phases. The
+error of a sampling rate lengthens every second and is not among the uncertainties: who states the rate answers for it.
 
 Signs are CIM's: import is into the equipment. Quadrants are numbered anticlockwise from import with inductive reactive
 power: Q1 imports active and reactive power, Q2 exports active and imports reactive, Q3 exports both, Q4 imports
