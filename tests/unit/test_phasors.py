@@ -197,7 +197,7 @@ def test_a_frequency_out_of_range_is_flagged(frequency):
 
 @pytest.mark.parametrize("frequency", [45.0, 55.0])
 def test_noise_does_not_decide_at_the_very_end_of_the_range(frequency):
-    assert qualities(frames(steady(frequency), Board(noise=0.2))) == set()
+    assert qualities(frames(steady(frequency), Board(noise=0.02))) == set()
 
 
 def test_a_fault_inside_the_window_is_a_transient_and_only_there():
