@@ -316,6 +316,8 @@ class Outbox:
     def _enter(self, broker: str, what: What, ranges: list[Range], reason: str = "") -> None:
         if ranges:
             self._ledger.enter(broker, what, ranges, reason)
+            if what == "dropped":
+                self._storing.count_soon()
             self._storing.arm(max(self._clock.time() + 1.0, self._reported_at + self._limits.report_interval))
 
     # What storing calls

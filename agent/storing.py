@@ -97,6 +97,7 @@ class Storing:
         self._committing = False
         self._closed = False
         self._retry_at = self._housekept_at = float("-inf")
+        self._counts_due = float("inf")
         self._trimmed_at = clock.time()
         self._timer: Any = None
         self._timer_at = float("inf")
@@ -118,6 +119,11 @@ class Storing:
         """Note that a message of `broker` was answered: the disk may hold what it need not."""
         if self._cursors[broker] < self._rows_to[broker]:
             self.arm(self._housekept_at + HOUSEKEEPING)
+
+    def count_soon(self) -> None:
+        """Have it written soon that messages are gone: after a power cut, nothing else would tell of them."""
+        self._counts_due = min(self._counts_due, self._clock.time() + self._limits.write_after)
+        self.arm(self._counts_due)
 
     def arm(self, when: float) -> None:
         """Have `advance` called at `when` [s] or before."""
@@ -186,7 +192,7 @@ class Storing:
 
     def _due(self) -> float:
         """Tell when the next commit must begin [s]."""
-        due = float("inf")
+        due = self._counts_due
         for lane in self._lanes.values():
             if lane.unwritten_urgent():
                 return float("-inf")
@@ -222,6 +228,7 @@ class Storing:
             self._ledger.changed = False
             dropped = self._ledger.rows()
         self._housekept_at = now
+        self._counts_due = float("inf")
         return Commit(messages, cursors, now + self._uptime_offset, dropped, trim), entries
 
     def _try(self, commit: Commit) -> Any:
@@ -254,6 +261,7 @@ class Storing:
                 self._owner.lost(broker, [item])
         elif commit.dropped is not None:
             self._ledger.changed = True
+            self._counts_due = self._clock.time()
         for broker, lane in self._lanes.items():
             lane.written(entries[broker], durable=durable)
             lane.storage_fails = not durable and not isinstance(result, _Damage)

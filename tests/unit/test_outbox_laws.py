@@ -177,3 +177,19 @@ def test_a_report_of_what_was_dropped_that_is_dropped_itself_is_made_again():
     state.put(broker="data", count=4, size=774, urgent=False)
     state.teardown()
     assert state.reported["dropped"] > 0
+
+
+def test_a_power_cut_soon_after_a_drop_does_not_take_the_count_of_it():
+    state = Laws()
+    state.put(broker="data", count=5, size=1244, urgent=False)
+    state.connect(broker="data")
+    state.connect(broker="grid")
+    state.put(broker="grid", count=1, size=0, urgent=False)
+    state.take(broker="grid", count=1)
+    state.refuse(broker="grid")
+    state.pass_time(duration=0.3)
+    state.put(broker="data", count=4, size=266, urgent=True)
+    state.pass_time(duration=0.6)
+    state.cut_power()
+    state.teardown()
+    assert state.reported["dropped"] > 0
