@@ -195,3 +195,32 @@ def test_what_cannot_be_reported_is_said(arguments, status, said, messages, caps
     given = [word.format(messages=messages, folder=messages.parent) for word in arguments]
     assert main(["report", *given]) == status
     assert said in capsys.readouterr().err
+
+
+def test_what_a_meter_writes_is_what_a_report_reads():
+    from algorithms.api.wire import Header, encode
+    from algorithms.builtin.power_quality import PowerQuality
+    from tests.support.three_phase import Board, steady
+
+    board = Board(6400.0, block=320)
+    algorithm = PowerQuality({})
+    algorithm.start(board.context(), None)
+    wave = steady(50.0, harmonics=[(5, 0.03, 1.0)])
+
+    def signal(times, k):
+        return wave(times, k) * (1.0 - 0.5 * ((times > 1.0) & (times < 1.3)))
+
+    records = [record for block in board.blocks(signal, 3.0) for record in algorithm.process(block)]
+    records += algorithm._meter.finish()
+    lines = [encode(record, Header("m-1", 1, 1, number, 0, 0)) for number, record in enumerate(records, 1)]
+    found, unreadable = collect(lines)
+    assert unreadable == 0
+    (ten,) = found["m-1"].ten.values()
+    assert ten.voltage["A"].harmonics[4] / ten.voltage["A"].harmonics[0] == pytest.approx(0.03, rel=1e-3)
+    assert ten.flagged["dip"] in (2, 3)
+    assert ten.unbalance["u2"] < 1e-4
+    assert not ten.whole
+    assert len(found["m-1"].two) == 1
+    (dip,) = found["m-1"].happenings.values()
+    assert dip.voltage == pytest.approx(0.5, rel=1e-3)
+    assert dip.duration == pytest.approx(0.3, abs=0.02)
