@@ -117,21 +117,19 @@ def window_shape(half: int, beta: float) -> Floats:
 
 
 def taylor_fourier_table(
-    half: int, frequency: float, n_harmonics: int, beta: float, damping: float = 0.0
+    window: Floats, frequency: float, n_harmonics: int, damping: float = 0.0
 ) -> TaylorFourierTable:
     r"""
     Prepare the weighted least-squares fit of a window.
 
     Parameters
     ----------
-    half : int
-        Samples on either side of the middle one.
+    window : numpy.ndarray
+        Symmetric about its middle sample (2 half + 1,), such as of `window_shape` [1].
     frequency : float
         [cycles per sample]
     n_harmonics : int
         Highest harmonic in the model, 1 for none but the fundamental; must stay below half the sampling rate.
-    beta : float
-        Shape of the Kaiser window [1].
     damping : float
         From 0, the value at the middle, to 1, the mean over the window [1].
 
@@ -168,10 +166,11 @@ def taylor_fourier_table(
         raise ValueError(
             f"harmonics below half the sampling rate expected, found {n_harmonics} of {frequency:g} cycles"
         )
-    if 2 * half + 1 < 2 * n_harmonics + 6:
-        raise ValueError(f"at least {2 * n_harmonics + 6} samples expected in a window, found {2 * half + 1}")
+    if window.size < 2 * n_harmonics + 6:
+        raise ValueError(f"at least {2 * n_harmonics + 6} samples expected in a window, found {window.size}")
+    half = window.size // 2
     tau = np.arange(half + 1) / half
-    weights = window_shape(half, beta) ** 2
+    weights = np.square(window)
     right = weights[half:]
     twice = np.full(half + 1, 2.0)  # each folded sample stands for two, the middle one for itself
     twice[0] = 1.0

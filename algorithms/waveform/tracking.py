@@ -15,7 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from algorithms.waveform.frequency import coarse_frequency, common_frequency, search_functions
-from algorithms.waveform.phasor import Floats, TaylorFourierFit, TaylorFourierTable, fit_window, taylor_fourier_table
+from algorithms.waveform.phasor import (
+    Floats,
+    TaylorFourierFit,
+    TaylorFourierTable,
+    fit_window,
+    taylor_fourier_table,
+    window_shape,
+)
 
 GRID_TURNS = 0.002
 """Step of the frequency grid [cycles per window]."""
@@ -100,7 +107,8 @@ class FrequencyTrackingEstimator:
         self.highest = highest
         self._moving_steps = moving_steps
         self.n_harmonics = max(1, min(HIGHEST_HARMONIC, int(0.48 / highest), half - 4))
-        self._beta, self._damping = window_design((2 * half + 1) * nominal)
+        beta, self._damping = window_design((2 * half + 1) * nominal)
+        self._window = window_shape(half, beta)
         self._step = GRID_TURNS / (2 * half + 1)
         self._tables: OrderedDict[int, TaylorFourierTable] = OrderedDict()
         self._tracked: float | None = None
@@ -118,7 +126,7 @@ class FrequencyTrackingEstimator:
         key = steps * round(min(max(frequency, self.lowest), self.highest) / (steps * self._step))
         table = self._tables.get(key)
         if table is None:
-            table = taylor_fourier_table(self.half, key * self._step, self.n_harmonics, self._beta, self._damping)
+            table = taylor_fourier_table(self._window, key * self._step, self.n_harmonics, self._damping)
             self._tables[key] = table
             if len(self._tables) > TABLES:
                 self._tables.popitem(last=False)

@@ -27,7 +27,7 @@ def cosine(nu=NU, size=1.0, angle=0.0, half=HALF):
 
 @pytest.mark.parametrize("beta", [0.0, 3.0, 5.0])
 def test_the_fit_equals_a_weighted_least_squares_of_the_whole_window(beta):
-    table = taylor_fourier_table(HALF, NU, 7, beta)
+    table = taylor_fourier_table(window_shape(HALF, beta), NU, 7)
     window = np.random.default_rng(3).normal(size=(4, 2 * HALF + 1)) + cosine(size=5.0, angle=0.4)
     tau = np.arange(-HALF, HALF + 1) / HALF
     angle = 2 * np.pi * NU * HALF * tau
@@ -54,7 +54,7 @@ def test_the_fit_equals_a_weighted_least_squares_of_the_whole_window(beta):
 
 def test_noise_and_covariance_are_those_of_many_noisy_windows():
     """4,000 windows: the standard error of a variance is 2.2 %."""
-    table = taylor_fourier_table(HALF, NU, 5, 4.0)
+    table = taylor_fourier_table(window_shape(HALF, 4.0), NU, 5)
     noise = 0.3 * np.random.default_rng(7).normal(size=(4000, 2 * HALF + 1))
 
     fit = fit_window(table, noise + cosine(size=2.0, angle=1.0))
@@ -70,7 +70,7 @@ def test_noise_and_covariance_are_those_of_many_noisy_windows():
 
 @pytest.mark.parametrize("damping", [0.0, 0.3, 1.0])
 def test_a_damped_value_lies_between_the_middle_and_the_mean_and_has_less_noise(damping):
-    table = taylor_fourier_table(HALF, NU, 5, 1.5, damping)
+    table = taylor_fourier_table(window_shape(HALF, 1.5), NU, 5, damping)
     noise = np.random.default_rng(7).normal(size=(4000, 2 * HALF + 1))
     phasors = np.array(fit_window(table, noise).phasors)
     values = phasors[:, 0] + table.damping * phasors[:, 2]
@@ -82,7 +82,7 @@ def test_a_damped_value_lies_between_the_middle_and_the_mean_and_has_less_noise(
 def test_a_window_ends_without_an_edge_through_which_far_harmonics_leak():
     """Order 30 beyond a model of 25 disturbs p_2 by 4.6 % of itself through the edge of a blunt Kaiser window."""
     far = np.cos(2 * np.pi * 30 * 50 / 3200 * np.arange(-96, 97) + np.linspace(0.0, np.pi, 9)[:, None])
-    table = taylor_fourier_table(96, 50 / 3200, 25, 1.5)
+    table = taylor_fourier_table(window_shape(96, 1.5), 50 / 3200, 25)
     ends = window_shape(96, 1.5)[[0, -1]]
     assert max(abs(phasor[2]) for phasor in fit_window(table, far).phasors) < 0.002
     assert 0 < ends[0] == ends[1]
@@ -90,16 +90,16 @@ def test_a_window_ends_without_an_edge_through_which_far_harmonics_leak():
 
 def test_a_table_refuses_harmonics_beyond_half_the_sampling_rate_and_windows_too_short():
     with pytest.raises(ValueError, match="half the sampling rate"):
-        taylor_fourier_table(HALF, 0.1, 5, 4.0)
+        taylor_fourier_table(window_shape(HALF, 4.0), 0.1, 5)
     with pytest.raises(ValueError, match="at least 16 samples"):
-        taylor_fourier_table(6, 0.01, 5, 4.0)
+        taylor_fourier_table(window_shape(6, 4.0), 0.01, 5)
 
 
 @pytest.mark.parametrize("phases", [(0.0, -2.0944, 2.0944), (0.0, 2.0944, -2.0944), (0.0, -2.0944), (0.7,)])
 def test_frequency_and_its_rate_come_from_any_number_of_phases_in_any_order(phases):
     time = np.arange(-HALF, HALF + 1) / 3200
     window = np.array([np.cos(2 * np.pi * (50.31 * time + 0.5 * 1.5 * time**2) + phase) for phase in phases])
-    table = taylor_fourier_table(HALF, 50.3 / 3200, 5, 4.0)
+    table = taylor_fourier_table(window_shape(HALF, 4.0), 50.3 / 3200, 5)
 
     deviation, rate = common_frequency(fit_window(table, window).phasors)
 
@@ -150,7 +150,7 @@ def test_the_estimator_agrees_with_a_nonlinear_fit_of_a_noisy_sinusoid():
 
 
 def test_skew_turns_each_harmonic_by_its_own_angle():
-    table = taylor_fourier_table(HALF, NU, 5, 4.0)
+    table = taylor_fourier_table(window_shape(HALF, 4.0), NU, 5)
     n = np.arange(-HALF, HALF + 1)
     late = 0.6  # samples
     omega = 2 * np.pi * NU
@@ -167,7 +167,7 @@ def test_skew_turns_each_harmonic_by_its_own_angle():
 def test_means_over_the_window_are_those_of_the_sampled_products():
     """Whole cycles and flat weights: means of v i and of x squared over 4 cycles, taken sample by sample."""
     half, nu = 2 * 64, 1 / 64
-    table = taylor_fourier_table(half, nu, 9, 0.0)
+    table = taylor_fourier_table(window_shape(half, 0.0), nu, 9)
     n = np.arange(-half, half + 1)
     v = 10 * np.cos(2 * np.pi * nu * n) + 1.0 * np.cos(10 * np.pi * nu * n + 0.3)
     i = 2 * np.cos(2 * np.pi * nu * n - 0.7) + 0.4 * np.cos(10 * np.pi * nu * n - 1.0)
