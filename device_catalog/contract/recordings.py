@@ -25,6 +25,9 @@ FORMAT = "comtrade-2013-cff"
 MAXIMUM_SIZE = 16 * 1024 * 1024
 """Longest recording [bytes]."""
 
+MAXIMUM_LABEL = 64 * 1024
+"""Longest label, written as JSON [bytes]."""
+
 PART = 64 * 1024
 """What a meter hands over at a time [bytes]."""
 
@@ -179,6 +182,8 @@ def problems_of(info: RecordingInfo, device: str, name: str) -> list[Problem]:
         value = getattr(info, where)
         expect(math.isfinite(value) and value >= 0, where, "a finite number, 0 or more", value)
     expect(info.format == FORMAT, "format", FORMAT, info.format)
+    length = len(msgspec.json.encode(info))
+    expect(length <= MAXIMUM_LABEL, "events", f"a label of at most {MAXIMUM_LABEL} bytes", f"{length} bytes")
     return problems
 
 

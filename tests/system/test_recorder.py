@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
+SMALL_DISK = Path(__file__).parents[1] / "support" / "small_disk.py"
 ANNOUNCED = "v1/default/meters/m-1/results/recording"
 
 
@@ -203,6 +205,25 @@ def test_recordings_stay_within_their_budget_and_the_report_says_so(plant):
     assert f"{said}.cff" not in names(agent)
     agent.stop()
     assert not [name for name in names(agent) if name.endswith(".new")]
+
+
+def test_a_recording_that_a_full_disk_does_not_take_is_reported_and_the_meter_goes_on(plant):
+    """About 1 MB for a disk of 600 kB; what was asked for before takes a tenth of that."""
+    prefix = (sys.executable, str(SMALL_DISK), "{state}", "600k")
+    acquired = recording(sag(1.2, duration=0.5), rate=25_600.0, after=1.0)
+    agent = plant.add("m-1", prefix=prefix, **acquired)
+
+    def failed():
+        report = plant.reported("m-1").get("recordings") or {}
+        return report if report.get("failed") else None
+
+    report = wait_until(failed, "the failure in a report", timeout=30.0)
+    assert "on the disk, found it full" in report["last_error"]
+    assert (report["recorded"], report["kept"]) == (0, 0)
+    plant.configure("m-1", **recording(sag(1.2, duration=0.1), rate=6400.0, before=0.2, after=0.2))
+    (said,) = announced(plant)
+    assert said["lacks"] == []
+    assert agent.said().count("not recorded") == 1
 
 
 def test_a_stopped_agent_writes_what_it_has(plant):

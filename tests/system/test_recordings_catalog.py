@@ -15,6 +15,7 @@ from device_catalog.contract.documents import Desired
 from tests.support import recorder_meter
 from tests.support.agent import Plant
 from tests.support.catalog import CatalogProcess
+from tests.support.postgresql import PostgreSQL
 from tests.support.recorder_meter import recording, sag
 from tests.support.recording_labels import label
 from tests.support.waiting import wait_until
@@ -115,6 +116,7 @@ def test_what_nobody_asked_for_what_is_too_long_and_what_is_something_else_is_re
         ({"bytes": 10**9}, "recording.bytes"),
         ({"start": "yesterday"}, "recording.start"),
         ({"duration": -1.0}, "recording.duration"),
+        ({"lacks": ["x" * 70_000]}, "recording.events"),
     ],
 )
 def test_a_label_that_cannot_be_is_refused_with_its_problem(catalog, fields, where):
@@ -194,6 +196,26 @@ def test_wishes_parts_and_files_survive_a_kill_of_the_catalog():
         device.send(PART, DATA[PART : 2 * PART], "r-1")
         assert device.send(2 * PART, DATA[2 * PART :], "r-1").json()["complete"]
         assert len(list((catalog.state / "recordings").glob("??/*.cff"))) == 1, "the same content is kept once"
+
+
+def test_recordings_are_the_same_over_postgresql():
+    with PostgreSQL() as server, CatalogProcess(options=[f"--database={server.url}"]) as catalog:
+        device = Device(catalog, "m-1", b"samples")
+        for number in range(3):
+            device.tell(f"r-{number}", start=f"2026-11-21T0{number}:00:00.000000000Z")
+        first = catalog.operator("GET", "/v1/recordings", params={"limit": 2}).json()
+        query = {"limit": 2, "cursor": first["next"]}
+        second = catalog.operator("GET", "/v1/recordings", params=query).json()
+        assert [item["info"]["id"] for item in first["items"] + second["items"]] == ["r-2", "r-1", "r-0"]
+        assert device.ask("r-1").status_code == 202
+        catalog.kill()
+        catalog.start()
+        assert msgspec.json.decode(device.poll().content, type=Desired).recordings == ("r-1",)
+        assert device.send(0, b"samples", "r-1").json()["complete"]
+        assert device.call("DELETE", "/recordings/r-0").status_code == 204
+        states = [item["state"] for item in catalog.operator("GET", "/v1/recordings").json()["items"]]
+        assert states == ["on-device", "here", "gone"]
+        assert catalog.operator("DELETE", "/v1/devices/m-1/recordings/r-1").status_code == 204
 
 
 def test_files_beyond_the_budget_go_the_oldest_first(tmp_path):
