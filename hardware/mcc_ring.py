@@ -4,15 +4,20 @@ Reading a ring that a library writes round and round without ever saying that it
 Pure but for the board it asks. Where it stands: `mcc_source` calls `RingReader.take` with the count of scans completed
 so far; what it returns goes into a `Framer`, which turns a jump of the sample number into a loss.
 
-A scan s stands at place ``s % ring`` until scan ``s + ring`` is written there. The count is therefore read again after
-copying: whatever could have been written over meanwhile is thrown away, never handed on.
+A scan s stands at place ``s % ring`` until scan ``s + ring`` is written there. Unless copying was so quick that this
+cannot be, the count is read again afterwards: whatever could have been written over is thrown away, never handed on.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hardware.mcc_library import BoardFault, OpenBoard
 from hardware.mcc_scan import Scan
+
+BACKLOG = 1.0
+"""More than this a library cannot hand over at once: what its transfers and the board's own buffer hold [s]."""
 
 
 class RingReader:
@@ -24,24 +29,30 @@ class RingReader:
     board : OpenBoard
     scan : Scan
         As it was started.
+    monotonic : callable
+        Time that never steps [s].
     """
 
-    def __init__(self, board: OpenBoard, scan: Scan) -> None:
+    def __init__(self, board: OpenBoard, scan: Scan, monotonic: Callable[[], float]) -> None:
         self._board = board
+        self._monotonic = monotonic
+        self._rate = scan.rate
         self._ring = scan.ring
         self._spare = 2 * scan.stage
         self._rows = None if scan.rows == tuple(range(len(scan.inputs))) else np.array(scan.rows)
         self.taken = 0
         """Number of the scan that comes next."""
 
-    def take(self, completed: int) -> tuple[int, NDArray[np.float64]]:
+    def take(self, completed: int, seen_at: float) -> tuple[int, NDArray[np.float64]]:
         """
         Copy what is new.
 
         Parameters
         ----------
         completed : int
-            Scans completed since the start, as just read.
+            Scans completed since the start.
+        seen_at : float
+            When that was read [s].
 
         Returns
         -------
@@ -65,17 +76,20 @@ class RingReader:
         if not parts:
             return first, np.empty((0, 0))
         volts = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
-        safe = self._oldest_safe(first)
+        room = (self._ring - (completed - first)) / self._rate
+        if self._monotonic() - seen_at < room - BACKLOG:
+            return first, volts
+        safe = self._oldest_safe()
         if safe > first:
             return min(safe, completed), volts[:, safe - first :]
         return first, volts
 
-    def _oldest_safe(self, first: int) -> int:
+    def _oldest_safe(self) -> int:
         """Return the first scan that nothing can have been written over yet."""
         try:
             completed = self._board.progress()
-        except BoardFault:  # nothing is written any more; the next look meets the same fault
-            return first
+        except BoardFault:  # how far it wrote before is not known; the next look meets the same fault
+            return self.taken
         return completed + 1 - self._ring  # one scan more than is completed may be half written
 
 
@@ -102,11 +116,14 @@ class EndsOfRange:
         middle = np.array([(span.low + span.high) / 2 for span in spans])
         half = np.array([(span.high - span.low) / 2 for span in spans])
         steps = np.array([scan.model.step(span) for span in spans])
+        self._same = len(set(spans)) == 1
         self._beyond = (middle - half + steps / 2, middle + half - 1.5 * steps)
         self._near = (middle - NEAR_END * half, middle + NEAR_END * half)
 
     def reached(self, volts: NDArray[np.float64]) -> bool:
         """Judge volts of shape (n_channels, n_samples)."""
+        if self._same and volts.min() > self._near[0][0] and volts.max() < self._near[1][0]:
+            return False
         lowest, highest = volts.min(axis=1), volts.max(axis=1)
         suspects = (lowest <= self._near[0]) | (highest >= self._near[1])
         if not suspects.any():

@@ -41,6 +41,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
 """Between attempts to get a board back [s]."""
 KERNEL_INTERVAL = 4.0
 """How often the kernel is asked what it knows of UTC [s]."""
+EXACTLY, EXACTLY_FOR = 8, 60.0
+"""For every so many blocks, and for all of a scan's first seconds [s], a stage's arrival is watched closely."""
 NAP = 0.001
 """Between looks at a stage that is due [s]."""
 EARLIER = 2e-4
@@ -157,10 +159,11 @@ class _Run:
         """Number of the running scan's first sample since the source was started."""
         self._seen = 0
         self._advanced = 0.0
-        self._arrival = 0.0
-        """When the newest stage came, about."""
+        self._target = 0
+        """Scans to be completed before there is a block."""
         self._looked_early = False
-        self._due = 0.0
+        self._look_at = self._due = self._begun = 0.0
+        self._blocks = 0
         self._ask_kernel = 0.0
         self._fault: SourceLost | None = None
         self._faulted = self._next_try = 0.0
@@ -173,9 +176,11 @@ class _Run:
         self._board.start(self.scan)
         self._base = self._times.begin(self._framer.next_index, self._clocks.read()[0])
         self._ask_kernel = 0.0
-        self._ring = RingReader(self._board, self.scan)
+        self._ring = RingReader(self._board, self.scan, self._clocks.monotonic)
         self._seen = 0
-        self._advanced = self._now()
+        self._target = 1
+        self._look_at = 0.0
+        self._advanced = self._begun = self._now()
 
     def read(self, timeout: float) -> SampleBlock | None:
         """Return the next block, if there is one in time."""
@@ -222,14 +227,34 @@ class _Run:
                 self._ask_kernel = now + KERNEL_INTERVAL
                 self._times.kernel(self._clocks.kernel())
         if completed == self._seen:
-            self._looked_early = True
             self._watch(now)
+        else:
+            self._seen, self._advanced = completed, now
+        if completed < self._target:
+            self._looked_early = True  # what is there already can wait in the ring
             return
+        self._plan_look(now)
+        self._take(ring, completed, now)
+
+    def _plan_look(self, now: float) -> None:
+        """Tell when the stage that completes the next block is due."""
+        scan, size = self.scan, self.plan.block_samples
         # Found at the first look, it came before: look a little earlier next time. Otherwise it came just now.
-        expected = self._arrival + (completed - self._seen) / self.scan.rate - EARLIER
-        self._arrival = now if self._looked_early or not self._seen else min(now, expected)
-        self._seen, self._advanced, self._looked_early = completed, now, False
-        first, volts = ring.take(completed)
+        extra = (self._seen - self._target) // scan.stage * scan.stage / scan.rate
+        arrival = now if self._looked_early else min(now, self._due - EARLIER + extra)
+        self._looked_early = False
+        at = self._base + self._seen
+        self._target = self._seen + min(size - at % size, scan.ring // 4)
+        stages = -(-(self._target - self._seen) // scan.stage)
+        self._look_at = arrival + stages * scan.stage / scan.rate
+        # To see that it is not there yet and then is tells when it came; that costs a look, so not always.
+        self._blocks += 1
+        if self._blocks % EXACTLY == 0 or now - self._begun < EXACTLY_FOR:
+            self._look_at -= NAP
+
+    def _take(self, ring: RingReader, completed: int, seen_at: float) -> None:
+        """Make blocks of what is in the ring."""
+        first, volts = ring.take(completed, seen_at)
         if not volts.size:
             return
         self._fault, self._pause = None, FIRST_PAUSE
@@ -256,9 +281,12 @@ class _Run:
         now = self._now()
         if self._fault is None:
             self._faulted = now
-        self._fault = fault
-        self._ready += self._framer.flush()
+        self._fault, ring = fault, self._ring
         self._ring = None
+        if ring is not None and self._seen > ring.taken:
+            self._take(ring, self._seen, self._advanced)
+            self._fault = fault
+        self._ready += self._framer.flush()
         if isinstance(fault, BoardFault) and fault.board_there and self._board is not None:
             self._board.stop()
             self._next_try = now if self._pause == FIRST_PAUSE else now + self._pause
@@ -291,12 +319,7 @@ class _Run:
         """Return when something can have happened."""
         if self._ring is None:
             return max(now + NAP, self._next_try)
-        if not self._seen:
-            return now + NAP
-        size = self.plan.block_samples
-        needed = size - (self._framer.next_index or 0) % size
-        stages = -(-needed // self.scan.stage)
-        return max(now + NAP, self._arrival + stages * self.scan.stage / self.scan.rate)
+        return max(now + NAP, self._look_at)
 
     def _now(self) -> float:
         return self._clocks.monotonic()

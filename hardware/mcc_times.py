@@ -7,7 +7,6 @@ the samples would be if none had been lost, and starts from the rate found befor
 """
 
 import math
-from dataclasses import replace
 
 from algorithms.api.samples import NANOSECONDS, SampleBlock
 from hardware.mcc_options import BoardOptions, Trigger
@@ -112,7 +111,15 @@ class BoardTimes:
         model = self._model
         if model is None:
             return block
-        return replace(block, sample_rate=model.sample_rate, flags=block.flags | model.flags)
+        return SampleBlock(
+            block.values,
+            block.channels,
+            model.sample_rate,
+            block.first_index,
+            block.time_ns,
+            block.time_uncertainty,
+            block.flags | model.flags,
+        )
 
 
 def _tolerance(scan: Scan) -> float:

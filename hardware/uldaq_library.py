@@ -33,8 +33,8 @@ class UldaqLibrary:
 
     driver = "uldaq"
     remedy_for_permission = (
-        "install packaging/udev/60-tresma-daq.rules into /etc/udev/rules.d, add the user to the group plugdev, and plug "
-        "the board in anew"
+        "install packaging/udev/60-tresma-daq.rules into /etc/udev/rules.d, add the user to the group plugdev, and "
+        "plug the board in anew"
     )
     whole_hertz = False
 
@@ -148,7 +148,7 @@ class UldaqBoard:
             status, transfer = self._inputs.get_scan_status()
         except (self._wheel.ULException, ValueError) as error:
             raise _fault(error) from error
-        if status != self._wheel.ScanStatus.RUNNING:
+        if not status:  # idle
             raise BoardFault("the scan ended, and the library does not say why", board_there=True)
         return int(transfer.current_scan_count)
 

@@ -17,10 +17,9 @@ from hardware.source import SourceRequest
 from tests.support.uldaq_boards import wired
 
 
-def scan_of(model: str = "USB-202", order: str = "UUUIII") -> Scan:
-    return plan_scan(
-        "uldaq", model_named(model), read_board_options("uldaq", {"buffer": 0.5}), SourceRequest(3200.0, wired(order))
-    )
+def scan_of(model: str = "USB-202", buffer: float = 0.5) -> Scan:
+    options = read_board_options("uldaq", {"buffer": buffer})
+    return plan_scan("uldaq", model_named(model), options, SourceRequest(3200.0, wired()))
 
 
 @dataclass
@@ -45,6 +44,10 @@ class Writer:
             self.ring[number % self.scan.ring, :width] = row[:width]
         self.done += count
 
+    def monotonic(self) -> float:
+        """Time passes by what is written."""
+        return self.done / self.scan.rate
+
     def progress(self) -> int:
         if self.dead:
             raise BoardFault("it is gone")
@@ -67,13 +70,13 @@ def test_every_scan_handed_on_is_the_one_it_says_and_what_is_lost_shows_as_a_jum
 ) -> None:
     scan = scan_of()
     writer = Writer(scan)
-    reader = RingReader(writer, scan)
+    reader = RingReader(writer, scan, writer.monotonic)
     expected = 0
     for count, during in steps:
         writer.write(count)
         writer.during = list(during)
-        seen = writer.progress()
-        first, volts = reader.take(seen)
+        seen, at = writer.progress(), writer.monotonic()
+        first, volts = reader.take(seen, at)
         if volts.size:
             assert first >= expected
             numbers = first + np.arange(volts.shape[1])
@@ -89,17 +92,17 @@ def test_rows_come_in_the_order_of_the_channels() -> None:
     scan = plan_scan("uldaq", model_named("USB-202"), read_board_options("uldaq", {}), request)
     writer = Writer(scan)
     writer.write(5)
-    _, volts = RingReader(writer, scan).take(5)
+    _, volts = RingReader(writer, scan, writer.monotonic).take(5, 0.0)
     np.testing.assert_array_equal(volts[:, 0], [5, 4, 3, 2, 1, 0])
 
 
-def test_what_was_copied_before_a_fault_is_still_handed_on() -> None:
-    scan = scan_of()
+def test_what_was_copied_at_once_is_handed_on_although_the_board_is_gone_by_now() -> None:
+    scan = scan_of(buffer=2.0)
     writer = Writer(scan)
-    reader = RingReader(writer, scan)
+    reader = RingReader(writer, scan, writer.monotonic)
     writer.write(40)
     writer.dead = True
-    first, volts = reader.take(40)
+    first, volts = reader.take(40, 0.0)
     assert (first, volts.shape[1]) == (0, 40)
 
 
@@ -117,3 +120,15 @@ def test_a_flat_peak_near_the_end_is_clipping_whatever_the_calibration_made_of_t
     volts[4] = gain * np.round(np.clip(wave, -10, 10) / scan.model.step(scan.spans[4])) * scan.model.step(scan.spans[4])
     volts[4] += zero
     assert EndsOfRange(scan).reached(volts) is flat
+
+
+def test_what_may_have_been_written_over_before_a_fault_is_not_handed_on() -> None:
+    scan = scan_of(buffer=2.0)
+    writer = Writer(scan)
+    reader = RingReader(writer, scan, writer.monotonic)
+    writer.write(40)
+    seen_at = writer.monotonic()
+    writer.write(3 * scan.ring)
+    writer.dead = True
+    _, volts = reader.take(40, seen_at)
+    assert volts.size == 0
