@@ -20,6 +20,8 @@ CLASS_RANGES = {"P": 2.0, "M": 5.0}
 """How far from nominal a class measures frequency [Hz]."""
 CLASS_RATES = {50.0: (10, 25, 50), 60.0: (10, 12, 15, 20, 30, 60)}
 """Reporting rates of the standard [Hz] by nominal frequency, as far as they do not exceed it."""
+CLASS_SAMPLE_RATE = 3000.0
+"""Below this sampling rate 12 bits have too few samples for the ROCOF that class P allows; none is promised [Hz]."""
 LEAST_SAMPLES_PER_CYCLE = 10
 """Below this sampling rate the second harmonic's images crowd the fundamental; no frames are made."""
 
@@ -66,9 +68,9 @@ def complete(values: dict[str, Any], stated: Mapping[str, Any]) -> dict[str, Any
     return values if claimed is None or "window" in stated else {**values, "window": CLASS_WINDOWS[claimed]}
 
 
-def problems_together(values: Mapping[str, Any], nominal: float) -> list[Problem]:
+def problems_together(values: Mapping[str, Any], context: Context) -> list[Problem]:
     """Find what is wrong with settings that are right one by one."""
-    report_rate, claimed = values["report_rate"], values["performance_class"]
+    nominal, report_rate, claimed = context.nominal_frequency, values["report_rate"], values["performance_class"]
     if report_rate > max(nominal, 1.0):
         return [
             Problem(
@@ -103,6 +105,15 @@ def problems_together(values: Mapping[str, Any], nominal: float) -> list[Problem
                 f"{CLASS_WINDOWS[claimed]}, which is class {claimed}",
                 f"{values['window']}",
                 "leave window out where performance_class is stated",
+            )
+        )
+    if 0 < context.sample_rate < CLASS_SAMPLE_RATE:
+        problems.append(
+            Problem(
+                "acquisition.sample_rate",
+                f"at least {CLASS_SAMPLE_RATE:g} [Hz] for class {claimed}",
+                f"{context.sample_rate:g}",
+                "raise the rate asked for, or leave performance_class out",
             )
         )
     if values["frequency_range"] < CLASS_RANGES[claimed]:

@@ -78,7 +78,7 @@ class Phasors(Algorithm):
         if problems:
             raise SettingsError(problems)
         values = complete(read_settings(self.info.settings, self.settings), self.settings)
-        problems = problems_together(values, context.nominal_frequency)
+        problems = problems_together(values, context)
         if problems:
             raise SettingsError(problems)
         self._context = context

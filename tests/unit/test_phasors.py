@@ -316,6 +316,12 @@ def test_a_class_may_be_stated_together_with_its_own_window_and_every_problem_is
     assert len(refused.value.problems) == 3
 
 
+def test_a_class_is_not_promised_of_too_few_samples():
+    with pytest.raises(SettingsError, match=r"sample_rate: expected at least 3000 \[Hz\] for class P, found 1600"):
+        Phasors({"performance_class": "P"}).start(Board(1600.0).context(), None)
+    Phasors({"window": 3}).start(Board(1600.0).context(), None)
+
+
 def test_there_is_no_class_for_other_nominal_frequencies():
     with pytest.raises(SettingsError, match="none for this nominal frequency"):
         Phasors({"performance_class": "P", "report_rate": 10}).start(Board().context(nominal_frequency=16.7), None)
