@@ -107,22 +107,18 @@ class Account:
 
     def begin(self) -> None:
         """Leave out what was used until now."""
-        self.look(memory=False)
+        self.look()
         self._first = dict(self._used)
 
-    def look(self, *, memory: bool) -> None:
-        """Note what each process has used."""
+    def look(self) -> None:
+        """Note what each process has used, and holds."""
         tree = self._agent.tree()
+        sizes: Counter[str] = Counter()
         for pid in tree:
             self._used[pid] = max(_processor(pid), self._used.get(pid, 0.0))
-        if memory:
-            sizes = {pid: _memory(pid) for pid in tree}
-            if sum(sizes.values()) > self.memory:
-                self.memory = sum(sizes.values())
-                sums: Counter[str] = Counter()
-                for pid, size in sizes.items():
-                    sums[self._called(pid, tree)] += size
-                self.by_name = dict(sums)
+            sizes[self._called(pid, tree)] += _memory(pid)
+        self.memory = max(self.memory, sizes.total())
+        self.by_name = dict(Counter(self.by_name) | sizes)  # the larger of both
 
     def used(self) -> dict[str, float]:
         """Return processor time since `begin` by name [s]."""
@@ -168,7 +164,7 @@ def main() -> None:
             heard, read, begin = len(frames.heard), reader.frames, time.monotonic()
             while time.monotonic() < begin + seconds:
                 time.sleep(1.0)
-                account.look(memory=round(time.monotonic() - begin) % 5 == 0)
+                account.look()
             elapsed = time.monotonic() - begin
             used = account.used()
             heard, read = len(frames.heard) - heard, reader.frames - read
