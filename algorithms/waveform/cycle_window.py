@@ -17,6 +17,7 @@ from algorithms.waveform.harmonics import (
     spline_window,
     subgroups,
     total_distortion,
+    without_images,
 )
 from algorithms.waveform.phasor import Complexes, Floats
 from algorithms.waveform.symmetry import FORTESCUE
@@ -73,6 +74,8 @@ def measure_window(samples: Floats, begin: float, length: float, cycles: int, hi
     offset = weighted.sum(axis=1) / length
     weighted -= offset[:, None] * weights
     spectrum = exact_spectrum(weighted, begin - first, length, n_bins_of(cycles, highest))
+    middle = begin - first + 0.5 * length
+    spectrum[:, cycles::cycles] = without_images(spectrum[:, cycles::cycles], cycles, length, middle)
     powers = np.square(spectrum.real) + np.square(spectrum.imag)
     squares = np.empty((samples.shape[0], 2 + 2 * highest))
     squares[:, 0] = np.einsum("ij,ij->i", weighted, part) / length

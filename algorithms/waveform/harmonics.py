@@ -2,9 +2,9 @@
 Spectrum of a window that holds a whole number of cycles but no whole number of samples, grouped by IEC 61000-4-7.
 
 Two ideas replace resampling. The window is a rectangle of the true length smoothed by a quintic B-spline: all its
-weights are 1 but six at each end, they sum to the exact length, and what aliasing leaves of the fundamental elsewhere
-is 1e-5 at worst. The spectrum is then computed at exact multiples of the window's own frequency by the chirp-z
-transform. So harmonics are right up to half the sampling rate.
+weights are 1 but six at each end, and they sum to the exact length. The spectrum is then computed at exact multiples of
+the window's own frequency by the chirp-z transform, and what the harmonics' own images beyond half the sampling rate
+leave on them is taken out, for it is known. So harmonics are right up to nearly half the sampling rate.
 
 Everything is per sample; amplitudes are RMS in the unit of the samples.
 """
@@ -101,6 +101,42 @@ def exact_spectrum(samples: Floats, offset: float, length: float, n_bins: int) -
     shift[0] *= np.sqrt(0.5)
     result: Complexes = bins * shift
     return result
+
+
+def without_images(harmonics: Complexes, cycles: int, length: float, middle: float) -> Complexes:
+    r"""
+    Take out what each harmonic's image, and the fundamental, leave on the bins of the others.
+
+    Parameters
+    ----------
+    harmonics : numpy.ndarray
+        Bins of orders 1, 2, ... as `exact_spectrum` gives them (n_channels, n_harmonics).
+    cycles : int
+        Of the fundamental in the window, even.
+    length, middle : float
+        Of the window, and the position of its middle counted from a sample [samples].
+
+    Notes
+    -----
+    A window of the true length leaves nothing of one harmonic on another, but for the sampling: by Poisson's formula
+    the bin of order k sees order h at the distances :math:`\nu = (k \mp h) N / L \pm 1` as well, with the gain
+    :math:`\mathrm{sinc}(L \nu) \, \mathrm{sinc}^6(\nu)` and the angle of the window's middle. Only images close to half
+    the sampling rate and the strong fundamental matter; to first order they are subtracted.
+    """
+    n_harmonics = harmonics.shape[1]
+    orders = np.arange(1, n_harmonics + 1)
+    turn = np.exp(2j * np.pi * (middle % 1.0))
+    images = _gain(np.arange(2, 2 * n_harmonics + 1) * cycles / length - 1.0, length)
+    mixed = images[orders[:, None] + orders - 2]
+    below = _gain((orders - 1) * cycles / length - 1.0, length) * turn
+    above = _gain((orders - 1) * cycles / length + 1.0, length) * turn.conjugate()
+    cleaned: Complexes = harmonics - turn * (harmonics.conj() @ mixed) - harmonics[:, :1] * (below + above)
+    return cleaned
+
+
+def _gain(distance: Floats, length: float) -> Floats:
+    gain: Floats = np.sinc(length * distance) * np.sinc(distance) ** 6
+    return gain
 
 
 def n_bins_of(cycles: int, highest: int) -> int:

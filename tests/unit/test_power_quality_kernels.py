@@ -64,6 +64,16 @@ def test_harmonics_to_the_fiftieth_are_found_between_samples(cycle):
     )
 
 
+@pytest.mark.parametrize("cycle", [55.67, 64.02, 64.65, 71.3])
+def test_harmonics_near_half_the_sampling_rate_are_not_disturbed_by_their_images(cycle):
+    shares = {h: 0.03 for h in range(2, 27, 3)}
+    parts = [(1 / cycle, 1.0, 0.3)] + [(h / cycle, share, 2.0 * h) for h, share in shares.items()]
+    values = measure_window(tones(parts), 7.77, 10 * cycle, 10, 26)
+    found = np.sqrt(2 * values.squares[0, 2:28])
+    for h in range(2, 27):
+        assert found[h - 1] == pytest.approx(shares.get(h, 0.0), abs=1e-4 if h in shares else 3e-4)
+
+
 def test_a_tone_between_harmonics_counts_to_the_interharmonic_subgroup_alone():
     cycle = 128.3
     values = measure_window(tones([(1 / cycle, 1.0, 0.0), (3.5 / cycle, 0.02, 1.0)]), 4.2, 10 * cycle, 10, 50)
