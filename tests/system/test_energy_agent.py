@@ -59,11 +59,14 @@ def test_registers_go_on_after_a_kill_and_an_update():
         assert 1 <= missing <= 30
 
         before = len(listener.heard)
-        changed = {"algorithm": "energy", "settings": {"interval": 2}}
+        changed = {"algorithm": "energy", "settings": {"interval": 1, "rated_current": 20.0}}
         plant.wait_for_revision("m-1", plant.configure("m-1", algorithms=[changed]))
-        wait_until(lambda: len(listener.heard) >= before + 4, "results with the new settings", timeout=40.0)
-        after = [item for item in results(listener)[before:] if item["payload"]["starts"] == 3]
-        assert after
+
+        def of_the_new_settings():
+            found = [item for item in results(listener)[before:] if item["payload"]["starts"] == 3]
+            return found if len(found) >= 2 else None
+
+        after = wait_until(of_the_new_settings, "results with the new settings", timeout=40.0)
         assert after[-1]["payload"]["seconds"]["missing"] == missing
         assert "gap" not in after[-1]["payload"]["quality"]
         one_boot = [register(item) for item in results(listener) if item["boot"] == first["boot"]]
