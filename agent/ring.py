@@ -20,7 +20,7 @@ Memory: a page with the layout, then slots of one block each. Numbers are little
     16  blocks written (u64)   24  end_index (i64)   32  end_ns (i64)   64  layout document (msgpack)
     slot: sequence (u64: 2 n + 1 while block n is written, 2 n + 2 after), first_index (i64), time_ns (i64),
           time_uncertainty (f64), sample_rate (f64), samples written before it (u64), flags (u32), n_samples (u32),
-          CRC-32 (u32); from byte 64 the values, (n_channels, n_samples)
+          rate_uncertainty (f32), CRC-32 (u32); from byte 64 the values, (n_channels, n_samples)
 """
 
 import struct
@@ -37,7 +37,8 @@ from algorithms.api.samples import Channel, SampleBlock, SampleFlag
 
 _MAGIC = b"TSMRING1"
 _FIXED = struct.Struct("<8sII")
-_SLOT = struct.Struct("<QqqddQIII")
+_SLOT = struct.Struct("<QqqddQIIfI")
+_CHECKED = slice(8, 60)  # of a slot's head: all but the sequence and the checksum itself [bytes]
 _BODY = 64  # where values begin in a slot, and the layout document in the header [bytes]
 _PAGE = 4096
 _ATTEMPTS = 3
@@ -140,9 +141,11 @@ class RingWriter:
             self._position,
             int(flags),
             n_samples,
+            block.rate_uncertainty,
         )
         _SLOT.pack_into(views.buffer, offset, 2 * number + 1, *fields, 0)
-        checksum = zlib.crc32(data, zlib.crc32(views.buffer[offset + 8 : offset + 56], number & 0xFFFFFFFF))
+        head = views.buffer[offset + _CHECKED.start : offset + _CHECKED.stop]
+        checksum = zlib.crc32(data, zlib.crc32(head, number & 0xFFFFFFFF))
         _SLOT.pack_into(views.buffer, offset, 2 * number + 1, *fields, checksum)
         views.end[0] = first_index + n_samples
         views.end[1] = time_ns + round(n_samples / block.sample_rate * 1e9)
@@ -237,11 +240,14 @@ class RingReader:
             copy = self._copy(offset, self._used(offset))
             if int(views.sequence[slot]) != 2 * number + 2:
                 return None
-            _, first_index, time_ns, uncertainty, rate, position, flags, n_samples, checksum = _SLOT.unpack_from(copy)
+            _, first_index, time_ns, uncertainty, rate, position, flags, n_samples, off, checksum = _SLOT.unpack_from(
+                copy
+            )
             n_values = len(layout.channels) * n_samples
             end = _BODY + n_values * self._dtype.itemsize
             view = memoryview(copy)
-            if end > len(copy) or zlib.crc32(view[_BODY:end], zlib.crc32(view[8:56], number & 0xFFFFFFFF)) != checksum:
+            seed = zlib.crc32(view[_CHECKED], number & 0xFFFFFFFF)
+            if end > len(copy) or zlib.crc32(view[_BODY:end], seed) != checksum:
                 continue
             flags = SampleFlag(flags) if flags else SampleFlag.NONE  # making one takes longer than all else here
             if self._position is not None and position != self._position:
@@ -252,7 +258,7 @@ class RingReader:
                 self._interrupted = False
             self._position = position + n_samples
             values = np.frombuffer(copy, self._dtype, n_values, _BODY).reshape(len(layout.channels), n_samples)
-            return SampleBlock(values, layout.channels, rate, first_index, time_ns, uncertainty, flags)
+            return SampleBlock(values, layout.channels, rate, first_index, time_ns, uncertainty, flags, off)
         return None
 
     def _used(self, offset: int) -> int:

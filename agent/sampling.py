@@ -217,6 +217,7 @@ class _Sampling:
                 block.time_ns,
                 uncertainty,
                 flags,
+                block.rate_uncertainty,
             )
         writer.write(block)
         self._samples += block.n_samples

@@ -102,6 +102,8 @@ class SampleBlock:
     time_uncertainty : float
         Standard uncertainty of `time_ns` [s].
     flags : SampleFlag
+    rate_uncertainty : float
+        Relative standard uncertainty of `sample_rate` [1]; 0 where it is not known.
     """
 
     values: NDArray[np.floating]
@@ -111,6 +113,7 @@ class SampleBlock:
     time_ns: int
     time_uncertainty: float = 0.0
     flags: SampleFlag = field(default=SampleFlag.NONE)
+    rate_uncertainty: float = 0.0
 
     def __post_init__(self) -> None:
         if self.values.ndim != 2 or self.values.shape[0] != len(self.channels):

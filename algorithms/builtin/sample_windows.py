@@ -47,6 +47,8 @@ class SampleWindow:
         Of all blocks the window touches.
     after_gap : bool
         Whether it is the first one after missing samples.
+    rate_uncertainty : float
+        Relative, of the sampling rate [1].
     """
 
     values: NDArray[np.float64]
@@ -56,6 +58,7 @@ class SampleWindow:
     time_uncertainty: float
     flags: SampleFlag
     after_gap: bool
+    rate_uncertainty: float = 0.0
 
 
 def next_instant(time_ns: int, report_rate: int) -> int:
@@ -101,6 +104,7 @@ class SampleWindows:
         self._anchor_ns = 0
         self._anchor_rest = 0.0  # [ns] beyond the whole nanoseconds of the anchor
         self._time_uncertainty = 0.0
+        self._rate_uncertainty = 0.0
         self._marks: deque[tuple[int, int, SampleFlag]] = deque()
         self._next_ns: int | None = None
         self._began = False
@@ -156,6 +160,7 @@ class SampleWindows:
         A stamp without uncertainty is taken as it is.
         """
         self._time_uncertainty = block.time_uncertainty
+        self._rate_uncertainty = block.rate_uncertainty
         elapsed = (block.first_index - self._anchor_index) / self._rate
         self._rate = block.sample_rate
         if elapsed <= 0:
@@ -223,6 +228,7 @@ class SampleWindows:
                 time_uncertainty=self._time_uncertainty,
                 flags=self._flags(first, first + self._size),
                 after_gap=after_gap,
+                rate_uncertainty=self._rate_uncertainty,
             )
 
     def _flags(self, first: int, end: int) -> SampleFlag:

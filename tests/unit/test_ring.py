@@ -4,6 +4,7 @@ import fcntl
 import mmap
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -47,9 +48,10 @@ def test_a_block_is_read_as_it_was_written(writer):
     reader = reader_of(writer)
     assert reader.layout == layout()
     assert reader.read() is None
-    written = block(100, flags=SampleFlag.CLIPPED)
+    written = replace(block(100, flags=SampleFlag.CLIPPED), rate_uncertainty=0.5**20)
     writer.write(written)
     found = reader.read()
+    assert found.rate_uncertainty == 0.5**20
     np.testing.assert_array_equal(found.values, written.values)
     assert (found.channels, found.sample_rate, found.first_index) == (CHANNELS, RATE, 100)
     assert (found.time_ns, found.time_uncertainty, found.flags) == (100_000_000, 1e-6, SampleFlag.CLIPPED)
