@@ -120,6 +120,7 @@ class EventRecorder:
             self.is_open = True
             return
         if self._recordings is None and not await self._open():
+            self._settings = recorder
             return
         self.is_open = True
         start = StartRecorder(
@@ -138,6 +139,8 @@ class EventRecorder:
         if recorder != self._settings or self._plan is None:
             self._skipped_before = self._skipped
             self._settings, self._plan = recorder, Plan(recorder, self.kept)
+        if self.on_change is not None:
+            self.on_change(())
 
     def take(self, event: Event) -> None:
         """Look whether an event is to be recorded; returns at once."""
@@ -172,7 +175,7 @@ class EventRecorder:
             return None
         state = "recording" if self._spans else "watching"
         return RecordingsReport(
-            state="failing" if self._last_error and not self._counts["recorded"] else state,
+            state="failing" if self._last_error else state,
             kept=len(self.kept),
             bytes=sum(kept.info.bytes for kept in self.kept.values()),
             budget=self._settings.budget,
@@ -336,6 +339,7 @@ class EventRecorder:
             self._last_error = f"expected a folder for recordings, found {self._folder}: {error.strerror or error}"
             log.error("%s", self._last_error)
             return False
+        self._last_error = ""
         self.kept = {item.info.id: item for item in kept}
         if torn:
             log.warning("recordings cut off by a power cut or a crash are removed: %s", ", ".join(torn))

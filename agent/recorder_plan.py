@@ -9,7 +9,7 @@ Rules:
 - A span goes from `before` an event's start to `after` its end. While an event lasts its span goes on, up to
   `longest`; the word that it is over sets the end.
 - An event that falls into an open span joins it. One that begins too near to where the span must be cut gets its own.
-- When an event ends long after its span was cut, its end gets a span of its own.
+- When an event ends after its span was cut, the rest gets a span of its own; of a very long one, its end.
 - So many spans an hour; a quarter of them is kept back for critical events. What is over is counted.
 """
 
@@ -112,7 +112,7 @@ class Plan:
         if recorded is not None:
             if event.end_ns is None or recorded >= end:
                 return None
-            start = max(recorded, end - after - before)
+            start = recorded if end - recorded <= longest else end - after - before
         span = self._span_for(key, event, end, after, longest)
         if span is not None:
             return self._join(span, key, event, end, longest)

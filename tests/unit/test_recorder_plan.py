@@ -46,6 +46,13 @@ def test_while_an_event_lasts_its_span_goes_on_and_its_end_sets_the_end():
     assert len(one.open) == 1
 
 
+def test_the_rest_of_an_event_that_was_cut_follows_on_without_a_hole():
+    one = plan()
+    begin = take(one, event(100))
+    one.close(begin.id, begin.end_ns)
+    assert seconds(take(one, event(100, 115))) == (109.5, 116)
+
+
 def test_events_that_overlap_are_one_recording_of_the_highest_severity():
     one = plan()
     take(one, event(100, 100.2))
