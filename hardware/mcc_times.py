@@ -107,7 +107,7 @@ class BoardTimes:
         return self._model.time_ns(index), self._model.time_uncertainty
 
     def judged(self, block: SampleBlock) -> SampleBlock:
-        """Return a block with the rate that is known by now, and the word whether its stamp follows UTC."""
+        """Return a block with the rate that is known by now, how well, and the word whether its stamp follows UTC."""
         model = self._model
         if model is None:
             return block
@@ -119,6 +119,7 @@ class BoardTimes:
             block.time_ns,
             block.time_uncertainty,
             block.flags | model.flags,
+            model.rate_uncertainty,
         )
 
 

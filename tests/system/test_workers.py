@@ -333,8 +333,8 @@ def test_a_source_that_ends_breaks_or_fails_is_reported(what, kind, words):
             await until(lambda: b.sampler_exits, "the exit")
             assert b.sampler_exits[0].kind is kind
             assert words in str(b.sampler_exits[0])
-            await until(lambda: seen.records[-1:] and seen.payloads[-1]["end"] == 10 * sampler.plan.block_samples, "the last block")
             samples = 10 * sampler.plan.block_samples
+            await until(lambda: seen.records[-1:] and seen.payloads[-1]["end"] == samples, "the last block")
             assert (sampler.status.samples, sampler.position()[0]) == (samples, samples)
             assert seen.exits == []
 
