@@ -1,8 +1,11 @@
 """Endpoints are tried in order, with patience."""
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from agent.endpoints import Endpoints, Patience, endpoint
+from device_catalog.contract.configuration_rules import problem_of_endpoint
 
 
 @pytest.mark.parametrize(
@@ -33,6 +36,18 @@ def test_endpoint_is_read(url, host, port, tls):
 def test_anything_else_is_refused_with_an_example(url):
     with pytest.raises(ValueError, match="mqtt://host:1883"):
         endpoint(url)
+
+
+parts = st.text(st.sampled_from("mqtps:/[]@%?#.-0123456789ahx "), max_size=12)
+
+
+@given(st.tuples(st.sampled_from(["mqtt://", "mqtts://", "mqtt:", ""]), parts).map("".join))
+@example("mqtt://h:1883//")
+@example("mqtt://h:1883/")
+@example("mqtts://[::1]")
+def test_what_the_catalog_takes_for_an_endpoint_an_agent_can_read(url):
+    if problem_of_endpoint(url, "brokers.grid[0]") is None:
+        assert endpoint(url).host
 
 
 def test_list_with_one_mistake_changes_nothing():
