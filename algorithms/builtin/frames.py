@@ -212,7 +212,7 @@ def _frequency(
     phasors = [values.taylor for values in alive]
     per_second = sample_rate / table.half
     deviation, rate = common_frequency(phasors)
-    u_deviation, u_rate = common_frequency_uncertainty(phasors, [values.variance for values in alive], table.covariance)
+    u_deviation, u_rate = common_frequency_uncertainty(phasors, [values.variance for values in alive], table.variances)
     value = table.frequency * sample_rate + deviation * per_second
     return Estimate(value, u_deviation * per_second), Estimate(rate * per_second**2, u_rate * per_second**2)
 

@@ -50,7 +50,7 @@ def common_frequency(phasors: Iterable[Sequence[complex]]) -> tuple[float, float
 
 
 def common_frequency_uncertainty(
-    phasors: Iterable[Sequence[complex]], noise: Iterable[float], covariance: Floats
+    phasors: Iterable[Sequence[complex]], noise: Iterable[float], variances: Sequence[float]
 ) -> tuple[float, float]:
     r"""
     Propagate white noise to `common_frequency`.
@@ -61,8 +61,8 @@ def common_frequency_uncertainty(
         As given to `common_frequency`.
     noise : iterable of float
         Variance per sample of each channel.
-    covariance : numpy.ndarray
-        Of the coefficients for unit noise, one Cartesian component (3, 3).
+    variances : sequence of float
+        Of the three coefficients for unit noise, one Cartesian component.
 
     Returns
     -------
@@ -72,8 +72,8 @@ def common_frequency_uncertainty(
     Notes
     -----
     First order: only the part of a coefficient at right angles to its phasor counts, so
-    :math:`u(2 \pi \Delta f)^2 = c_{11} \sum_c |p_{0c}|^2 \sigma_c^2 / (\sum_c |p_{0c}|^2)^2`, likewise with
-    :math:`4 c_{22}` for the rate.
+    :math:`u(2 \pi \Delta f)^2 = v_1 \sum_c |p_{0c}|^2 \sigma_c^2 / (\sum_c |p_{0c}|^2)^2`, likewise with
+    :math:`4 v_2` for the rate.
     """
     total = weighted = 0.0
     for (p0, _, _), variance in zip(phasors, noise, strict=True):
@@ -81,7 +81,7 @@ def common_frequency_uncertainty(
         total += power
         weighted += power * variance
     spread = math.sqrt(weighted) / total / (2 * math.pi)
-    return spread * math.sqrt(covariance[1, 1]), 2.0 * spread * math.sqrt(covariance[2, 2])
+    return spread * math.sqrt(variances[1]), 2.0 * spread * math.sqrt(variances[2])
 
 
 def search_functions(weights: Floats, lowest: float, highest: float) -> tuple[Floats, Complexes]:

@@ -57,6 +57,8 @@ class TaylorFourierTable:
     covariance : numpy.ndarray
         Of the value and its two derivatives, one Cartesian component each, for white noise of unit variance and
         averaged over the phase angle, shape (3, 3). Value and second derivative are correlated; the first with neither.
+    variances : tuple of float
+        Its diagonal, as plain numbers for what runs with every frame.
     mean_variance : float
         The same for the mean of the model under `weights` [1].
     damping : float
@@ -75,6 +77,7 @@ class TaylorFourierTable:
     spread: float
     degrees_of_freedom: float
     covariance: Floats
+    variances: tuple[float, float, float]
     mean_variance: float
     damping: float
     damped_variance: float
@@ -212,6 +215,7 @@ def taylor_fourier_table(
         spread=spread,
         degrees_of_freedom=freedom,
         covariance=covariance,
+        variances=(float(covariance[0, 0]), float(covariance[1, 1]), float(covariance[2, 2])),
         mean_variance=float(to_mean @ covariance @ to_mean),
         damping=damping * spread,
         damped_variance=float(to_damped @ covariance @ to_damped),

@@ -181,7 +181,7 @@ class FrequencyTrackingEstimator:
 
     @staticmethod
     def _alive(fit: TaylorFourierFit, table: TaylorFourierTable, rows: Sequence[int], least: float) -> list[int]:
-        above = 1e4 * float(table.covariance[0, 0])
+        above = 1e4 * table.variances[0]
         alive = []
         for row in rows:
             peak = abs(fit.phasors[row][0])

@@ -95,7 +95,7 @@ def test_ramps_of_frequency(window, rate, start):
 @pytest.mark.parametrize(("window", "limit"), [(3, 0.04), (4, 0.04), (10, 0.14)])
 @pytest.mark.parametrize(("size", "turn"), [(0.1, 0.0), (0.0, np.radians(10))])
 def test_steps_are_over_in_time(window, limit, size, turn):
-    """TVE above 1 % for at most 40 ms (P) or 140 ms (M), seen at ten places between two frames; no overshoot of 5 % of it."""
+    """TVE above 1 % for at most 40 ms (P) or 140 ms (M), seen at ten places; it overshoots by 5 % at most."""
     outside = []
     for place in 0.4 + np.arange(0, 0.02, 0.002):
 
