@@ -17,9 +17,9 @@ from algorithms.api.manifest import AlgorithmInfo
 from algorithms.api.records import Event, Kind, Record
 from algorithms.api.samples import NANOSECONDS, Channel, Phase, SampleBlock
 from algorithms.api.settings import Setting, problems_of, read_settings
-from algorithms.builtin.quality_gathering import Kept
 from algorithms.builtin.quality_meter import QualityMeter, QualitySettings
 from algorithms.builtin.quality_results import CONTENT
+from algorithms.builtin.quality_state import Kept
 from algorithms.builtin.voltage_events import Thresholds
 
 LEAST_SAMPLES_PER_CYCLE = 10

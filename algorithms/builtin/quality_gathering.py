@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from algorithms.api.errors import CheckpointError
@@ -27,6 +26,7 @@ from algorithms.builtin.quality_intervals import (
     next_tick,
 )
 from algorithms.builtin.quality_results import ResultMaker
+from algorithms.builtin.quality_state import Kept, interval_kept, interval_to_keep
 from algorithms.waveform.flicker import N_CLASSES, long_term_severity, short_term_severity
 from algorithms.waveform.phasor import Floats
 
@@ -37,30 +37,6 @@ LEAST_FLICKER = 300.0
 
 PATIENCE = 5 * NANOSECONDS
 """How long after the end of an interval samples may still come [ns]."""
-
-
-class KeptInterval(msgspec.Struct, frozen=True):
-    """An interval under way as bytes; arrays one after the other, little endian."""
-
-    begin_ns: int
-    end_ns: int
-    numbers: bytes
-    windows: int
-    measured: float
-    flagged: dict[str, int]
-    not_counted: int
-    time_uncertainty: float = 0.0
-
-
-class Kept(msgspec.Struct, frozen=True):
-    """Everything under way."""
-
-    ten: KeptInterval | None
-    two: KeptInterval | None
-    ten_seconds: tuple[int, float, float]
-    frequencies: dict[int, float]
-    flicker: dict[int, tuple[list[int], list[float], float]]
-    severities: dict[str, list[float | None]]
 
 
 class Gathering:
@@ -152,7 +128,7 @@ class Gathering:
         self._old_group, done = self._grouped(self._old_group, window)
         return done, self._old_group is None
 
-    def add_flicker(self, time_ns: int, counts: Floats, duration: float) -> list[Record]:
+    def add_flicker(self, time_ns: int, counts: Floats, duration: float) -> None:
         """Take classified sensation (n_phases, N_CLASSES) of `duration` [s] from a time on [ns UTC]."""
         begin_ns = self.tick_after(time_ns) - TEN_MINUTES
         before = self._flicker.get(begin_ns)
@@ -161,7 +137,6 @@ class Gathering:
         summed, seconds = before
         summed += counts
         self._flicker[begin_ns] = summed, seconds + duration
-        return []
 
     def break_off(self) -> None:
         """Count a gap; what must be contiguous begins anew."""
@@ -236,8 +211,8 @@ class Gathering:
             flicker[begin_ns] = places.tolist(), counts.ravel()[places].tolist(), seconds
         frequency = self._frequency
         return Kept(
-            ten=_kept(self._ten),
-            two=_kept(self._two),
+            ten=interval_to_keep(self._ten),
+            two=interval_to_keep(self._two),
             ten_seconds=(frequency.begin_ns, frequency.cycles, frequency.duration),
             frequencies=dict(frequency.values),
             flicker=flicker,
@@ -255,7 +230,7 @@ class Gathering:
         """
         if set(kept.severities) != set(self._phases):
             raise CheckpointError(f"a checkpoint of phases {', '.join(self._phases)} expected, found another's")
-        ten, two = (_interval(one, self._shape) for one in (kept.ten, kept.two))
+        ten, two = (interval_kept(one, self._shape) for one in (kept.ten, kept.two))
         flicker: dict[int, tuple[Floats, float]] = {}
         for begin_ns, (places, counts, seconds) in kept.flicker.items():
             classes = flicker_classes(len(self._phases))
@@ -269,48 +244,3 @@ class Gathering:
         begin_ns, cycles, duration = kept.ten_seconds
         self._frequency = FrequencyCount(begin_ns, cycles, duration, dict(kept.frequencies))
         self._severities = {phase: list(kept.severities[phase]) for phase in self._phases}
-
-
-def _kept(interval: Interval | None) -> KeptInterval | None:
-    if interval is None:
-        return None
-    arrays = (interval.sums, interval.counts, interval.low, interval.high, interval.unbalance, interval.turns)
-    numbers = np.concatenate([array.ravel() for array in arrays]).astype("<f8").tobytes()
-    return KeptInterval(
-        interval.begin_ns,
-        interval.end_ns,
-        numbers,
-        interval.windows,
-        interval.measured,
-        dict(interval.flagged),
-        interval.not_counted,
-        interval.time_uncertainty,
-    )
-
-
-def _interval(kept: KeptInterval | None, shape: tuple[int, int]) -> Interval | None:
-    if kept is None:
-        return None
-    n_channels, n_values = shape
-    sizes = (n_channels * n_values, n_channels, n_channels, n_channels, 3, 2)
-    if len(kept.numbers) != 8 * sum(sizes):
-        raise CheckpointError(f"an interval of {sum(sizes)} numbers expected, found {len(kept.numbers) // 8}")
-    numbers = np.frombuffer(kept.numbers, "<f8").astype(float)
-    if np.isnan(numbers).any():
-        raise CheckpointError("numbers expected in an interval, found some that are none")
-    sums, counts, low, high, unbalance, turns = np.split(numbers, np.cumsum(sizes)[:-1])
-    return Interval(
-        kept.begin_ns,
-        kept.end_ns,
-        sums.reshape(shape),
-        counts,
-        low,
-        high,
-        unbalance,
-        turns,
-        kept.windows,
-        kept.measured,
-        dict(kept.flagged),
-        kept.not_counted,
-        kept.time_uncertainty,
-    )

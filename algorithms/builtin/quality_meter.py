@@ -16,6 +16,7 @@ from algorithms.api.algorithm import Context
 from algorithms.api.records import Event, Record
 from algorithms.api.samples import Channel, Phase, Quantity, SampleBlock, SampleFlag
 from algorithms.builtin.cycle_follower import CycleFollower, HalfCycles
+from algorithms.builtin.quality_flicker import FlickerWatch
 from algorithms.builtin.quality_gathering import Gathering
 from algorithms.builtin.quality_intervals import (
     CLIPPED,
@@ -27,15 +28,14 @@ from algorithms.builtin.quality_intervals import (
     joined_flags,
 )
 from algorithms.builtin.quality_results import ResultMaker
+from algorithms.builtin.rapid_changes import RapidChanges
 from algorithms.builtin.sample_store import SampleStore, Step
-from algorithms.builtin.voltage_events import USABLE, RapidChanges, Thresholds, VoltageEvent, VoltageEvents
+from algorithms.builtin.voltage_events import USABLE, Thresholds, VoltageEvent, VoltageEvents
 from algorithms.waveform.cycle_window import coherent, highest_harmonic, measure_window, unbalance
-from algorithms.waveform.flicker import LAMPS, WORKING_RATE, FlickerMeter, classify
+from algorithms.waveform.flicker import LAMPS, WORKING_RATE
 
 LONG = 1.0
 """An event that lasts longer is announced while it lasts [s]."""
-SETTLING = 10.0
-"""Flicker does not count until its filters have forgotten how they were started [s]."""
 _flag_of_event = {"voltage-dip": DIP, "voltage-swell": SWELL, "interruption": INTERRUPTION}
 _three = (Phase.A, Phase.B, Phase.C)
 
@@ -103,11 +103,9 @@ class QualityMeter:
         self.events = VoltageEvents(names, thresholds)
         self._changes = RapidChanges(names, thresholds, round(2 * nominal)) if thresholds.change > 0 else None
         self._past: list[VoltageEvent] = []
-        self._flicker: FlickerMeter | None = None
+        self._flicker: FlickerWatch | None = None
         if self._voltages.size and sample_rate >= 0.5 * WORKING_RATE:
-            self._flicker = FlickerMeter(self._voltages.size, sample_rate, LAMPS[settings.lamp])
-        self._flickered = 0
-        self._settled = 0.0
+            self._flicker = FlickerWatch(self._voltages, sample_rate, LAMPS[settings.lamp])
         self._maker = ResultMaker(
             context,
             channels,
@@ -185,16 +183,11 @@ class QualityMeter:
         self._follower.forget()
         if self._changes is not None:
             self._changes.forget()
-        self._restart_flicker(store.first)
+        if self._flicker is not None:
+            self._flicker.restart(store.first, store.rate)
         self._trailing = None
         self._begin = store.first + 3.0
         self._wake = self._follower.needed(self._begin)
-
-    def _restart_flicker(self, position: int) -> None:
-        if self._flicker is not None:
-            self._flicker.forget()
-            self._flickered = position
-            self._settled = position + SETTLING * self._store.rate
 
     def _turn(self) -> list[Record]:
         store, follower = self._store, self._follower
@@ -221,10 +214,9 @@ class QualityMeter:
             if self.gathering.wants_trailing():
                 self._trailing = end
             self._begin = max(store.position(tick_ns), store.first + 3.0)
-        records += self._sense(min(end + follower.period, store.end) if not self._voltages.size else follower.done)
-        records += self.gathering.publish(store.time_ns(self._flickered) if self._flicker is not None else None)
+        records += self.gathering.publish(self._follow_flicker())
         self._forget_past()
-        keep = min(self._begin, follower.keeps, self._flickered if self._flicker is not None else np.inf)
+        keep = min(self._begin, follower.keeps, np.inf if self._flicker is None else self._flicker.position)
         if self._trailing is not None:
             keep = min(keep, self._trailing)
         store.let_go(keep - 4)
@@ -292,8 +284,9 @@ class QualityMeter:
                     event.told = True
                     records.append(self._maker.event(event))
             spoilt = bool(ended or events.active)
-            if spoilt:
-                self._restart_flicker(max(int(cycles.positions[2].max()), self._flickered))
+            if spoilt and self._flicker is not None:
+                position = max(int(cycles.positions[2].max()), self._flicker.position)
+                self._flicker.restart(position, store.rate)
         if self._changes is not None and events.present.any():
             ends = cycles.positions[2].max(axis=0)
             start = store.time_ns(float(ends[0]))
@@ -302,21 +295,13 @@ class QualityMeter:
             records += [self._maker.rapid_change(change) for change in found]
         return records
 
-    def _sense(self, until: float) -> list[Record]:
-        """Advance the flickermeter as far as voltage events are known."""
-        meter, store = self._flicker, self._store
-        if meter is None:
-            return []
-        records: list[Record] = []
-        while self._flickered + meter.needed <= min(until, store.end):
-            begin = self._flickered
-            sensation = meter.sensation(store.samples(begin, begin + meter.needed)[self._voltages])
-            self._flickered += meter.advance
-            if begin >= self._settled and not store.flags(begin, begin + meter.needed) & SampleFlag.CLIPPED:
-                counts = classify(sensation)
-                counts *= self.events.present[:, None]
-                records += self.gathering.add_flicker(store.time_ns(begin), counts, meter.advance / store.rate)
-        return records
+    def _follow_flicker(self) -> int | None:
+        """Advance the flickermeter as far as voltage events are known; return how far [ns UTC]."""
+        if self._flicker is None:
+            return None
+        for time_ns, counts, duration in self._flicker.sense(self._store, self._follower.done, self.events.present):
+            self.gathering.add_flicker(time_ns, counts, duration)
+        return self._store.time_ns(self._flicker.position)
 
     def _forget_past(self) -> None:
         if self._past:

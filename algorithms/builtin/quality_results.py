@@ -13,7 +13,8 @@ from algorithms.api.algorithm import Context
 from algorithms.api.records import Event, Result, Severity
 from algorithms.api.samples import Channel, Phase, Quantity
 from algorithms.builtin.quality_intervals import Interval, rounded
-from algorithms.builtin.voltage_events import RapidChange, Thresholds, VoltageEvent
+from algorithms.builtin.rapid_changes import RapidChange
+from algorithms.builtin.voltage_events import Thresholds, VoltageEvent
 
 CONTENT = "quality/1"
 DISTORTION_ORDER = 40

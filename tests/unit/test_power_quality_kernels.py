@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import signal
 
+from algorithms.waveform.block_filter import block_filter
 from algorithms.waveform.cycle_window import measure_window, unbalance
 from algorithms.waveform.flicker import (
     LAMPS,
     N_CLASSES,
     FlickerMeter,
-    block_filter,
     classify,
     long_term_severity,
     percentiles,
@@ -66,7 +66,7 @@ def test_harmonics_to_the_fiftieth_are_found_between_samples(cycle):
 
 @pytest.mark.parametrize("cycle", [55.67, 64.02, 64.65, 71.3])
 def test_harmonics_near_half_the_sampling_rate_are_not_disturbed_by_their_images(cycle):
-    shares = {h: 0.03 for h in range(2, 27, 3)}
+    shares = dict.fromkeys(range(2, 27, 3), 0.03)
     parts = [(1 / cycle, 1.0, 0.3)] + [(h / cycle, share, 2.0 * h) for h, share in shares.items()]
     values = measure_window(tones(parts), 7.77, 10 * cycle, 10, 26)
     found = np.sqrt(2 * values.squares[0, 2:28])
