@@ -12,7 +12,8 @@ from typing import Any
 from algorithms.api.errors import Problem, shortened
 from algorithms.api.settings import Setting
 from hardware.checks import read_options
-from hardware.mcc_boards import Span, Wiring, span_from_text
+from hardware.mcc_boards import Wiring
+from hardware.mcc_spans import Span, span_from_text
 
 
 class Trigger(StrEnum):

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from algorithms.api.errors import shortened
 from algorithms.api.samples import Channel
 from hardware.checks import problems_of_request, refuse
-from hardware.mcc_boards import BoardModel, Span, Wiring, fitting
+from hardware.mcc_boards import BoardModel, Wiring, fitting
 from hardware.mcc_options import BoardOptions, Trigger
+from hardware.mcc_spans import Span
 from hardware.scaling import described
 from hardware.source import ChannelRequest, SourceRequest
 

@@ -3,8 +3,7 @@ Measurement Computing's Universal Library for Windows (Python wheel `mcculw`) be
 
 Rules: the wheel is imported when it is first needed (importing it loads the library); every code becomes an error that
 says what to do. What differs from Linux stays in this room: boards are numbers, rates are whole hertz, a buffer belongs
-to Windows and is copied out, and the count of samples is a signed 32-bit number that wraps after a day. `unwrapped`
-makes a count of scans of it that does not.
+to Windows and is copied out, and the count of samples wraps after a day (`mcculw_counts`).
 """
 
 import ctypes
@@ -14,23 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware.errors import SourceAway, SourceError, SourceNotFound, SourceRefused
-from hardware.mcc_boards import Span, Wiring, model_of
+from hardware.errors import SourceAway, SourceNotFound, SourceRefused
+from hardware.mcc_boards import Wiring, model_of
 from hardware.mcc_library import BoardFault, FoundBoard
 from hardware.mcc_options import Trigger
 from hardware.mcc_scan import Scan
+from hardware.mcc_spans import Span
+from hardware.mcculw_counts import unwrapped
+from hardware.mcculw_errors import BAD_OPTION, NUMBER_IN_USE, fault, fault_at_start, refusal
 
 INSTALL = "install InstaCal and the Universal Library from the maker's site"
 BOARD_NUMBERS = 100
-BACKWARDS = 1 << 16
-"""By how many samples a count may seem to have gone back, for what it forgets when it wraps."""
-
-_overrun, _dead, _no_connection, _no_board, _bad_board = 29, 161, 159, 343, 1
-_gone = (_dead, _no_connection, _no_board, _bad_board)
-_bad_option = 52
-_number_in_use, _in_use = 1026, (1023, 1024)
-_unsuitable = (16, 17, 24, 30, 41, 49, 52)
-"""Channel, count, rate, range, board type, trigger, option: what a board of this model ought to grant."""
 
 
 class McculwLibrary:
@@ -86,9 +79,9 @@ class McculwLibrary:
             try:
                 wheel.create_daq_device(number, found.descriptor)
             except wheel.ULError as error:
-                if error.errorcode == _number_in_use:
+                if error.errorcode == NUMBER_IN_USE:
                     continue
-                raise _refusal(found, error) from error
+                raise refusal(found, error) from error
             return McculwBoard(wheel, number)
         raise SourceAway(
             f"source mcculw: expected a free board number below {BOARD_NUMBERS}, found none; end other programs"
@@ -112,12 +105,12 @@ class McculwBoard:
         try:
             claimed = self._begin(scan, scaled=True)
         except self._wheel.ULError as error:
-            if error.errorcode != _bad_option:  # otherwise a board whose samples come as codes only
-                raise _fault_at_start(scan, error) from error
+            if error.errorcode != BAD_OPTION:  # otherwise a board whose samples come as codes only
+                raise fault_at_start(scan, error) from error
             try:
                 claimed = self._begin(scan, scaled=False)
             except self._wheel.ULError as further:
-                raise _fault_at_start(scan, further) from further
+                raise fault_at_start(scan, further) from further
         self._scan, self._scans = scan, 0
         return claimed
 
@@ -136,7 +129,7 @@ class McculwBoard:
         try:
             status, count, index = self._wheel.get_status(self._number, enums.FunctionType.AIFUNCTION)
         except self._wheel.ULError as error:
-            raise _fault(error) from error
+            raise fault(error) from error
         if status != enums.Status.RUNNING:
             raise BoardFault("the scan ended, and the library does not say why", board_there=True)
         self._scans = unwrapped(self._scans, count, index, n_channels=len(self._scan.inputs), ring=self._scan.ring)
@@ -153,7 +146,7 @@ class McculwBoard:
         try:
             read(self._memory, values, first, count)
         except wheel.ULError as error:
-            raise _fault(error) from error
+            raise fault(error) from error
         table = np.ctypeslib.as_array(values).reshape(-1, n_channels)
         if self._scaled:
             return table.T
@@ -216,46 +209,6 @@ class McculwBoard:
         )  # fmt: skip
 
 
-def unwrapped(before: int, count: int, index: int, *, n_channels: int, ring: int) -> int:
-    """
-    Make the library's count and index a number of scans that only grows.
-
-    Parameters
-    ----------
-    before : int
-        Scans, as found the last time.
-    count : int
-        Samples, as the library says: signed, of 32 bits, and off by one after each wrap where it is counted as its
-        manual says.
-    index : int
-        Where the last complete scan begins in the buffer; -1 before the first.
-    n_channels : int
-    ring : int
-        Scans in the buffer.
-
-    Returns
-    -------
-    int
-        Scans completed since the start.
-
-    Examples
-    --------
-    A day and a half at 19.2 kS/s: the count has wrapped, the index tells the scan exactly.
-
-    >>> unwrapped(360_000_000, -2_134_967_272, 3 * 6, n_channels=6, ring=6400)
-    360000004
-    """
-    if index < 0 or not (before or count):  # some boards say 0 before the first scan
-        return before
-    turn = 1 << 32
-    # About where the writer is: the count taken modulo its 32 bits, from what is known.
-    near = before * n_channels + (count - before * n_channels + BACKWARDS) % turn - BACKWARDS
-    place = index // n_channels + 1  # scans completed, modulo the ring
-    about = near // n_channels
-    scans = about + (place - about + ring // 2) % ring - ring // 2
-    return max(before, scans)
-
-
 def _reading(wheel: Any, *, scaled: bool, bits: int) -> tuple[Any, Any]:
     """Return what a buffer holds, and the function that copies it out."""
     if scaled:
@@ -288,36 +241,6 @@ def _enums() -> Any:
 def _range(enums: Any, span: Span) -> Any:
     text = f"{span.high:g}".replace(".", "PT").removeprefix("0")
     return enums.ULRange[f"{'UNI' if span.low == 0 else 'BIP'}{text}VOLTS"]
-
-
-def _refusal(found: FoundBoard, error: Any) -> SourceError:
-    where = f"source mcculw: expected to open {found}, found"
-    if error.errorcode in _in_use:
-        return SourceAway(f"{where} that another program uses it ({error}); end that one")
-    if error.errorcode in _gone:
-        return SourceAway(f"{where} that it went away ({error}); plug it in again")
-    return SourceAway(f"{where} {error}; unplug it, plug it in again, and look at it in InstaCal")
-
-
-def _fault_at_start(scan: Scan, error: Any) -> SourceError:
-    if error.errorcode in _unsuitable:
-        return SourceRefused(
-            f"source mcculw: expected a {scan.model.name} to scan inputs {scan.inputs} at {scan.asked_rate:g} Hz, "
-            f"found that the Universal Library refuses ({error}); update it, or ask for less"
-        )
-    return _fault(error)
-
-
-def _fault(error: Any) -> BoardFault:
-    if error.errorcode == _overrun:
-        return BoardFault(
-            f"the board's buffer ran over ({error}): the machine fetched its samples too late; lower the rate, or find "
-            f"what keeps the processor or the USB bus busy",
-            board_there=True,
-        )
-    if error.errorcode in _gone:
-        return BoardFault(f"the board does not answer any more ({error}); look at cable, hub and power supply")
-    return BoardFault(f"the library failed: {error}; unplug the board and plug it in again")
 
 
 def _quietly(wheel: Any, action: Any, *arguments: Any) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from algorithms.api.samples import SampleBlock, SampleFlag
 from hardware.errors import SourceAway, SourceError, SourceLost, SourceNotFound, SourceRefused
-from hardware.mcculw_library import unwrapped
+from hardware.mcculw_counts import unwrapped
 from hardware.mcculw_source import McculwSource
 from hardware.source import SourceRequest
 from tests.support.mcculw_boards import BAD_RATE, DEAD, OVERRUN, Board, ManualClocks, loaded_universal_library
@@ -177,7 +177,7 @@ def test_a_count_that_wraps_within_a_run_costs_no_sample() -> None:
     """A reader away for 31 hours finds the count negative, and the newest samples in their place."""
     source, clocks = source_on(Board("01AB"))
     plan = source.start(REQUEST)
-    blocks = read(source, 5)
+    blocks = read(source, 15)
     clocks.sleep(31.5 * 3600)
     blocks += read(source, 5)
     source.stop()

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from algorithms.api.samples import SampleBlock, SampleFlag
 from hardware.errors import SourceAway, SourceError, SourceLost, SourceNotFound, SourceRefused
-from hardware.mcc_boards import MODELS, Span, Wiring
+from hardware.mcc_boards import MODELS, Wiring
+from hardware.mcc_spans import Span
 from hardware.source import SourcePlan, SourceRequest
 from hardware.uldaq_library import UldaqLibrary
 from hardware.uldaq_source import UldaqSource

@@ -8,9 +8,10 @@ import pytest
 
 from hardware.checks import OptionsError
 from hardware.errors import SourceRefused
-from hardware.mcc_boards import MODELS, BoardModel, Pacer, Span, Wiring, bipolar, fitting, model_named, model_of
+from hardware.mcc_boards import MODELS, BoardModel, Pacer, Wiring, fitting, model_named, model_of
 from hardware.mcc_options import read_board_options
 from hardware.mcc_scan import Scan, plan_scan
+from hardware.mcc_spans import Span, bipolar
 from hardware.source import SourceRequest
 from tests.support.uldaq_boards import wired
 
