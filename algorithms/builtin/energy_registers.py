@@ -83,11 +83,11 @@ def counts_of(
     each = np.eye(3)
     total_p, total_q = float(p.sum()), float(q.sum())
     total_s = math.hypot(total_p, total_q)
-    unit = 1.0 / total_s if total_s else 0.0
+    cosine, sine = (total_p / total_s, total_q / total_s) if total_s else (0.0, 0.0)
     # Parts of P, Q and S of each row that are due to each phase, (4, 3), and their change with each phase's angle.
     parts_p, parts_q = np.vstack([each * p, p]), np.vstack([each * q, q])
-    parts_s = np.vstack([each * s, unit * (total_p * p + total_q * q)])
-    turned_s = np.vstack([np.zeros((3, 3)), unit * (total_q * p - total_p * q)])
+    parts_s = np.vstack([each * s, cosine * p + sine * q])
+    turned_s = np.vstack([np.zeros((3, 3)), sine * p - cosine * q])
     rows_p, rows_q = np.append(p, total_p), np.append(q, total_q)
     imports, inductive = rows_p >= 0, rows_q >= 0
     sign = np.zeros((4, 7))
