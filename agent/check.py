@@ -36,6 +36,9 @@ from hardware.errors import SourceError
 CLOCK_TOLERANCE = 5.0
 """How far this clock may be from the catalog's [s]."""
 
+AGREES = 1.5
+"""What whole seconds and a slow answer may make of two clocks that agree [s]."""
+
 RATE_TOLERANCE = 0.02
 """How far the delivered rate may be from the granted one over a check [1]."""
 
@@ -98,8 +101,10 @@ def _catalog(config: AgentConfig) -> tuple[Desired | None, list[Finding], float 
 
 def _clock(server_time: float | None) -> Finding:
     report = synchronisation()
-    off = None if server_time is None else time.time() - server_time
-    difference = "" if off is None else f", {off:+.0f} s from the catalog's"
+    off = None if server_time is None else time.time() - (server_time + 0.5)  # HTTP tells whole seconds only
+    difference = ""
+    if off is not None:
+        difference = ", agrees with the catalog's" if abs(off) < AGREES else f", {off:+.0f} s from the catalog's"
     if off is not None and abs(off) > CLOCK_TOLERANCE:
         return Finding("clock", Verdict.FAILED, f"wrong{difference}", "set the clock; enable time synchronisation")
     if report.synchronised:
