@@ -17,6 +17,7 @@ Energy registers: how exact they are, what they cost the processor and the card,
 
 import importlib.util
 import math
+import os
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # threads of their own only cost products this small
 
 import msgspec
 import numpy as np
