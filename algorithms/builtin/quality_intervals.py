@@ -3,8 +3,9 @@ What is gathered over an interval: 150 cycles, ten minutes, two hours (IEC 61000
 
 `power_quality` adds one window of 10 or 12 cycles after another; `quality_results` writes what came together.
 Aggregates are square roots of means of squares. Rule: a flagged window (dip, swell, interruption, gap, clipping,
-frequency out of range) is counted under its reasons and never averaged in; a phase without voltage is left out by
-itself. Everything here is numbers in arrays, so an interval under way can be kept across a restart.
+frequency out of range, voltages in no order) is counted under its reasons and never averaged in; a phase without
+voltage is left out by itself. Everything here is numbers in arrays, so an interval under way can be kept across a
+restart.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,8 +23,8 @@ TWO_HOURS = 12 * TEN_MINUTES
 TEN_SECONDS = 10 * NANOSECONDS
 
 DIP, SWELL, INTERRUPTION = "dip", "swell", "interruption"
-GAP, CLIPPED, FREQUENCY = "gap", "clipped", "frequency"
-FLAGS = (DIP, SWELL, INTERRUPTION, GAP, CLIPPED, FREQUENCY)
+GAP, CLIPPED, FREQUENCY, WIRING = "gap", "clipped", "frequency", "wiring"
+FLAGS = (DIP, SWELL, INTERRUPTION, GAP, CLIPPED, FREQUENCY, WIRING)
 """Why a window does not count."""
 
 
@@ -47,6 +48,8 @@ class Window:
         Of `FLAGS`.
     time_uncertainty : float
         Of its place [s].
+    phase_order : str
+        As `cycle_window.phase_order`; empty where it cannot be told.
     """
 
     begin_ns: int
@@ -57,6 +60,7 @@ class Window:
     frequency: float | None
     flags: tuple[str, ...]
     time_uncertainty: float = 0.0
+    phase_order: str = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -88,6 +92,8 @@ class Interval:
         Windows with any flag.
     time_uncertainty : float
         Largest of its windows [s].
+    phase_order : str
+        Of the last window that had one.
     """
 
     begin_ns: int
@@ -103,6 +109,7 @@ class Interval:
     flagged: dict[str, int] = field(default_factory=dict)
     not_counted: int = 0
     time_uncertainty: float = 0.0
+    phase_order: str = ""
 
     @classmethod
     def begin(cls, begin_ns: int, end_ns: int, n_channels: int, n_values: int) -> "Interval":
@@ -124,6 +131,7 @@ class Interval:
         duration = (window.end_ns - window.begin_ns) * 1e-9
         self.measured += duration
         self.time_uncertainty = max(self.time_uncertainty, window.time_uncertainty)
+        self.phase_order = window.phase_order or self.phase_order
         if window.flags:
             self.not_counted += 1
             for flag in window.flags:
@@ -162,6 +170,7 @@ class Interval:
         self.measured += other.measured
         self.not_counted += other.not_counted
         self.time_uncertainty = max(self.time_uncertainty, other.time_uncertainty)
+        self.phase_order = other.phase_order or self.phase_order
         for flag, count in other.flagged.items():
             self.flagged[flag] = self.flagged.get(flag, 0) + count
 

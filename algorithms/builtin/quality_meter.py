@@ -24,6 +24,7 @@ from algorithms.builtin.quality_intervals import (
     FREQUENCY,
     INTERRUPTION,
     SWELL,
+    WIRING,
     Window,
     joined_flags,
 )
@@ -31,7 +32,7 @@ from algorithms.builtin.quality_results import ResultMaker
 from algorithms.builtin.rapid_changes import RapidChanges
 from algorithms.builtin.sample_store import SampleStore, Step
 from algorithms.builtin.voltage_events import USABLE, Thresholds, VoltageEvent, VoltageEvents
-from algorithms.waveform.cycle_window import coherent, highest_harmonic, measure_window, unbalance
+from algorithms.waveform.cycle_window import coherent, highest_harmonic, measure_window, phase_order, unbalance
 from algorithms.waveform.flicker import LAMPS, WORKING_RATE
 
 LONG = 1.0
@@ -243,13 +244,24 @@ class QualityMeter:
         valid[self._voltages] |= self.events.present  # a voltage that is gone is still a voltage
         if not flags and self._voltages.size:
             follower.learn_offset(values.offset[self._followed])
-        balance = None
+        balance, order = None, ""
         if known and self._voltages.size == 3 and alive[self._voltages].all():
             omega = 2 * np.pi * (frequency or 0.0) * store.rate
-            balance = unbalance(values.fundamental[self._voltages] * np.exp(-1j * omega * self._skew[self._voltages]))
+            phasors = values.fundamental[self._voltages] * np.exp(-1j * omega * self._skew[self._voltages])
+            balance, order = unbalance(phasors), phase_order(phasors)
+            if not order and not flags:  # a fault of the grid is told as that
+                flags.append(WIRING)
         hertz = frequency * store.rate if known and frequency is not None else None
         window = Window(
-            begin_ns, end_ns, values.squares, valid, balance, hertz, joined_flags(flags), store.time_uncertainty
+            begin_ns,
+            end_ns,
+            values.squares,
+            valid,
+            balance,
+            hertz,
+            joined_flags(flags),
+            time_uncertainty=store.time_uncertainty,
+            phase_order=order,
         )
         return window, right
 

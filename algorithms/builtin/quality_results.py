@@ -111,6 +111,7 @@ class ResultMaker:
             payload["unbalance"] = {"u2": round((negative / count) ** 0.5, 6), "u0": round((zero / count) ** 0.5, 6)}
         else:
             payload["unbalance"] = None
+        payload["phase_order"] = interval.phase_order or None
         payload["not_measured"] = list(self._not_measured)
         lasting = name in ("10-min", "2-h")
         return Result(CONTENT, self._terminal, interval.end_ns if end_ns is None else end_ns, payload, urgent=lasting)

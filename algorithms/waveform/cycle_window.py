@@ -106,6 +106,33 @@ def unbalance(phasors: Complexes) -> tuple[float, float]:
     return (negative / positive, zero / positive) if positive > 0 else (0.0, 0.0)
 
 
+def phase_order(phasors: Complexes) -> str:
+    """
+    Tell in which order the phases A, B and C come, ``ABC`` or ``ACB``; empty where they come in none.
+
+    Three voltages of about the same size a third of a turn apart come in an order. Where one is reversed, or two inputs
+    see the same phase, they do not, whatever the grid is like.
+
+    Parameters
+    ----------
+    phasors : numpy.ndarray
+        (3,), corrected for skew.
+
+    Examples
+    --------
+    >>> turn = np.exp(2j * np.pi / 3)
+    >>> [phase_order(np.array(x)) for x in ((1, turn**2, turn), (1, turn, turn**2), (1, -(turn**2), turn))]
+    ['ABC', 'ACB', '']
+    """
+    sizes = np.abs(phasors)
+    if sizes.min() < 0.7 * sizes.max():
+        return "ABC"  # one is low, as in a dip: their angles need not be a third of a turn apart
+    _, one, two = np.abs(FORTESCUE @ phasors).tolist()
+    if min(one, two) > 0.3 * max(one, two):
+        return ""
+    return "ABC" if one > two else "ACB"
+
+
 def highest_harmonic(sample_rate: float, nominal_frequency: float, wanted: int = 50) -> int:
     """
     Return the highest harmonic that a sampling rate tells, at most `wanted`.

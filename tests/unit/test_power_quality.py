@@ -359,3 +359,25 @@ def test_a_frequency_that_jumps_out_of_reach_is_found_again():
 
     windows = told(run(started(shortest_interval="10-cycle"), blocks(signal, 4.0)), "10-cycle")
     assert [one.payload["frequency"] for one in windows[-3:]] == pytest.approx([56.0] * 3, abs=1e-3)
+
+
+@pytest.mark.parametrize("sources", [(0, 1, -2), (0, 0, 2), (-0.0, 1, 2)])
+def test_voltages_in_no_order_are_a_fault_of_the_wiring_and_flagged(sources):
+    def signal(times, k):
+        if k >= 3:
+            return steady(50.0)(times, k)
+        sign = -1.0 if np.signbit(sources[k]) else 1.0
+        return sign * steady(50.0)(times, int(abs(sources[k])))
+
+    windows = told(run(started(shortest_interval="10-cycle"), blocks(signal, 2.0)), "10-cycle")
+    assert all(one.payload["flagged"] == {"wiring": 1} for one in windows)
+    assert windows[0].payload["phase_order"] is None
+
+
+def test_the_order_of_phases_is_told():
+    windows = told(run(started(shortest_interval="10-cycle"), blocks(steady(50.0), 1.0)), "10-cycle")
+    assert windows[0].payload["phase_order"] == "ABC"
+    swapped = lambda times, k: steady(50.0)(times, (0, 2, 1, 3, 5, 4)[k])  # noqa: E731
+    windows = told(run(started(shortest_interval="10-cycle"), blocks(swapped, 1.0)), "10-cycle")
+    assert windows[0].payload["phase_order"] == "ACB"
+    assert windows[0].payload["flagged"] == {}
