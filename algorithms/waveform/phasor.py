@@ -156,9 +156,9 @@ def taylor_fourier_table(
     weighted with the squared window. A frequency that is off by d leaves the third-order term
     (2 pi d T)^3 / 6 of a half window T; derivatives up to the second cost the value nothing.
 
-    The value overshoots a step by 5 to 7 %, as every fit of a parabola does, and the part of the second derivative
+    The value overshoots a step by 4 to 8 %, as every fit of a parabola does, and the part of the second derivative
     that belongs to the mean, damping :math:`\overline{\tau^2} p_2`, takes that away together with noise. In return a
-    share of curvature is lost: at 0.3 and three cycles of 50 Hz, 0.05 % of the value at a swing of 10 % at 2 Hz and
+    share of curvature is lost: at 0.3 and three cycles of 50 Hz, 0.06 % of the value at a swing of 10 % at 2 Hz and
     0.02 % at a ramp of 1 Hz/s.
 
     After J. A. de la O Serna, "Dynamic phasor estimates for power system oscillations", IEEE Trans. Instrum. Meas.
