@@ -124,7 +124,7 @@ def fetch(options: argparse.Namespace, catalog: RecordingsCatalog) -> None:
             catalog.request(device, name)
     for device, name in wanted:
         entry = _arrived(catalog, device, name, options.wait)
-        target = _keep(folder, entry, catalog.recording_file(device, name))
+        target = _keep(folder, device, name, entry, catalog.recording_file(device, name))
         if options.json:
             say_json({"recording": f"{device}/{name}", "file": str(target), "sha256": entry.info.sha256})
         else:
@@ -146,7 +146,7 @@ def plot(options: argparse.Namespace, open_catalog: Callable[[], RecordingsCatal
         if catalog.recording(device, name).state in ("on-device", "gone"):
             catalog.request(device, name)
         entry = _arrived(catalog, device, name, options.wait)
-        source = _keep(Path(folder), entry, catalog.recording_file(device, name))
+        source = _keep(Path(folder), device, name, entry, catalog.recording_file(device, name))
         _draw(draw, source, target or Path(f"{device}_{name}.png"), options)
 
 
@@ -202,12 +202,12 @@ def _arrived(catalog: RecordingsCatalog, device: str, name: str, patience: float
         time.sleep(LOOK)
 
 
-def _keep(folder: Path, entry: RecordingEntry, data: bytes) -> Path:
-    """Write a file and its label, each whole or not at all."""
+def _keep(folder: Path, device: str, name: str, entry: RecordingEntry, data: bytes) -> Path:
+    """Write a file and its label, each whole or not at all; named as it was asked for, whatever the answer says."""
     found = hashlib.sha256(data).hexdigest()
     if found != entry.info.sha256:
         raise OperatorError(f"expected content with the digest {entry.info.sha256}, found {found}; fetch it again")
-    target = folder / f"{entry.info.device}_{entry.info.id}.cff"
+    target = folder / f"{device}_{name}.cff"
     label = msgspec.json.format(msgspec.json.encode(entry.info)) + b"\n"
     for path, content in ((target, data), (target.with_suffix(".json"), label)):
         try:

@@ -282,7 +282,8 @@ def first_recording(plant):
 
 
 def test_a_meters_recording_is_listed_fetched_and_drawn_by_the_operators_commands(plant, tresma, tmp_path):
-    agent = plant.add("m-1", **recording(sag(1.2), upload_rate=1e6))
+    acquired = recording(sag(2.0), upload_rate=1e6) | {"algorithms": [{"algorithm": "power_quality"}]}
+    agent = plant.add("m-1", **acquired)
     name = first_recording(plant)
     assert json.loads(tresma("recordings", "list", "m-1", "--json").stdout)["info"]["id"] == name
     said = tresma("recordings", "list")
@@ -317,8 +318,8 @@ def test_an_operator_has_a_meter_record_now(plant, tresma):
 
 
 def test_a_hand_over_outlives_the_catalog_and_the_meter(plant):
-    """The upload takes 6 s; both are killed on the way, one after the other."""
-    agent = plant.add("m-1", **recording(sag(1.2), upload_rate=30_000.0))
+    """The upload takes 4 s; both are killed on the way, one after the other."""
+    agent = plant.add("m-1", **recording(sag(1.2), upload_rate=45_000.0))
     name = first_recording(plant)
     one = f"/v1/devices/m-1/recordings/{name}"
     assert plant.catalog.operator("PUT", f"{one}/request").status_code == 202
