@@ -69,6 +69,8 @@ class TimeBase:
         Least time from a sample to the moment its being there can be read [s].
     latency_uncertainty : float
         [s]
+    transfer : int
+        Samples per channel that come at once; 0 where it is not known, for the fewest that ever came.
 
     Raises
     ------
@@ -95,13 +97,14 @@ class TimeBase:
         rate_tolerance: float = 1e-3,
         latency: float = 0.0,
         latency_uncertainty: float = 5e-4,
+        transfer: int = 0,
     ) -> None:
         for name, value in (("nominal_rate", nominal_rate), ("rate_tolerance", rate_tolerance)):
             if not (math.isfinite(value) and value > 0):
                 raise ValueError(f"a finite {name} above 0 expected, found {value}")
-        for name, value in (("latency", latency), ("latency_uncertainty", latency_uncertainty)):
+        for name, value in (("latency", latency), ("latency_uncertainty", latency_uncertainty), ("transfer", transfer)):
             if not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"a finite {name} of 0 or more expected [s], found {value}")
+                raise ValueError(f"a finite {name} of 0 or more expected, found {value}")
         self._nominal_rate = nominal_rate
         self._prior = (0.0, rate_tolerance, 0.0)  # slope of UTC over nominal time, its uncertainty, since when
         self._drift = DRIFT if rate_tolerance > DISCIPLINED else 0.0
@@ -113,6 +116,7 @@ class TimeBase:
         self._origin: tuple[int, int, int] | None = None  # count, host and steady time of the first reading
         self._count = 0
         self._steady = 0.0
+        self._told_transfer = transfer
         self._transfer = math.inf  # fewest samples that ever came at once
         self._early = 0
         self._late_since: float | None = None
@@ -148,7 +152,7 @@ class TimeBase:
             self._origin = (count, host_ns, steady_ns)
             self._count = count
             self._host.add(0.0, 0.0)
-            self._envelope.add(0.0, 0.0, 0.0)
+            self._envelope.add(0.0, 0.0, 0.0, 0.0)
             return
         if count < self._count:
             raise ValueError(f"a count of at least {self._count} expected, as it was before, found {count}")
@@ -163,8 +167,8 @@ class TimeBase:
         x = (count - first) / self._nominal_rate
         if self._off_the_line(x, steady - x):
             return
-        apart = min(max(elapsed, 0.0), self._transfer / self._nominal_rate)
-        if self._envelope.add(x, steady - x, apart):
+        longest = (self._told_transfer or self._transfer) / self._nominal_rate
+        if self._envelope.add(x, steady - x, min(max(elapsed, 0.0), longest), longest):
             self._combine()
         self._follow(x)
 

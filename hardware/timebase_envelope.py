@@ -18,8 +18,8 @@ from itertools import pairwise
 
 SPAN = 60.0
 """Longest time over which the line is taken as straight [s]."""
-DRIFT = 1e-6 / 60.0
-"""Change of a crystal's rate that is reckoned with [1/s]: one part per million in a minute."""
+DRIFT = 2e-6 / 60.0
+"""Change of a crystal's rate that is reckoned with [1/s]: two parts per million in a minute."""
 START_UNCERTAINTY = 0.02
 """Of a line through too few points to judge [s]."""
 
@@ -29,12 +29,13 @@ _FULL_WIDTH = SPAN / (_BINS - 4)
 _LEAST_POINTS = 4
 _ROUNDS = 3
 _KEPT = 2.0
-"""How far above the median a bin may lie, in distances from the lowest tenth to the median."""
+"""How far above the third tenth of all bins one may lie, in distances from the first tenth to the third."""
 _SHORT = 1.3
 """What the choice of bins hides of their scatter."""
 _UNREAD = 0.6
 """Standard uncertainty of something between nothing and a whole transfer, both ends likely, as a share of it."""
 _LEAST_PINNED = 0.2
+_WATCHED = 0.5
 
 
 @dataclass(slots=True)
@@ -48,6 +49,8 @@ class _Bin:
     """Of the lowest above the line of its time [s]."""
     pinned: int
     """Readings that cannot have come much later than what they found."""
+    watched: bool
+    """Whether one of them came soon after a look that had not found it: of that there is no doubt."""
     count: int
 
 
@@ -89,7 +92,7 @@ class Envelope:
     --------
     >>> envelope = Envelope()
     >>> for k in range(400):
-    ...     refitted = envelope.add(0.1 * k, 2e-5 * k + 0.001 * (k % 7), 0.01)
+    ...     refitted = envelope.add(0.1 * k, 2e-5 * k + 0.001 * (k % 7), 0.001, 0.01)
     >>> round(envelope.line.slope * 1e6, 3)  # 20 us in each 0.1 s
     200.0
     """
@@ -112,7 +115,7 @@ class Envelope:
         self._open = None
         self._width = _FIRST_WIDTH
 
-    def add(self, x: float, y: float, apart: float) -> bool:
+    def add(self, x: float, y: float, apart: float, longest: float) -> bool:
         """
         Take a point.
 
@@ -124,6 +127,8 @@ class Envelope:
             [s]
         apart : float
             Longest time for which the count may have stood there unread, such as since the reading before [s].
+        longest : float
+            The same had nobody looked before: the time between transfers [s].
 
         Returns
         -------
@@ -131,17 +136,19 @@ class Envelope:
             Whether the line was fitted anew.
         """
         late = y - self.line.at(x)
-        self._longest = max(self._longest, apart)
+        self._longest = longest
         pinned = apart - late < 0.5 * self._longest
+        watched = apart < 0.5 * self._longest
         number = int(x / self._width)
         bin_ = self._open
         if bin_ is not None and bin_.number == number:
             bin_.pinned += pinned
+            bin_.watched |= watched
             bin_.count += 1
             if late < bin_.late:
                 bin_.x, bin_.y, bin_.late = x, y, late
             return False
-        self._open = _Bin(number, x, y, late, int(pinned), 1)
+        self._open = _Bin(number, x, y, late, int(pinned), watched, 1)
         if bin_ is None:
             if not self._bins:  # the very first point: late by some, but nothing better is known
                 self.line = Line(x, y, self.line.slope, self.line.slope_uncertainty)
@@ -178,6 +185,7 @@ class Envelope:
             lower.y,
             lower.late,
             first.pinned + second.pinned,
+            first.watched or second.watched,
             first.count + second.count,
         )
 
@@ -204,7 +212,7 @@ class Envelope:
 
         The hull's edge rests on two points. Where many bins found the board almost at once their lowest points
         scatter little, and all of them together tell the slope better. Late ones are left out by a limit taken from
-        the lower half, which delays do not reach.
+        the lowest third, which delays do not reach.
         """
         bins = self._bins
         spread = error = 0.0
@@ -212,8 +220,8 @@ class Envelope:
         for _ in range(_ROUNDS):
             rises = [one.y - height - slope * (one.x - middle) for one in bins]
             ordered = sorted(rises)
-            low, median = ordered[len(bins) // 10], ordered[len(bins) // 2]
-            limit = median + _KEPT * max(median - low, 1e-9)
+            low, typical = ordered[len(bins) // 10], ordered[3 * len(bins) // 10]
+            limit = typical + _KEPT * max(typical - low, 1e-9)
             kept = [(one.x, rise) for one, rise in zip(bins, rises, strict=True) if rise <= limit]
             n = len(kept)
             mean_x, mean_rise = sum(x for x, _ in kept) / n, sum(rise for _, rise in kept) / n
@@ -227,7 +235,7 @@ class Envelope:
         end = bins[-1].x
         turned = 2.0 * (end - mean_x)
         # A crystal drifts by `DRIFT` or by what is seen of it; what counts is the tangent where the samples are now.
-        prior = max((0.5 * DRIFT) ** 2, bend**2 - 3.0 * bend_uncertainty**2)
+        prior = max((0.5 * DRIFT) ** 2, bend**2 - 8.0 * bend_uncertainty**2)
         share = prior / (prior + bend_uncertainty**2)
         bend *= share
         uncertainty = math.hypot(uncertainty, turned * bend_uncertainty * math.sqrt(share))
@@ -244,9 +252,11 @@ class Envelope:
 
         A reading is pinned when it cannot have come much later than the transfer it found: soon after a look that did
         not find it, or so late that the transfer cannot have been there much longer. Looks at all moments between
-        transfers pin half of their readings. Where hardly any is pinned, looks and transfers keep step, and the line
-        may lie lower than any point shows.
+        transfers pin half of their readings, looks that aim at them some in each bin. Where hardly any is pinned, looks
+        and transfers keep step, and the line may lie lower than any point shows.
         """
+        if sum(one.watched for one in self._bins) >= _WATCHED * len(self._bins):
+            return 0.0
         shares = sorted(one.pinned / one.count for one in self._bins)
         return _UNREAD * self._longest if shares[len(shares) // 2] < _LEAST_PINNED else 0.0
 

@@ -51,7 +51,8 @@ class Board:
     loaded : bool
         Whether the processor is late as on a busy machine.
     looks : str
-        ``aimed`` at each transfer's end and a little around it, and 0.5 ms later when it was not there yet;
+        ``aimed`` at each transfer's end and a little around it, and 0.5 ms later when it was not there yet; ``seldom``
+        at every fourth transfer's end, a little late, and only each eighth time before as well;
         ``dithered`` without regard to transfers, ``slept`` for the same time after each look, or on a ``grid``.
     interval : float
         Mean time between looks [s].
@@ -64,7 +65,7 @@ class Board:
     crystal_error: float = 0.0
     host_error: Callable[[float], float] = lambda _: 0.0
     loaded: bool = True
-    looks: Literal["aimed", "dithered", "slept", "grid"] = "aimed"
+    looks: Literal["aimed", "seldom", "dithered", "slept", "grid"] = "aimed"
     interval: float = 0.01
 
     def taken(self, time: float, phase: float) -> float:
@@ -100,13 +101,18 @@ class Readings:
     def until(self, duration: float) -> Iterator[Reading]:
         """Look at the board from the beginning on."""
         board, rnd = self.board, self._random
-        time, look, count, due = 0.0, 0, 0, 0.0
+        time, look, count, due, blocks = 0.0, 0, 0, 0.0, 0
         while time < duration:
             look += 1
             if board.looks == "aimed":
                 ends = self.board.instant(count + board.transfer - 1, self.phase)
                 aim = ends + board.latency + 1e-3 * (look * 0.6180339887498949 % 1.0 - 0.3)
                 due = aim if aim > time else time + 5e-4
+            elif board.looks == "seldom":
+                block = 4 * board.transfer
+                ends = self.board.instant(count - count % block + block - 1, self.phase)
+                early = -1e-3 if blocks % 8 == 0 else 5e-4
+                due = ends + board.latency + early if ends + board.latency + early > time else time + 1e-3
             elif board.looks == "dithered":
                 due = time + board.interval * (0.5 + look * 0.6180339887498949 % 1.0)
             elif board.looks == "slept":
@@ -115,7 +121,8 @@ class Readings:
                 due = max(due + board.interval, time)
             time = due + self._late(due)
             arrived = board.taken(time - board.latency - rnd.expovariate(1e4), self.phase)
-            count = max(count, int(arrived) // board.transfer * board.transfer)
+            before, count = count, max(count, int(arrived) // board.transfer * board.transfer)
+            blocks += count // (4 * board.transfer) - before // (4 * board.transfer)
             time += rnd.expovariate(1e5)
             if board.loaded and rnd.random() < 0.01:  # held up between the count and the clock
                 time += 0.001 * rnd.paretovariate(1.2)
