@@ -69,7 +69,7 @@ class BoardTimes:
             self._first = next_index + max(1, round(missed))
             self._rate = self._model.sample_rate
             self._tolerance = math.hypot(self._model.rate_uncertainty, REMEMBERED)
-        self._base = TimeBase(self._rate, rate_tolerance=self._tolerance)
+        self._base = TimeBase(self._rate, rate_tolerance=self._tolerance, transfer=self._scan.stage)
         self._awaits_edge = self._on_second
         return self._first
 
