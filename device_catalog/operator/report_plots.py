@@ -165,12 +165,13 @@ def _voltage(axes: "Axes", ten: Sequence[Interval], phases: Sequence[str]) -> bo
 def _frequency(axes: "Axes", ten: Sequence[Interval]) -> bool:
     times: list[float] = []
     values: list[float] = []
-    for one in ten:
+    for one, after in zip(ten, [*ten[1:], None], strict=True):
         for number, value in enumerate(one.frequency_10s):
             times.append(_moment(one.begin_ns + (10 * number + 5) * NANOSECONDS))
             values.append(math.nan if value is None else value)
-        times.append(_moment(one.time_ns))
-        values.append(values[-1] if values and one is not ten[-1] else math.nan)
+        if after is None or after.begin_ns > one.time_ns:
+            times.append(_moment(one.time_ns))
+            values.append(math.nan)
     known = [value for value in values if not math.isnan(value)]
     if not known:
         return False
@@ -193,9 +194,10 @@ def _extremes(times: list[float], values: list[float], step: int) -> tuple[list[
     for first in range(0, len(values), step):
         part = range(first, min(first + step, len(values)))
         known = [k for k in part if not math.isnan(values[k])]
-        chosen = sorted({min(known, key=values.__getitem__), max(known, key=values.__getitem__)}) if known else [first]
-        kept_times += [times[k] for k in chosen]
-        kept += [values[k] for k in chosen]
+        chosen = {min(known, key=values.__getitem__), max(known, key=values.__getitem__)} if known else set()
+        chosen.update(k for k in part if math.isnan(values[k]))
+        kept_times += [times[k] for k in sorted(chosen)]
+        kept += [values[k] for k in sorted(chosen)]
     return kept_times, kept
 
 
