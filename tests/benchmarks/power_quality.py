@@ -346,6 +346,36 @@ def compare(report: Report, *, quick: bool) -> None:
         report.figure(f"side by side, 6400 Hz, 12 bit: {name}, as a share of pqopen-lib's", own / other, "1", "<= 1")
 
 
+def compare_flicker(report: Report) -> None:
+    """Put the same rectangular changes through both flickermeters: two minutes after half a minute of settling."""
+    from pqopen.powerquality import VoltageFluctuation
+
+    rate, settling, seconds = 6400.0, 30.0, 120.0
+    times = np.arange(round((settling + seconds) * rate)) / rate
+    step = 20.0 / 4096 * VOLTS
+    worst = [0.0, 0.0]
+    for per_minute in (39, 110, 1620):
+        change = CHANGES["230V"][per_minute] / 200
+        side = 1 - 2 * (np.floor(times * per_minute / 60 + 1e-9) % 2)
+        volts = VOLTAGE * np.sqrt(2) * np.sin(2 * np.pi * 50.0 * times) * (1 + change * side)
+        volts = np.round(volts / step + 0.5 * np.random.default_rng(1).standard_normal(times.size)) * step
+        meter = FlickerMeter(1, rate, LAMPS["230V"])
+        counts = np.zeros((1, N_CLASSES))
+        for first in range(0, volts.size - meter.needed, meter.advance):
+            sensation = meter.sensation(volts[None, first : first + meter.needed])
+            if first >= settling * rate:
+                counts += classify(sensation)
+        peer = VoltageFluctuation(rate, VOLTAGE, 50.0)
+        for first in range(0, volts.size, 1280):
+            part = volts[first : first + 1280]
+            peer.process(first, np.sqrt(np.mean(np.square(part.reshape(-1, 64)), axis=1)), part.copy())
+        found = short_term_severity(counts[0]), float(peer.calc_pst(round(settling * rate), volts.size))
+        worst = [max(before, 100 * abs(value - 1.0)) for before, value in zip(worst, found, strict=True)]
+    name = "side by side, 6400 Hz, 12 bit: Pst at 39, 110 and 1620 changes a minute"
+    report.figure(name, worst[0], "%")
+    report.figure(f"{name}, pqopen-lib", worst[1], "%")
+
+
 def main() -> None:
     """Measure everything."""
     options = arguments(__doc__ or "").parse_args()
@@ -357,6 +387,7 @@ def main() -> None:
     flicker(report, quick=options.quick)
     if PEER:
         compare(report, quick=options.quick)
+        compare_flicker(report)
     report.finish(as_json=options.json)
 
 
