@@ -102,7 +102,8 @@ def main() -> None:
     strace = shutil.which("strace")
     runs: list[tuple[str, tuple[str, ...]]] = [("plain", ())]
     if strace:
-        traced = (strace, "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e")
+        # -D: the agent stays this process's child, and ends when it is told to
+        traced = (strace, "-D", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e")
         runs += [
             ("fsync + 20 ms", (*traced, "inject=fsync,fdatasync:delay_exit=20000")),
             ("strace alone", (*traced, "trace=fsync,fdatasync")),

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -162,9 +163,11 @@ class Plant:
         self.agents: list[AgentProcess] = []
 
     def __enter__(self) -> Self:
-        self.grid.__enter__()
-        self.data.__enter__()
-        self.catalog.__enter__()
+        with ExitStack() as begun:
+            begun.enter_context(self.grid)
+            begun.enter_context(self.data)
+            begun.enter_context(self.catalog)
+            begun.pop_all()  # from here on it is for `__exit__`
         return self
 
     def __exit__(
