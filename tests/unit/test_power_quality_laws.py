@@ -1,0 +1,99 @@
+"""Laws of the power-quality meter that hold whatever a source delivers: any cut, any gap, any rubbish."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from algorithms.api import wire
+from algorithms.api.records import Event, Result
+from algorithms.api.samples import SampleBlock, SampleFlag
+from algorithms.builtin.power_quality import PowerQuality
+from tests.support.three_phase import Board, six_channels
+
+START_NS = 1_700_000_398_000_000_000
+"""Two seconds before a full ten minutes."""
+HEADER = wire.Header("m-1", 1, 1, 1, 0, 0)
+
+pieces = st.tuples(
+    st.integers(1, 4000),  # samples
+    st.integers(0, 30).map(lambda n: 0 if n < 24 else (n - 23) ** 4),  # samples lost before them
+    st.sampled_from(["wave"] * 6 + ["low", "high", "none", "noise", "constant", "huge", "missing"]),
+    st.sampled_from([SampleFlag.NONE] * 6 + [SampleFlag.CLIPPED, SampleFlag.UNSYNCHRONISED]),
+)
+
+
+def samples(kind, times, noise):
+    angles = 2 * np.pi * 50.0 * times - 2 * np.pi / 3 * np.arange(6)[:, None]
+    wave = np.array([325.0] * 3 + [7.0] * 3)[:, None] * np.cos(angles)
+    made = {
+        "wave": lambda: wave,
+        "low": lambda: 0.5 * wave,
+        "high": lambda: 1.3 * wave,
+        "none": lambda: 0.0 * wave,
+        "noise": lambda: 300.0 * noise.standard_normal(wave.shape),
+        "constant": lambda: np.full(wave.shape, 200.0),
+        "huge": lambda: 1e9 * wave,
+        "missing": lambda: np.where(noise.random(times.size) < 0.01, np.nan, wave),
+    }
+    return made[kind]()
+
+
+@given(given_pieces=st.lists(pieces, min_size=1, max_size=25), rate=st.sampled_from([500.0, 1600.0, 3200.0]))
+@settings(max_examples=40, deadline=None)
+def test_whatever_comes_is_borne_and_every_record_can_be_read(given_pieces, rate):
+    channels = six_channels()
+    algorithm = PowerQuality({"shortest_interval": "10-cycle"})
+    algorithm.start(Board(rate, channels).context(), None)
+    noise = np.random.default_rng(1)
+    index, records = 0, []
+    for count, lost, kind, flags in given_pieces:
+        index += lost
+        times = (index + np.arange(count)) / rate
+        marked = flags | (SampleFlag.LOST if lost else 0) | (SampleFlag.MISSING if kind == "missing" else 0)
+        time_ns = START_NS + round(index / rate * 1e9)
+        block = SampleBlock(samples(kind, times, noise), channels, rate, index, time_ns, flags=SampleFlag(marked))
+        records += algorithm.process(block)
+        index += count
+    again = PowerQuality({"shortest_interval": "10-cycle"})
+    again.start(Board(rate, channels).context(), algorithm.checkpoint() or None)
+    records += algorithm.tick(START_NS + round(index / rate * 1e9) + 10_000_000_000)
+    records += algorithm.tick(START_NS + round(index / rate * 1e9) + 8_000_000_000_000)
+    for record in records:
+        wire.decode(wire.encode(record, HEADER), 1_000_000)
+    for record in records:
+        if isinstance(record, Event) and record.end_ns is not None:
+            assert record.end_ns >= record.start_ns
+        if isinstance(record, Result):
+            assert record.payload["not_counted"] <= record.payload["windows"]
+    ends = [one.time_ns for one in records if isinstance(one, Result) and one.payload["interval"] == "10-cycle"]
+    assert ends == sorted(ends)
+
+
+@given(cuts=st.lists(st.integers(1, 3000), min_size=1, max_size=40))
+@settings(max_examples=20, deadline=None)
+def test_results_do_not_depend_on_how_samples_are_cut_into_blocks(cuts):
+    rate, channels, noise = 1600.0, six_channels(), np.random.default_rng(2)
+    times = np.arange(sum(cuts)) / rate
+    values = samples("wave", times, noise) * np.where((times > 1.0) & (times < 1.4), 0.6, 1.0)
+
+    def outcome(lengths):
+        algorithm = PowerQuality({"shortest_interval": "10-cycle"})
+        algorithm.start(Board(rate, channels).context(), None)
+        records, first = [], 0
+        for length in lengths:
+            part = values[:, first : first + length]
+            block = SampleBlock(part, channels, rate, first, START_NS + round(first / rate * 1e9))
+            records += algorithm.process(block)
+            first += length
+        return [record for record in records if isinstance(record, Result) or record.end_ns is not None]
+
+    found, wanted = outcome(cuts), outcome([sum(cuts)])
+    assert len(found) == len(wanted)
+    for one, other in zip(found, wanted, strict=True):
+        assert type(one) is type(other)
+        if isinstance(one, Result):
+            assert one.payload["voltage"]["A"] == other.payload["voltage"]["A"]
+            assert abs(one.time_ns - other.time_ns) <= 3  # stamps of blocks are whole nanoseconds
+        else:
+            assert one.evidence["residual_voltage"] == pytest.approx(other.evidence["residual_voltage"], abs=0.002)
