@@ -13,7 +13,7 @@ reached, then the oldest goes); work is constant per point and some 60 steps whe
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 SPAN = 60.0
@@ -27,6 +27,10 @@ _BINS = 64
 _FIRST_WIDTH = 0.05
 _FULL_WIDTH = SPAN / (_BINS - 4)
 _LEAST_POINTS = 4
+_LEAST_JUDGED = 12
+"""Bins from which on their own scatter tells how good the slope is; three or four may lie in line by chance."""
+_FEW = 4.0
+"""Points fewer than about this many, two apart, lie in line by chance; their scatter is taken as larger."""
 _ROUNDS = 3
 _KEPT = 2.0
 """How far above the third tenth of all bins one may lie, in distances from the first tenth to the third."""
@@ -110,7 +114,8 @@ class Envelope:
         return self._bins[-1].x - self._bins[0].x if self._bins else 0.0
 
     def clear(self) -> None:
-        """Forget all points; the line stays until there are new ones."""
+        """Forget all points; the line stays until there are new ones, and its slope is told no more."""
+        self.line = replace(self.line, slope_uncertainty=math.inf)
         self._bins.clear()
         self._open = None
         self._width = _FIRST_WIDTH
@@ -192,7 +197,7 @@ class Envelope:
     def _fit(self) -> None:
         bins = self._bins
         n = len(bins)
-        if n < _LEAST_POINTS:
+        if n < (_LEAST_POINTS if math.isfinite(self.line.slope_uncertainty) else _LEAST_JUDGED):
             lowest = min(bins, key=lambda one: one.y - self.line.at(one.x))
             self.line = Line(lowest.x, lowest.y, self.line.slope, self.line.slope_uncertainty)
             return
@@ -230,6 +235,7 @@ class Envelope:
             error = math.sqrt(sum((rise - mean_rise - more * (x - mean_x)) ** 2 for x, rise in kept) / max(n - 2, 1))
             slope += more
             height += mean_rise + more * (middle - mean_x)
+        error *= 1.0 + (_FEW / max(n - 2, 1)) ** 2
         bend, bend_uncertainty, square = _bend(kept, mean_x, error)
         uncertainty = _SHORT * error / math.sqrt(spread)
         end = bins[-1].x
