@@ -313,7 +313,8 @@ class TimeBase:
         late = self._target(x)[0] if self._references else self._host_late(x)
         off = late - self._late
         if not self._handed_out:  # nobody has seen any stamp yet
-            self._late, off, self._served = late, 0.0, self._slope
+            likely = 3.0 * self._prior[1]  # after a moment only, readings may say anything
+            self._late, off, self._served = late, 0.0, max(-likely, min(likely, self._slope))
         elif abs(off) > max(STEP, 3.0 * self._envelope.line.height_uncertainty):
             self._late, off, self._stepped = late, 0.0, True
         self._pull = max(-TIME_SLEW, min(TIME_SLEW, off / _TIME_TIME))
