@@ -26,6 +26,7 @@ svg{width:100%;height:auto}figure{margin:4px 0 14px}figcaption{color:#5a6875;fon
 _captions = {
     "waveforms": "Primary values, and the RMS of one nominal cycle. Shaded: events; dotted: the trigger.",
     "closeup": "Three cycles before the beginning of an event to six after.",
+    "differences": "Each sample less what was there a cycle before; named: the largest.",
     "phasors": "Fundamental, angles to the positive-sequence voltage, sequences; dots: flagged as disturbed.",
     "frequency": "Frequency and its rate of change; dots: flagged as disturbed.",
     "power": "Active and reactive power of all phases, positive from the node into the equipment.",
@@ -34,6 +35,7 @@ _captions = {
 }
 _headings = {
     "waveforms": "Waveforms",
+    "differences": "What differs from the cycle before",
     "phasors": "Phasors",
     "frequency": "Frequency",
     "power": "Power",

@@ -55,6 +55,7 @@ def pictures(recorded: Recorded) -> dict[str, str]:
             span = begin - CLOSE_BEFORE * cycle, begin + CLOSE_AFTER * cycle
             drawn[f"closeup-{number + 1}"] = _waveforms(recorded, span)
         for name, draw in (
+            ("differences", _differences),
             ("phasors", _phasors),
             ("frequency", _frequency),
             ("power", _power),
@@ -154,6 +155,45 @@ def _one_cycle_rms(axes: Any, recorded: Recorded, rows: Sequence[int], kind: Qua
     axes.set_ylim(0.0, 1.08 * axes.get_ylim()[1])
     unit = "V" if kind is Quantity.VOLTAGE else "A"
     _dress(axes, recorded, f"{kind.value}, one-cycle RMS [{prefix}{unit}]")
+
+
+def _differences(recorded: Recorded) -> str:
+    """Draw what differs from the cycle before, which shows transients that no RMS does."""
+    found = [row.frequency for row in recorded.rows if row.frequency is not None and not DISTURBED & set(row.quality)]
+    period = 1.0 / (float(np.median(found)) if found else recorded.nominal_frequency)
+    kinds = [kind for kind in Quantity if any(channel.quantity is kind for channel in recorded.channels)]
+    figure, panels = _panels(len(kinds), [1.8] * len(kinds))
+    some = False
+    for axes, kind in zip(panels, kinds, strict=True):
+        rows = [row for row, channel in enumerate(recorded.channels) if channel.quantity is kind]
+        factor, prefix = _scale(np.concatenate([values[rows].ravel() for _, values in recorded.stretches]))
+        unit = prefix + ("V" if kind is Quantity.VOLTAGE else "A")
+        for row in rows:
+            parts = [
+                (times[times >= times[0] + period], factor * _against_before(times, values[row], period))
+                for times, values in recorded.stretches
+                if times[-1] > times[0] + period
+            ]
+            if parts:
+                some = True
+                peaks = [(float(np.nanmax(np.abs(part), initial=0.0)), k) for k, (_, part) in enumerate(parts)]
+                largest, where = max(peaks)
+                when = parts[where][0][int(np.nanargmax(np.abs(parts[where][1])))]
+                phase = recorded.channels[row].phase.value
+                label = f"{phase}: {largest:.4g} {unit} at {when:.4f} s"
+                for times, part in parts:
+                    axes.plot(times, part, color=COLOURS[phase], linewidth=0.7, label=label)
+                    label = "_"
+        _dress(axes, recorded, f"{kind.value} [{unit}]")
+    panels[-1].set_xlabel("Time after the trigger [s]")
+    return _svg(figure, "differences") if some else ""
+
+
+def _against_before(times: NDArray[np.float64], values: NDArray[np.float64], period: float) -> NDArray[np.float64]:
+    """Return how much samples differ from those a period before, from the first that have such on."""
+    later = times >= times[0] + period
+    difference: NDArray[np.float64] = values[later] - np.interp(times[later] - period, times, values)
+    return difference
 
 
 def _legend(axes: Any) -> None:
