@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from agent import calibration_readings, wiring
-from agent.calibration import calibrated
+from agent.calibration import calibrated, own_calibration
 from agent.calibration_measurement import Change, calibration_of, changes_of
 from agent.catalog import CatalogClient
 from agent.config import AgentConfig, read_config
@@ -26,7 +26,7 @@ from agent.store import Store
 from algorithms.api.errors import Problem, SettingsError
 from device_catalog.contract.calibration import Calibration, newest
 from device_catalog.contract.documents import Acquisition, Desired
-from device_catalog.contract.validation import DocumentError, parse_calibration, parse_desired
+from device_catalog.contract.validation import DocumentError, parse_desired
 from hardware.errors import SourceError
 from hardware.timebase_clocks import kernel_clock
 
@@ -80,11 +80,14 @@ def _known(config: AgentConfig, store: Store) -> _Known:
         raise AgentError(
             f"{unreachable}; and no settings are kept on this device: start the agent once with the catalog"
         )
-    kept = store.calibration()
     try:
-        return _Known(parse_desired(document), parse_calibration(kept) if kept is not None else None, unreachable)
+        desired = parse_desired(document)
     except DocumentError as error:
-        raise AgentError(f"expected settings and a calibration that can be read, found: {error}") from error
+        raise AgentError(f"expected settings that can be read, found: {error}") from error
+    own, problems = own_calibration(store.calibration(), config.device)
+    for problem in problems:
+        sys.stderr.write(f"tresma-agent: {problem}; it is left aside\n")
+    return _Known(desired, own, unreachable)
 
 
 # ---- calibrating

@@ -18,7 +18,7 @@ import msgspec
 
 from agent.clock import Clock
 from agent.store import Store
-from device_catalog.contract.calibration import Calibration, ChannelCalibration, newest
+from device_catalog.contract.calibration import Calibration, ChannelCalibration, newest, problems_of
 from device_catalog.contract.documents import Acquisition, ChannelSetting, Configuration, Desired
 from device_catalog.contract.reports import CalibrationReport
 from device_catalog.contract.validation import DocumentError, parse_calibration
@@ -150,7 +150,7 @@ class Calibrations:
     def applied_to(self, desired: Desired) -> Configuration:
         """Return the configuration with the constants of the calibration that is in force."""
         kept = self._store.calibration()
-        own, problems = _read(kept)
+        own, problems = own_calibration(kept, desired.device)
         self.in_force = newest(desired.calibration, own)
         self.unsent = own if self.in_force is own and own != desired.calibration else None
         self._seen = kept, self._age()
@@ -184,11 +184,24 @@ class Calibrations:
         return sum(quarters((now - one).total_seconds()) for one in made)
 
 
-def _read(document: bytes | None) -> tuple[Calibration | None, tuple[str, ...]]:
+def own_calibration(document: bytes | None, device: str) -> tuple[Calibration | None, tuple[str, ...]]:
+    """
+    Read the calibration in a device's folder; also what is wrong with it, such as its being another device's.
+
+    Parameters
+    ----------
+    document : bytes or None
+    device : str
+    """
     if document is None:
         return None, ()
     try:
-        return parse_calibration(document), ()
+        found = parse_calibration(document)
+        problems = problems_of(found, device=device)
     except DocumentError as error:
-        log.error("the calibration in this device's folder cannot be used: %s", error)
-        return None, (f"the calibration in this device's folder cannot be used: {error}",)
+        problems = list(error.problems)
+    if not problems:
+        return found, ()
+    words = f"the calibration in this device's folder cannot be used: {'; '.join(str(one) for one in problems)}"
+    log.error("%s", words)
+    return None, (words,)

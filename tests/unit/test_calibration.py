@@ -223,6 +223,18 @@ def test_settings_are_applied_again_when_a_quarter_is_over(tmp_path) -> None:
     assert uncertainty() > first
 
 
+def test_a_card_of_another_meter_brings_no_calibration_with_it(tmp_path) -> None:
+    store = Store(tmp_path)
+    other = msgspec.structs.replace(calibration(MADE + timedelta(days=1), gain=1.5), device="m-2")
+    store.keep_calibration(msgspec.json.encode(other))
+    calibrations = Calibrations(store, At(MADE))
+    applied = calibrations.applied_to(desired(calibration())).acquisition
+    assert applied is not None
+    assert applied.channels[0].gain == 1.01
+    assert calibrations.unsent is None
+    assert "expected m-1, found m-2" in calibrations.problems[0]
+
+
 def test_a_damaged_calibration_is_said_and_the_catalogs_is_used(tmp_path) -> None:
     store = Store(tmp_path)
     store.keep_calibration(b'{"schema": "calibration/1", "device": 7}')
