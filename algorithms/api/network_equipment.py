@@ -241,6 +241,9 @@ class Transformer(Element, frozen=True):
         Short-circuit impedance referred to `from_node` [ohm].
     r0, x0 : float or None
         Zero-sequence short-circuit impedance referred to `from_node` [ohm]; as `r` and `x` where None.
+    r0m, x0m : float or None
+        Zero-sequence magnetising impedance referred to `from_node` [ohm]: what a star point meets where no other
+        winding carries zero-sequence current (Yyn0 on a core of three limbs); None where nothing flows then.
     g, b : float
         Magnetising admittance at `from_node`, `b` below 0 [S].
     from_grounding, to_grounding : Grounding or None
@@ -260,6 +263,8 @@ class Transformer(Element, frozen=True):
     phases: str = "ABC"
     r0: float | None = None
     x0: float | None = None
+    r0m: float | None = None
+    x0m: float | None = None
     g: float = 0.0
     b: float = 0.0
     from_grounding: Grounding | None = None

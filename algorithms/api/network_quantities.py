@@ -93,6 +93,9 @@ def _source(source: Source, node: Node | None) -> Iterator[Problem]:
         yield Problem(f"{where}.r0", "r0 and x0, or neither", "one of them")
     elif source.r0 is not None and source.r0 < 0:
         yield Problem(f"{where}.r0", "0 ohm or more", f"{source.r0:g}")
+    elif source.r0 == 0 and source.x0 == 0:
+        remedy = "leave both out where no zero-sequence current can flow"
+        yield Problem(f"{where}.r0", "an impedance above 0 ohm", "0 + j0", remedy)
     if source.voltage_uncertainty < 0:
         yield Problem(f"{where}.voltage_uncertainty", "0 or more", f"{source.voltage_uncertainty:g}")
     if node is None or node.base_voltage < 50.0:
@@ -236,6 +239,10 @@ def _transformer(  # noqa: C901, PLR0912 - a list of rules
         yield Problem(f"{where}.b", "g of 0 or more and b of 0 or less", f"{transformer.g:g} + j{transformer.b:g} S")
     if (transformer.r0 is None) != (transformer.x0 is None):
         yield Problem(f"{where}.r0", "r0 and x0, or neither", "one of them")
+    if (transformer.r0m is None) != (transformer.x0m is None):
+        yield Problem(f"{where}.r0m", "r0m and x0m, or neither", "one of them")
+    elif transformer.r0m is not None and transformer.x0m is not None and (transformer.r0m < 0 or transformer.x0m <= 0):
+        yield Problem(f"{where}.x0m", "a passive impedance", f"{transformer.r0m:g} + j{transformer.x0m:g} ohm")
     if not 0 <= transformer.impedance_uncertainty < 1:
         found = f"{transformer.impedance_uncertainty:g}"
         yield Problem(f"{where}.impedance_uncertainty", "a share from 0 to 1", found, "5 % is 0.05")

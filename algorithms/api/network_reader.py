@@ -213,6 +213,7 @@ def _transformers(transformers: Sequence[Transformer], rows: Mapping[str, int]) 
         (_grounding(transformer.from_grounding), _grounding(transformer.to_grounding)) for transformer in transformers
     ]
     zero = [(t.r if t.r0 is None else t.r0, t.x if t.x0 is None else t.x0) for t in transformers]
+    magnetising = [0j if t.r0m is None or t.x0m is None else 1.0 / complex(t.r0m, t.x0m) for t in transformers]
     return Transformers(
         ids=_ids(transformers),
         from_node=_at(rows, (transformer.from_node for transformer in transformers)),
@@ -225,6 +226,7 @@ def _transformers(transformers: Sequence[Transformer], rows: Mapping[str, int]) 
         z=np.array([complex(transformer.r, transformer.x) for transformer in transformers], dtype=complex),
         z0=np.array([complex(r, x) for r, x in zero], dtype=complex),
         y=np.array([complex(transformer.g, transformer.b) for transformer in transformers], dtype=complex),
+        y0=np.array(magnetising, dtype=complex),
         grounded=np.array([[end[0] for end in ends] for ends in groundings], dtype=bool).reshape(-1, 2),
         grounding_impedance=np.array([[end[1] for end in ends] for ends in groundings], dtype=complex).reshape(-1, 2),
         tap=tuple(transformer.tap for transformer in transformers),

@@ -188,6 +188,8 @@ class Transformers(Table):
         Short-circuit impedance and that of the zero sequence, referred to `from_node`, shape (n,) [ohm].
     y : numpy.ndarray
         Magnetising admittance at `from_node`, shape (n,) [S].
+    y0 : numpy.ndarray
+        That of the zero sequence, 0 where no flux finds a way, referred to `from_node`, shape (n,) [S].
     grounded : numpy.ndarray
         Whether the star point at each end is grounded, shape (n, 2), bool.
     grounding_impedance : numpy.ndarray
@@ -207,6 +209,7 @@ class Transformers(Table):
     z: Complexes
     z0: Complexes
     y: Complexes
+    y0: Complexes
     grounded: Truths
     grounding_impedance: Complexes
     tap: tuple[TapChanger | None, ...]
