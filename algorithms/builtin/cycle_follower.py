@@ -83,6 +83,11 @@ class CycleFollower:
         self._last: Floats | None = None  # the two last crossings of each row, as positions
         self._offset: Floats | None = None
 
+    def lose(self) -> None:
+        """Look for the frequency from nowhere again; crossings go on meanwhile."""
+        self.frequency = None
+        self.phase = None
+
     @property
     def period(self) -> float:
         """Length of a cycle as far as it is known [samples]."""

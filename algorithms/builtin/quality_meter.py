@@ -205,7 +205,7 @@ class QualityMeter:
                 records += self._watch(cycles)
         window, coherent_here = self._window(self._begin, length, found=found)
         if found and not coherent_here:
-            follower.frequency = None  # what was followed is no fundamental: look again from nowhere
+            follower.lose()  # what was followed is no fundamental
         tick_ns = self.gathering.tick_after(window.begin_ns)
         records += self.gathering.add(window)
         if self._trailing is not None:
@@ -268,7 +268,7 @@ class QualityMeter:
     def _trail(self) -> list[Record]:
         """Finish the 150 (180) cycles that were under way at the tick, beside the windows that began anew there."""
         begin = self._trailing
-        if begin is None:
+        if begin is None or self._store.end < self._follower.needed(begin):
             return []
         length, found = self._follower.find(self._store, begin)
         if begin + length + 5 > self._store.end:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from algorithms.api import wire
@@ -39,8 +39,10 @@ def samples(kind, times, noise):
     return made[kind]()
 
 
+@example(given_pieces=[(1973, 0, "missing", SampleFlag.NONE), (1017, 0, "noise", SampleFlag.NONE)], rate=500.0)
+@example(given_pieces=[(158, 0, "wave", SampleFlag.NONE), (3770, 0, "noise", SampleFlag.NONE)], rate=1600.0)
 @given(given_pieces=st.lists(pieces, min_size=1, max_size=25), rate=st.sampled_from([500.0, 1600.0, 3200.0]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_whatever_comes_is_borne_and_every_record_can_be_read(given_pieces, rate):
     channels = six_channels()
     algorithm = PowerQuality({"shortest_interval": "10-cycle"})
