@@ -39,7 +39,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
 """Between attempts to get a board back [s]."""
 KERNEL_INTERVAL = 4.0
 """How often the kernel is asked what it knows of UTC [s]."""
-EXACTLY, EXACTLY_FOR = 8, 60.0
+EXACTLY, EXACTLY_FOR = 8, 20.0
 """For every so many blocks, and for all of a scan's first seconds [s], a stage's arrival is watched closely."""
 NAP = 0.001
 """Between looks at a stage that is due [s]."""

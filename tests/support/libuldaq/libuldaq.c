@@ -449,9 +449,11 @@ static void *transfer(void *argument) {
     Device *device = argument;
     Board *board = device->board;
     unsigned random = 1;
-    double silent_from = -1;
+    double silent_from = -1, next = 0;
     for (;;) {
-        struct timespec nap = {0, 2000000};
+        /* Until the next stage is due, or the test may have said something. */
+        double wait = next - since(device->started);
+        struct timespec nap = {0, (long)(1e9 * (wait < 5e-5 ? 5e-5 : wait > 2e-3 ? 2e-3 : wait))};
         nanosleep(&nap, NULL);
         enter();
         if (device->quit) break;
@@ -476,6 +478,7 @@ static void *transfer(void *argument) {
         } else if (!board->stall && elapsed > 0) {
             unsigned long long due = elapsed * device->rate * crystal * device->count;
             random = random * 1103515245u + 12345u;
+            next = elapsed + 2e-3;
             double late = board->jitter * ((random >> 16) & 0x7fff) / 32768.0 * device->rate * device->count;
             while (device->total + device->stage + late <= due) {
                 for (long k = 0; k < device->stage; k++, device->total++)
@@ -486,6 +489,7 @@ static void *transfer(void *argument) {
                     fire(device, 0, scans);
                 }
             }
+            if (!board->jitter) next = (device->total + device->stage) / (device->rate * crystal * device->count);
         }
         leave(0);
     }
