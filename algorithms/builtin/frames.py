@@ -3,8 +3,7 @@ From the fit of a window to the record of it: values, uncertainties and what spe
 
 `FrameMaker` knows one arrangement of channels. It corrects skew, refers angles and writes a `MeasurementFrame` out of
 `readings`. Uncertainties combine, as independent, the noise that the fit left over (never less than a converter's
-q / sqrt(12)), gain, phase displacement and, for angles referred to UTC, the time stamp. An error of the sampling rate
-scales frequency and is not among them: who states the rate answers for it.
+q / sqrt(12)), gain, phase displacement, for angles referred to UTC the time stamp, and for frequency the sampling rate.
 """
 
 import cmath
@@ -22,7 +21,7 @@ from algorithms.builtin.sample_windows import SampleWindow
 from algorithms.waveform.frequency import common_frequency, common_frequency_uncertainty
 from algorithms.waveform.phasor import Complexes, TaylorFourierTable
 from algorithms.waveform.power import at_instant, harmonic_products, harmonic_turns
-from algorithms.waveform.rms import rms_uncertainty, true_rms
+from algorithms.waveform.rms import noise_excess, rms_uncertainty, true_rms
 from algorithms.waveform.tracking import TrackedFit
 
 USABLE_VOLTAGE = 0.09
@@ -32,7 +31,7 @@ measurement class of IEC/IEEE 60255-118-1 begins, less what noise and a gain of 
 """
 DEAD_VOLTAGE = 0.02
 """Share of the nominal voltage below which a phase is taken as dead [1]."""
-WORST_UTC_ANGLE = 0.5
+WORST_UTC_ANGLE = 0.1
 """A time stamp less certain than this gives no angle to UTC: the device's own clock is named instead [rad]."""
 ROUNDING = 1e-8
 """Noise no lower than this share of the signal is told: what rounding leaves of it [1]."""
@@ -111,7 +110,7 @@ class FrameMaker:
         values = self._values(window, tracked, products)
         frequency = rocof = None
         if tracked.converged and tracked.alive:
-            frequency, rocof = _frequency([values[row] for row in tracked.alive], tracked.table, window.sample_rate)
+            frequency, rocof = _frequency([values[row] for row in tracked.alive], tracked.table, window)
         return MeasurementFrame(
             terminal=self._terminal,
             time_ns=window.time_ns,
@@ -160,9 +159,12 @@ class FrameMaker:
             variance = max(left_over, least, (ROUNDING * size) ** 2 + LEAST_VARIANCE)
             mean_noise = math.sqrt(of_mean * variance)
             rms = true_rms(taylor, products[row][row], max(left_over - least, 0.0), table.spread)
-            u_rms = rms_uncertainty(rms, mean_noise, variance, gain)
+            excess = noise_excess(rms, variance)
+            u_rms = rms_uncertainty(rms, mean_noise, excess, gain)
             noise = math.sqrt(of_value * variance)
-            values.append(ChannelValues(taylor, referred, size, variance, noise, mean_noise, rms, u_rms, gain, phase))
+            values.append(
+                ChannelValues(taylor, referred, size, variance, noise, mean_noise, rms, u_rms, excess, gain, phase)
+            )
         return values
 
     def _quality(
@@ -207,14 +209,15 @@ def nominal_turns(time_ns: int, frequency: float) -> float:
 
 
 def _frequency(
-    alive: Sequence[ChannelValues], table: TaylorFourierTable, sample_rate: float
+    alive: Sequence[ChannelValues], table: TaylorFourierTable, window: SampleWindow
 ) -> tuple[Estimate, Estimate]:
     phasors = [values.taylor for values in alive]
-    per_second = sample_rate / table.half
+    per_second = window.sample_rate / table.half
     deviation, rate = common_frequency(phasors)
     u_deviation, u_rate = common_frequency_uncertainty(phasors, [values.variance for values in alive], table.variances)
-    value = table.frequency * sample_rate + deviation * per_second
-    return Estimate(value, u_deviation * per_second), Estimate(rate * per_second**2, u_rate * per_second**2)
+    value = table.frequency * window.sample_rate + deviation * per_second
+    uncertainty = math.hypot(u_deviation * per_second, value * window.rate_uncertainty)
+    return Estimate(value, uncertainty), Estimate(rate * per_second**2, u_rate * per_second**2)
 
 
 def _sequence(values: Sequence[ChannelValues], rows: Sequence[int], time_angle: float) -> SequenceReading | None:

@@ -39,6 +39,8 @@ class ChannelValues(NamedTuple):
         The same for the mean over the window [V or A].
     rms, u_rms : float
         True RMS and its standard uncertainty [V or A].
+    excess : float
+        The part of `u_rms` that noise may have added [V or A].
     gain, phase : float
         Standard uncertainties of the channel [1], [rad].
     """
@@ -51,6 +53,7 @@ class ChannelValues(NamedTuple):
     mean_noise: float
     rms: float
     u_rms: float
+    excess: float
     gain: float
     phase: float
 
@@ -99,7 +102,7 @@ def power_readings(
     is defined for any number of phases.
     """
     readings = {}
-    total_p = total_q = total_s = variance_p = variance_q = variance_s = weighted = 0.0
+    total_p = total_q = total_s = variance_p = variance_q = variance_s = weighted = excess = 0.0
     for name, (row_v, row_i) in pairs.items():
         v, i = values[row_v], values[row_i]
         fundamental = mean_product(v.taylor, i.taylor, spread)
@@ -117,13 +120,17 @@ def power_readings(
         )
         u_s = math.hypot(i.rms * v.u_rms, v.rms * i.u_rms)
         angle = phase + (v.mean_noise / max(v.rms, v.mean_noise)) ** 2 + (i.mean_noise / max(i.rms, i.mean_noise)) ** 2
-        readings[name] = PowerReading(p, u_p, q, u_q, s, u_s, *_factor(p, s, u_s, angle))
+        # What noise adds to true RMS values it takes from the factor.
+        over = (v.excess / max(v.rms, v.u_rms)) ** 2 + (i.excess / max(i.rms, i.u_rms)) ** 2
+        readings[name] = PowerReading(p, u_p, q, u_q, s, u_s, *_factor(p, s, u_s, angle, over))
+        excess += s * math.sqrt(over)
         total_p, total_q, total_s = total_p + p, total_q + q, total_s + s
         variance_p, variance_q, variance_s = variance_p + u_p * u_p, variance_q + u_q * u_q, variance_s + u_s * u_s
         weighted += s * s * angle
     if readings:
         u_p, u_q, u_s = math.sqrt(variance_p), math.sqrt(variance_q), math.sqrt(variance_s)
-        factor = _factor(total_p, total_s, u_s, weighted / max(total_s * total_s, 1e-300))
+        square = max(total_s * total_s, 1e-300)
+        factor = _factor(total_p, total_s, u_s, weighted / square, excess * excess / square)
         readings["total"] = PowerReading(total_p, u_p, total_q, u_q, total_s, u_s, *factor)
     return readings
 
@@ -155,12 +162,12 @@ def sequence_reading(values: Sequence[ChannelValues], time_angle: float) -> Sequ
     return SequenceReading(zero, positive, negative)
 
 
-def _factor(p: float, s: float, u_s: float, angle: float) -> tuple[float | None, float | None]:
+def _factor(p: float, s: float, u_s: float, angle: float, over: float) -> tuple[float | None, float | None]:
     """Return the power factor and its uncertainty, where there is apparent power; `angle` is squared [rad^2]."""
     if s <= LEAST_RATIO * u_s:
         return None, None
     factor = min(max(p / s, -1.0), 1.0)
-    return factor, power_factor_uncertainty(factor, angle)
+    return factor, math.hypot(power_factor_uncertainty(factor, angle), factor * math.sqrt(over))
 
 
 def _phasor(component: complex, along: float, across: float, time_angle: float) -> Phasor:

@@ -40,7 +40,21 @@ def true_rms(phasor: Sequence[complex], harmonics: float, rest: float, spread: f
     return math.sqrt(max(square, 0.0) + rest)
 
 
-def rms_uncertainty(rms: float, mean_noise: float, noise: float, gain: float) -> float:
+def noise_excess(rms: float, noise: float) -> float:
+    r"""
+    Return what noise may have added to a true RMS: :math:`\sigma^2 / 2 X`, at most :math:`\sigma`.
+
+    Parameters
+    ----------
+    rms : float
+        [V or A]
+    noise : float
+        Variance per sample [V^2 or A^2]: signal or noise, it cannot be told, and so it counts whole.
+    """
+    return noise / max(2.0 * rms, math.sqrt(noise))
+
+
+def rms_uncertainty(rms: float, mean_noise: float, excess: float, gain: float) -> float:
     r"""
     Propagate noise and gain to the true RMS.
 
@@ -50,15 +64,14 @@ def rms_uncertainty(rms: float, mean_noise: float, noise: float, gain: float) ->
         [V or A]
     mean_noise : float
         Standard uncertainty of the fundamental's mean along either axis [V or A].
-    noise : float
-        Variance per sample [V^2 or A^2]: signal or noise, it cannot be told, and so it counts whole.
+    excess : float
+        Of noise, see `noise_excess` [V or A].
     gain : float
         Relative standard uncertainty of the gain [1].
 
     Returns
     -------
     float
-        :math:`u^2 = (X u_g)^2 + u_m^2 + (\sigma^2 / 2 X)^2`, the last term at most :math:`\sigma^2`.
+        :math:`u^2 = (X u_g)^2 + u_m^2 + u_x^2`
     """
-    excess = noise / max(2.0 * rms, math.sqrt(noise))
-    return math.sqrt((rms * gain) ** 2 + mean_noise * mean_noise + excess * excess)
+    return math.hypot(rms * gain, mean_noise, excess)

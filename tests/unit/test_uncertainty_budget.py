@@ -220,8 +220,10 @@ def test_currents_of_a_few_steps_are_as_uncertain_as_they_are_told_to_be(monkeyp
         "p",
         "q",
         "s",
+        "pf",
         "total p",
         "total q",
+        "total pf",
         "current positive magnitude",
         "frequency",
     )
