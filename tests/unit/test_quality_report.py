@@ -191,8 +191,10 @@ def test_messages_of_several_devices_need_a_choice(tmp_path, capsys):
         (["{messages}", "-o", "{folder}/none/x.html"], 1, "cannot be written"),
     ],
 )
-def test_what_cannot_be_reported_is_said(arguments, status, said, messages, capsys):
-    given = [word.format(messages=messages, folder=messages.parent) for word in arguments]
+def test_what_cannot_be_reported_is_said(arguments, status, said, tmp_path, capsys):
+    few = tmp_path / "few.jsonl"
+    few.write_bytes(b"\n".join(week(count=13)))
+    given = [word.format(messages=few, folder=tmp_path) for word in arguments]
     assert main(["report", *given]) == status
     assert said in capsys.readouterr().err
 
