@@ -1,0 +1,209 @@
+r"""
+Power flow of any network, meshed or radial, by current injection into the factorised admittance.
+
+Where it stands: one of the two ways of `powerflow`; the general one. With Y and J of `admittance` and the currents
+I(U) of `elements`, whose incidence matrix is C, it repeats
+
+.. math:: U \leftarrow C Y^{-1} J - C Y^{-1} C^T I(U)
+
+until the voltages U across the elements stand still; then V follows from one more solution.
+
+Rules:
+
+- Y is factorised once for a position of all switches and taps; powers may change from solution to solution.
+- Where elements are few, :math:`Y^{-1} C^T` is kept as a dense matrix and an iteration costs one product with it.
+- The iteration contracts where the voltage drop is moderate (below some 25 % of nominal); near the limit of what the
+  network can carry it does not, and then it says so.
+- A current that would have to return through a chosen reference makes the solution invalid, and is told.
+
+References
+----------
+T.-H. Chen, M.-S. Chen, K.-J. Hwang, P. Kotas, E. A. Chebli, IEEE Trans. Power Delivery 6:3 (1991) 1146-1152,
+doi 10.1109/61.85860 (implicit Z-bus, Gauss). M. Bazrafshan, N. Gatsis, IEEE Trans. Power Systems 33:2 (2018) 1378-1391,
+doi 10.1109/TPWRS.2017.2703835 (when it converges).
+"""
+
+import math
+
+import numpy as np
+from scipy.sparse import csc_array, diags_array
+from scipy.sparse.linalg import SuperLU, splu
+
+from algorithms.api.errors import NetworkError, Problem
+from algorithms.api.network import NetworkModel
+from algorithms.api.network_tables import Complexes
+from algorithms.grid.admittance import Admittance, describe, name_of, nodal_admittance
+from algorithms.grid.elements import demand, find_elements
+from algorithms.grid.solution import Solution
+
+DENSE_ELEMENTS = 500
+"""Up to so many elements their mutual impedances are kept as a dense matrix ..."""
+DENSE_ENTRIES = 2_000_000
+"""... unless it had more entries than this [1], 32 MB."""
+
+
+class CurrentInjection:
+    """
+    A network prepared for any number of solutions.
+
+    Parameters
+    ----------
+    model : NetworkModel
+
+    Raises
+    ------
+    NetworkError
+        When the network cannot be solved as it stands, with every reason found.
+    """
+
+    method = "current injection"
+
+    def __init__(self, model: NetworkModel) -> None:
+        self.admittance: Admittance = nodal_admittance(model)
+        points = self.admittance.points
+        self.elements = find_elements(model, points)
+        self.power = demand(model)
+        self.references = tuple(describe(model, reference) for reference in self.admittance.references)
+        self._names = [name_of(model, points, point) for point in range(points.count)]
+        self._factor = Factor(self.admittance)
+        self._unloaded = self._factor.solve(self.admittance.driven)
+        few, entries = len(self.elements), len(self.elements) * points.count
+        self._reach: Complexes | None = None
+        if 0 < few <= DENSE_ELEMENTS and entries <= DENSE_ENTRIES:
+            self._reach = self._factor.solve(self.elements.incidence.T.toarray().astype(complex))
+            self._mutual = np.ascontiguousarray(self.elements.incidence @ self._reach)
+
+    def solve(
+        self, power: Complexes | None = None, *, tolerance: float = 1e-9, iterations: int = 100
+    ) -> Solution:
+        """
+        Find the voltages.
+
+        Parameters
+        ----------
+        power : numpy.ndarray or None
+            What loads, then generators, draw at nominal voltage, shape (n_loads + n_generators, 3) [VA]; None for what
+            the model says.
+        tolerance : float
+            Largest change of a voltage from one iteration to the next, relative to nominal [1].
+        iterations : int
+            At most.
+
+        Raises
+        ------
+        ValueError
+            When `power` has another shape or is not finite.
+        """
+        power = check_power(power, self.power)
+        elements, points = self.elements, self.admittance.points
+        drawing = power[elements.row, elements.column]
+        unloaded = elements.incidence @ self._unloaded
+        across, mismatch, count, current = unloaded, 0.0, 0, np.zeros(len(elements), dtype=complex)
+        change = np.zeros(len(elements))
+        with np.errstate(all="ignore"):
+            while len(elements) and count < iterations:
+                count += 1
+                current = elements.currents(drawing, across)
+                found = unloaded - self._drop(current)
+                change = np.abs(found - across) / elements.nominal
+                across, mismatch = found, float(change.max())
+                if not mismatch > tolerance or not math.isfinite(mismatch):
+                    break
+        voltages = self._voltages(current)
+        worst = self._names[elements.first[int(np.nanargmax(np.nan_to_num(change, nan=np.inf)))]] if len(elements) else ""
+        reason = verdict(mismatch, tolerance, count, worst) or self._returning(voltages, current)
+        drawn = np.zeros(power.shape, dtype=complex)
+        drawn[elements.row, elements.column] = current
+        return Solution(
+            voltages=np.append(voltages, 0.0)[points.at_node],
+            energised=points.energised,
+            currents=drawn,
+            converged=not reason,
+            iterations=count,
+            mismatch=mismatch,
+            worst=worst,
+            reason=reason,
+            references=self.references,
+            method=self.method,
+        )
+
+    def _drop(self, current: Complexes) -> Complexes:
+        if self._reach is not None:
+            drop: Complexes = self._mutual @ current
+        else:
+            drop = self.elements.incidence @ self._factor.solve(self.elements.incidence.T @ current)
+        return drop
+
+    def _voltages(self, current: Complexes) -> Complexes:
+        if not len(self.elements):
+            return self._unloaded
+        if self._reach is not None:
+            return self._unloaded - self._reach @ current
+        return self._unloaded - self._factor.solve(self.elements.incidence.T @ current)
+
+    def _returning(self, voltages: Complexes, current: Complexes) -> str:
+        """Tell which reference current would have to return through, if any."""
+        for reference, words in zip(self.admittance.references, self.references, strict=True):
+            at = list(reference.points)
+            anchor = self.admittance.anchors
+            returning = float(np.abs(anchor[[at[0]], :] @ voltages)[0]) * len(at)
+            rounding = 1e-10 * float(abs(anchor[at[0], at[0]])) * len(at) * float(self.admittance.nominal[at[0]])
+            if returning > 1e-6 * float(np.abs(current).max(initial=0.0)) + rounding:
+                return (
+                    f"{returning:.3g} A would have to return through earth, to which there is no path ({words} was "
+                    "chosen as reference): connect loads to the neutral or between phases, or ground the neutral"
+                )
+        return ""
+
+
+class Factor:
+    """The admittance in per unit of nominal voltages, factorised."""
+
+    def __init__(self, admittance: Admittance) -> None:
+        self._scale = admittance.nominal.astype(float)
+        self._factor: SuperLU | None = None
+        if not len(self._scale):
+            return
+        scaling = diags_array(self._scale)
+        try:
+            self._factor = splu(
+                csc_array(scaling @ admittance.matrix @ scaling),
+                permc_spec="MMD_AT_PLUS_A",
+                diag_pivot_thresh=0.01,
+                options={"SymmetricMode": True},
+            )
+        except RuntimeError as error:
+            found = "a network without a unique solution"
+            remedy = "look for windings or conductors that hang on nothing"
+            raise NetworkError([Problem("network", "voltages that follow from it", found, remedy)]) from error
+
+    def solve(self, currents: Complexes) -> Complexes:
+        """Give voltages [V] of currents into the points [A], shape (k,) or (k, j)."""
+        if self._factor is None:
+            return currents
+        scale = self._scale if currents.ndim == 1 else self._scale[:, np.newaxis]
+        voltages: Complexes = scale * self._factor.solve(scale * currents)
+        return voltages
+
+
+def check_power(power: Complexes | None, expected: Complexes) -> Complexes:
+    """Judge what is demanded, or take what is expected."""
+    if power is None:
+        return expected
+    if power.shape != expected.shape:
+        raise ValueError(f"powers of shape {expected.shape} expected (loads, then generators), found {power.shape}")
+    if not np.isfinite(power).all():
+        raise ValueError("finite powers expected, found a value that is none; state 0 for what is not there")
+    return power
+
+
+def verdict(mismatch: float, tolerance: float, iterations: int, worst: str) -> str:
+    """Say why an iteration did not converge; nothing where it did."""
+    if mismatch <= tolerance:
+        return ""
+    if not math.isfinite(mismatch):
+        return f"the voltages grew beyond all bounds, worst at {worst}: more power is drawn than can be carried there"
+    return (
+        f"voltages still change by {mismatch:.2g} of nominal after {iterations} iterations, worst at {worst}: more power "
+        "is drawn than can be carried there, or the limit of iterations is too low"
+    )

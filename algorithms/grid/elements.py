@@ -1,0 +1,153 @@
+r"""
+Loads and generators one by one, each phase or pair of phases as an element between two points, and what they draw.
+
+Where it stands: the nonlinear half of a power flow; `admittance` is the linear one. An element draws the power
+
+.. math:: S(U) = p (|U| / U_n)^a + j q (|U| / U_n)^b, \quad I = (S / U)^*
+
+where U is the voltage across it, a and b are 0 for constant power, 1 for constant current, 2 for constant impedance,
+and anything between or beyond for what was measured.
+
+Rules:
+
+- Loads come first, generators after them, in the order of their tables: the rows of a *demand*.
+- Currents are positive from the first point through the element to the second; powers likewise (CIM).
+- An element between dead points is left out. One with a live and a dead end is a fault of the network and refused.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import coo_array, csr_array
+
+from algorithms.api.errors import NetworkError, Problem
+from algorithms.api.network import NetworkModel
+from algorithms.api.network_equipment import Connection
+from algorithms.api.network_tables import Complexes, Floats, Integers, Truths
+from algorithms.grid.points import EARTH, Points
+
+
+def demand(model: NetworkModel) -> Complexes:
+    """Give what loads, then generators, are expected to draw at nominal voltage, shape (n, 3) [VA]."""
+    power = [table.p + 1j * table.q for table in (model.loads, model.generators)]
+    return np.concatenate(power)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Elements:
+    """
+    What draws power, between points.
+
+    Attributes
+    ----------
+    row, column : numpy.ndarray
+        Where each stands in a demand, shape (m,).
+    first, second : numpy.ndarray
+        Points it is between, shape (m,).
+    nominal : numpy.ndarray
+        Voltage across it at which it draws what is stated, shape (m,) [V].
+    exponents : numpy.ndarray
+        Of P and Q, shape (m, 2) [1].
+    flexible : numpy.ndarray
+        Elements whose power follows the voltage, shape (f,).
+    incidence : scipy.sparse.csr_array
+        1 at the first and -1 at the second point of each element, shape (m, k).
+    """
+
+    row: Integers
+    column: Integers
+    first: Integers
+    second: Integers
+    nominal: Floats
+    exponents: Floats
+    flexible: Integers
+    incidence: csr_array
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def currents(self, power: Complexes, voltages: Complexes) -> Complexes:
+        """
+        Give what elements draw of stated powers.
+
+        Parameters
+        ----------
+        power : numpy.ndarray
+            At nominal voltage, shape (m,) [VA].
+        voltages : numpy.ndarray
+            Across the elements, shape (m,) [V].
+        """
+        if len(self.flexible):
+            at = self.flexible
+            ratio = np.abs(voltages[at]) / self.nominal[at]
+            power = power.copy()
+            power[at] = power[at].real * ratio ** self.exponents[at, 0] + 1j * (
+                power[at].imag * ratio ** self.exponents[at, 1]
+            )
+        drawn: Complexes = np.conj(power / voltages)
+        return drawn
+
+
+def find_elements(model: NetworkModel, points: Points) -> Elements:
+    """
+    List what draws power in the network.
+
+    Raises
+    ------
+    NetworkError
+        When one end of an element is fed and the other hangs on nothing.
+    """
+    tables = (model.loads, model.generators)
+    ids = [*(f"loads[{name}]" for name in model.loads.ids), *(f"generators[{name}]" for name in model.generators.ids)]
+    node = np.concatenate([table.node for table in tables])
+    connected = np.concatenate([table.connected for table in tables])
+    exponents = np.concatenate([table.exponents for table in tables])
+    delta = np.array([kind == Connection.DELTA for table in tables for kind in table.connection], dtype=bool)
+    row, column = np.nonzero(connected)
+    at, pair = node[row], delta[row]
+    second_conductor = np.where(pair, (column + 1) % 3, 3)
+    live_first = points.energised[at, column]
+    live_second = np.where(
+        pair | model.nodes.conductors[at, 3], points.energised[at, second_conductor], live_first
+    )
+    problems = _half_dead(ids, model, at, row, live_first, live_second)
+    if problems:
+        raise NetworkError(problems)
+    live = live_first & live_second
+    row, column, at, pair = row[live], column[live], at[live], pair[live]
+    first, second = points.at_node[at, column], points.at_node[at, second_conductor[live]]
+    nominal = np.where(pair, model.nodes.base_voltage[at], model.nodes.nominal_voltage[at])
+    return Elements(
+        row=row,
+        column=column,
+        first=first,
+        second=second,
+        nominal=nominal,
+        exponents=exponents[row],
+        flexible=np.flatnonzero(exponents[row].any(axis=1)),
+        incidence=incidence(first, second, points.count),
+    )
+
+
+def _half_dead(
+    ids: list[str], model: NetworkModel, at: Integers, row: Integers, first: Truths, second: Truths
+) -> list[Problem]:
+    problems = []
+    for index in np.flatnonzero(first != second):
+        where, node = ids[row[index]], model.nodes.ids[at[index]]
+        expected = f"both ends of each of its phases fed at node {node}"
+        remedy = "connect the neutral or phase it returns by, or open all its phases"
+        problems.append(Problem(where, expected, "one end that hangs on nothing", remedy))
+    return problems
+
+
+def incidence(first: Integers, second: Integers, count: int) -> csr_array:
+    """Give 1 at the first and -1 at the second point of each row, leaving out earth, shape (m, count)."""
+    rows = np.arange(len(first))
+    at_first, at_second = first != EARTH, second != EARTH
+    values = np.concatenate([np.ones(at_first.sum()), -np.ones(at_second.sum())])
+    places = (
+        np.concatenate([rows[at_first], rows[at_second]]),
+        np.concatenate([first[at_first], second[at_second]]),
+    )
+    return csr_array(coo_array((values, places), shape=(len(first), count)))

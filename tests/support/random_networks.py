@@ -1,0 +1,146 @@
+"""Random networks that could be: MV and LV feeders, unbalanced, with transformers; the same for the same seed."""
+
+import math
+from random import Random
+from typing import Any
+
+from tests.support.networks import Document
+
+GROUPS = ("Dyn11", "Dyn5", "Dyn1", "YNyn0", "YNyn6", "Dyn7")
+
+
+def random_document(seed: int, nodes: int = 30, *, meshed: bool = False, exponents: bool = True) -> Document:
+    """
+    Give a three-wire MV feeder with LV feeders below transformers, half of all loads unbalanced.
+
+    Parameters
+    ----------
+    seed : int
+    nodes : int
+        About so many.
+    meshed : bool
+        With some lines that close loops.
+    exponents : bool
+        Whether some loads follow the voltage.
+    """
+    pick = Random(seed)
+    document = _empty(seed, pick)
+    medium = ["m0"]
+    for index in range(1, max(2, nodes // 5)):
+        _line(document, pick, "m", index, pick.choice(medium[-4:]))
+        medium.append(f"m{index}")
+    if meshed and len(medium) > 3:
+        for number in range(2):
+            _between(document, pick, f"tie{number}", *pick.sample(medium, 2), "m")
+    low: list[list[str]] = []
+    for number in range(max(1, nodes // 40)):
+        low.append([_transformer(document, pick, number, pick.choice(medium[1:]))])
+    for index in range(len(medium) + len(low), nodes):
+        feeder = pick.choice(low)
+        _line(document, pick, "l", index, pick.choice(feeder[-6:]))
+        feeder.append(f"l{index}")
+    if meshed:
+        for number, feeder in enumerate(feeder for feeder in low if len(feeder) > 3):
+            _between(document, pick, f"ring{number}", *pick.sample(feeder, 2), "l")
+    served = [*medium[1:], *(node for feeder in low for node in feeder)]
+    for node in served:
+        if pick.random() < 0.6:
+            _load(document, pick, node, 40e3 / len(medium) if node[0] == "m" else 60e3 / nodes, exponents=exponents)
+    return document
+
+
+def _empty(seed: int, pick: Random) -> Document:
+    ratio = pick.uniform(0.5, 4.0)
+    return {
+        "schema": "network/1",
+        "network": f"random-{seed}",
+        "revision": 1,
+        "nodes": [{"id": "m0", "phases": "ABC", "base_voltage": 10e3}],
+        "sources": [
+            {
+                "id": "grid",
+                "node": "m0",
+                "voltage": 10e3 / math.sqrt(3) * pick.uniform(0.98, 1.04),
+                "angle": pick.uniform(-0.5, 0.5),
+                **{"r1": 0.1, "x1": 0.7, "r0": 0.1 * ratio, "x0": 0.7 * ratio},
+                "grounding": "resistance",
+            }
+        ],
+        "branches": [],
+        "transformers": [],
+        "loads": [],
+    }
+
+
+def _line(document: Document, pick: Random, kind: str, index: int, parent: str) -> None:
+    name = f"{kind}{index}"
+    document["nodes"].append({"id": name, "phases": "ABC", "base_voltage": 10e3 if kind == "m" else 400.0})
+    _between(document, pick, f"line-{name}", parent, name, kind)
+
+
+def _between(document: Document, pick: Random, name: str, one: str, other: str, kind: str) -> None:
+    length = pick.uniform(100.0, 1500.0) if kind == "m" else pick.uniform(5.0, 60.0)
+    r, x, mutual = pick.uniform(2e-4, 6e-4), pick.uniform(2e-4, 5e-4), pick.uniform(0.2, 0.45)
+    uneven = [pick.uniform(0.9, 1.1) for _ in range(3)]
+    capacity = pick.uniform(3e-8, 9e-8) if kind == "m" else 1e-9
+
+    def matrix(own: float, between: float) -> list[list[float]]:
+        return [
+            [length * (own * uneven[i] if i == j else between * math.sqrt(uneven[i] * uneven[j])) for j in range(3)]
+            for i in range(3)
+        ]
+
+    document["branches"].append(
+        {
+            "id": name,
+            "from_node": one,
+            "to_node": other,
+            "length": length,
+            "phases": "ABC",
+            "r": matrix(r, r * mutual * 0.4),
+            "x": matrix(x, x * mutual),
+            "b": matrix(capacity, -capacity * mutual * 0.5),
+        }
+    )
+
+
+def _transformer(document: Document, pick: Random, number: int, above: str) -> str:
+    name, power = f"l-bus{number}", pick.choice([100e3, 250e3, 400e3])
+    base = 10e3**2 / power
+    group = pick.choice(GROUPS)
+    document["nodes"].append({"id": name, "phases": "ABC", "base_voltage": 400.0})
+    transformer: dict[str, Any] = {
+        "id": f"transformer{number}",
+        "from_node": above,
+        "to_node": name,
+        "vector_group": group,
+        "rated_power": power,
+        "rated_voltage": [10e3, 410.0],
+        "r": 0.01 * base,
+        "x": 0.04 * base,
+        "to_grounding": {"kind": "solid"},
+    }
+    if group.startswith("YN"):
+        transformer["from_grounding"] = {"kind": "solid"}
+    if pick.random() < 0.5:
+        end, position = pick.choice([0, 1]), pick.randint(-2, 2)
+        transformer["tap"] = {"end": end, "position": position, "step": 0.025, "lowest": -2, "highest": 2}
+    document["transformers"].append(transformer)
+    return name
+
+
+def _load(document: Document, pick: Random, node: str, size: float, *, exponents: bool) -> None:
+    phases = ["A", "B", "C"] if pick.random() < 0.5 else [pick.choice("ABC")]
+    same = pick.random() < 0.3
+    p, q = pick.uniform(0.2, 1.0) * size, pick.uniform(-0.1, 0.4) * size
+    exponent = pick.choice([0.0, 1.0, 2.0]) if exponents else 0.0
+    document["loads"].append(
+        {
+            "id": f"load-{node}",
+            "node": node,
+            "p": {phase: p if same else p * pick.uniform(0.3, 1.7) for phase in phases},
+            "q": {phase: q if same else q * pick.uniform(0.3, 1.7) for phase in phases},
+            "p_exponent": exponent,
+            "q_exponent": exponent,
+        }
+    )
