@@ -104,6 +104,8 @@ class SamplingPlan(msgspec.Struct, frozen=True):
         Samples per channel in a full block.
     driver, description : str
     live : bool
+    judges_time : bool
+        Whether the source tells how good its time is, also after a step of the clock.
     realtime : str
         How the sampler runs: ``fifo``, ``nice`` or ``ordinary``.
     """
@@ -114,6 +116,7 @@ class SamplingPlan(msgspec.Struct, frozen=True):
     driver: str = ""
     description: str = ""
     live: bool = True
+    judges_time: bool = False
     realtime: str = "ordinary"
 
 

@@ -183,7 +183,14 @@ class _Sampling:
             for channel in plan.channels
         )
         granted = SamplingPlan(
-            plan.sample_rate, channels, plan.block_samples, info.driver, info.description, info.live, priority
+            plan.sample_rate,
+            channels,
+            plan.block_samples,
+            driver=info.driver,
+            description=info.description,
+            live=info.live,
+            judges_time=info.judges_time,
+            realtime=priority,
         )
         self._channel.send(SamplingStarted(granted, memory.sealed), [memory.fd])
         report_at = time.monotonic() + REPORT_INTERVAL

@@ -283,7 +283,7 @@ class Service:
             await asyncio.sleep(interval)
             step = self._steps.look()
             if step:
-                log.warning("the clock was stepped by %+.3f s; sampling starts anew with the right time", step)
+                log.warning("the clock was stepped by %+.3f s", step)
                 self._aside("restamp", self._restamp())
             time = synchronisation()
             self._time = TimeReport(time.synchronised, time.uncertainty, self._steps.steps)

@@ -98,9 +98,12 @@ class SupervisedSampler:
                     self.retry(acquisition, str(error))
 
     async def restamp(self) -> None:
-        """Start again where samples are stamped by this machine's clock, because that was stepped."""
-        if self.current is None or self.acquisition is None or not self.current.plan.live:
+        """Start again where samples are stamped by this machine's clock and nothing else, because that was stepped."""
+        if self.current is None or self.acquisition is None:
             return
+        if not self.current.plan.live or self.current.plan.judges_time:
+            return
+        log.info("sampling starts anew, with the right time")
         acquisition = self.acquisition
         try:
             await self.replace(acquisition)
