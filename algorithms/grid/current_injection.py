@@ -33,8 +33,8 @@ from algorithms.api.errors import NetworkError, Problem
 from algorithms.api.network import NetworkModel
 from algorithms.api.network_tables import Complexes
 from algorithms.grid.admittance import Admittance, describe, name_of, nodal_admittance
-from algorithms.grid.elements import demand, find_elements
-from algorithms.grid.solution import Solution
+from algorithms.grid.elements import check_power, demand, find_elements
+from algorithms.grid.solution import Solution, verdict, without_return
 
 DENSE_ELEMENTS = 500
 """Up to so many elements their mutual impedances are kept as a dense matrix ..."""
@@ -73,9 +73,7 @@ class CurrentInjection:
             self._reach = self._factor.solve(self.elements.incidence.T.toarray().astype(complex))
             self._mutual = np.ascontiguousarray(self.elements.incidence @ self._reach)
 
-    def solve(
-        self, power: Complexes | None = None, *, tolerance: float = 1e-9, iterations: int = 100
-    ) -> Solution:
+    def solve(self, power: Complexes | None = None, *, tolerance: float = 1e-9, iterations: int = 100) -> Solution:
         """
         Find the voltages.
 
@@ -110,7 +108,9 @@ class CurrentInjection:
                 if not mismatch > tolerance or not math.isfinite(mismatch):
                     break
         voltages = self._voltages(current)
-        worst = self._names[elements.first[int(np.nanargmax(np.nan_to_num(change, nan=np.inf)))]] if len(elements) else ""
+        worst = (
+            self._names[elements.first[int(np.nanargmax(np.nan_to_num(change, nan=np.inf)))]] if len(elements) else ""
+        )
         reason = verdict(mismatch, tolerance, count, worst) or self._returning(voltages, current)
         drawn = np.zeros(power.shape, dtype=complex)
         drawn[elements.row, elements.column] = current
@@ -149,10 +149,7 @@ class CurrentInjection:
             returning = float(np.abs(anchor[[at[0]], :] @ voltages)[0]) * len(at)
             rounding = 1e-10 * float(abs(anchor[at[0], at[0]])) * len(at) * float(self.admittance.nominal[at[0]])
             if returning > 1e-6 * float(np.abs(current).max(initial=0.0)) + rounding:
-                return (
-                    f"{returning:.3g} A would have to return through earth, to which there is no path ({words} was "
-                    "chosen as reference): connect loads to the neutral or between phases, or ground the neutral"
-                )
+                return without_return(returning, words)
         return ""
 
 
@@ -184,26 +181,3 @@ class Factor:
         scale = self._scale if currents.ndim == 1 else self._scale[:, np.newaxis]
         voltages: Complexes = scale * self._factor.solve(scale * currents)
         return voltages
-
-
-def check_power(power: Complexes | None, expected: Complexes) -> Complexes:
-    """Judge what is demanded, or take what is expected."""
-    if power is None:
-        return expected
-    if power.shape != expected.shape:
-        raise ValueError(f"powers of shape {expected.shape} expected (loads, then generators), found {power.shape}")
-    if not np.isfinite(power).all():
-        raise ValueError("finite powers expected, found a value that is none; state 0 for what is not there")
-    return power
-
-
-def verdict(mismatch: float, tolerance: float, iterations: int, worst: str) -> str:
-    """Say why an iteration did not converge; nothing where it did."""
-    if mismatch <= tolerance:
-        return ""
-    if not math.isfinite(mismatch):
-        return f"the voltages grew beyond all bounds, worst at {worst}: more power is drawn than can be carried there"
-    return (
-        f"voltages still change by {mismatch:.2g} of nominal after {iterations} iterations, worst at {worst}: more power "
-        "is drawn than can be carried there, or the limit of iterations is too low"
-    )

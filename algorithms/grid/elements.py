@@ -33,6 +33,17 @@ def demand(model: NetworkModel) -> Complexes:
     return np.concatenate(power)
 
 
+def check_power(power: Complexes | None, expected: Complexes) -> Complexes:
+    """Judge what is demanded, or take what is expected."""
+    if power is None:
+        return expected
+    if power.shape != expected.shape:
+        raise ValueError(f"powers of shape {expected.shape} expected (loads, then generators), found {power.shape}")
+    if not np.isfinite(power).all():
+        raise ValueError("finite powers expected, found a value that is none; state 0 for what is not there")
+    return power
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Elements:
     """
@@ -107,9 +118,7 @@ def find_elements(model: NetworkModel, points: Points) -> Elements:
     at, pair = node[row], delta[row]
     second_conductor = np.where(pair, (column + 1) % 3, 3)
     live_first = points.energised[at, column]
-    live_second = np.where(
-        pair | model.nodes.conductors[at, 3], points.energised[at, second_conductor], live_first
-    )
+    live_second = np.where(pair | model.nodes.conductors[at, 3], points.energised[at, second_conductor], live_first)
     problems = _half_dead(ids, model, at, row, live_first, live_second)
     if problems:
         raise NetworkError(problems)

@@ -222,9 +222,7 @@ def _pairs(rows: Integers) -> Iterator[tuple[int, int]]:
 def _through_switches(model: NetworkModel, number: Integers) -> Iterator[tuple[int, int]]:
     switches = model.switches
     moved = switches.conductors & switches.closed[:, np.newaxis]
-    yield from zip(
-        number[switches.from_node][moved].tolist(), number[switches.to_node][moved].tolist(), strict=True
-    )
+    yield from zip(number[switches.from_node][moved].tolist(), number[switches.to_node][moved].tolist(), strict=True)
 
 
 def _through_equipment(

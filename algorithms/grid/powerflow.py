@@ -13,17 +13,23 @@ Rules:
 from enum import StrEnum
 from typing import Protocol
 
+from algorithms.api.errors import NetworkError
 from algorithms.api.network import NetworkModel
 from algorithms.api.network_tables import Complexes
-from algorithms.grid.current_injection import CurrentInjection
+from algorithms.grid.current_injection import DENSE_ELEMENTS, CurrentInjection
 from algorithms.grid.solution import Solution
+from algorithms.grid.sweep import Sweep
 
 
 class Method(StrEnum):
     """How to solve."""
 
+    AUTOMATIC = "automatic"
+    """The faster of those that suit."""
     CURRENT_INJECTION = "current injection"
     """Any network."""
+    SWEEP = "sweep"
+    """Radial ones."""
 
 
 class Prepared(Protocol):
@@ -32,12 +38,30 @@ class Prepared(Protocol):
     power: Complexes
     method: str
 
-    def solve(
-        self, power: Complexes | None = None, *, tolerance: float = 1e-9, iterations: int = 100
-    ) -> Solution:
-        """Find the voltages for a demand."""
+    def solve(self, power: Complexes | None = None, *, tolerance: float = 1e-9, iterations: int = 100) -> Solution:
+        """Find the voltages for a demand; see `CurrentInjection.solve`."""
 
 
-def prepare(model: NetworkModel) -> Prepared:
-    """Prepare a network for solutions."""
-    return CurrentInjection(model)
+def prepare(model: NetworkModel, method: Method = Method.AUTOMATIC) -> Prepared:
+    """
+    Prepare a network, as its switches stand, for any number of solutions.
+
+    Parameters
+    ----------
+    model : NetworkModel
+    method : Method
+
+    Raises
+    ------
+    NetworkError
+        When the network cannot be solved, or not by the method asked for, with every reason found.
+    """
+    few = int(model.loads.connected.sum() + model.generators.connected.sum()) <= DENSE_ELEMENTS
+    if method == Method.CURRENT_INJECTION or (method == Method.AUTOMATIC and few):
+        return CurrentInjection(model)
+    try:
+        return Sweep(model)
+    except NetworkError:
+        if method == Method.SWEEP:
+            raise
+        return CurrentInjection(model)

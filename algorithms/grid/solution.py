@@ -5,6 +5,7 @@ Where it stands: `current_injection` and `sweep` return it; `powerflow` is where
 currents and powers of equipment from it.
 """
 
+import math
 from dataclasses import dataclass
 
 from algorithms.api.network_tables import Complexes, Truths
@@ -49,3 +50,23 @@ class Solution:
     reason: str
     references: tuple[str, ...]
     method: str
+
+
+def verdict(mismatch: float, tolerance: float, iterations: int, worst: str) -> str:
+    """Say why an iteration did not converge; nothing where it did."""
+    if mismatch <= tolerance:
+        return ""
+    if not math.isfinite(mismatch):
+        return f"the voltages grew beyond all bounds, worst at {worst}: more power is drawn than can be carried there"
+    return (
+        f"voltages still change by {mismatch:.2g} of nominal after {iterations} iterations, worst at {worst}: more power "
+        "is drawn than can be carried there, or the limit of iterations is too low"
+    )
+
+
+def without_return(returning: float, words: str) -> str:
+    """Say that a current [A] has no way back."""
+    return (
+        f"{returning:.3g} A would have to return through earth, to which there is no path ({words} was chosen as "
+        "reference): connect loads to the neutral or between phases, or ground the neutral"
+    )

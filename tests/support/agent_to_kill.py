@@ -4,8 +4,8 @@ import asyncio
 import json
 import sys
 
-from agent.protocol import AlgorithmSpec
-from agent.workers import Workers
+from agent.processes.protocol import AlgorithmSpec
+from agent.processes.workers import Workers
 from device_catalog.contract.documents import Acquisition
 
 

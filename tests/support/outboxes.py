@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from agent.messages import Key, OutboxLimits, Range
-from agent.outbox import Outbox
-from agent.spool import Spool
-from agent.spool_records import Commit
+from agent.delivery.messages import Key, OutboxLimits, Range
+from agent.delivery.outbox import Outbox
+from agent.delivery.spool import Spool
+from agent.delivery.spool_records import Commit
 from device_catalog.contract.topics import BROKERS
 
 

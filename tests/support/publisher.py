@@ -18,13 +18,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from agent.broker import Link, LinkOptions
-from agent.endpoints import Patience
-from agent.messages import Key, OutboxLimits, Range
-from agent.outbox import Outbox
-from agent.spool import Spool
-from agent.spool_records import Commit
-from agent.spool_thread import Worker
+from agent.delivery.broker import Link, LinkOptions
+from agent.delivery.endpoints import Patience
+from agent.delivery.messages import Key, OutboxLimits, Range
+from agent.delivery.outbox import Outbox
+from agent.delivery.spool import Spool
+from agent.delivery.spool_records import Commit
+from agent.delivery.spool_thread import Worker
 from algorithms.api.readings import ChannelReading, Estimate, Phasor, PowerReading, SequenceReading
 from algorithms.api.records import AngleReference, MeasurementFrame, Result
 from device_catalog.contract import topics

@@ -62,7 +62,10 @@ def _empty(seed: int, pick: Random) -> Document:
                 "node": "m0",
                 "voltage": 10e3 / math.sqrt(3) * pick.uniform(0.98, 1.04),
                 "angle": pick.uniform(-0.5, 0.5),
-                **{"r1": 0.1, "x1": 0.7, "r0": 0.1 * ratio, "x0": 0.7 * ratio},
+                "r1": 0.1,
+                "x1": 0.7,
+                "r0": 0.1 * ratio,
+                "x0": 0.7 * ratio,
                 "grounding": "resistance",
             }
         ],
