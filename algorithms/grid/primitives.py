@@ -13,6 +13,7 @@ Rules:
   brought out (``YN``, ``yn``, ``ZN``, ``zn``).
 """
 
+import cmath
 import math
 import re
 
@@ -22,10 +23,10 @@ from algorithms.api.errors import NetworkError, Problem
 from algorithms.api.network import NetworkModel
 from algorithms.api.network_tables import Branches, Complexes, Sources, Transformers, Truths
 
-_turn = np.exp(2j * math.pi / 3)
-SEQUENCES: Complexes = np.array([[1, 1, 1], [1, _turn**2, _turn], [1, _turn, _turn**2]])
+_turn = cmath.rect(1.0, 2 * math.pi / 3)
+SEQUENCES: Complexes = np.array([[1, 1, 1], [1, _turn**2, _turn], [1, _turn, _turn**2]], dtype=complex)
 """From zero, positive and negative sequence (columns) to phases A, B and C (rows)."""
-COMPONENTS: Complexes = np.conj(SEQUENCES) / 3.0
+COMPONENTS: Complexes = SEQUENCES.conj() / 3.0
 """From phases to zero, positive and negative sequence."""
 
 VECTOR_GROUP = re.compile(r"(YN|ZN|Y|D|Z)(yn|zn|y|d|z)(\d|1[01])")

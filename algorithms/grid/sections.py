@@ -256,5 +256,5 @@ def _transformers(model: NetworkModel, points: Points, rows: Integers) -> tuple[
     return (
         phase_matrices(*lowering),
         phase_matrices(*(impedance / ratio**2)),
-        phase_matrices(np.zeros(len(rows)), magnetising, magnetising),
+        phase_matrices(0.0 * magnetising, magnetising, magnetising),
     )

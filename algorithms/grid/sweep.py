@@ -30,7 +30,7 @@ from algorithms.api.errors import NetworkError
 from algorithms.api.network import NetworkModel
 from algorithms.api.network_tables import Complexes, Integers
 from algorithms.grid.admittance import describe, name_of
-from algorithms.grid.elements import Elements, check_power, demand, find_elements, incidence
+from algorithms.grid.elements import check_power, demand, find_elements, incidence
 from algorithms.grid.points import EARTH, find_points, find_references
 from algorithms.grid.primitives import source_voltages
 from algorithms.grid.radial import Forest, grow
@@ -160,7 +160,7 @@ class Sweep:
 
     def _forward(self, carried: Complexes) -> Complexes:
         """Give voltages of what the ways to each position carry, shape (k, c) [V]."""
-        sections, voltages = self._sections, np.empty_like(carried)
+        voltages = np.empty_like(carried)
         for number, level in enumerate(self._levels):
             here = carried[level.positions]
             change = -np.einsum("kij,kj->ki", level.drop, here)
@@ -177,10 +177,10 @@ class Sweep:
         if number == 0:
             return self._behind - np.einsum("sij,sj->si", sections.root_impedance, carried[sections.roots])
         fed = self._levels[number].fed
-        return np.asarray(
-            np.einsum("tij,tj->ti", sections.lowering[fed], voltages[sections.feeding[fed]])
-            - np.einsum("tij,tj->ti", sections.fed_impedance[fed], carried[sections.fed[fed]])
-        )
+        fed_voltages: Complexes = np.einsum(
+            "tij,tj->ti", sections.lowering[fed], voltages[sections.feeding[fed]]
+        ) - np.einsum("tij,tj->ti", sections.fed_impedance[fed], carried[sections.fed[fed]])
+        return fed_voltages
 
     def _returning(self, current: Complexes) -> str:
         """Tell at which root zero-sequence current would have to flow where it cannot, if any."""
@@ -221,11 +221,10 @@ def _levels(sections: Sections, forest: Forest) -> tuple[_Level, ...]:
 
 
 def _turns(end: Integers) -> Integers:
-    """Give keys that sort entering and leaving of subtrees as a walk meets them: first all entering, then all leaving."""
-    count = len(end)
-    start = np.arange(count)
-    # Before position i enters, every subtree with an end of i or less has been left; deeper ones leave first, but as
-    # nothing is read between two leavings their order does not matter.
+    """Give keys that sort subtrees' entering, then their leaving, as a walk meets them."""
+    # Before position i is entered, every subtree that ends at i or before has been left. As nothing is read between two
+    # leavings, their order does not matter.
+    start = np.arange(len(end))
     entering = 2 * start + 1
     leaving = 2 * end
     return np.concatenate([entering, leaving])

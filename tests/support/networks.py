@@ -132,3 +132,13 @@ def element(document: Document, name: str) -> Document:
         for item in items
         if isinstance(item, dict) and item["id"] == name
     )
+
+
+def unswitched_feeder_document() -> Document:
+    """Give the same feeder without its switches, as engines without switches can take it."""
+    document = feeder_document()
+    for name in ("switches", "protections", "terminals", "areas"):
+        document[name] = []
+    document["nodes"] = [node for node in document["nodes"] if node["id"] != "m0"]
+    document["sources"][0]["node"] = "m1"
+    return document

@@ -32,9 +32,10 @@ def random_document(seed: int, nodes: int = 30, *, meshed: bool = False, exponen
     if meshed and len(medium) > 3:
         for number in range(2):
             _between(document, pick, f"tie{number}", *pick.sample(medium, 2), "m")
-    low: list[list[str]] = []
-    for number in range(max(1, nodes // 40)):
-        low.append([_transformer(document, pick, number, pick.choice(medium[1:]))])
+    low = [
+        [_transformer(document, pick, number, pick.choice(medium[1:]), pick.choice(GROUPS))]
+        for number in range(max(1, nodes // 40))
+    ]
     for index in range(len(medium) + len(low), nodes):
         feeder = pick.choice(low)
         _line(document, pick, "l", index, pick.choice(feeder[-6:]))
@@ -81,7 +82,9 @@ def _line(document: Document, pick: Random, kind: str, index: int, parent: str) 
     _between(document, pick, f"line-{name}", parent, name, kind)
 
 
-def _between(document: Document, pick: Random, name: str, one: str, other: str, kind: str) -> None:
+def _between(  # noqa: PLR0917 - what a line is
+    document: Document, pick: Random, name: str, one: str, other: str, kind: str
+) -> None:
     length = pick.uniform(100.0, 1500.0) if kind == "m" else pick.uniform(5.0, 60.0)
     r, x, mutual = pick.uniform(2e-4, 6e-4), pick.uniform(2e-4, 5e-4), pick.uniform(0.2, 0.45)
     uneven = [pick.uniform(0.9, 1.1) for _ in range(3)]
@@ -107,10 +110,9 @@ def _between(document: Document, pick: Random, name: str, one: str, other: str, 
     )
 
 
-def _transformer(document: Document, pick: Random, number: int, above: str) -> str:
+def _transformer(document: Document, pick: Random, number: int, above: str, group: str) -> str:
     name, power = f"l-bus{number}", pick.choice([100e3, 250e3, 400e3])
     base = 10e3**2 / power
-    group = pick.choice(GROUPS)
     document["nodes"].append({"id": name, "phases": "ABC", "base_voltage": 400.0})
     transformer: dict[str, Any] = {
         "id": f"transformer{number}",
@@ -143,6 +145,93 @@ def _load(document: Document, pick: Random, node: str, size: float, *, exponents
             "node": node,
             "p": {phase: p if same else p * pick.uniform(0.3, 1.7) for phase in phases},
             "q": {phase: q if same else q * pick.uniform(0.3, 1.7) for phase in phases},
+            "p_exponent": exponent,
+            "q_exponent": exponent,
+        }
+    )
+
+
+def four_wire_document(seed: int, nodes: int = 30, *, grounded: bool = False) -> Document:
+    """
+    Give a three-wire MV feeder with loads between phases, and four-wire LV feeders with single-phase laterals.
+
+    Parameters
+    ----------
+    seed : int
+    nodes : int
+        About so many.
+    grounded : bool
+        Whether some customers ground their neutral too.
+    """
+    pick = Random(seed)
+    document = _empty(seed, pick)
+    medium = ["m0"]
+    for index in range(1, max(2, nodes // 5)):
+        _line(document, pick, "m", index, pick.choice(medium[-4:]))
+        medium.append(f"m{index}")
+        if pick.random() < 0.5:
+            _delta_load(document, pick, medium[-1])
+    low = []
+    for number in range(max(1, nodes // 40)):
+        name = _transformer(document, pick, number, pick.choice(medium[1:]), pick.choice(["Dyn11", "Dyn1", "YNyn0"]))
+        document["nodes"][-1]["phases"] = "ABCN"
+        low.append([(name, "ABCN")])
+    for index in range(len(medium) + len(low), nodes):
+        feeder = pick.choice(low)
+        parent, phases = pick.choice(feeder[-8:])
+        if phases == "ABCN" and pick.random() < 0.3:
+            phases = pick.choice(["AN", "BN", "CN", "ABN", "ACN"])
+        name = f"l{index}"
+        node: Document = {"id": name, "phases": phases, "base_voltage": 400.0}
+        if grounded and pick.random() < 0.3:
+            node["grounding"] = {"kind": "resistance", "r": pick.uniform(2.0, 60.0)}
+        document["nodes"].append(node)
+        feeder.append((name, phases))
+        _four_wire_line(document, pick, parent, name, phases)
+        live = phases[:-1]
+        exponents = pick.choice([(0.0, 0.0), (1.0, 1.0), (2.0, 2.0), (0.7, 1.8)])
+        chosen = [phase for phase in live if pick.random() < 0.7]
+        kind, sign = pick.choice([("loads", 1.0), ("loads", 1.0), ("loads", 1.0), ("generators", -1.0)])
+        if chosen:
+            document.setdefault(kind, []).append(
+                {
+                    "id": f"at-{name}",
+                    "node": name,
+                    "p": {phase: sign * pick.uniform(200.0, 50e3 / nodes) for phase in chosen},
+                    "q": {phase: pick.uniform(-50.0, 10e3 / nodes) for phase in chosen},
+                    "p_exponent": exponents[0],
+                    "q_exponent": exponents[1],
+                }
+            )
+    return document
+
+
+def _four_wire_line(document: Document, pick: Random, parent: str, name: str, phases: str) -> None:  # noqa: PLR0917
+    length, r, x = pick.uniform(5.0, 60.0), pick.uniform(2e-4, 8e-4), pick.uniform(6.5e-4, 8e-4)
+    size = range(len(phases))
+    document["branches"].append(
+        {
+            "id": f"line-{name}",
+            "from_node": parent,
+            "to_node": name,
+            "length": length,
+            "phases": phases,
+            "r": [[length * (r if i == j else 5e-5) for j in size] for i in size],
+            "x": [[length * (x if i == j else 5.5e-4) for j in size] for i in size],
+        }
+    )
+
+
+def _delta_load(document: Document, pick: Random, node: str) -> None:
+    pairs = ["AB", "BC", "CA"] if pick.random() < 0.6 else [pick.choice(["AB", "BC", "CA"])]
+    exponent = pick.choice([0.0, 1.0, 2.0, 1.3])
+    document["loads"].append(
+        {
+            "id": f"delta-{node}",
+            "node": node,
+            "connection": "delta",
+            "p": {pair: pick.uniform(5e3, 60e3) for pair in pairs},
+            "q": {pair: pick.uniform(-5e3, 20e3) for pair in pairs},
             "p_exponent": exponent,
             "q_exponent": exponent,
         }
