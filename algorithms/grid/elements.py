@@ -119,7 +119,9 @@ def find_elements(model: NetworkModel, points: Points) -> Elements:
     second_conductor = np.where(pair, (column + 1) % 3, 3)
     live_first = points.energised[at, column]
     live_second = np.where(pair | model.nodes.conductors[at, 3], points.energised[at, second_conductor], live_first)
-    problems = _half_dead(ids, model, at, row, live_first, live_second)
+    problems = _half_dead(
+        [ids[index] for index in row], [model.nodes.ids[index] for index in at], live_first, live_second
+    )
     if problems:
         raise NetworkError(problems)
     live = live_first & live_second
@@ -138,12 +140,10 @@ def find_elements(model: NetworkModel, points: Points) -> Elements:
     )
 
 
-def _half_dead(
-    ids: list[str], model: NetworkModel, at: Integers, row: Integers, first: Truths, second: Truths
-) -> list[Problem]:
+def _half_dead(names: list[str], nodes: list[str], first: Truths, second: Truths) -> list[Problem]:
     problems = []
     for index in np.flatnonzero(first != second):
-        where, node = ids[row[index]], model.nodes.ids[at[index]]
+        where, node = names[index], nodes[index]
         expected = f"both ends of each of its phases fed at node {node}"
         remedy = "connect the neutral or phase it returns by, or open all its phases"
         problems.append(Problem(where, expected, "one end that hangs on nothing", remedy))

@@ -188,7 +188,7 @@ def _to_earth(model: NetworkModel) -> Truths:
 
 
 def _reference(model: NetworkModel, points: Points, part: Integers, name: int) -> Reference:
-    inside = np.append(part == name, False)  # noqa: FBT003 - the entry of EARTH
+    inside = np.append(part == name, False)  # and the entry of EARTH
     conductor = points.conductor
     neutral = np.flatnonzero(inside[:-1] & (conductor == 3))
     preferred = [*points.at_source[:, 3], *points.at_transformer[:, [3, 7]].ravel(), *neutral]

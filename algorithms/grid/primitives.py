@@ -57,8 +57,8 @@ def branch_primitives(branches: Branches) -> Complexes:
 
     .. math:: Y = \begin{bmatrix} z^{-1} + y/2 & -z^{-1} \\ -z^{-1} & z^{-1} + y/2 \end{bmatrix}
 
-    The inverse is taken over the conductors present. Where both ends of a neutral are at earth, leaving out its rows and
-    columns is Kron's reduction, without any approximation.
+    The inverse is taken over the conductors present. Where both ends of a neutral are at earth, leaving out its rows
+    and columns is Kron's reduction, without any approximation.
 
     Returns
     -------
@@ -134,7 +134,7 @@ def transformer_primitives(model: NetworkModel) -> Complexes:
         elif len(phases) != 3:
             problems.append(Problem(where, f"ABC for {group}", f"{len(phases)} phases"))
         else:
-            primitives[row] = _three_phase(match, ratio, series, zero, shunt, zero_shunt)
+            primitives[row] = _three_phase(match, ratio, series=series, zero=zero, shunt=shunt, zero_shunt=zero_shunt)
     if problems:
         raise NetworkError(problems)
     return primitives
@@ -172,7 +172,7 @@ def _single_phase(phases: list[int], series: complex, shunt: complex, ratio: flo
 
 
 def _three_phase(
-    group: re.Match[str], ratio: float, series: complex, zero: complex, shunt: complex, zero_shunt: complex
+    group: re.Match[str], ratio: float, *, series: complex, zero: complex, shunt: complex, zero_shunt: complex
 ) -> Complexes:
     high, low, clock = group[1], group[2], int(group[3])
     turn = ratio * np.exp(1j * math.pi / 6 * clock)

@@ -122,9 +122,7 @@ def grow(model: NetworkModel) -> Forest:
             order.append(node)
             if step is not None:
                 parent[node], kind[node], row[node], downward[node] = above, step[1], step[2], step[3]
-            for onward in neighbours[node]:
-                if (kind[node], row[node]) != (onward[1], onward[2]):
-                    stack.append((onward[0], node, onward))
+            stack += [(onward[0], node, onward) for onward in neighbours[node]]
     end = np.arange(1, len(order) + 1)
     for place in range(len(order) - 1, -1, -1):
         above = int(parent[order[place]])

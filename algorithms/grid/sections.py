@@ -21,7 +21,7 @@ from algorithms.api.network import NetworkModel
 from algorithms.api.network_tables import Complexes, Integers
 from algorithms.grid.elements import Elements
 from algorithms.grid.points import EARTH, Points
-from algorithms.grid.primitives import VECTOR_GROUP, branch_primitives, phase_matrices, star_points, turns
+from algorithms.grid.primitives import VECTOR_GROUP, phase_matrices, star_points, turns
 from algorithms.grid.radial import NOTHING, EdgeKind, Forest
 
 
@@ -158,9 +158,11 @@ def _judge_earth(model: NetworkModel, points: Points, forest: Forest, elements: 
         at = root[branches.from_node[row]]
         if closed[at] or not has_way[at]:
             problems.append(Problem(f"branches[{branches.ids[row]}]", "no charging current to earth here", "some"))
-    for node in np.unique(points.node[elements.first[elements.second == EARTH]]):
-        if closed[root[node]]:
-            problems.append(Problem(f"nodes[{model.nodes.ids[node]}]", "loads that return by the neutral", "by earth"))
+    earthed = np.unique(points.node[elements.first[elements.second == EARTH]])
+    problems += [
+        Problem(f"nodes[{model.nodes.ids[node]}]", "loads that return by the neutral", "by earth")
+        for node in earthed[closed[root[earthed]]]
+    ]
     return problems
 
 

@@ -59,8 +59,8 @@ def verdict(mismatch: float, tolerance: float, iterations: int, worst: str) -> s
     if not math.isfinite(mismatch):
         return f"the voltages grew beyond all bounds, worst at {worst}: more power is drawn than can be carried there"
     return (
-        f"voltages still change by {mismatch:.2g} of nominal after {iterations} iterations, worst at {worst}: more power "
-        "is drawn than can be carried there, or the limit of iterations is too low"
+        f"voltages still change by {mismatch:.2g} of nominal after {iterations} iterations, worst at {worst}: more "
+        "power is drawn than can be carried there, or the limit of iterations is too low"
     )
 
 

@@ -1,4 +1,4 @@
-"""The same network for OpenDSS, an engine of its own: commands from the model the kernels work on, and voltages back."""
+"""The same network for OpenDSS, an engine of its own: commands from the model the kernels work on; its voltages."""
 
 import math
 from collections.abc import Iterator
@@ -66,7 +66,8 @@ def opendss_commands(model: NetworkModel) -> Iterator[str]:
         yield _transformer(model, row, transformer, bus)
     for row in np.flatnonzero(model.nodes.grounded & (model.nodes.grounding_impedance != 0)):
         z = model.nodes.grounding_impedance[row]
-        yield f"new reactor.ground{row} phases=1 bus1={model.nodes.ids[row]}.4 bus2={model.nodes.ids[row]}.0 r={z.real} x={z.imag}"
+        node = model.nodes.ids[row]
+        yield f"new reactor.ground{row} phases=1 bus1={node}.4 bus2={node}.0 r={z.real} x={z.imag}"
     yield from _loads(model, bus)
     yield "set tolerance=1e-11"
     yield "set maxiterations=500"
@@ -108,8 +109,9 @@ def _transformer(model: NetworkModel, row: int, name: str, bus: Any) -> str:
     resistance = 50 * table.z[row].real / base
     return (
         f"new transformer.{name} phases={phases} windings=2 leadlag={_shifts[group]} buses=[{' '.join(buses)}] "
-        f"conns=[{' '.join(kinds)}] kvs=[{rated[0] / 1e3:.17g} {rated[1] / 1e3:.17g}] kvas=[{power / 1e3:.17g} {power / 1e3:.17g}] "
-        f"xhl={100 * table.z[row].imag / base:.17g} %rs=[{resistance:.17g} {resistance:.17g}] taps=[{taps[0]:.17g} {taps[1]:.17g}] "
+        f"conns=[{' '.join(kinds)}] kvs=[{rated[0] / 1e3:.17g} {rated[1] / 1e3:.17g}] "
+        f"kvas=[{power / 1e3:.17g} {power / 1e3:.17g}] taps=[{taps[0]:.17g} {taps[1]:.17g}] "
+        f"xhl={100 * table.z[row].imag / base:.17g} %rs=[{resistance:.17g} {resistance:.17g}] "
         "%noloadloss=0 %imag=0 ppm_antifloat=0 mintap=0.5 maxtap=1.5"
     )
 

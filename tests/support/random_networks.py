@@ -206,7 +206,7 @@ def four_wire_document(seed: int, nodes: int = 30, *, grounded: bool = False) ->
     return document
 
 
-def _four_wire_line(document: Document, pick: Random, parent: str, name: str, phases: str) -> None:  # noqa: PLR0917
+def _four_wire_line(document: Document, pick: Random, parent: str, name: str, phases: str) -> None:
     length, r, x = pick.uniform(5.0, 60.0), pick.uniform(2e-4, 8e-4), pick.uniform(6.5e-4, 8e-4)
     size = range(len(phases))
     document["branches"].append(
