@@ -65,7 +65,7 @@ class Points:
     at_source : numpy.ndarray
         Points of A, B, C and the star point, shape (n_sources, 4).
     energised : numpy.ndarray
-        Whether a conductor is there and fed; one at earth is, shape (n_nodes, 4), bool.
+        Whether a conductor is there and fed; a neutral at earth is where a phase is, shape (n_nodes, 4), bool.
     node : numpy.ndarray
         A node that each point is at, shape (count,).
     conductor : numpy.ndarray
@@ -125,12 +125,14 @@ def find_points(model: NetworkModel) -> Points:
     point = renumbered[joined]
     at_node = np.where(nodes.conductors, point[number], EARTH)
     node, conductor = _places(len(kept), at_node, point[stars], ends)
+    live = at_node != EARTH
+    live |= nodes.conductors & (joined[number] == at_earth) & live[:, :3].any(axis=1, keepdims=True)
     return Points(
         count=len(kept),
         at_node=at_node,
         at_transformer=point[terminals],
         at_source=point[source_points],
-        energised=nodes.conductors & ((at_node != EARTH) | (joined[number] == joined[earth])),
+        energised=live,
         node=node,
         conductor=conductor,
         star_impedance=tuple(
@@ -231,7 +233,7 @@ def _through_equipment(
     branches, transformers = model.branches, model.transformers
     there = branches.conductors
     yield from zip(number[branches.from_node][there].tolist(), number[branches.to_node][there].tolist(), strict=True)
-    connected = np.tile(transformers.conductors, 2)
+    connected = np.concatenate([transformers.conductors, transformers.conductors], axis=1)
     connected[:, [3, 7]] = stars
     for row, at in enumerate(connected):
         first, *others = terminals[row][at].tolist()

@@ -142,3 +142,35 @@ def unswitched_feeder_document() -> Document:
     document["nodes"] = [node for node in document["nodes"] if node["id"] != "m0"]
     document["sources"][0]["node"] = "m1"
     return document
+
+
+def substation_document(**transformer: Any) -> Document:
+    """Give a 20 kV source, a 20/0.4 kV transformer of 10 + j40 ohm with the fields stated, and its LV node."""
+    group = transformer.get("vector_group", "Dyn11")
+    stated: Document = {
+        "id": "transformer",
+        "from_node": "high",
+        "to_node": "low",
+        "vector_group": "Dyn11",
+        "rated_power": 400e3,
+        "rated_voltage": [20e3, 400.0],
+        "r": 10.0,
+        "x": 40.0,
+    }
+    if group.rstrip("0123456789").endswith("n"):
+        stated["to_grounding"] = {"kind": "solid"}
+    if group.startswith(("YN", "ZN")):
+        stated["from_grounding"] = {"kind": "solid"}
+    return {
+        "schema": "network/1",
+        "network": "substation",
+        "revision": 1,
+        "nodes": [
+            {"id": "high", "phases": "ABC", "base_voltage": 20e3},
+            {"id": "low", "phases": "ABC", "base_voltage": 400.0},
+        ],
+        "sources": [
+            {"id": "grid", "node": "high", "voltage": 11547.0, "r1": 0.1, "x1": 1.0, "r0": 0.2, "x0": 2.0},
+        ],
+        "transformers": [stated | transformer],
+    }
