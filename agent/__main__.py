@@ -182,25 +182,25 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _replay(options: argparse.Namespace) -> int:
-    from agent import replay_command  # noqa: PLC0415
+    from agent.console import replay_command  # noqa: PLC0415
 
     return replay_command.run(options)
 
 
 def _boards(options: argparse.Namespace) -> int:
-    from agent import boards_command  # noqa: PLC0415
+    from agent.console import boards_command  # noqa: PLC0415
 
     return boards_command.run(options)
 
 
 def _check(options: argparse.Namespace) -> int:
-    from agent import check_command  # noqa: PLC0415
+    from agent.console import check_command  # noqa: PLC0415
 
     return check_command.run(options)
 
 
 def _calibrate(options: argparse.Namespace) -> int:
-    from agent import calibrate_command  # noqa: PLC0415
+    from agent.console import calibrate_command  # noqa: PLC0415
 
     return calibrate_command.run(options)
 

@@ -12,7 +12,7 @@ the rest: one algorithm that an update broke must not keep a meter from measurin
 import logging
 from typing import Protocol
 
-from agent.endpoints import endpoint
+from agent.delivery.endpoints import endpoint
 from agent.errors import AgentError, AlgorithmRefused, ConfigError
 from agent.pipeline import cycles
 from agent.reconcile import (

@@ -14,12 +14,12 @@ from pathlib import Path
 from agent.catalog import CatalogClient
 from agent.clock import SystemClock
 from agent.config import AgentConfig, read_config
+from agent.delivery.outbox import Outbox
 from agent.errors import ConfigError
 from agent.notify import ServiceManager
-from agent.outbox import Outbox
+from agent.processes.workers import Workers
 from agent.service import Service
 from agent.store import Store
-from agent.workers import Workers
 from algorithms.api.errors import Problem
 
 PRELOAD = ("algorithms.builtin.phasors", "hardware.registry")

@@ -10,8 +10,8 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from agent.c37118_server import Server
-from agent.c37118_stream import Stream
+from agent.c37118.server import Server
+from agent.c37118.stream import Stream
 from algorithms.api.records import MeasurementFrame, Record
 from device_catalog.contract.documents import Configuration, SynchrophasorStream
 

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from agent.checkpoints import Keeper
 from agent.clock import Clock
 from agent.pipeline import Pipeline, Publication
-from agent.protocol import AlgorithmSpec
-from agent.sampler import Sampler
+from agent.processes.protocol import AlgorithmSpec
+from agent.processes.sampler import Sampler
+from agent.processes.workers import Workers
 from agent.supervised_algorithm import SupervisedAlgorithm
 from agent.supervised_sampler import SupervisedSampler
-from agent.workers import Workers
 from algorithms.api.manifest import AlgorithmInfo
 from algorithms.api.records import Record
 from device_catalog.contract.documents import Assignment

@@ -15,7 +15,6 @@ from contextlib import AsyncExitStack
 from importlib.metadata import version
 
 from agent.apply import apply
-from agent.broker import Credentials, Link
 from agent.calibration import Calibrations
 from agent.catalog import CatalogClient
 from agent.checkpoints import Checkpoints
@@ -23,20 +22,21 @@ from agent.clock import Clock, StepWatch, synchronisation
 from agent.commands import read_command
 from agent.config import AgentConfig
 from agent.conversation import Conversation
+from agent.delivery.broker import Credentials, Link
+from agent.delivery.inbox import Inbox
+from agent.delivery.outbox import Outbox
+from agent.delivery.replay import SUBJECT, Replay
 from agent.errors import ConfigError
-from agent.inbox import Inbox
 from agent.notify import ServiceManager
-from agent.outbox import Outbox
 from agent.outputs import Outputs
 from agent.pipeline import Publication
-from agent.recorder import SUBJECT as RECORD
-from agent.recorder import EventRecorder
-from agent.recordings_upload import Handover
-from agent.replay import SUBJECT, Replay
+from agent.processes.workers import Workers
+from agent.recording.recorder import SUBJECT as RECORD
+from agent.recording.recorder import EventRecorder
+from agent.recording.recordings_upload import Handover
 from agent.running import Place, RunningSet
 from agent.settings_in_force import SettingsInForce
 from agent.store import Store
-from agent.workers import Workers
 from algorithms.api.errors import WireError
 from algorithms.api.records import Event, Record
 from algorithms.api.wire import Header

@@ -15,14 +15,14 @@ from typing import Protocol
 
 import msgspec
 
-from agent.algorithm_worker import AlgorithmWorker
 from agent.checkpoints import Keeper
 from agent.clock import Clock
 from agent.errors import AgentError, AlgorithmRefused, WorkerError
-from agent.protocol import AlgorithmSpec, AlgorithmStatus
-from agent.sampler import Sampler
+from agent.processes.algorithm_worker import AlgorithmWorker
+from agent.processes.protocol import AlgorithmSpec, AlgorithmStatus
+from agent.processes.sampler import Sampler
+from agent.processes.workers import Workers
 from agent.supervisor import ALGORITHM_POLICY, Restarts, State
-from agent.workers import Workers
 from algorithms.api.errors import Problem, shortened
 from algorithms.api.manifest import AlgorithmInfo
 from algorithms.api.records import Record

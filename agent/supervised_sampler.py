@@ -14,11 +14,11 @@ from collections.abc import Callable
 
 from agent.clock import Clock
 from agent.errors import AgentError, SourceAway, WorkerError
-from agent.process import Exit, ExitKind
-from agent.protocol import SamplingStatus
-from agent.sampler import Sampler
+from agent.processes.process import Exit, ExitKind
+from agent.processes.protocol import SamplingStatus
+from agent.processes.sampler import Sampler
+from agent.processes.workers import Workers
 from agent.supervisor import SAMPLER_POLICY, Restarts, State
-from agent.workers import Workers
 from algorithms.api.errors import shortened
 from device_catalog.contract.documents import Acquisition
 from device_catalog.contract.reports import SourceReport

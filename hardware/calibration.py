@@ -3,7 +3,7 @@ Calibration constants of channels from a reference meter's readings, and how cer
 
 A meter measures a steady signal beside a reference; `calibrate` says by how much its gain, offset and phase
 displacement have to change, `problems_of` whether that is plausible. Between the measurement
-(`agent.calibration_measurement`) and the document that is kept (`device_catalog.contract.calibration`).
+(`agent.console.calibration_measurement`) and the document that is kept (`device_catalog.contract.calibration`).
 
 Uncertainties follow the GUM (JCGM 100:2008): the reference's accuracy class is the half width of an even distribution
 (4.3.7), so is half of the last digit that was read; the signal's unsteadiness counts whole, since the reference was

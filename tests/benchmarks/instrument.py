@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from agent.c37118_frames import CommandCode, FrameType, sealed, size_of
+from agent.c37118.frames import CommandCode, FrameType, sealed, size_of
 from tests.benchmarks.report import Report, arguments
 from tests.support.agent import PHASORS, AgentProcess, Plant, _memory, _processor
 from tests.support.listener import Listener

@@ -28,10 +28,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from agent.broker import Link
-from agent.messages import NOTHING, OutboxLimits
-from agent.outbox import Outbox
-from agent.spool import Spool
+from agent.delivery.broker import Link
+from agent.delivery.messages import NOTHING, OutboxLimits
+from agent.delivery.outbox import Outbox
+from agent.delivery.spool import Spool
 from algorithms.api.records import Result
 from device_catalog.contract.topics import BROKERS
 from tests.benchmarks.report import Report, arguments

@@ -19,10 +19,10 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import numpy as np
 
-from agent.protocol import AlgorithmSpec
-from agent.ring import RingReader, RingWriter, layout_for
-from agent.ring_memory import SealedMemory
-from agent.workers import Workers
+from agent.processes.protocol import AlgorithmSpec
+from agent.processes.ring import RingReader, RingWriter, layout_for
+from agent.processes.ring_memory import SealedMemory
+from agent.processes.workers import Workers
 from algorithms.api.samples import SampleBlock
 from device_catalog.contract.documents import Acquisition
 from tests.benchmarks.report import Report, arguments

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from agent.errors import SourceAway, WorkerError
-from agent.process import Exit, ExitKind
-from agent.workers import Workers
+from agent.processes.process import Exit, ExitKind
+from agent.processes.workers import Workers
 from device_catalog.contract.documents import Acquisition, ChannelSetting
 from tests.support.agent import Plant
 from tests.support.uldaq_boards import Boards, wired

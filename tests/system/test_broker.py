@@ -10,11 +10,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from agent.broker import Link, LinkOptions
-from agent.endpoints import Patience
-from agent.inbox import Inbox
-from agent.outbox import Outbox
-from agent.replay import Replay
+from agent.delivery.broker import Link, LinkOptions
+from agent.delivery.endpoints import Patience
+from agent.delivery.inbox import Inbox
+from agent.delivery.outbox import Outbox
+from agent.delivery.replay import Replay
 from algorithms.api.records import Kind, Request, Result
 from device_catalog.contract import topics
 from device_catalog.contract.documents import Neighbours

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from agent.errors import AlgorithmRefused, WorkerError
-from agent.process import Exit, ExitKind
-from agent.protocol import AlgorithmSpec
-from agent.workers import Workers
+from agent.processes.process import Exit, ExitKind
+from agent.processes.protocol import AlgorithmSpec
+from agent.processes.workers import Workers
 from algorithms.api.manifest import Limits
 from algorithms.api.records import Event, Severity
 from algorithms.api.samples import SampleFlag

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from agent.algorithm_calls import AlgorithmCalls, UndeclaredRecord
+from agent.processes.algorithm_calls import AlgorithmCalls, UndeclaredRecord
 from algorithms.api.algorithm import Algorithm, Context
 from algorithms.api.errors import CheckpointError, SettingsError
 from algorithms.api.manifest import AlgorithmInfo

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.c37118_frames import (
+from agent.c37118.frames import (
     CommandCode,
     FrameError,
     FrameType,

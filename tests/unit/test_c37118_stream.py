@@ -7,9 +7,9 @@ import struct
 import msgspec
 import pytest
 
-from agent.c37118_frames import CommandCode, FrameType, sealed, size_of
-from agent.c37118_server import BACKLOG, Server
-from agent.c37118_stream import Stream
+from agent.c37118.frames import CommandCode, FrameType, sealed, size_of
+from agent.c37118.server import BACKLOG, Server
+from agent.c37118.stream import Stream
 from agent.outputs import Outputs
 from algorithms.api.records import AngleReference, Quality
 from device_catalog.contract.configuration_rules import problems_of

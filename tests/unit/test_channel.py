@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.async_channel import AsyncChannel
-from agent.channel import Channel, ChannelClosed, ChannelError, socket_pair
-from agent.protocol import AddReader, Feed, RemoveReader, Stop, ToAlgorithm, ToSampler
+from agent.processes.async_channel import AsyncChannel
+from agent.processes.channel import Channel, ChannelClosed, ChannelError, socket_pair
+from agent.processes.protocol import AddReader, Feed, RemoveReader, Stop, ToAlgorithm, ToSampler
 
 
 class Ends:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agent.endpoints import Endpoints, Patience, endpoint
+from agent.delivery.endpoints import Endpoints, Patience, endpoint
 from device_catalog.contract.configuration_rules import problem_of_endpoint
 
 

@@ -3,8 +3,8 @@
 import pytest
 from msgspec import structs
 
-from agent.inbox import MAXIMUM_LENGTH, Inbox
-from agent.replay import Replay
+from agent.delivery.inbox import MAXIMUM_LENGTH, Inbox
+from agent.delivery.replay import Replay
 from algorithms.api.grid_records import GridState, Proposal
 from algorithms.api.records import (
     AngleReference,

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from agent.delivery.messages import OutboxLimits
+from agent.delivery.outbox import Outbox
+from agent.delivery.spool import Spool
 from agent.errors import SpoolError
-from agent.messages import OutboxLimits
-from agent.outbox import Outbox
-from agent.spool import Spool
 from algorithms.api.records import Result
 from algorithms.api.wire import decode
 from device_catalog.contract.topics import BROKERS

@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from agent.messages import OutboxLimits
+from agent.delivery.messages import OutboxLimits
 from algorithms.api.records import Result
 from algorithms.api.wire import decode
 from tests.support.outboxes import Bench

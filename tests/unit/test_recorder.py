@@ -8,10 +8,10 @@ import pytest
 
 from agent.clock import SystemClock
 from agent.errors import WorkerError
-from agent.process import Exit, ExitKind
-from agent.recorder import ATTEMPTS, EventRecorder
-from agent.recorder_messages import NotRecorded, Recorded
-from agent.recordings import Kept, Recordings
+from agent.processes.process import Exit, ExitKind
+from agent.processes.recorder_messages import NotRecorded, Recorded
+from agent.recording.recorder import ATTEMPTS, EventRecorder
+from agent.recording.recordings import Kept, Recordings
 from algorithms.api.records import Event, Request, Severity
 from device_catalog.contract.documents import Acquisition, Configuration, Recorder
 from tests.support.recording_labels import info, label

@@ -6,8 +6,8 @@ import comtrade
 import numpy as np
 import pytest
 
-from agent.recorder_comtrade import label_of, make_recording, most_samples
-from agent.recorder_messages import Span, StartRecorder
+from agent.processes.recorder_messages import Span, StartRecorder
+from agent.recording.recorder_comtrade import label_of, make_recording, most_samples
 from algorithms.api.records import Event, Severity
 from algorithms.api.samples import Channel, Phase, Quantity, SampleBlock, SampleFlag
 from algorithms.api.wire import time_from_text

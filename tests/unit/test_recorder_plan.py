@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from agent.recorder_plan import REQUEST, Plan
+from agent.recording.recorder_plan import REQUEST, Plan
 from algorithms.api.records import Event, Severity
 from device_catalog.contract.documents import Recorder
 from device_catalog.contract.topics import is_identifier

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from matplotlib import image
 
-from agent.recorder_comtrade import make_recording
-from agent.recorder_messages import Span, StartRecorder
+from agent.processes.recorder_messages import Span, StartRecorder
+from agent.recording.recorder_comtrade import make_recording
 from algorithms.api.records import Event, Severity
 from algorithms.api.samples import Channel, Phase, Quantity, SampleBlock
 from hardware.comtrade import encode_combined, write_recording

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.recordings import Kept, NoRoom, Recordings
+from agent.recording.recordings import Kept, NoRoom, Recordings
 from tests.support.recording_labels import info, label
 
 ROOT = Path(__file__).parents[2]
@@ -91,7 +91,7 @@ FILL = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
-from agent.recordings import NoRoom, Recordings
+from agent.recording.recordings import NoRoom, Recordings
 from tests.unit.test_recordings_folder import made, ids
 folder = Recordings(Path({folder!r}))
 for number in range(1, 9):

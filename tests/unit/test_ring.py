@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.ring import Layout, RingReader, RingWriter, layout_for
-from agent.ring_memory import NamedMemory, SealedMemory
-from agent.ring_position import position_of
+from agent.processes.ring import Layout, RingReader, RingWriter, layout_for
+from agent.processes.ring_memory import NamedMemory, SealedMemory
+from agent.processes.ring_position import position_of
 from algorithms.api.samples import Channel, Phase, Quantity, SampleBlock, SampleFlag
 
 CHANNELS = (Channel("ua", Quantity.VOLTAGE, Phase.A, skew=1e-6), Channel("ia", Quantity.CURRENT, Phase.A))

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.senders import WINDOW, Gap, Senders
+from agent.delivery.senders import WINDOW, Gap, Senders
 from algorithms.api.wire import Header
 
 

@@ -1,6 +1,6 @@
 """A message on which a broker hangs up is found, and no other is set aside."""
 
-from agent.suspicion import STRIKE_WITHIN, STRIKES, Suspicion
+from agent.delivery.suspicion import STRIKE_WITHIN, STRIKES, Suspicion
 
 GUILTY, OTHER = (1, 7), (1, 8)
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from agent.syscall_filter import program
+from agent.processes.syscall_filter import program
 
 ALLOW, EPERM, ENOSYS, KILL = 0x7FFF0000, 0x50001, 0x50026, 0x80000000
 AUDIT = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}

@@ -22,7 +22,7 @@ import pytest
 from numpy.typing import NDArray
 
 from agent.calibration import calibrated
-from agent.sampling import source_request
+from agent.processes.sampling import source_request
 from algorithms.api.algorithm import Context
 from algorithms.api.records import MeasurementFrame
 from algorithms.api.samples import Channel, Phase, Quantity, SampleBlock

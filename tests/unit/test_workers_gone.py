@@ -1,6 +1,6 @@
 """When the fork server goes, everybody hears of it."""
 
-from agent.workers import Workers
+from agent.processes.workers import Workers
 
 
 class Handle:

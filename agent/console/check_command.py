@@ -1,0 +1,51 @@
+"""``tresma-agent check``: the findings as lines for an installer, or as one object for a machine."""
+
+import argparse
+import json
+import os
+import sys
+
+from agent.config import read_config
+from agent.console.check import check
+from agent.console.wiring import Finding, Verdict
+from agent.errors import ConfigError
+
+_marks = {Verdict.OK: "  ok  ", Verdict.WARNING: " warn ", Verdict.FAILED: "FAILED"}
+_colours = {Verdict.OK: "32", Verdict.WARNING: "33", Verdict.FAILED: "31"}
+
+
+def run(options: argparse.Namespace) -> int:
+    """Check, telling each finding as it comes; returns 1 when one failed, 0 otherwise."""
+    findings: list[Finding] = []
+    say = (lambda _: None) if options.json else _say
+    try:
+        config = read_config(options.config)
+    except ConfigError as error:
+        for problem in error.problems:
+            findings.append(Finding("configuration", Verdict.FAILED, str(problem), problem.remedy))
+            say(findings[-1])
+    else:
+        for finding in check(config, options.seconds):
+            findings.append(finding)
+            say(finding)
+    failed = sum(finding.verdict is Verdict.FAILED for finding in findings)
+    warned = sum(finding.verdict is Verdict.WARNING for finding in findings)
+    if options.json:
+        items = [
+            {"item": one.item, "verdict": one.verdict, "found": one.found, "remedy": one.remedy} for one in findings
+        ]
+        sys.stdout.write(json.dumps({"passed": not failed, "findings": items}, indent=2) + "\n")
+    else:
+        verdict = f"{failed} failed" if failed else "this meter is fit for service"
+        sys.stdout.write(f"{len(findings)} items, {warned} warnings, {verdict}\n")
+    return 1 if failed else 0
+
+
+def _say(finding: Finding) -> None:
+    mark = _marks[finding.verdict]
+    if sys.stdout.isatty() and "NO_COLOR" not in os.environ:
+        mark = f"\033[{_colours[finding.verdict]}m{mark}\033[0m"
+    sys.stdout.write(f"[{mark}] {finding.item:<15} {finding.found}\n")
+    if finding.remedy and finding.verdict is not Verdict.OK:
+        sys.stdout.write(f"{'':9}{'':15} -> {finding.remedy}\n")
+    sys.stdout.flush()

@@ -1,0 +1,176 @@
+"""
+The way in: what neighbours, and those who ask this device, publish becomes records for its algorithms.
+
+``broker -> Link -> Inbox -> deliver``. The inbox subscribes to what the assigned algorithms ask for and to the
+device's own requests and replies. A broker watches who may publish on which topic, so the topic is what is believed:
+a record is taken only where the one who signs it would have published it. What is too long, unreadable or elsewhere
+is refused; repetitions are dropped and gaps noticed. All of that is counted, and nothing of it is ever raised.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
+
+import msgspec
+
+from agent.delivery.senders import Gap, Senders
+from algorithms.api.errors import WireError, shortened
+from algorithms.api.records import Kind, Record, Reply, Request, kind_of
+from algorithms.api.wire import Header, decode
+from device_catalog.contract import topics
+from device_catalog.contract.documents import Neighbours
+from device_catalog.contract.topics import BROKERS, BrokerName
+
+MAXIMUM_LENGTH = 256 * 1024
+"""Longest message taken [bytes]."""
+
+
+class Subscriber(Protocol):
+    """The part of a link that the inbox needs."""
+
+    on_message: Callable[[str, bytes, bool], None] | None
+
+    def set_subscriptions(self, wanted: Iterable[str]) -> None:
+        """Ask the broker for these topics and no others."""
+
+
+class InboxReport(msgspec.Struct, frozen=True):
+    """Messages taken, repeated, refused, and gaps found; the last reason for a refusal."""
+
+    received: int
+    duplicates: int
+    refused: int
+    missed: int
+    last_error: str
+
+
+def subscriptions(tenant: str, device: str, asked: Iterable[Neighbours]) -> dict[BrokerName, set[str]]:
+    """
+    Tell which topics of which broker bring the records that are asked for.
+
+    >>> subscriptions("default", "m-1", [Neighbours(Kind.FRAME, devices=("m-2",))])["data"]
+    {'v1/default/meters/m-2/frames'}
+    """
+    wanted: dict[BrokerName, set[str]] = {
+        "grid": {topics.requests(tenant, device), topics.replies(tenant, device)},
+        "data": set(),
+    }
+    for item in asked:
+        for name in item.devices:
+            if item.kind is Kind.FRAME:
+                wanted["data"].add(topics.frames(tenant, name))
+            elif item.kind is Kind.EVENT:
+                wanted["data"].add(topics.events(tenant, name))
+            elif item.kind is Kind.RESULT:
+                wanted["data"] |= {topics.results(tenant, name, content) for content in ("energy", "quality", "+")}
+        for name in item.areas:
+            if item.kind is Kind.GRID_STATE:
+                wanted["data"].add(topics.states(tenant, "+", name))
+            elif item.kind is Kind.PROPOSAL:
+                wanted["grid"].add(topics.proposals(tenant, name))
+    return wanted
+
+
+class Inbox:
+    """
+    Records from elsewhere.
+
+    Parameters
+    ----------
+    device, tenant : str
+    links : mapping
+        A link for each broker.
+    deliver : callable
+        Called with header and record, once for each.
+    on_gap : callable, optional
+        Called when messages of a sender were missed.
+    """
+
+    def __init__(
+        self, device: str, tenant: str, links: Mapping[BrokerName, Subscriber],
+        deliver: Callable[[Header, Record], None], on_gap: Callable[[Gap], None] | None = None,
+    ) -> None:  # fmt: skip
+        self._device, self._tenant, self._links = device, tenant, links
+        self._deliver, self._on_gap = deliver, on_gap
+        self._senders = Senders()
+        self._asked: tuple[Neighbours, ...] = ()
+        self._listeners: dict[BrokerName, dict[str, Callable[[bytes, bool], None]]] = {name: {} for name in BROKERS}
+        self._subjects: dict[str, Callable[[Request], None]] = {}
+        self._received = 0
+        self._refused = 0
+        self._last_error = ""
+        for name, link in links.items():
+            link.on_message = self._receiver(name)
+
+    def ask(self, asked: Iterable[Neighbours]) -> None:
+        """Subscribe to what the algorithms that run now ask for, and to nothing else."""
+        self._asked = tuple(asked)
+        self._subscribe()
+
+    def listen(self, broker: BrokerName, topic: str, callback: Callable[[bytes, bool], None]) -> None:
+        """Have `callback` called with payload and whether retained, for one topic that carries no records."""
+        self._listeners[broker][topic] = callback
+        self._subscribe()
+
+    def answer(self, subject: str, callback: Callable[[Request], None]) -> None:
+        """Have requests of this `subject` answered by the agent itself instead of an algorithm."""
+        self._subjects[subject] = callback
+
+    def missing(self) -> list[Gap]:
+        """Tell what was missed and has not come since."""
+        return self._senders.missing()
+
+    def report(self) -> InboxReport:
+        """Tell how it is doing."""
+        return InboxReport(
+            self._received, self._senders.duplicates, self._refused, self._senders.missed, self._last_error
+        )
+
+    def receive(self, broker: BrokerName, topic: str, payload: bytes, retained: bool) -> None:  # noqa: ARG002 - a record says all itself
+        """Take one message."""
+        try:
+            header, record = decode(payload, MAXIMUM_LENGTH)
+            self._check(broker, topic, header, record)
+        except WireError as error:
+            self._refused += 1
+            self._last_error = shortened(f"{topic}: {error}", 300)
+            return
+        if header.device == self._device:
+            return
+        new, gap = self._senders.is_new(header, topic)
+        if gap is not None and self._on_gap is not None:
+            self._on_gap(gap)
+        if not new:
+            return
+        self._received += 1
+        if isinstance(record, Request) and record.subject in self._subjects:
+            self._subjects[record.subject](record)
+            return
+        self._deliver(header, record)
+
+    def _check(self, broker: BrokerName, topic: str, header: Header, record: Record) -> None:
+        """Refuse what its maker would not have published here."""
+        maker = header.device
+        if not topics.is_identifier(maker):
+            raise WireError(f"expected a device's id, found {shortened(maker)}")
+        if isinstance(record, Request | Reply) and record.sender != maker:
+            raise WireError(f"expected a {kind_of(record)} of {maker}, found one of {shortened(record.sender)}")
+        own = topics.route(record, self._tenant, maker)
+        if own is None:
+            raise WireError(f"expected a record that travels, found a {kind_of(record)}")
+        if own[:2] != (broker, topic):
+            raise WireError(f"expected a {kind_of(record)} of {maker} on {shortened(own[1], 200)} only, found it here")
+
+    def _receiver(self, broker: BrokerName) -> Callable[[str, bytes, bool], None]:
+        def receive(topic: str, payload: bytes, retained: bool) -> None:
+            listener = self._listeners[broker].get(topic)
+            if listener is not None:
+                listener(payload, retained)
+            else:
+                self.receive(broker, topic, payload, retained)
+
+        return receive
+
+    def _subscribe(self) -> None:
+        wanted = subscriptions(self._tenant, self._device, self._asked)
+        for name, link in self._links.items():
+            link.set_subscriptions(wanted[name] | set(self._listeners[name]))

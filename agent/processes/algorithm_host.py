@@ -1,0 +1,331 @@
+"""
+An algorithm's process: it loads the algorithm, confines itself, and then does nothing but call it.
+
+Where it stands: forked by `fork_server`, started and watched by `workers`; reads samples from the ring that `sampling`
+writes, takes and gives records over its channel.
+
+Rules:
+
+- Everything is imported before the confinement, which closes the file system; settings, network and samples are seen
+  only after it.
+- It sleeps until there are samples or messages, takes all there are, and sends what came of them in one message.
+- It says how it is doing every second, also between the calls of a backlog. Silence therefore means that one call
+  does not return, and the agent ends the process.
+- An algorithm that raises, returns what it did not declare, or runs out of memory ends its process with one sentence
+  that says what and where.
+"""
+
+import os
+import select
+import socket
+import sys
+import time
+import traceback
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+
+from agent.processes import ring, sandbox
+from agent.processes.algorithm_calls import AlgorithmCalls
+from agent.processes.channel import Channel, ChannelClosed, ChannelError
+from agent.processes.loading import load_algorithm
+from agent.processes.protocol import (
+    BATCH_SIZE,
+    CHECKPOINT_SIZE,
+    CONTROL_SIZE,
+    REPORT_INTERVAL,
+    AlgorithmFailed,
+    AlgorithmRefusal,
+    AlgorithmReported,
+    AlgorithmSpec,
+    AlgorithmStarted,
+    AlgorithmStatus,
+    AlgorithmStopped,
+    Attach,
+    Checkpointed,
+    Feed,
+    Produced,
+    StartAlgorithm,
+    Stop,
+    TakeCheckpoint,
+    ToAlgorithm,
+    record_decoder,
+)
+from agent.processes.ring_memory import SealedMemory
+from agent.processes.usage import Usage
+from algorithms.api.algorithm import Context
+from algorithms.api.errors import ProblemsError
+from algorithms.api.records import Record
+
+_WAITING_RECORDS = 256
+_TRACEBACK = 4000
+
+
+def main(sock: socket.socket) -> int:
+    """Run one algorithm until the agent says stop, or goes."""
+    channel = Channel(sock, ToAlgorithm, CONTROL_SIZE)
+    try:
+        received = channel.receive(None)
+        if received is None or not isinstance(received[0], StartAlgorithm):
+            return 70
+        return _start(channel, *received)
+    except ChannelError:
+        return 0
+
+
+def _start(channel: Channel, start: StartAlgorithm, fds: list[int]) -> int:
+    spec = start.spec
+    try:
+        algorithm_class = load_algorithm(spec.entry)
+        network_reader = _network_reader() if spec.network is not None else None
+    except (ImportError, TypeError) as error:
+        channel.send(AlgorithmFailed(str(error), traceback.format_exc(limit=-8)[-_TRACEBACK:]))
+        return 70
+    usage = Usage()
+    _silence()
+    isolation = sandbox.confine(spec.limits, start.user, _folders_of(algorithm_class))
+    try:
+        calls = AlgorithmCalls(algorithm_class, spec.settings)
+        reader = ring.RingReader(SealedMemory.open(fds[0]), calls.info.history) if start.samples else None
+        wake = fds[1] if start.samples else -1
+        network = network_reader(spec.network) if network_reader is not None else None
+        calls.start(_context(spec, reader, network), spec.restored)
+    except ProblemsError as error:
+        channel.send(AlgorithmRefusal(error.problems))
+        return 78
+    except ChannelError:
+        raise
+    except BaseException as error:  # noqa: BLE001 - someone else's code; said in one sentence
+        channel.send(_failure(error))
+        return 70
+    channel.send(AlgorithmStarted(calls.info, isolation, calls.note))
+    if reader is not None and not calls.wants_samples:  # they told it the channels; it is not woken for samples
+        reader.close()
+        os.close(wake)
+        reader, wake = None, -1
+    return _Host(channel, spec, calls, usage, (reader, wake)).run()
+
+
+def _network_reader() -> Any:
+    from algorithms.api import network_reader  # noqa: PLC0415 - only those with a network pay for it
+
+    return network_reader.parse
+
+
+def _context(spec: AlgorithmSpec, reader: ring.RingReader | None, network: Any) -> Context:
+    return Context(
+        device=spec.device,
+        terminal=spec.terminal,
+        nominal_frequency=spec.nominal_frequency,
+        nominal_voltage=spec.nominal_voltage,
+        channels=reader.layout.channels if reader else (),
+        sample_rate=reader.layout.sample_rate if reader else 0.0,
+        synchronised=spec.synchronised,
+        network=network,
+    )
+
+
+def _silence() -> None:
+    """Close the way to the agent's terminal and journal: an algorithm speaks in records."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    os.close(null)
+
+
+def _folders_of(algorithm_class: type) -> Sequence[str]:
+    """Find the folders of the algorithm's own package, for what it imports late."""
+    module = sys.modules[algorithm_class.__module__]
+    package = module.__name__.rpartition(".")[0]
+    return tuple(getattr(sys.modules.get(package), "__path__", ())) if package else ()
+
+
+def _failure(error: BaseException) -> AlgorithmFailed:
+    """Say what was raised, and where in the algorithm's own file."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if frame.filename != __file__] or frames
+    where = f" ({os.path.basename(own[-1].filename)}:{own[-1].lineno})" if own else ""  # noqa: PTH119 - only text
+    text = " ".join(str(error)[:2000].split()) or "without a message"
+    with suppress(Exception):  # the last words must not fail for want of memory
+        trace = "".join(traceback.format_exception(error, limit=-8))[-_TRACEBACK:]
+        return AlgorithmFailed(f"{type(error).__name__}: {text}{where}", trace)
+    return AlgorithmFailed(f"{type(error).__name__}: {text}{where}", "")
+
+
+class _Host:
+    """The loop: wait, call, send."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        spec: AlgorithmSpec,
+        calls: AlgorithmCalls,
+        usage: Usage,
+        samples: tuple[ring.RingReader | None, int],
+    ) -> None:
+        self._channel = channel
+        self._spec = spec
+        self._calls = calls
+        self._usage = usage
+        self._reader, wake = samples
+        self._lost_before = 0
+        self._wake = -1
+        self._poll = select.poll()
+        self._poll.register(channel.fileno(), select.POLLIN)
+        if wake >= 0:
+            self._listen(wake)
+        self._waiting: deque[msgspec.Raw] = deque(maxlen=_WAITING_RECORDS)
+        self._decode = record_decoder().decode
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._out: list[msgspec.Raw] = []
+        self._out_size = 0
+        self._dropped = 0
+        self._last_index = 0
+        self._stopping = False
+        now = time.monotonic()
+        self._report_at = now + REPORT_INTERVAL
+        self._checkpoint_at = now + calls.info.checkpoint_interval if calls.info.checkpoint_interval else None
+        # With samples, the algorithm's time is theirs.
+        ticks_by_clock = calls.info.tick_interval and not calls.wants_samples
+        self._tick_at = now + calls.info.tick_interval if ticks_by_clock else None
+
+    def run(self) -> int:
+        try:
+            while not self._stopping:
+                self._turn()
+            self._send_checkpoint(asked=False)
+            self._calls.stop()
+            self._channel.send(AlgorithmStopped())
+        except ChannelClosed:
+            return 0
+        except ChannelError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - someone else's code; said in one sentence
+            with suppress(BaseException):
+                self._flush()
+            self._reader = None
+            self._waiting.clear()
+            self._channel.send(_failure(error))
+            return 70
+        return 0
+
+    def _turn(self) -> None:
+        due = [at for at in (self._report_at, self._checkpoint_at, self._tick_at) if at is not None]
+        backlog = self._waiting or (self._reader is not None and self._reader.waiting > 0)
+        timeout = 0.0 if backlog else max(0.0, min(due) - time.monotonic())
+        for fd, _ in self._poll.poll(timeout * 1000):
+            if fd == self._wake:
+                self._woken()
+            else:
+                self._obey()
+        # Take what is there, but look at the agent's messages and the time again within a second's fraction.
+        until = time.monotonic() + REPORT_INTERVAL / 4
+        while self._waiting and not self._stopping:
+            self._keep(self._calls.process(self._decode(self._waiting.popleft())))
+            if time.monotonic() > until:
+                break
+        while self._reader is not None and not self._stopping:
+            block = self._reader.read()
+            if block is None:
+                break
+            self._last_index = block.end_index
+            self._keep(self._calls.process(block))
+            if time.monotonic() > until:
+                break
+        self._by_the_clock(time.monotonic())
+        self._flush()
+
+    def _by_the_clock(self, now: float) -> None:
+        if self._tick_at is not None and now >= self._tick_at:
+            self._tick_at = max(self._tick_at + self._calls.info.tick_interval, now)
+            self._keep(self._calls.tick(time.time_ns()))
+        if self._checkpoint_at is not None and now >= self._checkpoint_at:
+            self._checkpoint_at = now + self._calls.info.checkpoint_interval
+            self._send_checkpoint(asked=False)
+        if now >= self._report_at:
+            self._report_at = now + REPORT_INTERVAL
+            self._channel.send(AlgorithmReported(self._status()))
+
+    def _obey(self) -> None:
+        while (received := self._channel.receive(0.0)) is not None:
+            message, fds = received
+            match message:
+                case Feed():
+                    self._dropped += max(0, len(self._waiting) + len(message.records) - _WAITING_RECORDS)
+                    self._waiting.extend(message.records)
+                case Attach():
+                    self._attach(*fds)
+                case TakeCheckpoint():
+                    self._send_checkpoint(asked=True)
+                case Stop():
+                    self._stopping = True
+                    return
+
+    def _attach(self, memory: int, wake: int) -> None:
+        """Read a new sampler's ring from its beginning; what happened between is a gap."""
+        reader = ring.RingReader(SealedMemory.open(memory), history=float("inf"))
+        reader.interrupted()
+        if self._reader is not None:
+            while (block := self._reader.read()) is not None:  # the last blocks of the sampler that went
+                self._last_index = block.end_index
+                self._keep(self._calls.process(block))
+            self._lost_before += self._reader.lost_samples
+            self._reader.close()
+        self._reader = reader
+        self._listen(wake)
+
+    def _listen(self, wake: int) -> None:
+        self._unlisten()
+        self._wake = wake
+        self._poll.register(wake, select.POLLIN)
+
+    def _unlisten(self) -> None:
+        if self._wake >= 0:
+            self._poll.unregister(self._wake)
+            os.close(self._wake)
+            self._wake = -1
+
+    def _woken(self) -> None:
+        with suppress(BlockingIOError):
+            if not os.read(self._wake, 4096):  # the sampler is gone; a new one will be handed over
+                self._unlisten()
+
+    def _keep(self, records: Sequence[Record]) -> None:
+        for record in records:
+            data = self._encode(record)
+            if len(data) > self._spec.limits.record_size:
+                self._dropped += 1
+                continue
+            if self._out_size + len(data) > BATCH_SIZE:
+                self._flush()
+            self._out.append(msgspec.Raw(data))
+            self._out_size += len(data)
+
+    def _flush(self) -> None:
+        if self._out:
+            message = Produced(tuple(self._out))
+            self._out, self._out_size = [], 0
+            self._channel.send(message)
+
+    def _send_checkpoint(self, *, asked: bool) -> None:
+        data = self._calls.checkpoint()
+        if len(data) > CHECKPOINT_SIZE:
+            raise ValueError(f"expected a checkpoint of at most {CHECKPOINT_SIZE} bytes, found {len(data)}")
+        self._flush()
+        self._channel.send(Checkpointed(data, asked))
+
+    def _status(self) -> AlgorithmStatus:
+        return AlgorithmStatus(
+            processed=self._calls.processed,
+            produced=self._calls.produced,
+            dropped=self._dropped,
+            lost_samples=self._lost_before + (self._reader.lost_samples if self._reader else 0),
+            last_index=self._last_index,
+            processor=self._usage.processor(),
+            memory=self._usage.memory(),
+            slowest=self._calls.take_slowest(),
+            over_budget=self._calls.over_budget,
+        )
