@@ -236,3 +236,39 @@ def _delta_load(document: Document, pick: Random, node: str) -> None:
             "q_exponent": exponent,
         }
     )
+
+
+def low_voltage_document(nodes: int = 906, customers: int = 55, seed: int = 1) -> Document:
+    """
+    Give one LV feeder of short lines below a transformer, with single-phase customers at its ends.
+
+    By default as large as the European low-voltage test feeder of the IEEE, and as deep: most nodes only join two lines.
+    """
+    pick = Random(seed)
+    document = _empty(seed, pick)
+    document["nodes"].append({"id": "m1", "phases": "ABC", "base_voltage": 10e3})
+    _between(document, pick, "line-m1", "m0", "m1", "m")
+    feeder = [_transformer(document, pick, 0, "m1", "Dyn11")]
+    parents: set[str] = set()
+    while len(feeder) + 2 < nodes:
+        parent = feeder[-1] if pick.random() < 1.0 - 1.1 * customers / nodes else pick.choice(feeder)
+        parents.add(parent)
+        name = f"l{len(feeder)}"
+        document["nodes"].append({"id": name, "phases": "ABC", "base_voltage": 400.0})
+        _between(document, pick, f"line-{name}", parent, name, "l")
+        document["branches"][-1] |= {field: _share(document["branches"][-1][field], 0.1) for field in "rxb"}
+        document["branches"][-1]["length"] *= 0.1
+        feeder.append(name)
+    ends = [name for name in feeder if name not in parents]
+    served = pick.sample(ends, min(customers, len(ends)))
+    served += pick.sample([name for name in feeder[1:] if name not in served], customers - len(served))
+    for node in served:
+        phase = pick.choice("ABC")
+        document["loads"].append(
+            {"id": f"load-{node}", "node": node, "p": {phase: pick.uniform(100.0, 1500.0)}, "q": {phase: 200.0}}
+        )
+    return document
+
+
+def _share(matrix: list[list[float]], share: float) -> list[list[float]]:
+    return [[share * value for value in row] for row in matrix]
