@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from agent.checkpoints import Keeper
 from agent.clock import Clock
 from agent.pipeline import Pipeline, Publication
-from agent.processes.protocol import AlgorithmSpec
+from agent.processes.algorithm_messages import AlgorithmSpec
 from agent.processes.sampler import Sampler
 from agent.processes.workers import Workers
 from agent.supervised_algorithm import SupervisedAlgorithm

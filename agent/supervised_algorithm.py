@@ -18,8 +18,8 @@ import msgspec
 from agent.checkpoints import Keeper
 from agent.clock import Clock
 from agent.errors import AgentError, AlgorithmRefused, WorkerError
+from agent.processes.algorithm_messages import AlgorithmSpec, AlgorithmStatus
 from agent.processes.algorithm_worker import AlgorithmWorker
-from agent.processes.protocol import AlgorithmSpec, AlgorithmStatus
 from agent.processes.sampler import Sampler
 from agent.processes.workers import Workers
 from agent.supervisor import ALGORITHM_POLICY, Restarts, State

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from agent.clock import Clock
 from agent.errors import AgentError, SourceAway, WorkerError
 from agent.processes.process import Exit, ExitKind
-from agent.processes.protocol import SamplingStatus
 from agent.processes.sampler import Sampler
+from agent.processes.sampler_messages import SamplingStatus
 from agent.processes.workers import Workers
 from agent.supervisor import SAMPLER_POLICY, Restarts, State
 from algorithms.api.errors import shortened

@@ -30,13 +30,9 @@ import msgspec
 
 from agent.processes import ring, sandbox
 from agent.processes.algorithm_calls import AlgorithmCalls
-from agent.processes.channel import Channel, ChannelClosed, ChannelError
-from agent.processes.loading import load_algorithm
-from agent.processes.protocol import (
+from agent.processes.algorithm_messages import (
     BATCH_SIZE,
     CHECKPOINT_SIZE,
-    CONTROL_SIZE,
-    REPORT_INTERVAL,
     AlgorithmFailed,
     AlgorithmRefusal,
     AlgorithmReported,
@@ -49,11 +45,13 @@ from agent.processes.protocol import (
     Feed,
     Produced,
     StartAlgorithm,
-    Stop,
     TakeCheckpoint,
     ToAlgorithm,
     record_decoder,
 )
+from agent.processes.channel import Channel, ChannelClosed, ChannelError
+from agent.processes.loading import load_algorithm
+from agent.processes.protocol import CONTROL_SIZE, REPORT_INTERVAL, Stop
 from agent.processes.ring_memory import SealedMemory
 from agent.processes.usage import Usage
 from algorithms.api.algorithm import Context

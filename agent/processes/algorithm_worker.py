@@ -22,11 +22,8 @@ from dataclasses import dataclass
 import msgspec
 
 from agent.errors import AlgorithmRefused, WorkerError
-from agent.processes.allowance import Allowance, Share
-from agent.processes.process import Exit, ExitKind, OnExit, Process
-from agent.processes.protocol import (
+from agent.processes.algorithm_messages import (
     CHECKPOINT_SIZE,
-    REPORT_INTERVAL,
     AlgorithmFailed,
     AlgorithmRefusal,
     AlgorithmReported,
@@ -42,6 +39,9 @@ from agent.processes.protocol import (
     TakeCheckpoint,
     record_decoder,
 )
+from agent.processes.allowance import Allowance, Share
+from agent.processes.process import Exit, ExitKind, OnExit, Process
+from agent.processes.protocol import REPORT_INTERVAL
 from agent.processes.sampler import Sampler
 from algorithms.api.manifest import AlgorithmInfo
 from algorithms.api.records import Kind, Record, kind_of

@@ -27,10 +27,12 @@ import msgspec
 # Before numpy: one thread. More would cost memory and could not be forked.
 os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
 
-from agent.processes import algorithm_host, probe, protocol, sampling, sandbox
+from agent.processes import algorithm_host, probe, sampling, sandbox
+from agent.processes.algorithm_messages import ToAlgorithm
 from agent.processes.channel import Channel, ChannelClosed
-from agent.processes.protocol import Exited, Fork, Forked, ForkFailed, Ready
+from agent.processes.protocol import Exited, Fork, Forked, ForkFailed, Probe, Ready
 from agent.processes.ring import Layout
+from agent.processes.sampler_messages import ToSampler
 from algorithms.api.records import Record
 
 
@@ -148,7 +150,7 @@ def main(arguments: list[str]) -> int:
         except Exception as error:  # noqa: BLE001 - someone else's module; the agent is told, and goes on
             failed[name] = f"{type(error).__name__}: {error}"
     # Decoders are built here once: each child would otherwise build them again, in memory of its own.
-    for message_type in (protocol.ToAlgorithm, protocol.ToSampler, protocol.Probe, Record, Layout):
+    for message_type in (ToAlgorithm, ToSampler, Probe, Record, Layout):
         msgspec.msgpack.Decoder(message_type)
     gc.collect()
     gc.freeze()

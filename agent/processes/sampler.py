@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from agent.processes.channel import ChannelError
 from agent.processes.process import Exit, ExitKind, OnExit, Process
-from agent.processes.protocol import (
+from agent.processes.ring_position import position_of
+from agent.processes.sampler_messages import (
     AddReader,
     RemoveReader,
     Sampled,
@@ -19,7 +20,6 @@ from agent.processes.protocol import (
     SamplingStarted,
     SamplingStatus,
 )
-from agent.processes.ring_position import position_of
 
 SILENCE = 5.0
 """A sampler that says nothing for this long hangs in its source [s]."""

@@ -25,9 +25,9 @@ from agent.clock import synchronisation
 from agent.processes import ring
 from agent.processes.channel import Channel, ChannelError
 from agent.processes.loading import load
-from agent.processes.protocol import (
-    CONTROL_SIZE,
-    REPORT_INTERVAL,
+from agent.processes.protocol import CONTROL_SIZE, REPORT_INTERVAL, Stop
+from agent.processes.ring_memory import SealedMemory
+from agent.processes.sampler_messages import (
     AddReader,
     ChannelPlan,
     RemoveReader,
@@ -37,10 +37,8 @@ from agent.processes.protocol import (
     SamplingStarted,
     SamplingStatus,
     StartSampling,
-    Stop,
     ToSampler,
 )
-from agent.processes.ring_memory import SealedMemory
 from agent.processes.usage import Usage
 from algorithms.api.samples import NANOSECONDS, Phase, Quantity, SampleBlock, SampleFlag
 from device_catalog.contract.documents import Acquisition

@@ -37,28 +37,25 @@ from typing import Any
 import msgspec
 
 from agent.errors import WorkerError
+from agent.processes.algorithm_messages import (
+    CHECKPOINT_SIZE,
+    AlgorithmSpec,
+    AlgorithmStatus,
+    FromAlgorithm,
+    StartAlgorithm,
+)
 from agent.processes.algorithm_worker import AlgorithmCallbacks, AlgorithmWorker
 from agent.processes.async_channel import AsyncChannel
 from agent.processes.channel import ChannelError, socket_pair
 from agent.processes.entry_points import entry_of
 from agent.processes.fork_client import ForkClient
 from agent.processes.process import Exit, OnExit, Process
-from agent.processes.protocol import (
-    CHECKPOINT_SIZE,
-    AlgorithmSpec,
-    AlgorithmStatus,
-    FromAlgorithm,
-    FromSampler,
-    Probe,
-    Probed,
-    SamplingStatus,
-    StartAlgorithm,
-    StartSampling,
-)
+from agent.processes.protocol import Probe, Probed
 from agent.processes.recorder_messages import FromRecorder, StartRecorder
 from agent.processes.recorder_worker import OnAnswer, RecorderWorker
 from agent.processes.ring_position import position_of
 from agent.processes.sampler import Sampler
+from agent.processes.sampler_messages import FromSampler, SamplingStatus, StartSampling
 from algorithms.api.records import Record
 from device_catalog.contract.documents import Acquisition
 

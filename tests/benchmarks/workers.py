@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import numpy as np
 
-from agent.processes.protocol import AlgorithmSpec
+from agent.processes.algorithm_messages import AlgorithmSpec
 from agent.processes.ring import RingReader, RingWriter, layout_for
 from agent.processes.ring_memory import SealedMemory
 from agent.processes.workers import Workers

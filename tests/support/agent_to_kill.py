@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 
-from agent.processes.protocol import AlgorithmSpec
+from agent.processes.algorithm_messages import AlgorithmSpec
 from agent.processes.workers import Workers
 from device_catalog.contract.documents import Acquisition
 

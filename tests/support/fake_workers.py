@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from agent.processes.algorithm_messages import AlgorithmSpec
 from agent.processes.process import Exit, ExitKind
-from agent.processes.protocol import AlgorithmSpec, SamplingPlan
+from agent.processes.sampler_messages import SamplingPlan
 from agent.running import RunningSet
 from agent.store import Store
 from algorithms.api.manifest import AlgorithmInfo

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from agent.errors import AlgorithmRefused, WorkerError
+from agent.processes.algorithm_messages import AlgorithmSpec
 from agent.processes.process import Exit, ExitKind
-from agent.processes.protocol import AlgorithmSpec
 from agent.processes.workers import Workers
 from algorithms.api.manifest import Limits
 from algorithms.api.records import Event, Severity

@@ -9,9 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from agent.processes.algorithm_messages import Feed, ToAlgorithm
 from agent.processes.async_channel import AsyncChannel
 from agent.processes.channel import Channel, ChannelClosed, ChannelError, socket_pair
-from agent.processes.protocol import AddReader, Feed, RemoveReader, Stop, ToAlgorithm, ToSampler
+from agent.processes.protocol import Stop
+from agent.processes.sampler_messages import AddReader, RemoveReader, ToSampler
 
 
 class Ends:

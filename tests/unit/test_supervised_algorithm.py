@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from agent.errors import AlgorithmRefused, SourceAway, WorkerError
-from agent.processes.protocol import AlgorithmStatus
+from agent.processes.algorithm_messages import AlgorithmStatus
 from agent.running import Place
 from agent.supervised_algorithm import WAITING, plausible
 from algorithms.api.errors import Problem

@@ -7,7 +7,7 @@ import pytest
 
 from agent.errors import SourceAway, WorkerError
 from agent.processes.process import Exit, ExitKind
-from agent.processes.protocol import SamplingPlan, SamplingStatus
+from agent.processes.sampler_messages import SamplingPlan, SamplingStatus
 from device_catalog.contract.documents import Acquisition
 from tests.support.fake_workers import running_set
 from tests.support.quick_loop import run_quickly
