@@ -263,6 +263,11 @@ def _vector(where: str, transformer: Transformer) -> Iterator[Problem]:
     if match is None:
         yield Problem(f"{where}.vector_group", "a vector group such as Dyn11 or Yzn5", group)
         return
+    phases = transformer.phases
+    if match[1] and phases != "ABC":
+        yield Problem(f"{where}.phases", f"ABC for {group}", phases, "state Ii0 for a single-phase transformer")
+    elif not match[1] and len(phases) not in (1, 2):
+        yield Problem(f"{where}.phases", f"a phase or a pair of phases for {group}", phases)
     if match[1]:
         odd = (match[1][0] == "D") + (match[2][0] == "d") + (match[1][0] == "Z") + (match[2][0] == "z")
         if int(match[3]) % 2 != odd % 2:

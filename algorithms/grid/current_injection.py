@@ -64,7 +64,8 @@ class CurrentInjection:
         self.elements = find_elements(model, points)
         self.power = demand(model)
         self.references = tuple(describe(model, reference) for reference in self.admittance.references)
-        self._names = [name_of(model, points, point) for point in range(points.count)]
+        self._names = tuple(name_of(model, points, point) for point in self.elements.first)
+        self._into = self.elements.incidence.T.tocsr()
         self._factor = Factor(self.admittance)
         self._unloaded = self._factor.solve(self.admittance.driven)
         few, entries = len(self.elements), len(self.elements) * points.count
@@ -96,21 +97,24 @@ class CurrentInjection:
         elements, points = self.elements, self.admittance.points
         drawing = power[elements.row, elements.column]
         unloaded = elements.incidence @ self._unloaded
-        across, mismatch, count, current = unloaded, 0.0, 0, np.zeros(len(elements), dtype=complex)
-        change = np.zeros(len(elements))
+        voltages, across, mismatch, count = self._unloaded, unloaded, 0.0, 0
+        current, change = np.zeros(len(elements), dtype=complex), np.zeros(len(elements))
         with np.errstate(all="ignore"):
             while len(elements) and count < iterations:
                 count += 1
                 current = elements.currents(drawing, across)
-                found = unloaded - self._drop(current)
+                if self._reach is None:
+                    voltages = self._unloaded - self._factor.solve(self._into @ current)
+                    found = elements.incidence @ voltages
+                else:
+                    found = unloaded - self._mutual @ current
                 change = np.abs(found - across) / elements.nominal
                 across, mismatch = found, float(change.max())
                 if not mismatch > tolerance or not math.isfinite(mismatch):
                     break
-        voltages = self._voltages(current)
-        worst = (
-            self._names[elements.first[int(np.nanargmax(np.nan_to_num(change, nan=np.inf)))]] if len(elements) else ""
-        )
+            if self._reach is not None:
+                voltages = self._unloaded - self._reach @ current
+        worst = self._names[int(np.argmax(np.nan_to_num(change, nan=np.inf)))] if len(elements) else ""
         reason = verdict(mismatch, tolerance, count, worst) or self._returning(voltages, current)
         drawn = np.zeros(power.shape, dtype=complex)
         drawn[elements.row, elements.column] = current
@@ -126,20 +130,6 @@ class CurrentInjection:
             references=self.references,
             method=self.method,
         )
-
-    def _drop(self, current: Complexes) -> Complexes:
-        if self._reach is not None:
-            drop: Complexes = self._mutual @ current
-        else:
-            drop = self.elements.incidence @ self._factor.solve(self.elements.incidence.T @ current)
-        return drop
-
-    def _voltages(self, current: Complexes) -> Complexes:
-        if not len(self.elements):
-            return self._unloaded
-        if self._reach is not None:
-            return self._unloaded - self._reach @ current
-        return self._unloaded - self._factor.solve(self.elements.incidence.T @ current)
 
     def _returning(self, voltages: Complexes, current: Complexes) -> str:
         """Tell which reference current would have to return through, if any."""

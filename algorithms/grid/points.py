@@ -149,7 +149,11 @@ def find_references(model: NetworkModel, points: Points) -> tuple[Reference, ...
     number = points.at_node
     links = np.array(
         [
-            *_pairs(np.stack([number[model.branches.from_node], number[model.branches.to_node]], 2).reshape(-1, 2)),
+            *_pairs(
+                np.stack([number[model.branches.from_node], number[model.branches.to_node]], 2)[
+                    model.branches.conductors
+                ]
+            ),
             *_pairs(points.at_transformer[:, :4]),
             *_pairs(points.at_transformer[:, 4:]),
             *_pairs(points.at_source),

@@ -85,9 +85,7 @@ def _judge_transformers(model: NetworkModel, points: Points, forest: Forest) -> 
     problems = []
     stars = star_points(model.transformers)
     grounded = {point for point, _ in points.star_impedance}
-    for node in forest.order:
-        if forest.kind[node] != EdgeKind.TRANSFORMER:
-            continue
+    for node in forest.order[forest.kind[forest.order] == EdgeKind.TRANSFORMER].tolist():
         row = int(forest.row[node])
         where, group = f"transformers[{model.transformers.ids[row]}]", model.transformers.vector_group[row]
         if not forest.downward[node]:
@@ -99,7 +97,7 @@ def _judge_transformers(model: NetworkModel, points: Points, forest: Forest) -> 
             if (
                 not group.startswith("YNyn")
                 or model.transformers.y0[row] != 0
-                or (star != EARTH and star not in grounded)
+                or (star != EARTH and (star not in grounded or model.nodes.conductors[forest.parent[node], 3]))
             ):
                 problems.append(Problem(where, "no zero-sequence current from above but through it", group))
         if stars[row, 1] and not model.nodes.conductors[node, 3]:
@@ -115,38 +113,39 @@ def _judge_neutrals(model: NetworkModel, points: Points, forest: Forest) -> list
     problems = []
     floating = model.nodes.conductors[:, 3] & (points.at_node[:, 3] != EARTH)
     grounded = np.isin(points.at_node[:, 3], [point for point, _ in points.star_impedance]) | model.nodes.grounded
-    names = model.nodes.ids
-    edges = (model.branches, model.transformers, model.switches)
-    for node in forest.order:
+    names, branch, at_root = model.nodes.ids, int(EdgeKind.BRANCH), (NOTHING, int(EdgeKind.TRANSFORMER))
+    for kind, table in ((EdgeKind.BRANCH, model.branches), (EdgeKind.SWITCH, model.switches)):
+        below = forest.order[forest.kind[forest.order] == kind]
+        carried = table.conductors[forest.row[below]]
+        needed = points.energised[below].copy()
+        needed[:, 3] = floating[below]
+        problems += [
+            Problem(f"nodes[{names[node]}]", "all its conductors fed by one way", "more than one")
+            for node in below[(needed & ~carried).any(axis=1)]
+        ]
+    if not floating.any():
+        return problems
+    earthed = model.nodes.conductors[:, 3] & ~floating
+    for node in forest.order.tolist():
         kind, above = forest.kind[node], forest.parent[node]
-        if kind in (NOTHING, EdgeKind.TRANSFORMER):
+        if kind in at_root:
             continue
-        carried = edges[kind].conductors[forest.row[node]]
-        needed = points.energised[node].copy()
-        needed[3] = floating[node]
-        if (needed & ~carried).any():
-            problems.append(Problem(f"nodes[{names[node]}]", "all its conductors fed by one way", "more than one"))
-        if kind == EdgeKind.BRANCH and carried[3] and (floating[node] or floating[above]):
-            if floating[node] and grounded[node] and points.at_node[node, 3] != points.at_node[above, 3]:
-                problems.append(
-                    Problem(f"nodes[{names[node]}].grounding", "a neutral grounded at the root only", "here")
-                )
-            elif not floating[node]:
-                problems.append(Problem(f"nodes[{names[node]}].grounding", "a neutral grounded everywhere", "here"))
-            elif not floating[above] and forest.kind[above] == EdgeKind.BRANCH and carried[3]:
-                found = f"not at {names[node]}"
-                problems.append(
-                    Problem(f"nodes[{names[above]}].grounding", "a neutral grounded at the root only", found)
-                )
+        where, expected = (
+            f"nodes[{names[node]}].grounding",
+            "a neutral at earth all the way to the root, or at the root only",
+        )
+        if (earthed[node] and not earthed[above]) or (floating[node] and grounded[node] and kind == branch):
+            problems.append(Problem(where, expected, "grounded here"))
+        earthed[node] &= earthed[above]
     return problems
 
 
 def _judge_earth(model: NetworkModel, points: Points, forest: Forest, elements: Elements) -> list[Problem]:
     """Find what flows to earth where the sweep has no way back from earth to the root."""
     root = np.arange(len(model.nodes))
-    for node in forest.order:
-        if forest.kind[node] not in (NOTHING, EdgeKind.TRANSFORMER):
-            root[node] = root[forest.parent[node]]
+    below_root = ~np.isin(forest.kind, [NOTHING, EdgeKind.TRANSFORMER])
+    for node in forest.order[below_root[forest.order]].tolist():
+        root[node] = root[forest.parent[node]]
     closed = points.at_node[:, 3] != EARTH
     has_way = np.zeros(len(model.nodes), dtype=bool)
     has_way[model.sources.node[forest.source]] = model.sources.has_zero_sequence[forest.source]
@@ -173,10 +172,10 @@ def lay_out(model: NetworkModel, points: Points, forest: Forest, conductors: int
     position[order] = np.arange(len(order))
     kind, row = forest.kind[order], forest.row[order]
     parent = np.where(forest.parent[order] != NOTHING, position[forest.parent[order]], NOTHING)
-    level = np.zeros(len(order), dtype=np.intp)
+    level = (kind == EdgeKind.TRANSFORMER).astype(np.intp)
     for place, above in enumerate(parent.tolist()):
         if above != NOTHING:
-            level[place] = level[above] + (kind[place] == EdgeKind.TRANSFORMER)
+            level[place] += level[above]
     drop = np.zeros((len(order), 4, 4), dtype=complex)
     lines = np.flatnonzero(kind == EdgeKind.BRANCH)
     drop[lines] = _series(model, points, row[lines])

@@ -64,10 +64,9 @@ def opendss_commands(model: NetworkModel) -> Iterator[str]:
         )
     for row, transformer in enumerate(model.transformers.ids):
         yield _transformer(model, row, transformer, bus)
-    for row in np.flatnonzero(model.nodes.grounded & (model.nodes.grounding_impedance != 0)):
-        z = model.nodes.grounding_impedance[row]
+    for number, (row, z) in enumerate(_through_impedance(model)):
         node = model.nodes.ids[row]
-        yield f"new reactor.ground{row} phases=1 bus1={node}.4 bus2={node}.0 r={z.real} x={z.imag}"
+        yield f"new reactor.ground{number} phases=1 bus1={node}.4 bus2={node}.0 r={z.real} x={z.imag}"
     yield from _loads(model, bus)
     yield "set tolerance=1e-11"
     yield "set maxiterations=500"
@@ -85,6 +84,18 @@ def _earthed(model: NetworkModel) -> set[int]:
         solid = table.grounded[:, end] & (table.grounding_impedance[:, end] == 0)
         earthed |= {int(node) for node in nodes[solid]}
     return earthed
+
+
+def _through_impedance(model: NetworkModel) -> Iterator[tuple[int, complex]]:
+    """Give nodes whose neutral is grounded through an impedance, there or at a star point."""
+    nodes, table = model.nodes, model.transformers
+    for row in np.flatnonzero(nodes.grounded & (nodes.grounding_impedance != 0)):
+        yield int(row), nodes.grounding_impedance[row]
+    for end, at in enumerate((table.from_node, table.to_node)):
+        for row in np.flatnonzero(table.grounded[:, end] & (table.grounding_impedance[:, end] != 0)):
+            if not nodes.conductors[at[row], 3]:
+                raise ValueError("a star point grounded through an impedance where there is no neutral")
+            yield int(at[row]), table.grounding_impedance[row, end]
 
 
 def _matrix(values: Any) -> str:

@@ -242,7 +242,7 @@ def low_voltage_document(nodes: int = 906, customers: int = 55, seed: int = 1) -
     """
     Give one LV feeder of short lines below a transformer, with single-phase customers at its ends.
 
-    By default as large as the European low-voltage test feeder of the IEEE, and as deep: most nodes only join two lines.
+    By default as large as the European low-voltage test feeder of the IEEE; most nodes only join two lines.
     """
     pick = Random(seed)
     document = _empty(seed, pick)
@@ -272,3 +272,20 @@ def low_voltage_document(nodes: int = 906, customers: int = 55, seed: int = 1) -
 
 def _share(matrix: list[list[float]], share: float) -> list[list[float]]:
     return [[share * value for value in row] for row in matrix]
+
+
+def oddly_grounded_document(seed: int, nodes: int = 16) -> Document:
+    """Give a four-wire network grounded here and there, solidly or not, with neutrals that end on the way."""
+    document, pick = four_wire_document(seed, nodes), Random(seed)
+    for node in document["nodes"]:
+        if "N" in node["phases"] and pick.random() < 0.04:
+            solid = {"kind": "solid"}
+            node["grounding"] = pick.choice([solid, {"kind": "resistance", "r": pick.uniform(1.0, 20.0)}])
+    for transformer in document["transformers"]:
+        transformer["to_grounding"] = pick.choice([{"kind": "solid"}, {"kind": "resistance", "r": 2.0}])
+    for branch in document["branches"]:
+        if "N" in branch["phases"] and pick.random() < 0.03:
+            branch["phases"] = branch["phases"].replace("N", "")
+            size = len(branch["phases"])
+            branch |= {field: [row[:size] for row in branch[field][:size]] for field in "rx"}
+    return document
