@@ -74,7 +74,7 @@ class CurrentInjection:
             self._reach = self._factor.solve(self.elements.incidence.T.toarray().astype(complex))
             self._mutual = np.ascontiguousarray(self.elements.incidence @ self._reach)
 
-    def solve(self, power: Complexes | None = None, *, tolerance: float = 1e-9, iterations: int = 100) -> Solution:
+    def solve(self, power: Complexes | None = None, *, tolerance: float = 1e-9, iterations: int = 300) -> Solution:
         """
         Find the voltages.
 

@@ -38,7 +38,7 @@ class Prepared(Protocol):
     power: Complexes
     method: str
 
-    def solve(self, power: Complexes | None = None, *, tolerance: float = 1e-9, iterations: int = 100) -> Solution:
+    def solve(self, power: Complexes | None = None, *, tolerance: float = 1e-9, iterations: int = 300) -> Solution:
         """Find the voltages for a demand; see `CurrentInjection.solve`."""
 
 

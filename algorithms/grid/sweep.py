@@ -106,7 +106,7 @@ class Sweep:
         self._drawing = self._across.T.tocsr()
         self._names = tuple(name_of(model, points, point) for point in self.elements.first)
 
-    def solve(self, power: Complexes | None = None, *, tolerance: float = 1e-9, iterations: int = 100) -> Solution:
+    def solve(self, power: Complexes | None = None, *, tolerance: float = 1e-9, iterations: int = 300) -> Solution:
         """Find the voltages, starting from those without load; parameters and errors as in `CurrentInjection.solve`."""
         power = check_power(power, self.power)
         elements = self.elements

@@ -186,3 +186,22 @@ def test_many_loads_on_a_radial_network_go_to_the_sweep():
     (first, *_) = [load for load in document["loads"] if len(load["p"]) == 3]
     document["loads"] += [{**first, "id": f"more{number}", "p": dict.fromkeys("ABC", 10.0)} for number in range(200)]
     assert prepare(parse(document)).method == "sweep"
+
+
+@pytest.mark.parametrize("grounding", [{"kind": "solid"}, {"kind": "resistance", "r": 0.05}])
+@pytest.mark.parametrize("neutral", [False, True], ids=["star point alone", "star point at a neutral"])
+@pytest.mark.parametrize("group", ["Dyn11", "Dyn5", "Yzn5", "Dzn6", "YNyn0", "YNyn6", "Yyn0"])
+def test_both_methods_know_every_vector_group(group, neutral, grounding):
+    tap = {"end": 0, "position": 1, "step": 0.025, "lowest": -2, "highest": 2}
+    zero = {"r0m": 20.0, "x0m": 300.0} if group == "Yyn0" else {}
+    document = substation_document(vector_group=group, to_grounding=grounding, tap=tap, r0=8.0, x0=35.0, **zero)
+    if neutral:
+        element(document, "low")["phases"] = "ABCN"
+    powers = {"A": 40e3, "B": 5e3, "C": 15e3}
+    document["loads"] = [{"id": "load", "node": "low", "p": powers, "q": dict.fromkeys(powers, 3e3)}]
+    model = parse(document)
+    one, other = (prepare(model, method).solve() for method in BOTH)
+    assert one.converged, one.reason
+    assert other.converged, other.reason
+    scale = model.nodes.nominal_voltage[:, np.newaxis]
+    assert (np.abs(one.voltages - other.voltages) / scale).max() < 1e-9

@@ -10,6 +10,7 @@ import pytest
 from algorithms.api.network_reader import parse
 from algorithms.grid.powerflow import Method, prepare
 from tests.support.network_engines import solved_by_power_grid_model
+from tests.support.networks import substation_document
 from tests.support.random_networks import random_document
 
 
@@ -37,3 +38,18 @@ def test_meshed_networks_agree(decade):
 def test_a_network_of_more_elements_than_kept_dense_agrees():
     model = parse(random_document(1, 500))
     assert apart(model, prepare(model, Method.CURRENT_INJECTION).solve()) < 1e-6
+
+
+@pytest.mark.parametrize("grounding", [{"kind": "solid"}, {"kind": "resistance", "r": 0.05}])
+@pytest.mark.parametrize(
+    ("group", "share"),
+    [(group, 0.1) for group in ("Yzn1", "Yzn5", "Yzn11", "Dzn0", "Dzn6", "Dzn10")]
+    + [(group, 1.0) for group in ("Dyn1", "Dyn5", "Dyn7", "Dyn11", "YNyn0", "YNyn6", "YNyn2", "YNyn10")],
+)
+def test_every_vector_group_agrees(group, share, grounding):
+    """power-grid-model takes a tenth of the short-circuit impedance for the zero sequence of a zigzag winding."""
+    document = substation_document(vector_group=group, to_grounding=grounding, r0=10.0 * share, x0=40.0 * share)
+    powers = {"A": 40e3, "B": 5e3, "C": 15e3}
+    document["loads"] = [{"id": "load", "node": "low", "p": powers, "q": dict.fromkeys(powers, 3e3)}]
+    model = parse(document)
+    assert apart(model, prepare(model).solve()) < 1e-6
