@@ -7,13 +7,14 @@ Rules:
 
 - Bound to the one address configured. Whoever is not among the clients allowed is closed at once, unheard.
 - Nothing here waits for a client: frames go into the system's buffers, and a client whose buffer holds more than
-  `BACKLOG` is dropped. As many clients as configured, no more.
+  `BACKLOG` is dropped. As many clients as configured by TCP, as many by UDP, no more: neither takes the other's places.
+- Who commands by UDP leaves no sign when it is gone. One that has said nothing for `SILENCE` gives its place to whoever
+  asks for it, and after `EXPIRY` is sent nothing more until it commands again.
 - What is read is a command of at most `LONGEST_COMMAND` bytes with our id; whatever else a client says by TCP closes
   the connection, by UDP it is passed over. Configuration and header asked for before they are known follow later.
 """
 
 import asyncio
-import contextlib
 import logging
 import socket
 from collections.abc import Callable
@@ -34,16 +35,21 @@ CONFIGURATION_INTERVAL = 60.0
 """How often those who do not ask are told the layout [s]."""
 KEEPALIVE = 60
 """A TCP client that is gone without a word is found out after twice this [s]."""
+SILENCE = 60.0
+"""A UDP client that commanded within this keeps its place, however many others want it [s]."""
+EXPIRY = 3600.0
+"""A UDP client silent for longer is taken for gone [s]: concentrators that miss data command again within seconds."""
 
 Send = Callable[[bytes], None]
 
 
 class Client:
-    """Whoever commands: what was asked for, and how to answer."""
+    """Whoever commands: what was asked for, when it last spoke [s], and how to answer."""
 
     def __init__(self, name: str, stream: Stream, send: Send) -> None:
         self.name = name
         self.wants_data = False
+        self.heard_at = 0.0
         self._stream = stream
         self._send = send
         self._owed: list[CommandCode] = []
@@ -190,6 +196,8 @@ class Server:
         data = self.stream.take(frame)
         if data is None:
             return
+        if self._udp:
+            self._forget_silent()
         for client in (*self._tcp.values(), *self._udp.values()):
             client.take(data)
         if self._targets:
@@ -225,7 +233,7 @@ class Server:
 
     def connected(self, connection: "_TcpClient", host: str, send: Send) -> Client | None:
         """Take a TCP client in; None where it is not allowed, or one too many."""
-        if not self.allows(host) or self.clients >= self.settings.maximum_clients:
+        if not self.allows(host) or len(self._tcp) >= self.settings.maximum_clients:
             self.refused += 1
             log.warning("C37.118: %s is not let in: %s", host, "too many" if self.allows(host) else "not allowed")
             return None
@@ -243,18 +251,35 @@ class Server:
         """Obey a command that came by UDP; whoever stops is forgotten."""
         if not self.settings.udp_port or not self._allowed or not self.allows(sender[0]):
             return
-        client = self._udp.get(sender)
+        try:
+            recipient, _ = read_command(frame)
+        except FrameError:
+            return
+        if recipient != self.settings.id_code:
+            return
+        client = self._udp.pop(sender, None)
         if client is None:
-            if self.clients >= self.settings.maximum_clients:
+            if not self._has_place():
                 self.refused += 1
                 return
             client = Client(f"{sender[0]}:{sender[1]}", self.stream, lambda data: self._send_to(sender, data))
-        with contextlib.suppress(FrameError):
-            client.obey(frame, self.settings.id_code)
-            if client.waits:
-                self._udp[sender] = client
-            else:
-                self._udp.pop(sender, None)
+        client.heard_at = asyncio.get_running_loop().time()
+        client.obey(frame, recipient)
+        if client.waits:
+            self._udp[sender] = client  # behind those that spoke before
+
+    def _has_place(self) -> bool:
+        """Tell whether one more may command by UDP, in the place of one that is silent if need be."""
+        return len(self._udp) < self.settings.maximum_clients or self._forget_silent(SILENCE)
+
+    def _forget_silent(self, silence: float = EXPIRY) -> bool:
+        """Forget the UDP client that has been silent for longest, if for so long [s]; tell whether there was one."""
+        sender, client = next(iter(self._udp.items()))
+        if asyncio.get_running_loop().time() < client.heard_at + silence:
+            return False
+        del self._udp[sender]
+        log.info("C37.118: %s has said nothing for long and is forgotten", client.name)
+        return True
 
 
 class _TcpClient(asyncio.Protocol):

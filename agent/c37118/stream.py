@@ -3,7 +3,8 @@ From measurement frames to a C37.118.2 stream: what it holds, and each frame of 
 
 Where it stands: `outputs` feeds it the records of one algorithm, `c37118_server` sends what comes out. The layout is
 learnt from the records themselves: phases from the first, the rate from the first two. A phase that is not measured
-any more is NaN; one that appears changes the layout, and its number of changes.
+any more is NaN; one that appears changes the layout, and its number of changes. So does another rate: a higher one at
+once, a lower one when it has lasted, because a longer period alone is a gap.
 """
 
 import msgspec
@@ -18,6 +19,8 @@ COVERAGE = 3.0
 UNUSABLE = frozenset((Quality.CLIPPED, Quality.OUT_OF_RANGE))
 """What makes values ones that must not be used: the method does not hold."""
 RATE_TOLERANCE = 0.25
+LASTING = 5
+"""So many longer periods of one length, in a row, are a lower rate and no gaps [1]."""
 
 _phases = ("A", "B", "C", "N")
 
@@ -62,6 +65,7 @@ class Stream:
         )
         self._last_ns: int | None = None
         self._terminal = ""
+        self._longer = (0, 0)  # a rate lower than the one told, and for how many periods in a row
 
     def take(self, frame: MeasurementFrame) -> bytes | None:
         """Return the data frame of a record; None while the layout is not known."""
@@ -106,11 +110,7 @@ class Stream:
             known = names
         rate = self.layout.rate if self.layout is not None else 0
         if last is not None and frame.time_ns > last:
-            period = (frame.time_ns - last) / NANOSECONDS
-            found = max(1, round(1 / period)) if period < 1.5 else -min(round(period), 32_767)
-            told = 1 / rate if rate > 0 else float(-rate)
-            if not rate or period < (1 - RATE_TOLERANCE) * told:  # a longer one is a gap
-                rate = found
+            rate = self._rate((frame.time_ns - last) / NANOSECONDS, rate)
         if self.layout is None:
             self._plan = msgspec.structs.replace(self._plan, phasors=known)
             if rate:
@@ -118,6 +118,21 @@ class Stream:
         elif (known, rate) != (self.layout.phasors, self.layout.rate):
             changes = self.layout.changes + 1
             self.layout = msgspec.structs.replace(self.layout, phasors=known, rate=rate, changes=changes)
+
+    def _rate(self, period: float, rate: int) -> int:
+        """Tell the rate after a period [s], where `rate` was told so far; 0 for none."""
+        found = max(1, round(1 / period)) if period < 1.5 else -min(round(period), 32_767)
+        told = 1 / rate if rate > 0 else float(-rate)
+        if rate and (1 - RATE_TOLERANCE) * told <= period <= (1 + RATE_TOLERANCE) * told:
+            self._longer = (0, 0)
+            return rate
+        if rate and period > told:
+            before, times = self._longer
+            self._longer = (found, times + 1 if found == before else 1)
+            if self._longer[1] < LASTING:
+                return rate
+        self._longer = (0, 0)
+        return found
 
 
 def _phasors_of(frame: MeasurementFrame) -> dict[str, Phasor]:

@@ -214,7 +214,7 @@ class SynchrophasorStream(Strict, frozen=True):
     clients : tuple of str
         Addresses, or networks such as ``192.0.2.0/24``, that may connect; empty for all (TCP only).
     maximum_clients : int
-        Connections and UDP listeners at once.
+        Connections at once, and as many UDP listeners.
     id_code : int
         Of the stream, 1 to 65534.
     station : str

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from agent.c37118.frames import CommandCode, FrameType, sealed, size_of
-from agent.c37118.server import BACKLOG, Server
-from agent.c37118.stream import Stream
+from agent.c37118.server import BACKLOG, EXPIRY, SILENCE, Server
+from agent.c37118.stream import LASTING, Stream
 from agent.outputs import Outputs
 from algorithms.api.records import AngleReference, Quality
 from device_catalog.contract.configuration_rules import problems_of
@@ -60,6 +60,30 @@ def test_a_gap_changes_nothing_and_a_faster_rate_does():
     assert (stream.layout.rate, stream.layout.changes) == (50, 0)
     stream.take(frame(instant(50) + 10_000_000))
     assert (stream.layout.rate, stream.layout.changes) == (100, 1)
+
+
+@pytest.mark.parametrize(("period_ns", "rate"), [(100_000_000, 10), (40_000_000, 25), (2_000_000_000, -2)])
+def test_a_rate_that_was_lowered_is_told_when_it_has_lasted(period_ns, rate):
+    """So many periods of one length are no gaps; the number of changes tells concentrators to ask anew."""
+    stream = learnt()
+    last = instant(1)
+    told = []
+    for count in range(1, LASTING + 3):
+        stream.take(frame(last + count * period_ns))
+        told.append((stream.layout.rate, stream.layout.changes))
+    assert told == [(50, 0)] * (LASTING - 1) + [(rate, 1)] * 3
+    configuration = stream.configuration()
+    assert struct.unpack(">Hh", configuration[-6:-2]) == (1, rate)
+
+
+def test_gaps_between_measurements_of_one_rate_are_no_lower_rate():
+    """Losing some now and then, or ever differently many, is a gap each time."""
+    stream = learnt()
+    at = instant(1)
+    for missed in (1, 1, 1, 1, 0, 1, 1, 1, 1, 2, 3, 1, 5, 1):
+        at += (1 + missed) * 20_000_000
+        stream.take(frame(at))
+    assert (stream.layout.rate, stream.layout.changes) == (50, 0)
 
 
 def test_a_phase_that_goes_is_not_a_number_and_one_that_comes_changes_the_layout():
@@ -282,6 +306,42 @@ def test_udp_answers_those_it_may_and_tells_those_it_must():
     told, asking = asyncio.run(run())
     assert told == [FrameType.CONFIGURATION_2, FrameType.DATA, FrameType.DATA]
     assert asking == [FrameType.DATA, FrameType.DATA]
+
+
+def test_udp_clients_that_are_gone_give_way_and_take_no_place_of_tcp():
+    """Two that started and left: TCP connects still, a third by UDP as soon as one has been silent for long."""
+
+    async def run():
+        loop = asyncio.get_running_loop()
+        ahead = 0.0
+        real = loop.time
+        settings = {"udp_port": free_port(), "clients": ("127.0.0.1",), "maximum_clients": 2}
+        async with Running(**settings) as running:
+            server = running.server
+            start = command(CommandCode.START)
+            for port in (1001, 1002):
+                server.commanded(start, ("127.0.0.1", port))
+            server.commanded(start, ("127.0.0.1", 1003))
+            assert (server.clients, server.refused) == (2, 1)
+            _, writer = await running.connect()
+            await running.until(lambda: server.clients == 3, "a connection")
+            loop.time = lambda: real() + ahead
+            ahead = SILENCE + 1
+            server.commanded(start, ("127.0.0.1", 1001))
+            server.commanded(b"noise", ("127.0.0.1", 1003))
+            server.commanded(command(CommandCode.START, id_code=8), ("127.0.0.1", 1003))
+            assert [port for _, port in server._udp] == [1002, 1001]
+            server.commanded(start, ("127.0.0.1", 1003))
+            assert [port for _, port in server._udp] == [1001, 1003]
+            server.commanded(start, ("127.0.0.1", 1002))
+            assert (server.clients, server.refused) == (3, 2)
+            ahead += EXPIRY + 1
+            await running.measure(4)
+            assert not server._udp
+            loop.time = real
+            writer.close()
+
+    asyncio.run(run())
 
 
 # ---- the agent's part
