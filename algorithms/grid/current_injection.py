@@ -26,14 +26,12 @@ doi 10.1109/TPWRS.2017.2703835 (when it converges).
 import math
 
 import numpy as np
-from scipy.sparse import csc_array, diags_array
-from scipy.sparse.linalg import SuperLU, splu
 
-from algorithms.api.errors import NetworkError, Problem
 from algorithms.api.network import NetworkModel
-from algorithms.api.network_tables import Complexes
+from algorithms.api.network_tables import Complexes, Floats
 from algorithms.grid.admittance import Admittance, describe, name_of, nodal_admittance
-from algorithms.grid.elements import check_power, demand, find_elements
+from algorithms.grid.elements import check_power, check_powers, demand, find_elements
+from algorithms.grid.factor import Factor
 from algorithms.grid.solution import Solution, verdict, without_return
 
 DENSE_ELEMENTS = 500
@@ -94,7 +92,7 @@ class CurrentInjection:
             When `power` has another shape or is not finite.
         """
         power = check_power(power, self.power)
-        elements, points = self.elements, self.admittance.points
+        elements = self.elements
         drawing = power[elements.row, elements.column]
         unloaded = elements.incidence @ self._unloaded
         voltages, across, mismatch, count = self._unloaded, unloaded, 0.0, 0
@@ -114,9 +112,78 @@ class CurrentInjection:
                     break
             if self._reach is not None:
                 voltages = self._unloaded - self._reach @ current
+        return self._solution(power.shape, voltages, current, change, count, tolerance)
+
+    def solve_all(self, powers: Complexes, *, tolerance: float = 1e-9, iterations: int = 300) -> tuple[Solution, ...]:
+        """
+        Find the voltages for many demands at once, each as exactly as `solve` does.
+
+        Parameters
+        ----------
+        powers : numpy.ndarray
+            Shape (s, n_loads + n_generators, 3) [VA]; working space is s voltages for each conductor of each node.
+        tolerance, iterations
+            As in `solve`.
+
+        Returns
+        -------
+        tuple of Solution
+            In the order of the demands; those that do not converge say so and hold up no other.
+        """
+        powers = check_powers(powers, self.power)
+        elements, size = self.elements, len(powers)
+        drawing = np.ascontiguousarray(powers[:, elements.row, elements.column].T)
+        unloaded = (elements.incidence @ self._unloaded)[:, np.newaxis]
+        nominal = elements.nominal[:, np.newaxis]
+        across = np.repeat(unloaded, size, axis=1)
+        current, change = np.zeros(across.shape, dtype=complex), np.zeros(across.shape)
+        counts = np.zeros(size, dtype=np.intp)
+        active = np.arange(size if len(elements) else 0)
+        with np.errstate(all="ignore"):
+            while len(active) and counts[active[0]] < iterations:
+                drawn = elements.currents(drawing[:, active], across[:, active])
+                found = unloaded - self._drops(drawn)
+                moved = np.abs(found - across[:, active]) / nominal
+                current[:, active], across[:, active], change[:, active] = drawn, found, moved
+                counts[active] += 1
+                largest = moved.max(axis=0)
+                active = active[(largest > tolerance) & np.isfinite(largest)]
+            voltages = self._unloaded[:, np.newaxis] - self._voltage_drops(current)
+        voltages = np.ascontiguousarray(voltages.T)
+        return tuple(
+            self._solution(
+                powers.shape[1:], voltages[row], current[:, row], change[:, row], int(counts[row]), tolerance
+            )
+            for row in range(size)
+        )
+
+    def _voltage_drops(self, current: Complexes) -> Complexes:
+        """Give what currents of elements take from the voltages of points."""
+        if self._reach is not None:
+            return self._reach @ current
+        return self._factor.solve(self._into @ current)
+
+    def _drops(self, current: Complexes) -> Complexes:
+        """Give what currents of elements take from the voltages across them."""
+        if self._reach is not None:
+            return self._mutual @ current
+        drops: Complexes = self.elements.incidence @ self._factor.solve(self._into @ current)
+        return drops
+
+    def _solution(  # noqa: PLR0917 - what an iteration leaves
+        self,
+        shape: tuple[int, ...],
+        voltages: Complexes,
+        current: Complexes,
+        change: Floats,
+        count: int,
+        tolerance: float,
+    ) -> Solution:
+        elements, points = self.elements, self.admittance.points
+        mismatch = float(change.max(initial=0.0))
         worst = self._names[int(np.argmax(np.nan_to_num(change, nan=np.inf)))] if len(elements) else ""
         reason = verdict(mismatch, tolerance, count, worst) or self._returning(voltages, current)
-        drawn = np.zeros(power.shape, dtype=complex)
+        drawn = np.zeros(shape, dtype=complex)
         drawn[elements.row, elements.column] = current
         return Solution(
             voltages=np.append(voltages, 0.0)[points.at_node],
@@ -141,33 +208,3 @@ class CurrentInjection:
             if returning > 1e-6 * float(np.abs(current).max(initial=0.0)) + rounding:
                 return without_return(returning, words)
         return ""
-
-
-class Factor:
-    """The admittance in per unit of nominal voltages, factorised."""
-
-    def __init__(self, admittance: Admittance) -> None:
-        self._scale = admittance.nominal.astype(float)
-        self._factor: SuperLU | None = None
-        if not len(self._scale):
-            return
-        scaling = diags_array(self._scale)
-        try:
-            self._factor = splu(
-                csc_array(scaling @ admittance.matrix @ scaling),
-                permc_spec="MMD_AT_PLUS_A",
-                diag_pivot_thresh=0.01,
-                options={"SymmetricMode": True},
-            )
-        except RuntimeError as error:
-            found = "a network without a unique solution"
-            remedy = "look for windings or conductors that hang on nothing"
-            raise NetworkError([Problem("network", "voltages that follow from it", found, remedy)]) from error
-
-    def solve(self, currents: Complexes) -> Complexes:
-        """Give voltages [V] of currents into the points [A], shape (k,) or (k, j)."""
-        if self._factor is None:
-            return currents
-        scale = self._scale if currents.ndim == 1 else self._scale[:, np.newaxis]
-        voltages: Complexes = scale * self._factor.solve(scale * currents)
-        return voltages

@@ -44,6 +44,15 @@ def check_power(power: Complexes | None, expected: Complexes) -> Complexes:
     return power
 
 
+def check_powers(powers: Complexes, expected: Complexes) -> Complexes:
+    """Judge many demands."""
+    if powers.ndim != 3 or powers.shape[1:] != expected.shape:
+        raise ValueError(f"powers of shape (s, {expected.shape[0]}, 3) expected, found {powers.shape}")
+    if not np.isfinite(powers).all():
+        raise ValueError("finite powers expected, found a value that is none; state 0 for what is not there")
+    return powers
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Elements:
     """
@@ -84,17 +93,18 @@ class Elements:
         Parameters
         ----------
         power : numpy.ndarray
-            At nominal voltage, shape (m,) [VA].
+            At nominal voltage, shape (m,) or (m, s) [VA].
         voltages : numpy.ndarray
-            Across the elements, shape (m,) [V].
+            Across the elements, of the same shape [V].
         """
         if len(self.flexible):
             at = self.flexible
-            ratio = np.abs(voltages[at]) / self.nominal[at]
+            exponents, nominal = self.exponents[at].T, self.nominal[at]
+            if voltages.ndim == 2:
+                exponents, nominal = exponents[:, :, np.newaxis], nominal[:, np.newaxis]
+            ratio = np.abs(voltages[at]) / nominal
             power = power.copy()
-            power[at] = power[at].real * ratio ** self.exponents[at, 0] + 1j * (
-                power[at].imag * ratio ** self.exponents[at, 1]
-            )
+            power[at] = power[at].real * ratio ** exponents[0] + 1j * (power[at].imag * ratio ** exponents[1])
         drawn: Complexes = np.conj(power / voltages)
         return drawn
 

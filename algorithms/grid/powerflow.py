@@ -41,6 +41,9 @@ class Prepared(Protocol):
     def solve(self, power: Complexes | None = None, *, tolerance: float = 1e-9, iterations: int = 300) -> Solution:
         """Find the voltages for a demand; see `CurrentInjection.solve`."""
 
+    def solve_all(self, powers: Complexes, *, tolerance: float = 1e-9, iterations: int = 300) -> tuple[Solution, ...]:
+        """Find the voltages for many demands; see `CurrentInjection.solve_all`."""
+
 
 def prepare(model: NetworkModel, method: Method = Method.AUTOMATIC) -> Prepared:
     """

@@ -30,7 +30,7 @@ from algorithms.api.errors import NetworkError
 from algorithms.api.network import NetworkModel
 from algorithms.api.network_tables import Complexes, Integers
 from algorithms.grid.admittance import describe, name_of
-from algorithms.grid.elements import check_power, demand, find_elements, incidence
+from algorithms.grid.elements import check_power, check_powers, demand, find_elements, incidence
 from algorithms.grid.points import EARTH, find_points, find_references
 from algorithms.grid.primitives import source_voltages
 from algorithms.grid.radial import Forest, grow
@@ -149,6 +149,11 @@ class Sweep:
             references=self.references,
             method=self.method,
         )
+
+    def solve_all(self, powers: Complexes, *, tolerance: float = 1e-9, iterations: int = 300) -> tuple[Solution, ...]:
+        """Find the voltages for many demands; parameters as in `CurrentInjection.solve_all`."""
+        checked = check_powers(powers, self.power)
+        return tuple(self.solve(power, tolerance=tolerance, iterations=iterations) for power in checked)
 
     def _drawn(self, current: Complexes) -> Complexes:
         """Give what elements draw at each position, shape (c, k) [A]."""

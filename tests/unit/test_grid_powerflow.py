@@ -100,6 +100,29 @@ def test_one_preparation_serves_any_demand():
 
 
 @pytest.mark.parametrize("method", BOTH)
+@pytest.mark.parametrize("nodes", [20, 400], ids=["dense", "sparse"])
+def test_many_demands_at_once_are_solved_like_one_after_the_other(nodes, method):
+    prepared = prepare(parse(random_document(6, nodes)), method)
+    powers = prepared.power * np.linspace(0.2, 1.5, 7)[:, np.newaxis, np.newaxis]
+    powers[3] *= 1e4  # far more than can be carried
+    together = prepared.solve_all(powers)
+    for power, found in zip(powers, together, strict=True):
+        alone = prepared.solve(power)
+        assert (found.converged, found.worst, found.references) == (alone.converged, alone.worst, alone.references)
+        if found.converged:
+            assert found.iterations == alone.iterations
+            np.testing.assert_allclose(found.voltages, alone.voltages, rtol=1e-11)
+            np.testing.assert_allclose(found.currents, alone.currents, rtol=1e-9)
+    assert [found.converged for found in together] == [True, True, True, False, True, True, True]
+
+
+def test_many_demands_of_another_shape_are_refused():
+    prepared = prepare(parse(one_load(1000.0, 0.0)))
+    with pytest.raises(ValueError, match=r"powers of shape \(s, 1, 3\) expected, found \(1, 3\)"):
+        prepared.solve_all(prepared.power)
+
+
+@pytest.mark.parametrize("method", BOTH)
 def test_more_power_than_a_line_can_carry_is_told_with_its_place(method):
     solution = prepare(parse(one_load(60e3, 0.0)), method).solve()
     assert not solution.converged
