@@ -4,8 +4,8 @@ The energy meter: blocks of samples in, four-quadrant registers out, at whole mu
 It assembles: `stretches` lays samples end to end, `waveform.energy` turns each stretch into powers, `energy_registers`
 counts. Its own are the settings, what is counted at all, and what goes on after a restart. Rules: registers never go
 down, and only a `Command` sets them to zero; every sample is counted once, also across an update of this algorithm,
-since a new instance takes up the samples where the checkpoint ends; time without samples or without voltage is told
-in seconds and never filled.
+since a new instance takes up the samples where the checkpoint ends; time without samples, with samples that no
+converter delivers, or without voltage is told in seconds and never filled.
 """
 
 import math
@@ -54,6 +54,10 @@ TABLES = 24
 REFINEMENTS = 4
 SIGNIFICANT = 3.0
 """Power below this many standard uncertainties of its noise is not counted [1]: it would creep."""
+BEYOND = 2.0
+"""More than this many times the full scale no converter delivers [1]: such samples are not measured ones."""
+LARGEST = 1e7
+"""Nor more than this, also where the full scale is not known [V or A]: no line has it."""
 RATE_TOLERANCE = 1e-3
 SAME_STREAM = 0.1
 """Samples whose number and time agree with the checkpoint's to within this continue its stream [s]."""
@@ -92,6 +96,7 @@ class Wiring:
     phase: Floats
     step_variance: Floats
     starting_current: Floats
+    largest: Floats
     stretches: Stretches
 
 
@@ -286,6 +291,7 @@ class Energy(Algorithm):
             phase=_by_phase(pairs, np.hypot(phase[v], phase[i])),
             step_variance=np.square(step) / 12.0,
             starting_current=self._starting_share * rated,
+            largest=np.array([[min(BEYOND * channel.full_scale or LARGEST, LARGEST)] for channel in channels]),
             stretches=Stretches(len(channels), cycle, max(2, round(STRETCH * rate / cycle))),
         )
 
@@ -303,6 +309,8 @@ class Energy(Algorithm):
     def _count(self, wiring: Wiring, stretch: Stretch) -> tuple[Counts | None, dict[str, float]]:
         """Return what a stretch adds to the registers, None where it cannot be measured, and what its time is."""
         nominal_voltage = self._place.nominal_voltage
+        if not (np.abs(stretch.values) <= wiring.largest).all():  # what is no number is not below it either
+            return None, {"missing": stretch.duration}
         table, fit = self._fit(wiring, stretch)
         volts = rms_of_fundamental(fit)[wiring.v]
         if volts.max() < DEAD_VOLTAGE * nominal_voltage:

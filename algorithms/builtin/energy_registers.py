@@ -29,6 +29,8 @@ VECTORIAL = 3
 ROWS = (*PHASES, "vectorial")
 UNITS_PER_JOULE = 1000
 STATE_VERSION = 1
+CARRY = 10**18
+"""What a number of a state stays below [mJ]: 64 bits hold no more than 5 GW bring in six weeks."""
 
 _active, _reactive, _apparent = slice(0, 2), slice(2, 6), 6
 
@@ -126,6 +128,8 @@ class RegisterState(msgspec.Struct, frozen=True):
         As `Counts` [J].
     variance : tuple
         [J^2]
+    carries : tuple of tuple of int
+        How often `CARRY` is to be added to `whole`; nothing where it is nowhere.
     """
 
     version: int
@@ -135,6 +139,7 @@ class RegisterState(msgspec.Struct, frozen=True):
     gain: tuple[float, ...]
     phase: tuple[float, ...]
     variance: tuple[float, ...]
+    carries: tuple[tuple[int, ...], ...] = ()
 
 
 class Registers:
@@ -156,19 +161,21 @@ class Registers:
 
     def table(self, phases: Sequence[str]) -> dict[str, dict[str, list[float]]]:
         """
-        Return the registers of `phases` and of both their sums: whole joules, and the standard uncertainty.
+        Return the registers of `phases` and of both sums: whole joules, and the standard uncertainty.
+
+        A phase that counted once is told for ever, and in the sums, also where it is wired no longer: else the
+        arithmetic sum would go down.
 
         Errors of gain and phase displacement stay the same from stretch to stretch and add up as they are; those of
         different phases, and noise, add up by their squares.
         """
         self._fold()
         square = np.square(self._gain).sum(axis=2) + np.square(self._phase).sum(axis=2) + self._variance
-        rows = {name: self._whole[row] for row, name in enumerate(ROWS) if name in phases or row == VECTORIAL}
+        told = [row for row, name in enumerate(PHASES) if name in phases or any(self._whole[row])]
+        rows = {ROWS[row]: self._whole[row] for row in (*told, VECTORIAL)}
         squares = {name: square[row] for row, name in enumerate(ROWS)}
-        rows["arithmetic"] = [
-            sum(column) for column in zip(*(self._whole[PHASES.index(p)] for p in phases), strict=True)
-        ]
-        squares["arithmetic"] = square[[PHASES.index(p) for p in phases]].sum(axis=0)
+        rows["arithmetic"] = [sum(column) for column in zip(*(self._whole[row] for row in told), strict=True)]
+        squares["arithmetic"] = square[told].sum(axis=0)
         return {name: _row(whole, squares[name].tolist()) for name, whole in rows.items()}
 
     def state(self) -> RegisterState:
@@ -178,10 +185,11 @@ class Registers:
             STATE_VERSION,
             ROWS,
             COLUMNS,
-            tuple(tuple(row) for row in self._whole),
+            tuple(tuple(value % CARRY for value in row) for row in self._whole),
             tuple(self._gain.ravel().tolist()),
             tuple(self._phase.ravel().tolist()),
             tuple(self._variance.ravel().tolist()),
+            tuple(tuple(value // CARRY for value in row) for row in self._whole) if self._carries() else (),
         )
 
     @classmethod
@@ -196,23 +204,31 @@ class Registers:
         """
         registers = cls()
         size = registers._rest.size
+        carries = state.carries or [[0] * len(COLUMNS)] * len(ROWS)
         right = (
             state.version >= 1
             and state.rows == ROWS
             and state.columns == COLUMNS
             and [len(row) for row in state.whole] == [len(COLUMNS)] * len(ROWS)
-            and all(value >= 0 for row in state.whole for value in row)
+            and [len(row) for row in carries] == [len(COLUMNS)] * len(ROWS)
+            and all(value >= 0 for row in (*state.whole, *carries) for value in row)
             and (len(state.gain), len(state.phase), len(state.variance)) == (3 * size, 3 * size, size)
             and all(map(math.isfinite, (*state.gain, *state.phase, *state.variance)))
             and all(value >= 0 for value in state.variance)
         )
         if not right:
             raise CheckpointError(f"registers {', '.join(COLUMNS)} of {', '.join(ROWS)} expected, found others")
-        registers._whole = [list(row) for row in state.whole]
+        registers._whole = [
+            [value + CARRY * carry for value, carry in zip(row, row_carries, strict=True)]
+            for row, row_carries in zip(state.whole, carries, strict=True)
+        ]
         registers._gain[:] = np.reshape(state.gain, registers._gain.shape)
         registers._phase[:] = np.reshape(state.phase, registers._phase.shape)
         registers._variance[:] = np.reshape(state.variance, registers._variance.shape)
         return registers
+
+    def _carries(self) -> bool:
+        return max(map(max, self._whole)) >= CARRY
 
     def _fold(self) -> None:
         """Move whole millijoules from the rest to the integers."""

@@ -150,6 +150,41 @@ def test_time_without_voltage_is_told_and_counts_nothing():
     assert state.registers.whole[3][0] * 1e-3 == pytest.approx(2 * Load().p().sum(), rel=1e-3)
 
 
+@pytest.mark.parametrize("full_scale", [True, False])
+@pytest.mark.parametrize("rubbish", [1e9, 1e30, -1e300, math.inf, math.nan])
+def test_samples_that_no_converter_delivers_are_missing_time_and_spoil_no_register(rubbish, full_scale):
+    """Also without a full scale to go by; the state can be written and taken up, and counting goes on."""
+    algorithm = meter(IDEAL, {"interval": 1})
+    blocks = IDEAL.blocks(IDEAL.sample(Load(), 4.0))
+    values = blocks[20].values.copy()
+    values[4, 77] = rubbish
+    blocks[20] = replace(blocks[20], values=values)
+    if not full_scale:
+        channels = tuple(replace(channel, full_scale=0.0) for channel in IDEAL.channels)
+        blocks = [replace(block, channels=channels) for block in blocks]
+    fed(algorithm, blocks)
+    state = state_of(again(IDEAL, algorithm))
+    assert state.seconds["missing"] == pytest.approx(0.2, abs=1e-3)
+    assert state.seconds["measured"] == pytest.approx(3.8, abs=0.21)
+    assert power(algorithm) == pytest.approx(Load().p().sum(), rel=1e-6)
+
+
+def test_a_phase_wired_no_longer_takes_nothing_out_of_the_sums():
+    first = meter(IDEAL, {"interval": 1})
+    *_, before = fed(first, IDEAL.blocks(IDEAL.sample(Load(), 3.0)))
+    rows = [0, 1, 3, 4]
+    channels = tuple(IDEAL.channels[row] for row in rows)
+    second = Energy({"interval": 1})
+    second.start(IDEAL.context(channels=channels), first.checkpoint())
+    later = [replace(block, values=block.values[rows], channels=channels) for block in
+             IDEAL.blocks(IDEAL.sample(Load(), 3.0), first=4 * 6400)]  # fmt: skip
+    for result in fed(second, later):
+        found, told = result.payload["registers"], before.payload["registers"]
+        assert set(found) == set(told)
+        for row in told:
+            assert all(found[row][name][0] >= told[row][name][0] for name in told[row])
+
+
 def test_a_frequency_outside_the_range_is_told_and_counts_nothing():
     algorithm = meter(IDEAL)
     fed(algorithm, IDEAL.blocks(IDEAL.sample(Load(frequency=59.0), 2.0)))

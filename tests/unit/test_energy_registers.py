@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from algorithms.api.errors import CheckpointError
-from algorithms.builtin.energy_registers import COLUMNS, ROWS, Registers, RegisterState, counts_of
+from algorithms.builtin.energy_registers import CARRY, COLUMNS, PHASES, ROWS, Registers, RegisterState, counts_of
 
 NONE = np.zeros(3)
 
@@ -148,6 +148,30 @@ def test_only_the_phases_that_are_measured_are_told():
     assert list(registers.table(("A", "C"))) == ["A", "C", "vectorial", "arithmetic"]
 
 
+def test_a_phase_that_counted_stays_in_the_sums_when_it_is_wired_no_longer():
+    registers = Registers()
+    registers.add(counted([1, 2, 3], s=[1, 2, 3]))
+    before = registers.table(PHASES)
+    after = registers.table(("A", "B"))
+    assert after == before
+    fresh = Registers()
+    fresh.add(counted([1, 0, 0]))
+    assert list(fresh.table(("B",))) == ["A", "B", "vectorial", "arithmetic"]
+
+
+def test_what_64_bits_cannot_hold_goes_on_too():
+    """A state is written and read beyond 2^64 mJ, and every millijoule of it is still there."""
+    registers = Registers()
+    for _ in range(3):
+        registers.add(counted([2.0**64, 0, 0]))
+        registers.state()
+    registers.add(counted([0.25, 0, 0]))
+    kept = msgspec.msgpack.decode(msgspec.msgpack.encode(registers.state()), type=RegisterState)
+    again = Registers.restored(kept)
+    assert again.table(PHASES) == registers.table(PHASES)
+    assert again.state().carries[0][0] * CARRY + again.state().whole[0][0] == 3000 * 2**64 + 250
+
+
 def test_a_state_goes_on_where_it_stood():
     registers = Registers()
     registers.add(counted([1, 2, 3], [4, 5, 6], [7, 8, 9], gain=[0.1] * 3, phase=[0.2] * 3, variance=[1] * 3))
@@ -164,6 +188,8 @@ def test_a_state_goes_on_where_it_stood():
         {"whole": ((0,) * 7,) * 3},
         {"whole": ((0,) * 6,) * 4},
         {"whole": ((-1,) * 7,) * 4},
+        {"carries": ((-1,) * 7,) * 4},
+        {"carries": ((1,) * 7,) * 3},
         {"gain": (0.0,)},
         {"phase": (math.inf,) * 84},
         {"variance": (-1.0,) * 28},
