@@ -86,6 +86,8 @@ class Source(Element, frozen=True):
     """
     The network beyond, as a voltage behind an impedance (Thevenin, symmetrical).
 
+    Its star point is the neutral of the node, or earth where the node has none.
+
     Attributes
     ----------
     node : str

@@ -293,7 +293,8 @@ def _reachability(view: _View) -> Iterator[Problem]:
     for _, edge in view.edges():
         phases = _live(view.phases_of(edge))
         there = [view.nodes[end].phases for end in (edge.from_node, edge.to_node) if end in view.nodes]
-        if not phases or any(set(phases) - set(at_end) for at_end in there):
+        three_phase = isinstance(edge, Transformer) and not edge.vector_group.startswith("I")
+        if not phases or three_phase or any(set(phases) - set(at_end) for at_end in there):
             phases = list("ABC")
         for phase in phases:
             ends = [(end, phase) if end in view.nodes else fed for end in (edge.from_node, edge.to_node)]

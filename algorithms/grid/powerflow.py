@@ -13,10 +13,9 @@ Rules:
 from enum import StrEnum
 from typing import Protocol
 
-from algorithms.api.errors import NetworkError
 from algorithms.api.network import NetworkModel
 from algorithms.api.network_tables import Complexes
-from algorithms.grid.current_injection import DENSE_ELEMENTS, CurrentInjection
+from algorithms.grid.current_injection import CurrentInjection
 from algorithms.grid.solution import Solution
 from algorithms.grid.sweep import Sweep
 
@@ -24,12 +23,10 @@ from algorithms.grid.sweep import Sweep
 class Method(StrEnum):
     """How to solve."""
 
-    AUTOMATIC = "automatic"
-    """The faster of those that suit."""
     CURRENT_INJECTION = "current injection"
     """Any network."""
     SWEEP = "sweep"
-    """Radial ones."""
+    """Radial ones; without factorisation, and faster for thousands of nodes whose lines charge little."""
 
 
 class Prepared(Protocol):
@@ -45,7 +42,7 @@ class Prepared(Protocol):
         """Find the voltages for many demands; see `CurrentInjection.solve_all`."""
 
 
-def prepare(model: NetworkModel, method: Method = Method.AUTOMATIC) -> Prepared:
+def prepare(model: NetworkModel, method: Method = Method.CURRENT_INJECTION) -> Prepared:
     """
     Prepare a network, as its switches stand, for any number of solutions.
 
@@ -57,14 +54,6 @@ def prepare(model: NetworkModel, method: Method = Method.AUTOMATIC) -> Prepared:
     Raises
     ------
     NetworkError
-        When the network cannot be solved, or not by the method asked for, with every reason found.
+        When the network cannot be solved as it stands, or not by this method, with every reason found.
     """
-    few = int(model.loads.connected.sum() + model.generators.connected.sum()) <= DENSE_ELEMENTS
-    if method == Method.CURRENT_INJECTION or (method == Method.AUTOMATIC and few):
-        return CurrentInjection(model)
-    try:
-        return Sweep(model)
-    except NetworkError:
-        if method == Method.SWEEP:
-            raise
-        return CurrentInjection(model)
+    return Sweep(model) if method == Method.SWEEP else CurrentInjection(model)

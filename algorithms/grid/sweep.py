@@ -1,7 +1,7 @@
 r"""
 Power flow of radial networks by backward and forward sweep.
 
-Where it stands: one of the two ways of `powerflow`; the faster one for large radial networks. Backward, each line
+Where it stands: one of the two ways of `powerflow`, for radial networks. Backward, each line
 carries the sum of what is drawn below it; forward, each voltage is that of the root less the drops on the way:
 
 .. math:: J_i = \sum_{j\ \text{below}\ i} I_j(V_j), \quad V_i = V_{root} - \sum_{j\ \text{on the way}} Z_j J_j
@@ -12,7 +12,8 @@ Rules:
   way are one running sum of drops that are taken back where their subtree ends. So there is no loop over depth, only
   over levels of transformers, of which a network has one to three.
 - Topology, impedances and places of loads are prepared once.
-- Charging currents follow the voltages of the iteration before, as loads do.
+- Charging currents follow the voltages of the iteration before, as loads do; many kilometres of cable behind a weak
+  source take many iterations, where current injection, which has them in its matrix, takes few.
 
 References
 ----------
