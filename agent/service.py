@@ -14,6 +14,7 @@ from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from importlib.metadata import version
 
+from agent.allowance import Allowance
 from agent.apply import apply
 from agent.calibration import Calibrations
 from agent.catalog import CatalogClient
@@ -53,6 +54,9 @@ HOUSEKEEPING = 1.0
 
 STALL = 10.0
 """Sampling that stands still this long, without the supervisor knowing, starves the watchdog [s]."""
+
+BAD_COMMANDS = 10
+"""Lines a minute in the log about commands that are not obeyed; the rest is a number [1]."""
 
 
 class Service:
@@ -104,6 +108,7 @@ class Service:
         self._tasks: set[asyncio.Task[None]] = set()
         self._changing = asyncio.Lock()  # one thing at a time changes what runs
         self._isolation: dict[str, bool] = {}
+        self._bad_commands = Allowance(BAD_COMMANDS)
         self._version = version("tresma")
         self._progress = (0, clock.monotonic())
 
@@ -234,6 +239,7 @@ class Service:
     def reported(self) -> Reported:
         """Say how everything is."""
         problems = [*self._store.complaints, *self._calibrations.problems, *self._outputs.problems()]
+        problems.extend(self._settings.problems())
         outbox = self._outbox.report()
         problems.extend(outbox.notes)
         if outbox.problem:
@@ -269,7 +275,8 @@ class Service:
         try:
             command = read_command(payload, retained=retained, device=self._config.device, now_ns=self._clock.now_ns())
         except WireError as error:
-            log.warning("a command is not obeyed: %s", error)
+            if self._bad_commands.take():
+                log.warning("a command is not obeyed: %s", error)
             return
         log.info("command %s: %s", command.id, command.verb)
         self._running.deliver(self._config.device, command)
@@ -287,6 +294,9 @@ class Service:
                 self._aside("restamp", self._restamp())
             time = synchronisation()
             self._time = TimeReport(time.synchronised, time.uncertainty, self._steps.steps)
+            untold = self._bad_commands.withheld()
+            if untold:
+                log.warning("%d more commands were not obeyed within a minute", untold)
             if self._samples_advance():
                 self._manager.alive()
             if self._status() != status:

@@ -54,6 +54,7 @@ class SettingsInForce:
         self._clock = clock
         self._bring_about = bring_about
         self._unapplied: tuple[bytes, float] | None = None
+        self._unkept: tuple[bytes, str] | None = None
 
     @property
     def applied(self) -> int:
@@ -72,13 +73,27 @@ class SettingsInForce:
         """Bring a new document into force and keep it, or refuse it whole; what ran goes on then."""
         if not await self._take(document, known=False):
             return
+        self._keep(document)
+
+    def problems(self) -> list[str]:
+        """Say what keeps the next start from beginning with what is in force."""
+        return [] if self._unkept is None else [self._unkept[1]]
+
+    def _keep(self, document: bytes) -> None:
         try:
             self._store.keep_settings(document)
         except OSError as error:
-            log.error("revision %d could not be kept for the next start: %s", self.applied, error)
+            problem = f"revision {self.applied} could not be kept for the next start: {error.strerror or error}"
+            if self._unkept is None or self._unkept[1] != problem:
+                log.error("%s", problem)
+            self._unkept = document, problem
+        else:
+            self._unkept = None
 
     def second_chance(self) -> bytes | None:
-        """Return a document that the world prevented from being applied, when it is time to try it again."""
+        """Return a document that the world prevented from being applied, when it is time to; keep what is not kept."""
+        if self._unkept is not None:
+            self._keep(self._unkept[0])
         if self._unapplied is None or self._clock.monotonic() < self._unapplied[1]:
             return None
         return self._unapplied[0]

@@ -4,7 +4,8 @@ The way in: what neighbours, and those who ask this device, publish becomes reco
 ``broker -> Link -> Inbox -> deliver``. The inbox subscribes to what the assigned algorithms ask for and to the
 device's own requests and replies. A broker watches who may publish on which topic, so the topic is what is believed:
 a record is taken only where the one who signs it would have published it. What is too long, unreadable or elsewhere
-is refused; repetitions are dropped and gaps noticed. All of that is counted, and nothing of it is ever raised.
+is refused, and so are more requests than are allowed a minute: an answer costs more than a question. Repetitions are
+dropped and gaps noticed. All of that is counted, and nothing of it is ever raised.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -12,6 +13,7 @@ from typing import Protocol
 
 import msgspec
 
+from agent.allowance import Allowance
 from agent.delivery.senders import Gap, Senders
 from algorithms.api.errors import WireError, shortened
 from algorithms.api.records import Kind, Record, Reply, Request, kind_of
@@ -22,6 +24,8 @@ from device_catalog.contract.topics import BROKERS, BrokerName
 
 MAXIMUM_LENGTH = 256 * 1024
 """Longest message taken [bytes]."""
+REQUESTS = 240
+"""Requests taken a minute, of all senders together: whom a request names as its sender nobody has checked."""
 
 
 class Subscriber(Protocol):
@@ -83,15 +87,18 @@ class Inbox:
         Called with header and record, once for each.
     on_gap : callable, optional
         Called when messages of a sender were missed.
+    requests : Allowance, optional
     """
 
     def __init__(
         self, device: str, tenant: str, links: Mapping[BrokerName, Subscriber],
-        deliver: Callable[[Header, Record], None], on_gap: Callable[[Gap], None] | None = None,
+        deliver: Callable[[Header, Record], None], *, on_gap: Callable[[Gap], None] | None = None,
+        requests: Allowance | None = None,
     ) -> None:  # fmt: skip
         self._device, self._tenant, self._links = device, tenant, links
         self._deliver, self._on_gap = deliver, on_gap
         self._senders = Senders()
+        self._requests = requests or Allowance(REQUESTS)
         self._asked: tuple[Neighbours, ...] = ()
         self._listeners: dict[BrokerName, dict[str, Callable[[bytes, bool], None]]] = {name: {} for name in BROKERS}
         self._subjects: dict[str, Callable[[Request], None]] = {}
@@ -131,10 +138,12 @@ class Inbox:
             header, record = decode(payload, MAXIMUM_LENGTH)
             self._check(broker, topic, header, record)
         except WireError as error:
-            self._refused += 1
-            self._last_error = shortened(f"{topic}: {error}", 300)
+            self._refuse(topic, str(error))
             return
         if header.device == self._device:
+            return
+        if isinstance(record, Request) and not self._requests.take():
+            self._refuse(topic, f"expected at most {self._requests.count} requests a minute, found more")
             return
         new, gap = self._senders.is_new(header, topic)
         if gap is not None and self._on_gap is not None:
@@ -146,6 +155,10 @@ class Inbox:
             self._subjects[record.subject](record)
             return
         self._deliver(header, record)
+
+    def _refuse(self, topic: str, reason: str) -> None:
+        self._refused += 1
+        self._last_error = shortened(f"{topic}: {reason}", 300)
 
     def _check(self, broker: BrokerName, topic: str, header: Header, record: Record) -> None:
         """Refuse what its maker would not have published here."""

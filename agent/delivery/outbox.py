@@ -13,6 +13,7 @@ messages go on from memory; what is dropped, by either limit, is counted and pub
 import asyncio
 import sqlite3
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,6 +39,8 @@ EPOCH_OF_BOOTS = 1_577_836_800
 """2020-01-01 [s UTC]: a boot number is at least the seconds since, where the clock is right."""
 REPEATS = 10_000
 """Messages waiting at most to be sent again on request."""
+TOPICS = 1000
+"""Topics whose last number is remembered; whoever asks something names the topic of the answer."""
 
 
 class OutboxReport(msgspec.Struct, frozen=True):
@@ -102,7 +105,7 @@ class Outbox:
         self._wakes: dict[str, Callable[[], None]] = {}
         self._kept = {broker: Kept(limits) for broker in self._lanes}
         self._number = 0
-        self._on_topic: dict[str, int] = {}
+        self._on_topic: OrderedDict[str, int] = OrderedDict()  # the one unused for longest first
         self._ledger = Ledger(opened.dropped)
         self._reports: dict[Key, list[tuple[str, Range]]] = {}  # sent, and perhaps dropped before they arrive
         self._reported_at = float("-inf")
@@ -194,6 +197,9 @@ class Outbox:
         )
         payload = encode(document, header)
         self._number = self._on_topic[topic] = number
+        self._on_topic.move_to_end(topic)
+        if len(self._on_topic) > TOPICS:
+            self._on_topic.popitem(last=False)
         now = self._clock.time()
         lane.add(Message(self.boot, number, topic, payload, retain, urgent), now)
         if lane.memory > self._limits.memory // 2:

@@ -151,11 +151,15 @@ class EventRecorder:
         problems = _problems(request)
         payload: dict[str, object] = {}
         _, now_ns = self._workers.position()
+        late = (self._clock.now_ns() - request.expires_ns) / NANOSECONDS
+        if late > 0:
+            found = f"one that expired {late:.3g} s ago"
+            problems.append(Problem("expires", "a request still in force", found, "compare both clocks; ask again"))
         if self._plan is None:
             problems.append(Problem("recorder", "settings for a recorder", "none", "configure one for this device"))
         elif not now_ns:
             problems.append(Problem("recorder", "samples", "none yet", "see what the source reports"))
-        elif not problems and request.expires_ns >= self._clock.now_ns():
+        elif not problems:
             end_ns = now_ns + round(float(request.arguments.get("duration", 0.0)) * NANOSECONDS)
             evidence = {"asked_by": request.sender}
             terminal = self._start.terminal if self._start is not None else self._device
@@ -167,7 +171,8 @@ class EventRecorder:
         if topics.is_identifier(request.sender):
             reply = Reply(request.id, self._device, request.sender, self._clock.now_ns(), payload, tuple(problems))
             topic = topics.replies(self._tenant, request.sender)
-            self._publish(reply, Publication("grid", topic, retain=False, urgent=True))
+            # Not urgent: asking again is cheap, and whoever may ask must not wear out the card.
+            self._publish(reply, Publication("grid", topic, retain=False, urgent=False))
 
     def report(self) -> RecordingsReport | None:
         """Say how recording is doing; None where nothing is recorded."""

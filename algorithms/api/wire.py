@@ -59,8 +59,9 @@ class Header(msgspec.Struct, frozen=True):
     time_ns : int
         [ns UTC]
     previous : int
-        Number of the message before on the same topic since `boot`, 0 for the first: numbers run over all topics, so
-        this is what shows a receiver of one topic that something is missing.
+        Number of the message before on the same topic since `boot`, 0 for none or not known (a sender remembers its
+        last thousand topics): numbers run over all topics, so this is what shows a receiver of one topic that something
+        is missing.
     """
 
     device: str

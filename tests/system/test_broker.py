@@ -272,7 +272,7 @@ def test_inbox_gets_neighbours_frames_once_and_missed_ones_on_request(tmp_path):
                 records, gaps = [], []
                 inbox = Inbox(
                     "c-1", "default", {"grid": receiver.grid, "data": receiver.data},
-                    lambda header, record: records.append((header, record)), gaps.append,
+                    lambda header, record: records.append((header, record)), on_gap=gaps.append,
                 )  # fmt: skip
                 sender_inbox = Inbox("m-1", "default", {"grid": sender.grid, "data": sender.data}, lambda *_: None)
                 sender_inbox.answer("replay", replay.answer)

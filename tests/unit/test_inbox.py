@@ -3,6 +3,7 @@
 import pytest
 from msgspec import structs
 
+from agent.allowance import PERIOD, Allowance
 from agent.delivery.inbox import MAXIMUM_LENGTH, Inbox
 from agent.delivery.replay import Replay
 from algorithms.api.grid_records import GridState, Proposal
@@ -183,6 +184,24 @@ def test_replay_publishes_again_what_is_kept_and_says_what_that_was(bench, links
     assert (reply.payload["sent"], reply.payload["first"], reply.payload["last"]) == (2, 2, 3)
     assert reply.payload["kept_from"] == {"boot": 1, "number": 1}
     assert got == []
+
+
+def test_more_requests_than_are_allowed_a_minute_are_refused_and_counted(links, got):
+    """Whatever sender each names; records that are no requests come through, and so do requests a minute later."""
+    now = [0.0]
+    inbox = Inbox("m-1", "default", links, lambda *both: got.append(both), requests=Allowance(3, lambda: now[0]))
+    for number in range(5):
+        request = Request("r", f"m-{number + 2}", "m-1", "read", 0, 2**62, {})
+        message = _message(record=request, device=f"m-{number + 2}")
+        links["grid"].on_message(topics.requests("default", "m-1"), message, False)
+    assert len(got) == 3
+    assert inbox.report().refused == 2
+    assert "at most 3 requests a minute" in inbox.report().last_error
+    links["data"].on_message(RESULTS, _message(device="m-2", number=2), False)
+    assert len(got) == 4
+    now[0] = PERIOD
+    links["grid"].on_message(topics.requests("default", "m-1"), message, False)
+    assert len(got) == 5
 
 
 def test_replay_that_makes_no_sense_is_answered_with_every_problem(bench, links, got):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.delivery.messages import OutboxLimits
-from agent.delivery.outbox import Outbox
+from agent.delivery.outbox import TOPICS, Outbox
 from agent.delivery.spool import Spool
 from agent.errors import SpoolError
 from algorithms.api.records import Result
@@ -379,6 +379,20 @@ def test_each_message_names_the_one_before_on_its_topic(bench):
         bench.outbox.put("data", topic, _result())
     headers = [decode(message.payload)[0] for message in _drain(bench)]
     assert [header.previous for header in headers] == [0, 0, 1, 2]
+
+
+def test_topics_that_strangers_make_up_cost_no_memory_for_ever(bench):
+    """Answers go where a request says: the topic unused for longest is forgotten, and 0 then means not known."""
+    bench.outbox.put("data", TOPIC, _result())
+    bench.outbox.put("grid", "v1/default/meters/lab/replies", _result())
+    for number in range(TOPICS + 10):
+        bench.outbox.put("data", f"{TOPIC}-{number}", _result())
+        last = bench.outbox.put("data", TOPIC, _result())
+    assert len(bench.outbox._on_topic) == TOPICS
+    bench.outbox.put("data", TOPIC, _result())
+    bench.outbox.put("grid", "v1/default/meters/lab/replies", _result())
+    assert decode(_drain(bench)[-1].payload)[0].previous == last
+    assert decode(_drain(bench, "grid")[-1].payload)[0].previous == 0
 
 
 def test_closing_writes_what_is_not_settled(bench):

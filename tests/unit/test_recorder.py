@@ -214,25 +214,25 @@ def test_recordings_of_before_are_known_also_without_a_recorder(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("configured", "end_ns", "duration", "expected"),
+    ("configured", "end_ns", "asked", "expected"),
     [
-        (False, NOW, 1, "recorder"),
-        (True, 0, 1, "recorder"),
-        (True, NOW, "long", "arguments.duration"),
-        (True, NOW, 1, ""),
+        (False, NOW, {}, "recorder"),
+        (True, 0, {}, "recorder"),
+        (True, NOW, {"arguments": {"duration": "long"}}, "arguments.duration"),
+        (True, NOW, {"expires_ns": NOW}, "expires"),
+        (True, NOW, {}, ""),
     ],
 )
-def test_whoever_asks_for_a_recording_is_told_its_name_or_what_is_wrong(
-    tmp_path, configured, end_ns, duration, expected
-):
+def test_whoever_asks_for_a_recording_is_told_its_name_or_what_is_wrong(tmp_path, configured, end_ns, asked, expected):
     async def scenario(scene):
         scene.workers.end_ns = end_ns
         if configured:
             await scene.configure()
-        scene.recorder.answer(Request("1", "lab", "m-1", "record", NOW, 2**62, {"duration": duration}))
+        request = Request("1", "lab", "m-1", "record", NOW, 2**62, {"duration": 1})
+        scene.recorder.answer(msgspec.structs.replace(request, **asked))
         ((reply, where),) = scene.published
         assert [problem.where for problem in reply.problems] == ([expected] if expected else [])
         assert bool(reply.payload.get("id")) is not bool(expected)
-        assert where.broker == "grid"
+        assert (where.broker, where.urgent) == ("grid", False)
 
     play(tmp_path / "r", scenario)

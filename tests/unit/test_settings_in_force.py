@@ -102,3 +102,17 @@ def test_a_card_that_cannot_be_written_does_not_undo_what_is_in_force(bench, tmp
     bench.take(document(3))
     assert bench.settings.applied == 3
     assert "could not be kept" in caplog.text
+    (problem,) = bench.settings.problems()
+    assert problem.startswith("revision 3 could not be kept for the next start: ")
+
+
+def test_what_could_not_be_kept_is_tried_again_and_then_no_problem_any_more(bench, tmp_path, caplog):
+    (tmp_path / "settings").mkdir()
+    bench.take(document(3))
+    for _ in range(2):
+        assert bench.settings.second_chance() is None
+    assert caplog.text.count("could not be kept") == 1
+    (tmp_path / "settings").rmdir()
+    assert bench.settings.second_chance() is None
+    assert bench.settings.problems() == []
+    assert Store(tmp_path).settings() == document(3)
