@@ -289,3 +289,25 @@ def oddly_grounded_document(seed: int, nodes: int = 16) -> Document:
             size = len(branch["phases"])
             branch |= {field: [row[:size] for row in branch[field][:size]] for field in "rx"}
     return document
+
+
+def switched_document(seed: int, nodes: int = 24) -> Document:
+    """Give an oddly grounded network, some without a path to earth above, with switches that may leave neutrals out."""
+    document, pick = oddly_grounded_document(seed, nodes), Random(seed)
+    if seed % 3 == 0:
+        document["sources"][0] = {
+            field: value for field, value in document["sources"][0].items() if field not in {"r0", "x0"}
+        }
+    at = {node["id"]: node for node in document["nodes"]}
+    document["switches"] = []
+    for branch in document["branches"]:
+        if pick.random() < 0.25:
+            node, name = at[branch["to_node"]], f"{branch['to_node']}-far"
+            document["nodes"].append({field: node[field] for field in ("phases", "base_voltage")} | {"id": name})
+            phases = branch["phases"] if pick.random() < 0.85 else branch["phases"].replace("N", "")
+            document["switches"].append(
+                {"id": f"switch-{node['id']}", "from_node": name, "to_node": node["id"], "phases": phases}
+                | {"kind": "load-break-switch"}
+            )
+            branch["to_node"] = name
+    return document
