@@ -2,7 +2,8 @@
 Carrying out the steps that `reconcile` worked out, all or nothing.
 
 What may be refused comes first and beside what runs: a new sampler, new algorithms. When one refuses, the others that
-were started for it are stopped, the sampler before comes back, and the caller gets every problem; what ran goes on.
+were started for it are stopped, the sampler before comes back, and the caller gets every problem; what ran goes on. A
+board has one owner: before the source changes, what reads it gives its state and ends, and then its successor goes on.
 Once nothing can be refused any more, the new algorithms take over, and what cannot fail follows.
 
 At the agent's start nothing runs that could go on instead. Then what can start does, and the supervisor goes on trying
@@ -14,7 +15,7 @@ from typing import Protocol
 
 from agent.delivery.endpoints import endpoint
 from agent.errors import AgentError, AlgorithmRefused, ConfigError
-from agent.pipeline import cycles
+from agent.pipeline import contested, cycles
 from agent.reconcile import (
     ReplaceSampler,
     SetEndpoints,
@@ -28,6 +29,7 @@ from agent.reconcile import (
 from agent.running import RunningSet
 from agent.supervised_algorithm import SupervisedAlgorithm
 from algorithms.api.errors import Problem
+from algorithms.api.manifest import AlgorithmInfo
 from device_catalog.contract.documents import Acquisition, Assignment, Configuration, Poll
 from device_catalog.contract.topics import BROKERS, BrokerName
 
@@ -86,10 +88,12 @@ async def apply(
         await _discard(candidates)
         if sampler is not None:
             await _go_back(running, current.acquisition)
+            running.wake()
         raise ConfigError(problems)
     removed = [step.name for step in steps if isinstance(step, StopAlgorithm)]
     updated = [step.assignment for step in steps if isinstance(step, UpdateAssignment)]
     await running.adopt(candidates, removed, updated)
+    running.wake()
     for step in steps:
         if isinstance(step, SetEndpoints):
             surroundings.set_endpoints(step.broker, step.endpoints)
@@ -112,6 +116,7 @@ def _unreadable_endpoints(desired: Configuration) -> list[Problem]:
 async def _start_sampler(running: RunningSet, step: ReplaceSampler | None, *, patient: bool) -> list[Problem]:
     if step is None:
         return []
+    await running.rest()
     try:
         await running.sampler.replace(step.acquisition)
     except AgentError as error:
@@ -152,7 +157,24 @@ async def _start_algorithms(
                 problems.append(Problem(where, f"an algorithm '{assignment.algorithm}' that starts", str(error)))
     infos = {name: info for name, info in running.infos.items() if name in places}
     infos.update({candidate.name: candidate.info for candidate in candidates if candidate.info is not None})
-    return problems or cycles(infos)
+    return problems or [*cycles(infos), *_contested(infos, candidates, places, patient=patient)]
+
+
+def _contested(
+    infos: dict[str, AlgorithmInfo], candidates: list[SupervisedAlgorithm], places: dict[str, int], *, patient: bool
+) -> list[Problem]:
+    """Refuse that two algorithms publish the same content; at the agent's start only say so, and measure."""
+    found = contested({name: infos[name] for name in places if name in infos})
+    problems = {
+        name: Problem(f"algorithms[{places[name]}].algorithm", problem.expected, problem.found, problem.remedy)
+        for name, problem in found.items()
+    }
+    if not patient:
+        return list(problems.values())
+    for candidate in candidates:
+        if candidate.name in problems:
+            candidate.complain(str(problems[candidate.name]))
+    return []
 
 
 async def _discard(candidates: list[SupervisedAlgorithm]) -> None:

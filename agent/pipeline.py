@@ -139,6 +139,27 @@ def cycles(infos: Mapping[str, AlgorithmInfo]) -> list[Problem]:
     return problems
 
 
+def contested(infos: Mapping[str, AlgorithmInfo]) -> dict[str, Problem]:
+    """
+    Find algorithms that would publish what another one does already: who reads a bill must know who counted.
+
+    Parameters
+    ----------
+    infos : mapping
+        In the order in which they are assigned; the first of several keeps the content.
+    """
+    makers: dict[str, str] = {}
+    problems = {}
+    for name, info in infos.items():
+        rivals = {makers.setdefault(content, name): content for content in info.contents}
+        rivals.pop(name, None)
+        if rivals:
+            found = "; ".join(f"{content} of {rival} also" for rival, content in rivals.items())
+            remedy = "assign only one of them"
+            problems[name] = Problem(f"algorithms.{name}", "contents that no other publishes", found, remedy)
+    return problems
+
+
 def _asked(assignment: Assignment, kind: Kind, sender: str, record: Record) -> bool:
     match record:
         case GridState():

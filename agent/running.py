@@ -20,7 +20,7 @@ from agent.processes.workers import Workers
 from agent.supervised_algorithm import SupervisedAlgorithm
 from agent.supervised_sampler import SupervisedSampler
 from algorithms.api.manifest import AlgorithmInfo
-from algorithms.api.records import Record
+from algorithms.api.records import Kind, Record
 from device_catalog.contract.documents import Assignment
 from device_catalog.contract.reports import AlgorithmReport
 
@@ -98,8 +98,14 @@ class RunningSet:
     async def adopt(
         self, candidates: Iterable[SupervisedAlgorithm], removed: Iterable[str], updated: Iterable[Assignment]
     ) -> None:
-        """Let candidates take the place of their predecessors, drop `removed`, and take over `updated`."""
-        replaced = [self._algorithms.pop(name) for name in removed if name in self._algorithms]
+        """
+        Let candidates take the place of their predecessors, drop `removed`, and take over `updated`.
+
+        A predecessor has given its state to its successor; what one without a successor says last is kept, so that it
+        goes on from there when it is assigned again.
+        """
+        leaving = [self._algorithms.pop(name) for name in removed if name in self._algorithms]
+        replaced = []
         for candidate in candidates:
             predecessor = self._algorithms.pop(candidate.name, None)
             if predecessor is not None:
@@ -112,7 +118,22 @@ class RunningSet:
             one.in_force = False
         self.reroute()
         self._start_waiting()
-        await asyncio.gather(*(one.stop() for one in replaced))
+        await asyncio.gather(*(one.stop() for one in (*leaving, *replaced)))
+        for one in leaving:
+            one.in_force = False
+
+    async def rest(self) -> None:
+        """End, for as long as the source changes, whatever reads samples; its newest state is kept."""
+        await asyncio.gather(*(self._algorithms[name].rest() for name in self._readers()))
+
+    def wake(self) -> None:
+        """Go on with what was ended by `rest` and has no successor."""
+        for one in self._algorithms.values():
+            one.wake()
+        self._start_waiting()
+
+    def _readers(self) -> list[str]:
+        return [name for name, info in self.infos.items() if Kind.SAMPLES in info.consumes]
 
     # ---- the way of records
 
@@ -133,7 +154,8 @@ class RunningSet:
                 if publication is not None:
                     self._publish(record, publication)
             except (TypeError, ValueError, RecursionError) as error:  # what a plug-in put into a record
-                self._algorithms[maker].complain(f"a record was not published: {error}")
+                if maker in self._algorithms:  # not one whose last words these are
+                    self._algorithms[maker].complain(f"a record was not published: {error}")
 
     # ---- what the algorithms need
 

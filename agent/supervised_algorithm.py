@@ -3,7 +3,8 @@ One assigned algorithm, kept going: its process while it has one, its history, a
 
 Where it stands: owned by `running`, which says what it starts with and where its records go; `workers` makes the
 process, `supervisor` says when it may be started again. A process that runs for an algorithm that is not in force, a
-candidate or one that was replaced, changes nothing: its records go nowhere and its state is not kept.
+candidate or one that was replaced, changes nothing: its records go nowhere and its state is not kept. Urgent results
+wait for the state that counts them (`held_records`).
 """
 
 import asyncio
@@ -18,8 +19,10 @@ import msgspec
 from agent.checkpoints import Keeper
 from agent.clock import Clock
 from agent.errors import AgentError, AlgorithmRefused, WorkerError
+from agent.held_records import HeldRecords
 from agent.processes.algorithm_messages import AlgorithmSpec, AlgorithmStatus
 from agent.processes.algorithm_worker import AlgorithmWorker
+from agent.processes.process import ExitKind
 from agent.processes.sampler import Sampler
 from agent.processes.workers import Workers
 from agent.supervisor import ALGORITHM_POLICY, Restarts, State
@@ -33,6 +36,9 @@ log = logging.getLogger(__name__)
 
 WAITING = "waits for the source"
 """What is said of an algorithm that cannot start before there are samples."""
+
+UNREADABLE = ".unreadable"
+"""Added to an algorithm's name: where a state is kept that it could not read."""
 
 MOST = 2**63 - 1
 """Counters stay below what every reader of a report can hold."""
@@ -100,6 +106,9 @@ class SupervisedAlgorithm:
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopped = False
+        self._resting = False
+        self._held = HeldRecords(self._release, self._judge_keeping)
+        self._keeping_problem = ""
 
     @property
     def name(self) -> str:
@@ -123,9 +132,10 @@ class SupervisedAlgorithm:
             return False
         spec, sampler = beginning
         self._restarts.state = State.STARTING
+        restored = self._store.checkpoint(self.name)
         try:
             worker = await self._workers.start_algorithm(
-                msgspec.structs.replace(spec, restored=self._store.checkpoint(self.name)),
+                msgspec.structs.replace(spec, restored=restored),
                 sampler,
                 on_records=self._take,
                 on_report=self._note,
@@ -146,6 +156,9 @@ class SupervisedAlgorithm:
         self._status = AlgorithmStatus()
         self._last_error = ""
         self._restarts.started(self._clock.monotonic())
+        if worker.note and restored is not None:
+            self._put_aside(restored)
+            self.complain(f"{worker.note}; that state is put aside as {self.name}{UNREADABLE}")
         return True
 
     def retry(self, reason: object) -> None:
@@ -160,8 +173,19 @@ class SupervisedAlgorithm:
 
     def start_waiting(self) -> None:
         """Start it where it has neither a process nor a time at which it gets one."""
-        if self._worker is None and self._timer is None and self._task is None and not self._stopped:
+        begun = self._worker is not None or self._timer is not None or self._task is not None
+        if not begun and not self._stopped and not self._resting:
             self._again()
+
+    async def rest(self) -> None:
+        """End its process for a while, keeping its newest state, until `wake` or until a successor takes over."""
+        self._resting = True
+        await self._end()
+        self._restarts.state = State.STARTING
+
+    def wake(self) -> None:
+        """End its rest; `start_waiting` starts it."""
+        self._resting = False
 
     async def hand_over(self) -> None:
         """Keep its newest state for a successor; where it does not answer, what it gave before serves."""
@@ -175,6 +199,10 @@ class SupervisedAlgorithm:
     async def stop(self) -> None:
         """Stop it, also a start that is under way; what it says last is kept where it is in force."""
         self._stopped = True
+        await self._end()
+        await self._held.settle()
+
+    async def _end(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -183,7 +211,9 @@ class SupervisedAlgorithm:
             await asyncio.gather(self._task, return_exceptions=True)
         worker, self._worker = self._worker, None
         if worker is not None:
-            await worker.stop()
+            end = await worker.stop()
+            if end.kind is not ExitKind.STOPPED:
+                log.warning("%s gave no last state, the one before serves: %s", self.name, end)
 
     def feed(self, record: Record) -> None:
         """Hand it a record; one that does not run misses it."""
@@ -214,7 +244,10 @@ class SupervisedAlgorithm:
 
     def _take(self, records: Sequence[Record]) -> None:
         if self.in_force:
-            self._owner.take(self.name, records)
+            self._held.put(records)
+
+    def _release(self, records: Sequence[Record]) -> None:
+        self._owner.take(self.name, records)
 
     def _note(self, status: AlgorithmStatus) -> None:
         self._status = plausible(status)
@@ -223,9 +256,27 @@ class SupervisedAlgorithm:
         if not self.in_force:
             return
         try:
-            self._store.keep_checkpoint(self.name, state)
+            durable = self._store.keep_checkpoint(self.name, state)
         except OSError as error:
-            log.error("the state of %s could not be kept, the one before stays: %s", self.name, error)
+            self._judge_keeping(f"its state could not be kept, the one before stays: {error}")
+            return
+        if durable is not None:
+            self._held.state_comes(durable)
+
+    def _judge_keeping(self, problem: str) -> None:
+        """Say what is wrong with keeping its state, and take that back when it is right again."""
+        if problem:
+            self.complain(problem)
+        elif self._last_error == self._keeping_problem:
+            self._last_error = ""
+        self._keeping_problem = problem
+
+    def _put_aside(self, state: bytes) -> None:
+        """Keep a state that this version cannot read where nothing overwrites it: it may hold years of counting."""
+        try:
+            self._store.keep_checkpoint(self.name + UNREADABLE, state)
+        except OSError as error:
+            log.error("the unreadable state of %s could not be put aside: %s", self.name, error)
 
     def _again(self) -> None:
         self._timer = None

@@ -11,6 +11,8 @@ Rules:
 - It sleeps until there are samples or messages, takes all there are, and sends what came of them in one message.
 - It says how it is doing every second, also between the calls of a backlog. Silence therefore means that one call
   does not return, and the agent ends the process.
+- Before urgent results goes the state that counts them, where an algorithm keeps one: what was told is never taken back
+  by an end that nobody saw coming.
 - An algorithm that raises, returns what it did not declare, or runs out of memory ends its process with one sentence
   that says what and where.
 """
@@ -56,7 +58,7 @@ from agent.processes.ring_memory import SealedMemory
 from agent.processes.usage import Usage
 from algorithms.api.algorithm import Context
 from algorithms.api.errors import ProblemsError
-from algorithms.api.records import Record
+from algorithms.api.records import Record, Result
 
 _WAITING_RECORDS = 256
 _TRACEBACK = 4000
@@ -180,6 +182,7 @@ class _Host:
         self._encode = msgspec.msgpack.Encoder().encode
         self._out: list[msgspec.Raw] = []
         self._out_size = 0
+        self._out_counts = False  # whether an urgent result is among what goes out next
         self._dropped = 0
         self._last_index = 0
         self._stopping = False
@@ -202,8 +205,9 @@ class _Host:
         except ChannelError:
             raise
         except BaseException as error:  # noqa: BLE001 - someone else's code; said in one sentence
-            with suppress(BaseException):
-                self._flush()
+            if not self._out_counts or self._checkpoint_at is None:  # else a later instance tells them, with its state
+                with suppress(BaseException):
+                    self._send_records()
             self._reader = None
             self._waiting.clear()
             self._channel.send(_failure(error))
@@ -241,7 +245,6 @@ class _Host:
             self._tick_at = max(self._tick_at + self._calls.info.tick_interval, now)
             self._keep(self._calls.tick(time.time_ns()))
         if self._checkpoint_at is not None and now >= self._checkpoint_at:
-            self._checkpoint_at = now + self._calls.info.checkpoint_interval
             self._send_checkpoint(asked=False)
         if now >= self._report_at:
             self._report_at = now + REPORT_INTERVAL
@@ -301,19 +304,28 @@ class _Host:
                 self._flush()
             self._out.append(msgspec.Raw(data))
             self._out_size += len(data)
+            self._out_counts |= isinstance(record, Result) and record.urgent
 
     def _flush(self) -> None:
+        if self._out_counts and self._checkpoint_at is not None:
+            self._send_checkpoint(asked=False)
+        else:
+            self._send_records()
+
+    def _send_records(self) -> None:
         if self._out:
             message = Produced(tuple(self._out))
-            self._out, self._out_size = [], 0
+            self._out, self._out_size, self._out_counts = [], 0, False
             self._channel.send(message)
 
     def _send_checkpoint(self, *, asked: bool) -> None:
         data = self._calls.checkpoint()
         if len(data) > CHECKPOINT_SIZE:
             raise ValueError(f"expected a checkpoint of at most {CHECKPOINT_SIZE} bytes, found {len(data)}")
-        self._flush()
+        if self._checkpoint_at is not None:
+            self._checkpoint_at = time.monotonic() + self._calls.info.checkpoint_interval
         self._channel.send(Checkpointed(data, asked))
+        self._send_records()
 
     def _status(self) -> AlgorithmStatus:
         return AlgorithmStatus(

@@ -11,7 +11,9 @@ Rules: what the process says is never believed. Its limits are measured here, fr
 - more processor time than allowed, averaged over ten seconds;
 - records its `info` does not declare, or anything that is no message of the protocol.
 
-Checkpoints nobody asked for are taken once a second at most, so that none can wear out the card they are kept on.
+Checkpoints nobody asked for are taken once a second on average at most, so that none can wear out the card they are
+kept on. An algorithm that keeps a state sends it ahead of its urgent results; of one that makes them more often than
+that, states are kept at that rate, and what it told since the last one kept may be taken back by a power cut.
 """
 
 import asyncio
@@ -66,7 +68,7 @@ class AlgorithmCallbacks:
     on_report : callable
         Takes the `AlgorithmStatus`, about once a second.
     on_checkpoint : callable
-        Takes the bytes to keep, before they are superseded by the next.
+        Takes the bytes to keep, before the records that they count and before they are superseded by the next.
     on_exit : callable
         Takes the `Exit`, once, if the algorithm had started and ended without `stop`.
     """

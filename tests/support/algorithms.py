@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from algorithms.api.algorithm import Algorithm, Context
 from algorithms.api.errors import CheckpointError
 from algorithms.api.manifest import AlgorithmInfo
@@ -56,6 +58,16 @@ class Watcher(Algorithm):
 
     def checkpoint(self) -> bytes:
         return str(self.total).encode()
+
+
+class Teller(Watcher):
+    """Tells every fifth block what it has counted, and must never go back behind that."""
+
+    info = info("teller", checkpoint_interval=60.0)
+
+    def process(self, record: SampleBlock | Record) -> Sequence[Record]:
+        self.total += 1
+        return [msgspec.structs.replace(result({"blocks": self.total}), urgent=True)] if self.total % 5 == 0 else []
 
 
 class Historian(Watcher):
@@ -108,6 +120,9 @@ class Misbehaving(Algorithm):
 
     def crash(self) -> None:
         raise ZeroDivisionError("a bug in this algorithm")
+
+    def shout(self) -> None:
+        raise ValueError("\x1b[2J\x1b]0;title\x07red")
 
     def abort(self) -> None:
         os.abort()

@@ -39,6 +39,7 @@ class FakeProcess:
     exit: Exit | None = None
     fed: list[Any] = field(default_factory=list)
     state: bytes = b"state"
+    note: str = ""
 
     def feed(self, record: Any) -> None:
         self.fed.append(record)
@@ -80,11 +81,13 @@ class FakeWorkers:
         self.faults: dict[str, list[Any]] = {}
         self.versions: dict[str, str] = {}
         self.kinds: dict[str, tuple[tuple[Kind, ...], tuple[Kind, ...]]] = {}
+        self.contents: dict[str, tuple[str, ...]] = {}
         self.started: list[FakeProcess] = []
 
     async def start_algorithm(self, spec: AlgorithmSpec, sampler: Any, **calls: Any) -> FakeProcess:
         consumes, produces = self.kinds.get(spec.name, ((Kind.SAMPLES,), (Kind.RESULT,)))
-        info = AlgorithmInfo(spec.name, self.versions.get(spec.name, "1.0.0"), "A test.", consumes, produces)
+        version, contents = self.versions.get(spec.name, "1.0.0"), self.contents.get(spec.name, ())
+        info = AlgorithmInfo(spec.name, version, "A test.", consumes, produces, contents)
         return await self._start(spec.name, FakeProcess((spec, sampler), calls, info))
 
     async def start_sampler(self, acquisition: Any, **calls: Any) -> FakeProcess:

@@ -204,6 +204,7 @@ def test_misbehaving_algorithms_end_with_a_reason_and_touch_no_other():
     limits = {"spin": Limits(processor=0.15)}
     expected = {
         "crash": (ExitKind.FAILED, "ZeroDivisionError: a bug in this algorithm (algorithms.py:"),
+        "shout": (ExitKind.FAILED, "ValueError: ?[2J?]0;title?red (algorithms.py:"),
         "abort": (ExitKind.DIED, "SIGABRT"),
         "leave": (ExitKind.DIED, "status 3"),
         "hang": (ExitKind.KILLED, "no progress for 1 s"),
@@ -398,6 +399,25 @@ def test_a_checkpoint_is_handed_to_the_next_instance_and_a_bad_one_set_aside():
             await until(lambda: seen.records, "records")
             assert seen.payloads[0]["blocks"] == 1
             assert "no state of mine" in worker.note
+
+    asyncio.run(scenario())
+
+
+def test_the_state_that_counts_an_urgent_result_comes_before_it():
+    async def scenario():
+        async with bench() as b:
+            sampler = await b.sampler()
+            told: list[tuple[int, int]] = []  # what a result says, and the newest state when it came
+            seen = Seen()
+
+            def take(records: list[Any]) -> None:
+                told.extend((record.payload["blocks"], int(seen.checkpoints[-1])) for record in records)
+
+            spec = AlgorithmSpec("teller", f"{ALGORITHMS}:Teller")
+            callbacks = {**seen.callbacks(), "on_records": take}
+            await b.workers.start_algorithm(spec, sampler, **callbacks)
+            await until(lambda: len(told) >= 3, "urgent results")
+            assert all(counted <= state for counted, state in told)
 
     asyncio.run(scenario())
 

@@ -179,3 +179,64 @@ def test_an_agent_that_ends_while_it_starts_leaves_nothing_running(meter):
 
     run_quickly(go())
     assert meter.workers.running() == []
+
+
+def test_before_the_source_changes_what_reads_it_gives_its_state_and_ends(meter, caplog):
+    """Its successor goes on from there; nothing is an error in an edit that is accepted."""
+
+    async def go():
+        algorithms = (Assignment("count"),)
+        await meter.apply(Configuration(acquisition=Acquisition("simulated", 3200.0), algorithms=algorithms))
+        before = meter.workers.last("count")
+        before.state = b"its last word"
+
+        def look(_sampler):
+            assert before.exit is not None
+
+        meter.workers.faults["sampler"] = [look]
+        await meter.apply(Configuration(acquisition=Acquisition("simulated", 6400.0), algorithms=algorithms))
+        assert meter.workers.last("count").what[0].restored == b"its last word"
+        assert meter.workers.running() == ["sampler", "count"]
+        assert len([process for process in meter.workers.started if process.info]) == 2
+        assert meter.states() == {"count": "running"}
+        await meter.running.close()
+
+    run_quickly(go())
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_what_ended_for_a_source_that_is_refused_goes_on_with_the_one_before(meter):
+    async def go():
+        algorithms = (Assignment("count"),)
+        await meter.apply(Configuration(acquisition=Acquisition("simulated", 3200.0), algorithms=algorithms))
+        meter.workers.last("count").state = b"its last word"
+        meter.workers.faults["sampler"] = [WorkerError("expected <= 50 kHz")]
+        with pytest.raises(ConfigError, match="50 kHz"):
+            await meter.apply(Configuration(acquisition=Acquisition("simulated", 1e6), algorithms=algorithms))
+        await asyncio.sleep(1.0)
+        assert meter.workers.running() == ["sampler", "count"]
+        assert meter.workers.last("count").what[0].restored == b"its last word"
+        assert meter.states() == {"count": "running"}
+        await meter.running.close()
+
+    run_quickly(go())
+
+
+def test_two_algorithms_with_the_same_content_are_refused_but_never_stop_a_meter_that_starts(meter):
+    """Who reads a bill must know who counted."""
+
+    async def go():
+        meter.workers.contents = {"count": ("energy/1",), "mean": ("mean/1", "energy/1")}
+        await meter.apply(Configuration(algorithms=(Assignment("count"),)))
+        with pytest.raises(ConfigError) as refused:
+            await meter.apply(TWO)
+        (problem,) = refused.value.problems
+        assert problem.where == "algorithms[1].algorithm"
+        assert problem.found == "energy/1 of count also"
+        assert meter.workers.running() == ["count"]
+        await meter.apply(TWO, patient=True)
+        assert meter.states() == {"count": "running", "mean": "running"}
+        assert "energy/1 of count also" in meter.running.algorithm_reports()["mean"].last_error
+        await meter.running.close()
+
+    run_quickly(go())

@@ -67,3 +67,22 @@ def test_what_was_kept_is_there_at_the_next_start(tmp_path):
     checkpoints.keep_checkpoint("energy", b"state")
     checkpoints.close()
     assert Checkpoints(Store(tmp_path)).checkpoint("energy") == b"state"
+
+
+def test_whoever_keeps_a_state_learns_when_it_or_a_later_one_is_durable():
+    card = SlowCard()
+    checkpoints = Checkpoints(card)
+    first = checkpoints.keep_checkpoint("energy", b"1")
+    assert card.begun.acquire(timeout=10)
+    same = b"2"
+    later = [checkpoints.keep_checkpoint("energy", same) for _ in range(2)]
+    card.let.release()
+    first.result(timeout=10)
+    assert card.begun.acquire(timeout=10)
+    assert not any(durable.done() for durable in later)
+    later.append(checkpoints.keep_checkpoint("energy", same))  # the one that is being written, once more
+    card.full = True
+    card.let.release(2)
+    for durable in later:
+        assert isinstance(durable.exception(timeout=10), OSError)
+    checkpoints.close()

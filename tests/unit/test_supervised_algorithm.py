@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from concurrent.futures import Future
 
 import msgspec
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from agent.errors import AlgorithmRefused, SourceAway, WorkerError
 from agent.processes.algorithm_messages import AlgorithmStatus
 from agent.running import Place
-from agent.supervised_algorithm import WAITING, plausible
+from agent.supervised_algorithm import UNREADABLE, WAITING, plausible
 from algorithms.api.errors import Problem
 from algorithms.api.records import Result
 from device_catalog.contract.documents import Acquisition, Assignment
@@ -19,6 +20,7 @@ from tests.support.quick_loop import run_quickly, until
 
 REFUSAL = AlgorithmRefused([Problem("settings.window", "3, 4 or 10", "5")])
 RECORD = Result("count/1", "t", 0, {})
+URGENT = Result("count/1", "t", 0, {}, urgent=True)
 
 
 @pytest.fixture
@@ -180,6 +182,62 @@ def test_an_algorithm_that_refuses_later_is_tried_again_like_one_that_dies(plant
         await until(lambda: seen.add(algorithm.report().last_error) or algorithm.report().state == "running")
         assert any("3, 4 or 10" in error for error in seen)
         assert any("no more processes" in error for error in seen)
+        await running.close()
+
+    run_quickly(go())
+
+
+def test_an_urgent_result_is_told_once_its_state_is_durable(plant):
+    running, workers, published = plant
+    writing = Future()
+
+    async def go():
+        await _adopted(running, Assignment("count"))
+        running._store.keep_checkpoint = lambda *_: writing
+        calls = workers.last("count").calls
+        calls["on_checkpoint"](b"counts it")
+        calls["on_records"]([URGENT])
+        assert published == []
+        writing.set_exception(OSError(28, "No space left on device"))
+        await until(lambda: published)
+        assert "No space left" in running.algorithm_reports()["count"].last_error
+        await running.close()
+
+    run_quickly(go())
+    assert [record for record, _ in published] == [URGENT]
+
+
+def test_a_state_that_cannot_be_read_is_put_aside_and_said(plant, caplog):
+    running, workers, _ = plant
+    running._store.keep_checkpoint("count", b"of another version")
+
+    def refuse(process):
+        process.note = "started without its checkpoint: no state of mine"
+
+    workers.faults["count"] = [refuse]
+
+    async def go():
+        algorithm = await _adopted(running, Assignment("count"))
+        workers.last("count").calls["on_checkpoint"](b"from zero")
+        assert "no state of mine" in algorithm.report().last_error
+        assert f"count{UNREADABLE}" in algorithm.report().last_error
+        await running.close()
+
+    run_quickly(go())
+    assert "no state of mine" in caplog.text
+    assert running._store.checkpoint(f"count{UNREADABLE}") == b"of another version"
+
+
+def test_what_one_that_is_removed_says_last_is_kept_for_when_it_comes_back(plant):
+    running, workers, _ = plant
+
+    async def go():
+        await _adopted(running, Assignment("count"))
+        workers.last("count").state = b"its last word"
+        await running.adopt((), ["count"], ())
+        assert running.algorithm_reports() == {}
+        await _adopted(running, Assignment("count"))
+        assert workers.last("count").what[0].restored == b"its last word"
         await running.close()
 
     run_quickly(go())
