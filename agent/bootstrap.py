@@ -20,7 +20,7 @@ from agent.notify import ServiceManager
 from agent.processes.workers import Workers
 from agent.service import Service
 from agent.store import Store
-from algorithms.api.errors import Problem
+from algorithms.api.errors import Problem, printable
 
 PRELOAD = ("algorithms.builtin.phasors", "hardware.registry")
 """Loaded once, before anything is forked: what nearly every meter runs would otherwise be loaded by each process."""
@@ -70,6 +70,13 @@ def _sole(config: AgentConfig) -> int:
     return lock
 
 
+class _Formatter(logging.Formatter):
+    """Lines whose words partly come from brokers, catalogs and algorithms: shown, whatever they are, never obeyed."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
 def _log_to(config: AgentConfig) -> None:
     """Log to the journal with fields where the service manager's library is there, else to standard error."""
     logging.raiseExceptions = False  # a log that cannot be written must not stop a meter
@@ -79,12 +86,12 @@ def _log_to(config: AgentConfig) -> None:
             from systemd.journal import JournalHandler  # noqa: PLC0415 - optional, and only useful there
 
             handler = JournalHandler(SYSLOG_IDENTIFIER="tresma-agent", DEVICE_ID=config.device)
-            handler.setFormatter(logging.Formatter("%(message)s"))
+            handler.setFormatter(_Formatter("%(message)s"))
         except ImportError:
             handler = logging.StreamHandler(sys.stderr)
-            handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+            handler.setFormatter(_Formatter("%(levelname)s %(message)s"))
     else:
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter(f"%(asctime)s {config.device} %(levelname)s %(message)s"))
+        handler.setFormatter(_Formatter(f"%(asctime)s {config.device} %(levelname)s %(message)s"))
     logging.basicConfig(level=config.log_level.upper(), handlers=[handler])
     logging.getLogger("urllib3").setLevel(logging.WARNING)

@@ -24,6 +24,7 @@ from agent.errors import SourceAway, WorkerError
 from agent.processes.async_channel import AsyncChannel
 from agent.processes.channel import ChannelClosed, ChannelError
 from agent.processes.protocol import Stop
+from algorithms.api.errors import printable
 
 
 class ExitKind(StrEnum):
@@ -224,7 +225,8 @@ class Process(ABC):
     def _end_with(self, verdict: Exit) -> None:
         """Note why the process is about to end, and see to it that it does; the first reason counts."""
         if self._verdict is None:
-            self._verdict = verdict
+            # What raised is somebody else's code, and so are the words: they go to logs and terminals.
+            self._verdict = Exit(verdict.kind, printable(verdict.reason), printable(verdict.traceback))
             asyncio.get_running_loop().call_later(CLOSING_TIME, self._signal)
 
     def _release(self) -> None:  # noqa: B027 - most have nothing to let go of

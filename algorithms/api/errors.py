@@ -50,10 +50,20 @@ class Problem(msgspec.Struct, frozen=True):
         return f"{self.where}: expected {self.expected}, found {self.found}{remedy}"
 
 
+def printable(text: str) -> str:
+    r"""
+    Replace what a terminal would obey instead of show; ends of lines and tabs stay.
+
+    >>> printable("a\x1b[2Jb")
+    'a?[2Jb'
+    """
+    return "".join(character if character.isprintable() or character in "\n\t" else "?" for character in text)
+
+
 def shortened(value: object, limit: int = 80) -> str:
     """Write `value` for a message, in at most `limit` characters, however large it is."""
     text = value if isinstance(value, str) else repr(value)
-    text = " ".join(text[: 4 * limit].split())
+    text = printable(" ".join(text[: 4 * limit].split()))
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 

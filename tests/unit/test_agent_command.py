@@ -1,5 +1,7 @@
 """How the agent's command says that it failed: exit statuses of sysexits.h, one sentence on standard error."""
 
+import logging
+
 import pytest
 
 from agent import bootstrap
@@ -30,3 +32,9 @@ def test_a_bug_is_70_with_a_traceback_for_whoever_mends_it(monkeypatch, caplog):
     assert main(["run"]) == 70
     assert "please report it" in caplog.text
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_line_in_the_log_shows_control_characters_instead_of_obeying_them():
+    """Ends of lines stay: a traceback is read by people."""
+    record = logging.LogRecord("agent", logging.ERROR, "", 0, "%s", ("refused: \x1b[2J\nnot authorised",), None)
+    assert bootstrap._Formatter("%(message)s").format(record) == "refused: ?[2J\nnot authorised"

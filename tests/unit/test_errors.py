@@ -49,3 +49,7 @@ def test_whatever_was_found_is_told_in_one_short_line(value):
     text = shortened(value)
     assert len(text) <= 80
     assert "\n" not in text
+
+
+def test_words_of_others_are_shown_and_not_obeyed():
+    assert shortened("a\x1b[2J\nb\x07\ud800") == "a?[2J b??"
