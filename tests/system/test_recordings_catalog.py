@@ -240,7 +240,7 @@ def test_files_beyond_the_budget_go_the_oldest_first(tmp_path):
             return {item["info"]["device"]: item["state"] for item in items}
 
         wait_until(lambda: states() == {"m-1": "on-device", "m-2": "here"}, "the tidying")
-        assert len(list((state / "recordings").glob("??/*.cff"))) == 1
+        wait_until(lambda: len(list((state / "recordings").glob("??/*.cff"))) == 1, "the file being gone, too")
 
 
 @pytest.fixture
