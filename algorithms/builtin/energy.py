@@ -25,6 +25,7 @@ from algorithms.api.samples import NANOSECONDS, Channel, Quantity, SampleBlock, 
 from algorithms.api.settings import Setting, problems_of, read_settings
 from algorithms.api.wire import time_text
 from algorithms.builtin.energy_registers import PHASES, Counts, Registers, RegisterState, counts_of
+from algorithms.builtin.full_scale import largest_values
 from algorithms.builtin.stretches import Missing, Stretch, Stretches
 from algorithms.waveform.energy import (
     CycleFit,
@@ -54,10 +55,6 @@ TABLES = 24
 REFINEMENTS = 4
 SIGNIFICANT = 3.0
 """Power below this many standard uncertainties of its noise is not counted [1]: it would creep."""
-BEYOND = 2.0
-"""More than this many times the full scale no converter delivers [1]: such samples are not measured ones."""
-LARGEST = 1e7
-"""Nor more than this, also where the full scale is not known [V or A]: no line has it."""
 RATE_TOLERANCE = 1e-3
 SAME_STREAM = 0.1
 """Samples whose number and time agree with the checkpoint's to within this continue its stream [s]."""
@@ -291,7 +288,7 @@ class Energy(Algorithm):
             phase=_by_phase(pairs, np.hypot(phase[v], phase[i])),
             step_variance=np.square(step) / 12.0,
             starting_current=self._starting_share * rated,
-            largest=np.array([[min(BEYOND * channel.full_scale or LARGEST, LARGEST)] for channel in channels]),
+            largest=largest_values(channels)[:, None],
             stretches=Stretches(len(channels), cycle, max(2, round(STRETCH * rate / cycle))),
         )
 

@@ -3,9 +3,11 @@ The power-quality meter as an algorithm: samples in; ten minutes, two hours and 
 
 Here are the settings, the checkpoint and the choice of a `QualityMeter` for the channels that come; everything measured
 is there. Ten minutes under way survive a restart but for the samples missed meanwhile, which the next result names: its
-``missing`` is the time without samples [s], and ``flagged`` counts the gap.
+``missing`` is the time without samples [s], and ``flagged`` counts the gap. Where the channels are others than before,
+or scaled otherwise, what was under way is told as it is, and everything begins anew.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -17,17 +19,23 @@ from algorithms.api.manifest import AlgorithmInfo
 from algorithms.api.records import Event, Kind, Record
 from algorithms.api.samples import NANOSECONDS, Channel, Phase, SampleBlock
 from algorithms.api.settings import Setting, problems_of, read_settings
-from algorithms.builtin.quality_meter import QualityMeter, QualitySettings
+from algorithms.builtin.quality_gathering import Gathering
+from algorithms.builtin.quality_meter import QualityMeter, QualitySettings, gathering_of
 from algorithms.builtin.quality_results import CONTENT
 from algorithms.builtin.quality_state import Kept
 from algorithms.builtin.voltage_events import Thresholds
 
 LEAST_SAMPLES_PER_CYCLE = 10
 """Below this sampling rate nothing is measured: harmonics would be folded onto the fundamental."""
+SAME_SCALE = 1e-6
+"""Constants of a channel that differ by no more are the same [1]."""
+STATE_VERSION = 2
 SILENCE = 2 * NANOSECONDS
 """After this long without samples voltage events under way are told as cut [ns]."""
 
 _details = ("10-min", "150-cycle", "10-cycle")
+_constants = {"resolution": 0.0, "full_scale": 0.0, "gain_uncertainty": 0.0, "phase_uncertainty": 0.0, "skew": 1e-6}
+"""What tells that a channel was calibrated or wired anew, and what is no difference [V or A, 1, rad, s]."""
 _lamps = {"230 V": "230V", "120 V": "120V"}
 
 
@@ -35,7 +43,7 @@ class State(msgspec.Struct, frozen=True):
     """A checkpoint: for which channels, what was under way, and voltage events that had begun."""
 
     version: int
-    channels: list[str]
+    channels: list[Channel]
     sample_rate: float
     highest: int
     time_ns: int
@@ -124,6 +132,8 @@ class PowerQuality(Algorithm):
         lamp = _lamps.get(values["lamp"]) or ("230V" if _low_voltage(declared) > 166.0 else "120V")
         self._read = QualitySettings(thresholds, lamp, _details.index(values["shortest_interval"]))
         self._restored = _state(restored) if restored else None
+        if self._restored is not None:
+            _taken_up(self._restored, context, self._read)  # refused now, or never
         self._context = context
         self._meter, self._channels = None, None
 
@@ -150,10 +160,11 @@ class PowerQuality(Algorithm):
     def checkpoint(self) -> bytes:
         """Return the intervals under way."""
         if self._meter is None or self._channels is None or not self._last_ns:
-            return b""
+            # Nothing measured yet: what was taken up is still all there is.
+            return b"" if self._restored is None else msgspec.msgpack.encode(self._restored)
         state = State(
-            version=1,
-            channels=[channel.name for channel in self._channels],
+            version=STATE_VERSION,
+            channels=list(self._channels),
             sample_rate=self._rate,
             highest=self._meter.highest,
             time_ns=self._last_ns,
@@ -174,10 +185,11 @@ class PowerQuality(Algorithm):
         self._meter = QualityMeter(self._context, block.channels, block.sample_rate, self._read)
         state, self._restored = self._restored, None
         if state is not None:
-            names = [channel.name for channel in block.channels]
             same_rate = abs(state.sample_rate - block.sample_rate) <= 0.01 * block.sample_rate
-            if state.channels == names and same_rate and state.highest == self._meter.highest:
+            if same_rate and _same(state.channels, block.channels) and state.highest == self._meter.highest:
                 self._meter.gathering.take_up(state.kept)
+            else:
+                records += _taken_up(state, self._context, self._read).finish()
             records += [
                 msgspec.structs.replace(
                     event,
@@ -187,6 +199,30 @@ class PowerQuality(Algorithm):
                 for event in state.events
             ]
         return records
+
+
+def _same(before: Sequence[Channel], now: Sequence[Channel]) -> bool:
+    """Tell whether samples of two sets of channels may be summed: the same inputs, scaled in the same way."""
+    return len(before) == len(now) and all(
+        (one.name, one.quantity, one.phase) == (other.name, other.quantity, other.phase)
+        and all(
+            math.isclose(getattr(one, constant), getattr(other, constant), rel_tol=SAME_SCALE, abs_tol=least)
+            for constant, least in _constants.items()
+        )
+        for one, other in zip(before, now, strict=True)
+    )
+
+
+def _taken_up(state: State, context: Context, settings: QualitySettings) -> Gathering:
+    """Return what was under way, for the channels it was measured on; a `CheckpointError` says what does not fit."""
+    problems = _problems_of_channels(state.channels, state.sample_rate, context.nominal_frequency)
+    if problems or not math.isfinite(state.sample_rate):
+        raise CheckpointError("channels that can be measured expected in a state of power_quality, found others")
+    _, gathering, highest = gathering_of(context, state.channels, state.sample_rate, settings)
+    if highest != state.highest:
+        raise CheckpointError(f"harmonics to {highest} expected in a state of power_quality, found {state.highest}")
+    gathering.take_up(state.kept)
+    return gathering
 
 
 def _low_voltage(declared: float) -> float:
@@ -218,6 +254,6 @@ def _state(restored: bytes) -> State:
         state = msgspec.msgpack.decode(restored, type=State)
     except (msgspec.DecodeError, RecursionError) as error:
         raise CheckpointError(f"a state of power_quality expected, found {error}") from error
-    if state.version != 1:
-        raise CheckpointError(f"a state of version 1 expected, found {state.version}")
+    if state.version != STATE_VERSION:
+        raise CheckpointError(f"a state of version {STATE_VERSION} expected, found {state.version}")
     return state

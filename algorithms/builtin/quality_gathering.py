@@ -3,7 +3,8 @@ Windows gathered to 150 cycles, ten minutes and two hours, and flicker to Pst an
 
 Between `quality_meter`, which measures windows, and `quality_intervals`, which sums them. Ten minutes and two hours
 are those of UTC; 150 (180) cycles begin anew at each ten minutes while those under way are finished beside them. Ten
-minutes are told once flicker has come as far. What is under way can be kept (`kept`) and taken up again (`take_up`).
+minutes are told once flicker has come as far. What is under way can be kept (`kept`) and taken up again (`take_up`);
+ten minutes told before that are not told again.
 """
 
 from collections.abc import Sequence
@@ -72,6 +73,8 @@ class Gathering:
         self._flicker: dict[int, tuple[Floats, float]] = {}
         self._severities: dict[str, list[float | None]] = {phase: [] for phase in self._phases}
         self._closing: list[tuple[Interval, list[float | None]]] = []
+        self._told_ns = 0  # end of the last ten minutes told
+        self._told_before_ns = 0  # the same, of before the restart
 
     @staticmethod
     def tick_after(time_ns: int) -> int:
@@ -84,15 +87,16 @@ class Gathering:
         if ten is not None and not ten.begin_ns <= window.begin_ns < ten.end_ns:
             self._close()
             ten = None
-        if ten is None:
-            end_ns = self.tick_after(window.begin_ns)
+        end_ns = self.tick_after(window.begin_ns)
+        if ten is None and end_ns != self._told_before_ns:
             ten = self._ten = Interval.begin(end_ns - TEN_MINUTES, end_ns, *self._shape)
-        ten.add(window, self._cycles)
+        if ten is not None:
+            ten.add(window, self._cycles)
         self._frequency.add(window, self._cycles)
         records: list[Record] = []
         if self._detail:
             records = self._add_short(window)
-        if window.end_ns >= ten.end_ns:
+        if window.end_ns >= end_ns:
             self._close()
         return records
 
@@ -193,6 +197,7 @@ class Gathering:
             self._severities[phase].append(severity)
         records.append(self._maker.result(ten, "10-min", frequencies=frequencies, flicker=flicker))
         self._two.add_interval(ten)
+        self._told_ns = ten.end_ns
         if ten.end_ns >= self._two.end_ns:
             records += self._tell_two()
         return records
@@ -215,12 +220,14 @@ class Gathering:
             flicker[begin_ns] = places.tolist(), counts.ravel()[places].tolist(), seconds
         frequency = self._frequency
         return Kept(
-            ten=interval_to_keep(self._ten),
-            two=interval_to_keep(self._two),
+            ten=None if self._ten is None else interval_to_keep(self._ten),
+            two=None if self._two is None else interval_to_keep(self._two),
             ten_seconds=(frequency.begin_ns, frequency.cycles, frequency.duration),
             frequencies=dict(frequency.values),
             flicker=flicker,
             severities={phase: list(values) for phase, values in self._severities.items()},
+            closing=[(interval_to_keep(ten), list(frequencies)) for ten, frequencies in self._closing],
+            told_ns=self._told_ns,
         )
 
     def take_up(self, kept: Kept) -> None:
@@ -234,7 +241,8 @@ class Gathering:
         """
         if set(kept.severities) != set(self._phases):
             raise CheckpointError(f"a checkpoint of phases {', '.join(self._phases)} expected, found another's")
-        ten, two = (interval_kept(one, self._shape) for one in (kept.ten, kept.two))
+        ten, two = (None if one is None else interval_kept(one, self._shape) for one in (kept.ten, kept.two))
+        closing = [(interval_kept(one, self._shape), list(frequencies)) for one, frequencies in kept.closing]
         flicker: dict[int, tuple[Floats, float]] = {}
         for begin_ns, (places, counts, seconds) in kept.flicker.items():
             classes = flicker_classes(len(self._phases))
@@ -242,7 +250,11 @@ class Gathering:
                 raise CheckpointError(f"flicker in {N_CLASSES} classes expected, found others")
             classes.ravel()[places] = counts
             flicker[begin_ns] = classes, seconds
-        self._ten, self._two, self._flicker = ten, two, flicker
+        told_ns = kept.told_ns
+        self._ten = None if ten is not None and ten.end_ns == told_ns else ten
+        self._closing = [(one, frequencies) for one, frequencies in closing if one.end_ns != told_ns]
+        self._two, self._flicker = two, flicker
+        self._told_ns = self._told_before_ns = told_ns
         if self._ten is not None:
             self._ten.flagged[GAP] = self._ten.flagged.get(GAP, 0) + 1
         begin_ns, cycles, duration = kept.ten_seconds

@@ -7,7 +7,7 @@ a cycle beyond the window, the window itself, its flags, flicker. Windows are co
 of UTC, and the one across that tick is finished for the interval it began in (IEC 61000-4-30, 4.5).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from algorithms.api.algorithm import Context
 from algorithms.api.records import Event, Record
 from algorithms.api.samples import Channel, Phase, Quantity, SampleBlock, SampleFlag
 from algorithms.builtin.cycle_follower import CycleFollower, HalfCycles
+from algorithms.builtin.full_scale import largest_values
 from algorithms.builtin.quality_flicker import FlickerWatch
 from algorithms.builtin.quality_gathering import Gathering
 from algorithms.builtin.quality_intervals import (
@@ -83,12 +84,9 @@ class QualityMeter:
         self, context: Context, channels: Sequence[Channel], sample_rate: float, settings: QualitySettings
     ) -> None:
         nominal = context.nominal_frequency
-        self._cycles = 2 * round(nominal / 10)  # 10 at 50 Hz, 12 at 60 Hz: 200 ms
-        self.highest = highest_harmonic(sample_rate, nominal)
-        rows: dict[tuple[Quantity, Phase], int] = {}
-        for row, channel in enumerate(channels):
-            rows.setdefault((channel.quantity, channel.phase), row)
-        phases = [phase for phase in _three if (Quantity.VOLTAGE, phase) in rows]
+        self._cycles = _cycles(nominal)
+        rows = _rows(channels)
+        phases = _voltage_phases(rows)
         self._voltages = np.array([rows[Quantity.VOLTAGE, phase] for phase in phases], dtype=np.intp)
         currents = [rows[Quantity.CURRENT, phase] for phase in _three if (Quantity.CURRENT, phase) in rows]
         followed = self._voltages if self._voltages.size else np.array(currents, dtype=np.intp)
@@ -97,6 +95,7 @@ class QualityMeter:
         floor = USABLE * thresholds.declared if self._voltages.size else 0.0
         is_voltage = np.array([channel.quantity is Quantity.VOLTAGE for channel in channels])
         self._floor = np.where(is_voltage, floor * floor, 0.0)
+        self._largest = np.square(largest_values(channels))
         self._skew = np.array([channel.skew for channel in channels])
         self._follower = CycleFollower(followed.tolist(), nominal / sample_rate, self._cycles, max(floor, 1e-6))
         self._store = SampleStore(len(channels), round(0.8 * sample_rate))
@@ -105,22 +104,9 @@ class QualityMeter:
         self._changes = RapidChanges(names, thresholds, round(2 * nominal)) if thresholds.change > 0 else None
         self._past: list[VoltageEvent] = []
         self._flicker: FlickerWatch | None = None
-        if self._voltages.size and sample_rate >= 0.5 * WORKING_RATE:
+        if _has_flicker(phases, sample_rate):
             self._flicker = FlickerWatch(self._voltages, sample_rate, LAMPS[settings.lamp])
-        self._maker = ResultMaker(
-            context,
-            channels,
-            (sample_rate, self.highest),
-            thresholds,
-            settings.lamp if self._flicker is not None else "",
-        )
-        self.gathering = Gathering(
-            self._maker,
-            (len(channels), 2 + 2 * self.highest),
-            names,
-            cycles=self._cycles,
-            detail=settings.detail,
-        )
+        self._maker, self.gathering, self.highest = gathering_of(context, channels, sample_rate, settings)
         self._begin = 0.0
         self._wake = 0
         self._trailing: float | None = None
@@ -234,7 +220,9 @@ class QualityMeter:
         begin_ns, end_ns = store.time_ns(begin), store.time_ns(begin + length)
         near = (*self.events.active.values(), *self._past)
         flags = [_flag_of_event[event.kind] for event in near if _overlaps(event, begin_ns, end_ns)]
-        if store.flags(begin, begin + length) & SampleFlag.CLIPPED:
+        # Beyond what the converter can deliver nothing was measured; what is no number is not below it either.
+        beyond = not (values.squares[:, 0] <= self._largest).all()
+        if beyond or store.flags(begin, begin + length) & SampleFlag.CLIPPED:
             flags.append(CLIPPED)
         frequency = follower.frequency
         known = found and right and frequency is not None
@@ -320,6 +308,45 @@ class QualityMeter:
         if self._past:
             oldest = self._store.time_ns(min(self._begin, self._trailing or self._begin))
             self._past = [event for event in self._past if event.end_ns is None or event.end_ns >= oldest]
+
+
+def gathering_of(
+    context: Context, channels: Sequence[Channel], sample_rate: float, settings: QualitySettings
+) -> tuple[ResultMaker, Gathering, int]:
+    """Return what gathers the intervals of an arrangement of channels, what writes them, and the highest harmonic."""
+    highest = highest_harmonic(sample_rate, context.nominal_frequency)
+    phases = _voltage_phases(_rows(channels))
+    lamp = settings.lamp if _has_flicker(phases, sample_rate) else ""
+    maker = ResultMaker(context, channels, (sample_rate, highest), settings.thresholds, lamp)
+    gathering = Gathering(
+        maker,
+        (len(channels), 2 + 2 * highest),
+        [phase.value for phase in phases],
+        cycles=_cycles(context.nominal_frequency),
+        detail=settings.detail,
+    )
+    return maker, gathering, highest
+
+
+def _cycles(nominal: float) -> int:
+    """Return how many cycles a window has: 10 at 50 Hz, 12 at 60 Hz, 200 ms."""
+    return 2 * round(nominal / 10)
+
+
+def _rows(channels: Sequence[Channel]) -> dict[tuple[Quantity, Phase], int]:
+    """Return the channel of each quantity and phase; of several the first counts."""
+    rows: dict[tuple[Quantity, Phase], int] = {}
+    for row, channel in enumerate(channels):
+        rows.setdefault((channel.quantity, channel.phase), row)
+    return rows
+
+
+def _voltage_phases(rows: Mapping[tuple[Quantity, Phase], int]) -> list[Phase]:
+    return [phase for phase in _three if (Quantity.VOLTAGE, phase) in rows]
+
+
+def _has_flicker(phases: Sequence[Phase], sample_rate: float) -> bool:
+    return bool(phases) and sample_rate >= 0.5 * WORKING_RATE
 
 
 def _overlaps(event: VoltageEvent, begin_ns: int, end_ns: int) -> bool:

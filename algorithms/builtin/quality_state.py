@@ -18,10 +18,28 @@ class KeptInterval(msgspec.Struct, frozen=True):
     flagged: dict[str, int]
     not_counted: int
     time_uncertainty: float = 0.0
+    phase_order: str = ""
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """Everything under way."""
+    """
+    Everything under way.
+
+    Attributes
+    ----------
+    ten, two
+        Ten minutes and two hours.
+    ten_seconds, frequencies
+        As `FrequencyCount`.
+    flicker
+        Classes that are not empty, their counts and the time they took [s], by the beginning of ten minutes [ns UTC].
+    severities
+        Pst of the two hours, by phase.
+    closing
+        Ten minutes that are over and wait for flicker, with their ten-second frequencies [Hz].
+    told_ns
+        End of the last ten minutes told [ns UTC]; 0 before the first.
+    """
 
     ten: KeptInterval | None
     two: KeptInterval | None
@@ -29,12 +47,12 @@ class Kept(msgspec.Struct, frozen=True):
     frequencies: dict[int, float]
     flicker: dict[int, tuple[list[int], list[float], float]]
     severities: dict[str, list[float | None]]
+    closing: list[tuple[KeptInterval, list[float | None]]] = []
+    told_ns: int = 0
 
 
-def interval_to_keep(interval: Interval | None) -> KeptInterval | None:
+def interval_to_keep(interval: Interval) -> KeptInterval:
     """Write an interval down."""
-    if interval is None:
-        return None
     arrays = (interval.sums, interval.counts, interval.low, interval.high, interval.unbalance, interval.turns)
     numbers = np.concatenate([array.ravel() for array in arrays]).astype("<f8").tobytes()
     return KeptInterval(
@@ -46,10 +64,11 @@ def interval_to_keep(interval: Interval | None) -> KeptInterval | None:
         dict(interval.flagged),
         interval.not_counted,
         interval.time_uncertainty,
+        interval.phase_order,
     )
 
 
-def interval_kept(kept: KeptInterval | None, shape: tuple[int, int]) -> Interval | None:
+def interval_kept(kept: KeptInterval, shape: tuple[int, int]) -> Interval:
     """
     Read an interval of channels and values of `shape`.
 
@@ -58,8 +77,6 @@ def interval_kept(kept: KeptInterval | None, shape: tuple[int, int]) -> Interval
     CheckpointError
         When it is none of that shape.
     """
-    if kept is None:
-        return None
     n_channels, n_values = shape
     sizes = (n_channels * n_values, n_channels, n_channels, n_channels, 3, 2)
     if len(kept.numbers) != 8 * sum(sizes):
@@ -82,4 +99,5 @@ def interval_kept(kept: KeptInterval | None, shape: tuple[int, int]) -> Interval
         dict(kept.flagged),
         kept.not_counted,
         kept.time_uncertainty,
+        kept.phase_order,
     )

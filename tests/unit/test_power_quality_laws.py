@@ -13,6 +13,7 @@ from tests.support.three_phase import Board, six_channels
 
 START_NS = 1_700_000_398_000_000_000
 """Two seconds before a full ten minutes."""
+TICK_NS = START_NS + 2_000_000_000
 HEADER = wire.Header("m-1", 1, 1, 1, 0, 0)
 
 pieces = st.tuples(
@@ -32,6 +33,9 @@ def samples(kind, times, noise):
         "high": lambda: 1.3 * wave,
         "none": lambda: 0.0 * wave,
         "noise": lambda: 300.0 * noise.standard_normal(wave.shape),
+        "faint": lambda: 0.05 * noise.standard_normal(wave.shape),
+        "off": lambda: 325.0 * np.cos(2 * np.pi * 83.0 * times) * np.ones((6, 1)),
+        "enormous": lambda: 1e30 * wave,
         "constant": lambda: np.full(wave.shape, 200.0),
         "huge": lambda: 1e9 * wave,
         "missing": lambda: np.where(noise.random(times.size) < 0.01, np.nan, wave),
@@ -70,6 +74,38 @@ def test_whatever_comes_is_borne_and_every_record_can_be_read(given_pieces, rate
             assert record.payload["not_counted"] <= record.payload["windows"]
     ends = [one.time_ns for one in records if isinstance(one, Result) and one.payload["interval"] == "10-cycle"]
     assert ends == sorted(ends)
+
+
+@example(kind="faint", before=9.8, detail="150-cycle", rate=3200.0, length=320)
+@example(kind="none", before=9.8, detail="150-cycle", rate=3200.0, length=64)
+@example(kind="noise", before=9.7, detail="10-cycle", rate=3200.0, length=3200)
+@given(
+    kind=st.sampled_from(["faint", "none", "noise", "constant", "low", "off", "enormous", "wave"]),
+    before=st.floats(0.05, 9.9),
+    detail=st.sampled_from(["10-min", "150-cycle", "10-cycle"]),
+    rate=st.sampled_from([500.0, 1600.0, 3200.0]),
+    length=st.sampled_from([16, 64, 320, 3200]),
+)
+@settings(max_examples=40, deadline=None)
+def test_no_signal_and_no_place_of_the_tick_stops_it(kind, before, detail, rate, length):
+    """A full ten minutes passes while cycles are found, lost or never there, and what it leaves can be taken up."""
+    channels = six_channels()
+    algorithm = PowerQuality({"shortest_interval": detail})
+    algorithm.start(Board(rate, channels).context(), None)
+    times = np.arange(round((before + 4.0) * rate)) / rate
+    values = samples(kind, times, np.random.default_rng(3))
+    records = []
+    for first in range(0, times.size, length):
+        part = values[:, first : first + length]
+        block = SampleBlock(part, channels, rate, first, TICK_NS + round((first / rate - before) * 1e9))
+        records += algorithm.process(block)
+    again = PowerQuality({"shortest_interval": detail})
+    again.start(Board(rate, channels).context(), algorithm.checkpoint())
+    records += algorithm.tick(TICK_NS + 20_000_000_000)
+    for record in records:
+        wire.decode(wire.encode(record, HEADER), 1_000_000)
+    ended = [one for one in records if isinstance(one, Result) and one.payload["interval"] == "10-min"]
+    assert [one.time_ns for one in ended] == [TICK_NS]
 
 
 @given(cuts=st.lists(st.integers(1, 3000), min_size=1, max_size=40))

@@ -146,6 +146,52 @@ def test_what_is_under_way_outlives_a_restart():
         assert found == other.payload
 
 
+def restarted(before):
+    """Return another gathering that goes on from what a first one kept, by way of bytes."""
+    after = gathering()
+    after.take_up(msgspec.msgpack.decode(msgspec.msgpack.encode(before.kept()), type=Kept))
+    return after
+
+
+def test_ten_minutes_that_wait_for_flicker_outlive_a_restart():
+    """Also those whose samples are all there at the moment of the checkpoint, with all that is told of them."""
+    before = gathering()
+    fed(before, BEGIN_NS, BEGIN_NS + TEN_MINUTES - WINDOW_NS)
+    before.add(window(BEGIN_NS + TEN_MINUTES - WINDOW_NS))
+    before.add(window(BEGIN_NS + TEN_MINUTES))
+    after = restarted(before)
+    (expected,) = before.publish(BEGIN_NS + TEN_MINUTES)
+    (found,) = after.publish(BEGIN_NS + TEN_MINUTES)
+    assert found.payload == expected.payload
+    assert found.payload["windows"] == 60
+    assert found.payload["phase_order"] == "ABC"
+    assert found.payload["voltage"]["A"]["pst"] > 0
+
+
+def test_ten_minutes_told_before_a_restart_are_not_told_again():
+    """Whatever comes of them afterwards, late samples or what was kept of them; the next ones are whole."""
+    before = gathering()
+    fed(before, BEGIN_NS, BEGIN_NS + TEN_MINUTES // 2)
+    stale = before.kept().ten
+    fed(before, BEGIN_NS + TEN_MINUTES // 2, BEGIN_NS + TEN_MINUTES)
+    kept = before.kept()
+    assert kept.told_ns == BEGIN_NS + TEN_MINUTES
+    for one in (kept, msgspec.structs.replace(kept, ten=stale), msgspec.structs.replace(kept, closing=[(stale, [])])):
+        after = gathering()
+        after.take_up(one)
+        records = fed(after, BEGIN_NS + TEN_MINUTES - 2 * WINDOW_NS, BEGIN_NS + TWO_HOURS)
+        tens, (two,) = named(records, "10-min"), named(records, "2-h")
+        assert [ten.time_ns for ten in tens] == [BEGIN_NS + k * TEN_MINUTES for k in range(2, 13)]
+        assert {ten.payload["windows"] for ten in tens} == {60}
+        assert two.payload["windows"] == 720
+
+
+def test_what_was_told_is_remembered_across_two_restarts():
+    before = gathering()
+    fed(before, BEGIN_NS, BEGIN_NS + TEN_MINUTES)
+    assert restarted(restarted(before)).kept() == before.kept()
+
+
 @pytest.mark.parametrize("spoil", ["phases", "numbers", "flicker", "nan"])
 def test_what_belongs_to_another_arrangement_is_refused(spoil):
     before = gathering()
