@@ -6,7 +6,7 @@ kernels that ask for voltages of currents.
 """
 
 import numpy as np
-from scipy.sparse import csc_array, diags_array
+from scipy.sparse import csc_array
 from scipy.sparse.linalg import SuperLU, splu
 
 from algorithms.api.errors import NetworkError, Problem
@@ -29,10 +29,11 @@ class Factor:
         self._factor: SuperLU | None = None
         if not len(self._scale):
             return
-        scaling = diags_array(self._scale)
+        entries = admittance.matrix.tocoo()
+        scaled = entries.data * self._scale[entries.row] * self._scale[entries.col]
         try:
             self._factor = splu(
-                csc_array(scaling @ admittance.matrix @ scaling),
+                csc_array((scaled, (entries.row, entries.col)), shape=entries.shape),
                 permc_spec="MMD_AT_PLUS_A",
                 diag_pivot_thresh=0.01,
                 options={"SymmetricMode": True},
