@@ -56,6 +56,7 @@ class Checkpoints:
         self._store = store
         self._lock = threading.Lock()
         self._waiting: dict[str, bytes] = {}
+        self._problems: dict[str, str] = {}
         self._told: dict[str, list[Future[None]]] = {}
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
 
@@ -76,6 +77,11 @@ class Checkpoints:
             self._writer.submit(self._write, algorithm)
         return durable
 
+    def problems(self) -> list[str]:
+        """Say which states could not be written when they last came."""
+        with self._lock:
+            return list(self._problems.values())
+
     def close(self) -> None:
         """Write what waits, and end."""
         self._writer.shutdown(wait=True)
@@ -88,8 +94,8 @@ class Checkpoints:
             try:
                 self._store.keep_checkpoint(algorithm, state)
             except OSError as error:
-                log.error("the state of %s could not be kept, the one before stays: %s", algorithm, error)
                 failure = error
+            self._note(algorithm, failure)
             for durable in told:
                 if durable.set_running_or_notify_cancel():
                     durable.set_exception(failure) if failure is not None else durable.set_result(None)
@@ -97,3 +103,16 @@ class Checkpoints:
                 if not self._told.get(algorithm):
                     del self._waiting[algorithm]
                     return
+
+    def _note(self, algorithm: str, failure: OSError | None) -> None:
+        """Remember what keeps a state from being written, and say it once."""
+        problem = ""
+        if failure is not None:
+            reason = failure.strerror or failure
+            problem = f"the state of {algorithm} could not be kept, the one before stays: {reason}"
+        with self._lock:
+            before = self._problems.pop(algorithm, "")
+            if problem:
+                self._problems[algorithm] = problem
+        if problem and problem != before:
+            log.error("%s", problem)

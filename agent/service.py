@@ -239,7 +239,7 @@ class Service:
     def reported(self) -> Reported:
         """Say how everything is."""
         problems = [*self._store.complaints, *self._calibrations.problems, *self._outputs.problems()]
-        problems.extend(self._settings.problems())
+        problems.extend([*self._settings.problems(), *self._checkpoints.problems()])
         outbox = self._outbox.report()
         problems.extend(outbox.notes)
         if outbox.problem:

@@ -62,6 +62,22 @@ def test_a_full_card_is_told_and_the_state_before_stays(caplog):
     assert "the state of energy could not be kept" in caplog.text
 
 
+def test_what_could_not_be_kept_is_among_the_problems_until_it_can_and_in_the_log_once(caplog):
+    card = SlowCard()
+    card.full = True
+    card.let.release(3)
+    checkpoints = Checkpoints(card)
+    for state in (b"1", b"2"):
+        assert checkpoints.keep_checkpoint("energy", state).exception(timeout=10) is not None
+    (problem,) = checkpoints.problems()
+    assert problem == "the state of energy could not be kept, the one before stays: No space left on device"
+    assert caplog.text.count("could not be kept") == 1
+    card.full = False
+    checkpoints.keep_checkpoint("energy", b"3")
+    checkpoints.close()
+    assert checkpoints.problems() == []
+
+
 def test_what_was_kept_is_there_at_the_next_start(tmp_path):
     checkpoints = Checkpoints(Store(tmp_path))
     checkpoints.keep_checkpoint("energy", b"state")
