@@ -207,8 +207,9 @@ class SampleWindows:
         while self._filled >= self._size:
             if self._next_ns is None:
                 middle = self._first + self.half - self._anchor_index
-                earliest = self._anchor_ns + self._anchor_rest + middle / self._rate * NANOSECONDS
-                self._next_ns = next_instant(math.floor(earliest), self.report_rate)
+                # A double holds the time since the epoch to 256 ns only.
+                earliest = self._anchor_ns + math.floor(self._anchor_rest + middle / self._rate * NANOSECONDS)
+                self._next_ns = next_instant(earliest, self.report_rate)
             place = ((self._next_ns - self._anchor_ns) - self._anchor_rest) * 1e-9 * self._rate
             nearest = round(place)
             start = self._anchor_index + nearest - self.half - self._first

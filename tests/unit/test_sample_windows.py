@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from algorithms.api.samples import Channel, Phase, Quantity, SampleBlock, SampleFlag
@@ -47,6 +47,7 @@ def test_the_next_instant_is_the_first_one_of_its_second_not_before(time_ns, rat
 
 
 @given(st.lists(st.integers(1, 700), min_size=1, max_size=12))
+@example([96, 33])  # a window that just holds the first instant
 def test_the_windows_do_not_depend_on_how_the_stream_is_cut_into_blocks(lengths):
     firsts = np.cumsum([0, *lengths])
     pieces = [block(int(a), int(b - a)) for a, b in pairwise(firsts)]
