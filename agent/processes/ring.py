@@ -17,13 +17,15 @@ Rules:
 Memory: a page with the layout, then slots of one block each. Numbers are little endian, and aligned::
 
     0   magic "TSMRING1"       8   bytes of header and of layout document (2 x u32)
-    16  blocks written (u64)   24  end_index (i64)   32  end_ns (i64)   64  layout document (msgpack)
+    16  blocks written (u64)   24  end_index (i64)   32  end_ns (i64)   40  when it was written (i64, monotonic ns)
+    64  layout document (msgpack)
     slot: sequence (u64: 2 n + 1 while block n is written, 2 n + 2 after), first_index (i64), time_ns (i64),
           time_uncertainty (f64), sample_rate (f64), samples written before it (u64), flags (u32), n_samples (u32),
           rate_uncertainty (f32), CRC-32 (u32); from byte 64 the values, (n_channels, n_samples)
 """
 
 import struct
+import time
 import zlib
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -149,6 +151,7 @@ class RingWriter:
         _SLOT.pack_into(views.buffer, offset, 2 * number + 1, *fields, checksum)
         views.end[0] = first_index + n_samples
         views.end[1] = time_ns + round(n_samples / block.sample_rate * 1e9)
+        views.end[2] = time.monotonic_ns()
         views.sequence[slot] = 2 * number + 2
         self._number = number + 1
         views.head[0] = number + 1
@@ -293,7 +296,7 @@ class _Views:
         self._start, self._size = header_size, size
         self.buffer = buffer
         self.head = np.ndarray((1,), np.uint64, buffer, 16)
-        self.end = np.ndarray((2,), np.int64, buffer, 24)
+        self.end = np.ndarray((3,), np.int64, buffer, 24)
         self.sequence = np.ndarray((layout.slots,), np.uint64, buffer, header_size, (size,))
         self.values = np.ndarray((layout.slots, count), layout.dtype, buffer, header_size + _BODY, (size, itemsize))
 

@@ -4,6 +4,7 @@ import os
 import struct
 
 _position = struct.Struct("<qq")
+_written = struct.Struct("<q")
 _OFFSET = 24  # see `agent.processes.ring`
 
 
@@ -20,3 +21,9 @@ def position_of(fd: int) -> tuple[int, int]:
     """
     end_index, end_ns = _position.unpack(os.pread(fd, _position.size, _OFFSET))
     return int(end_index), int(end_ns)
+
+
+def written_at(fd: int) -> int:
+    """Tell when the last block was written to the ring behind `fd` [ns, monotonic]; 0 before the first."""
+    (when,) = _written.unpack(os.pread(fd, _written.size, _OFFSET + _position.size))
+    return int(when)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from agent.processes.channel import ChannelError
 from agent.processes.process import Exit, ExitKind, OnExit, Process
-from agent.processes.ring_position import position_of
+from agent.processes.ring_position import position_of, written_at
 from agent.processes.sampler_messages import (
     AddReader,
     RemoveReader,
@@ -48,10 +48,15 @@ class Sampler(Process):
         self._on_status = on_status
         self._ring = -1
         self._last = (0, 0)
+        self._last_written = 0
 
     def position(self) -> tuple[int, int]:
         """Return `end_index` and `end_ns` of the last block written, also after the end; (0, 0) before the first."""
         return position_of(self._ring) if self._ring >= 0 else self._last
+
+    def written_at(self) -> int:
+        """Return when the last block was written, also after the end [ns, monotonic]; 0 before the first."""
+        return written_at(self._ring) if self._ring >= 0 else self._last_written
 
     def new_reader(self, number: int) -> list[int]:
         """Make another reader known; return the ring's and the wake-up pipe's descriptors, for the reader to own."""
@@ -99,6 +104,6 @@ class Sampler(Process):
 
     def _release(self) -> None:
         if self._ring >= 0:
-            self._last = self.position()
+            self._last, self._last_written = self.position(), self.written_at()
             os.close(self._ring)
             self._ring = -1

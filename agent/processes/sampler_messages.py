@@ -90,11 +90,14 @@ class StartSampling(Message, frozen=True, tag="start-sampling"):
         Where the sampler before this one ended; indices go on from there, with a gap as long as the time between.
     previous_ns : int
         UTC of that sample [ns]; 0 for the first sampler.
+    previous_written_ns : int
+        When its last block was written [ns, monotonic].
     """
 
     acquisition: Acquisition
     previous_index: int = 0
     previous_ns: int = 0
+    previous_written_ns: int = 0
 
 
 class SamplingStarted(Message, frozen=True, tag="sampling-started"):

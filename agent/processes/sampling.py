@@ -8,7 +8,7 @@ Rules:
 - It waits for the source only: never for a reader, never for the agent. A status that cannot be sent is left out.
 - It wakes up once for each block.
 - Indices go on where the sampler before it ended, with a gap as long as the time between, so that algorithms which
-  outlive a sampler see a gap like any other.
+  outlive a sampler see a gap like any other. A step of UTC is no missing time.
 - A source that breaks, ends or refuses is reported in one message; starting again is the agent's decision.
 - A live source is read at real-time priority where the system allows it.
 """
@@ -125,12 +125,43 @@ _source_names = ("info", "start", "read", "stop")
 STAMPED_NOW = 10 * NANOSECONDS
 """A block that ends this close to now was stamped by this machine's clock; a recording's own times are not [ns]."""
 
+SAME_CLOCK = 0.05
+"""Time between two samplers by their stamps is believed when the steady clock agrees to within this [s]."""
+
+
+def index_offset(before: StartSampling, first: SampleBlock, now_ns: int) -> int:
+    """
+    Find what to add to a source's indices, so that they go on from the sampler before with a gap.
+
+    Parameters
+    ----------
+    before : StartSampling
+        Where the sampler before ended; 0 everywhere for none.
+    first : SampleBlock
+        The new source's first, just read.
+    now_ns : int
+        Monotonic time [ns].
+
+    Returns
+    -------
+    int
+        The gap is the time between by stamps; by the steady clock where UTC was stepped meanwhile, or where stamps are
+        a recording's own.
+    """
+    if not before.previous_ns:
+        return 0
+    between = (first.time_ns - before.previous_ns) / NANOSECONDS
+    steady = (now_ns - before.previous_written_ns) / NANOSECONDS - first.duration
+    if abs(between - steady) > SAME_CLOCK:
+        between = steady
+    return before.previous_index + max(1, round(between * first.sample_rate)) - first.first_index
+
 
 class _Sampling:
     def __init__(self, channel: Channel, start: StartSampling) -> None:
         self._channel = channel
         self._acquisition = start.acquisition
-        self._previous = (start.previous_index, start.previous_ns)
+        self._previous = start
         self._offset: int | None = None
         self._readers: dict[int, int] = {}
         self._usage = Usage()
@@ -209,7 +240,7 @@ class _Sampling:
 
     def _write(self, writer: ring.RingWriter, block: SampleBlock) -> None:
         if self._offset is None:
-            self._offset = self._index_offset(block)
+            self._offset = index_offset(self._previous, block, time.monotonic_ns())
         elif block.first_index + self._offset > self._end_index:
             self._lost += block.first_index + self._offset - self._end_index
         uncertainty, flags = self._time_quality(block)
@@ -237,14 +268,6 @@ class _Sampling:
         own = self._clock.uncertainty or 0.0
         free = SampleFlag.NONE if self._clock.synchronised else SampleFlag.UNSYNCHRONISED
         return math.hypot(block.time_uncertainty, own), block.flags | free
-
-    def _index_offset(self, first: SampleBlock) -> int:
-        """Find what to add to the source's indices, so that they go on from the sampler before with a gap."""
-        end_index, end_ns = self._previous
-        if not end_ns:
-            return 0
-        gap = round((first.time_ns - end_ns) / NANOSECONDS * first.sample_rate)
-        return end_index + max(1, gap) - first.first_index
 
     def _wake(self, number: int) -> None:
         try:

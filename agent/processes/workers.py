@@ -168,7 +168,8 @@ class Workers:
         sampler = Sampler(self._number(), on_status, on_exit)
         await self._fork(sampler, "sampler", FromSampler, _MESSAGE, take_fds=True)
         index, time_ns = previous.position() if previous is not None else (0, 0)
-        sampler.channel.send(StartSampling(acquisition, index, time_ns))
+        written_ns = previous.written_at() if previous is not None else 0
+        sampler.channel.send(StartSampling(acquisition, index, time_ns, written_ns))
         await sampler.wait_for_start(timeout)
         self._sampler = sampler
         self._keep_ring(sampler.ring())

@@ -3,6 +3,7 @@
 import fcntl
 import mmap
 import os
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from agent.processes.ring import Layout, RingReader, RingWriter, layout_for
 from agent.processes.ring_memory import NamedMemory, SealedMemory
-from agent.processes.ring_position import position_of
+from agent.processes.ring_position import position_of, written_at
 from algorithms.api.samples import Channel, Phase, Quantity, SampleBlock, SampleFlag
 
 CHANNELS = (Channel("ua", Quantity.VOLTAGE, Phase.A, skew=1e-6), Channel("ia", Quantity.CURRENT, Phase.A))
@@ -151,9 +152,11 @@ def test_the_agent_finds_the_position_without_mapping():
     ring = RingWriter(layout())
     memory = ring.memory
     assert isinstance(memory, SealedMemory)
-    assert position_of(memory.fd) == (0, 0)
+    assert (*position_of(memory.fd), written_at(memory.fd)) == (0, 0, 0)
+    before = time.monotonic_ns()
     ring.write(block(70))
     assert position_of(memory.fd) == (80, 80_000_000)
+    assert before <= written_at(memory.fd) <= time.monotonic_ns()
     ring.close()
 
 
