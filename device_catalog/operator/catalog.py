@@ -25,7 +25,7 @@ from device_catalog.contract.register import (
     Registration,
 )
 from device_catalog.contract.topics import is_identifier
-from device_catalog.operator.errors import OperatorError, UsageError
+from device_catalog.operator.errors import CatalogAway, OperatorError, UsageError
 from device_catalog.operator.settings import Settings
 
 TIMEOUT = (5.0, 30.0)
@@ -38,6 +38,8 @@ MAXIMUM_PAGES = 10_000
 """Bound of a list that never ends."""
 
 Document = TypeVar("Document")
+
+_away = (429, 502, 503, 504)
 
 
 class Catalog:
@@ -135,7 +137,7 @@ class Catalog:
             ) as response:
                 answer = _limited(response)
         except requests.RequestException as error:
-            raise OperatorError(
+            raise CatalogAway(
                 f"the catalog at {self.base} cannot be reached: {_reason(error)}; "
                 "is it running, and is the address right?"
             ) from error
@@ -169,7 +171,7 @@ class Catalog:
                 message = f"the catalog refuses this: {detail}"
             case _:
                 message = f"the catalog answered {status}: {detail}"
-        return OperatorError(message, problems, status)
+        return (CatalogAway if status in _away else OperatorError)(message, problems, status)
 
     def _near(self, device: str) -> list[str]:
         """Look among the names that begin alike for those that could have been meant."""

@@ -36,3 +36,7 @@ class UsageError(OperatorError):
     """The command line or a file cannot be understood; nothing was asked of anybody."""
 
     exit_status = 2
+
+
+class CatalogAway(OperatorError):  # noqa: N818 - the name says what happened
+    """The catalog gave no answer, or one that says to come back: it may be there in a moment."""

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -27,7 +28,7 @@ from device_catalog.contract.recordings import RecordingEntry, RecordingPage
 from device_catalog.contract.register import ProblemDocument
 from device_catalog.contract.topics import is_identifier
 from device_catalog.operator.catalog import MAXIMUM_PAGES, Catalog, read
-from device_catalog.operator.errors import OperatorError, UsageError
+from device_catalog.operator.errors import CatalogAway, OperatorError, UsageError
 from device_catalog.operator.output import note, printable, say, say_json
 
 PLOTS = "tresma.plots"
@@ -35,6 +36,8 @@ PLOTS = "tresma.plots"
 
 LOOK = 0.5
 """How often the catalog is asked how far a file has come [s]."""
+
+Answer = TypeVar("Answer")
 
 _PAGE = 100
 _picture_endings = (".png", ".svg", ".pdf")
@@ -123,8 +126,7 @@ def fetch(options: argparse.Namespace, catalog: RecordingsCatalog) -> None:
         if catalog.recording(device, name).state in ("on-device", "gone"):
             catalog.request(device, name)
     for device, name in wanted:
-        entry = _arrived(catalog, device, name, options.wait)
-        target = _keep(folder, device, name, entry, catalog.recording_file(device, name))
+        target, entry = _fetched(catalog, device, name, options.wait, folder)
         if options.json:
             say_json({"recording": f"{device}/{name}", "file": str(target), "sha256": entry.info.sha256})
         else:
@@ -145,8 +147,7 @@ def plot(options: argparse.Namespace, open_catalog: Callable[[], RecordingsCatal
     with tempfile.TemporaryDirectory() as folder, open_catalog() as catalog:
         if catalog.recording(device, name).state in ("on-device", "gone"):
             catalog.request(device, name)
-        entry = _arrived(catalog, device, name, options.wait)
-        source = _keep(Path(folder), device, name, entry, catalog.recording_file(device, name))
+        source, _ = _fetched(catalog, device, name, options.wait, Path(folder))
         _draw(draw, source, target or Path(f"{device}_{name}.png"), options)
 
 
@@ -180,12 +181,36 @@ def _drawer() -> Callable[[Path, Path], None]:
     return draw
 
 
+def _fetched(
+    catalog: RecordingsCatalog, device: str, name: str, patience: float, folder: Path
+) -> tuple[Path, RecordingEntry]:
+    """Wait until the catalog has a file, and write it."""
+    entry = _arrived(catalog, device, name, patience)
+    data = _patiently(lambda: catalog.recording_file(device, name), time.monotonic() + patience)
+    return _keep(folder, device, name, entry, data), entry
+
+
+def _patiently(ask: Callable[[], Answer], deadline: float) -> Answer:
+    """Ask again while the catalog is away for a moment, which must not cost what has been waited for; say so once."""
+    told = False
+    while True:
+        try:
+            return ask()
+        except CatalogAway as error:
+            if time.monotonic() > deadline:
+                raise
+            if not told:
+                note(f"{error}; asking again")
+            told = True
+        time.sleep(LOOK)
+
+
 def _arrived(catalog: RecordingsCatalog, device: str, name: str, patience: float) -> RecordingEntry:
     """Wait until the catalog has a file, saying how far it has come."""
     deadline = time.monotonic() + patience
     shown = -1
     while True:
-        entry = catalog.recording(device, name)
+        entry = _patiently(lambda: catalog.recording(device, name), deadline)
         if entry.state == "here":
             return entry
         if entry.state != "requested":
