@@ -156,6 +156,10 @@ class SupervisedAlgorithm:
         self._status = AlgorithmStatus()
         self._last_error = ""
         self._restarts.started(self._clock.monotonic())
+        if sampler is not None and worker.info.history > sampler.plan.history:
+            wanted = f"expected {worker.info.history:g} s of samples to look back on"
+            self._last_error = f"{wanted}, found {sampler.plan.history:.3g} s; raise acquisition.history"
+            log.warning("%s: %s", self.name, self._last_error)
         if worker.note and restored is not None:
             self._put_aside(restored)
             self.complain(f"{worker.note}; that state is put aside as {self.name}{UNREADABLE}")

@@ -34,6 +34,8 @@ class SamplingPlan(msgspec.Struct, frozen=True):
     live : bool
     judges_time : bool
         Whether the source tells how good its time is, also after a step of the clock.
+    history : float
+        How far back its ring reaches [s].
     realtime : str
         How the sampler runs: ``fifo``, ``nice`` or ``ordinary``.
     """
@@ -46,6 +48,7 @@ class SamplingPlan(msgspec.Struct, frozen=True):
     live: bool = True
     judges_time: bool = False
     realtime: str = "ordinary"
+    history: float = 0.0
 
 
 class SamplingStatus(msgspec.Struct, frozen=True):

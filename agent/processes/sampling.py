@@ -220,6 +220,7 @@ class _Sampling:
             live=info.live,
             judges_time=info.judges_time,
             realtime=priority,
+            history=(layout.slots - 2) * layout.block_samples / layout.sample_rate,
         )
         self._channel.send(SamplingStarted(granted, memory.sealed), [memory.fd])
         report_at = time.monotonic() + REPORT_INTERVAL

@@ -96,7 +96,8 @@ class Acquisition(Strict, frozen=True):
         Phase to neutral [V].
     direction : Direction
     history : float
-        How long samples stay readable for algorithms that start late or look back [s].
+        How long samples stay readable for algorithms that start late or look back [s]: what is counted for a bill goes
+        on without a gap over an update of ten seconds. Six channels at 6.4 kHz take 0.15 MiB for each second.
     """
 
     driver: str
@@ -107,7 +108,7 @@ class Acquisition(Strict, frozen=True):
     nominal_frequency: float = 50.0
     nominal_voltage: float = 230.0
     direction: Direction = Direction.EITHER
-    history: float = 5.0
+    history: float = 12.0
 
 
 class Neighbours(Strict, frozen=True):

@@ -65,7 +65,7 @@ class Teller(Watcher):
 
     info = info("teller", checkpoint_interval=60.0)
 
-    def process(self, record: SampleBlock | Record) -> Sequence[Record]:
+    def process(self, record: SampleBlock | Record) -> Sequence[Record]:  # noqa: ARG002
         self.total += 1
         return [msgspec.structs.replace(result({"blocks": self.total}), urgent=True)] if self.total % 5 == 0 else []
 

@@ -35,7 +35,7 @@ class FakeProcess:
     what: Any
     calls: dict[str, Callable[..., None]]
     info: AlgorithmInfo | None = None
-    plan: SamplingPlan = field(default_factory=lambda: SamplingPlan(6400.0, (), 64))
+    plan: SamplingPlan = field(default_factory=lambda: SamplingPlan(6400.0, (), 64, history=12.0))
     exit: Exit | None = None
     fed: list[Any] = field(default_factory=list)
     state: bytes = b"state"
@@ -81,13 +81,15 @@ class FakeWorkers:
         self.faults: dict[str, list[Any]] = {}
         self.versions: dict[str, str] = {}
         self.kinds: dict[str, tuple[tuple[Kind, ...], tuple[Kind, ...]]] = {}
+        self.histories: dict[str, float] = {}
         self.contents: dict[str, tuple[str, ...]] = {}
         self.started: list[FakeProcess] = []
 
     async def start_algorithm(self, spec: AlgorithmSpec, sampler: Any, **calls: Any) -> FakeProcess:
         consumes, produces = self.kinds.get(spec.name, ((Kind.SAMPLES,), (Kind.RESULT,)))
         version, contents = self.versions.get(spec.name, "1.0.0"), self.contents.get(spec.name, ())
-        info = AlgorithmInfo(spec.name, version, "A test.", consumes, produces, contents)
+        history = self.histories.get(spec.name, 0.0)
+        info = AlgorithmInfo(spec.name, version, "A test.", consumes, produces, contents, history=history)
         return await self._start(spec.name, FakeProcess((spec, sampler), calls, info))
 
     async def start_sampler(self, acquisition: Any, **calls: Any) -> FakeProcess:

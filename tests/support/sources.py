@@ -21,7 +21,8 @@ class Counting:
     Delivers blocks in real time whose samples are their own index modulo 4096.
 
     Options: `end`, `lost`, `hang`, `fail` (what happens after this many blocks), `refuse` (say no at the start),
-    `channels` (how many), `judged` (say of its own time that it follows UTC to 3 us).
+    `channels` (how many), `judged` (say of its own time that it follows UTC to 3 us), `ahead` (how far stamps are
+    ahead of UTC, in s).
     """
 
     def __init__(self, options: Mapping[str, Any]) -> None:
@@ -51,7 +52,8 @@ class Counting:
         self._blocks += 1
         row = ((first + np.arange(self._count)) % 4096).astype(np.float32)
         values = np.repeat(row[np.newaxis], len(self._channels), axis=0)
-        time_ns = time.time_ns() - round(self._count / self._rate * 1e9)
+        ahead = self._options.get("ahead", 0.0)
+        time_ns = time.time_ns() + round((ahead - self._count / self._rate) * 1e9)
         uncertainty = 3e-6 if "judged" in self._options else 0.0
         return SampleBlock(values, self._channels, self._rate, first, time_ns, uncertainty)
 

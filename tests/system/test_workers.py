@@ -305,6 +305,23 @@ def test_algorithms_outlive_a_killed_sampler_and_see_a_gap():
     asyncio.run(scenario())
 
 
+def test_stamps_that_jump_with_a_new_sampler_are_no_missing_samples():
+    async def scenario():
+        async with bench() as b:
+            sampler = await b.sampler()
+            _, seen = await b.algorithm("Watcher", sampler)
+            await until(lambda: len(seen.records) > 10, "records")
+            ended = time.monotonic()
+            await sampler.stop()
+            await b.sampler(ahead=56 * 365.25 * 86_400.0)
+            count = len(seen.records)
+            await until(lambda: len(seen.records) > count + 10, "records of the new sampler")
+            ((end, first),) = seen.gaps()
+            assert 0 < first - end < (time.monotonic() - ended) * 6400.0
+
+    asyncio.run(scenario())
+
+
 def test_algorithms_that_the_new_channels_do_not_fit_are_ended_with_that_reason():
     async def scenario():
         async with bench() as b:

@@ -35,7 +35,7 @@ def test_a_recorder_with_nothing_said_is_one_with_defaults():
         ({"kinds": ["a b"]}, "recorder.kinds[0]"),
         ({"kinds": ["a", "a"]}, "recorder.kinds"),
         ({"befor": 1}, "recorder.befor"),
-        ({"before": 4.5}, "acquisition.history"),
+        ({"before": 11.5, "longest": 20}, "acquisition.history"),
     ],
 )
 def test_what_cannot_be_is_named(recorder, where):
@@ -44,5 +44,5 @@ def test_what_cannot_be_is_named(recorder, where):
 
 def test_a_recorder_needs_samples_and_says_how_much_history():
     assert "found none" in str(problems({}, None)["recorder"])
-    assert "5.5 [s]" in str(problems({"before": 4.5})["acquisition.history"])
-    assert not problems({"before": 4.5}, {**SAMPLED, "history": 5.5})
+    assert "12.5 [s]" in str(problems({"before": 11.5, "longest": 20})["acquisition.history"])
+    assert not problems({"before": 11.5, "longest": 20}, {**SAMPLED, "history": 12.5})

@@ -241,3 +241,20 @@ def test_what_one_that_is_removed_says_last_is_kept_for_when_it_comes_back(plant
         await running.close()
 
     run_quickly(go())
+
+
+def test_a_ring_that_is_shorter_than_one_wants_to_look_back_is_said(plant):
+    running, workers, _ = plant
+    workers.histories = {"count": 12.5, "mean": 10.0}
+
+    async def go():
+        await running.sampler.replace(Acquisition("simulated", 6400.0))
+        short = await _adopted(running, Assignment("count"))
+        assert short.report().last_error == (
+            "expected 12.5 s of samples to look back on, found 12 s; raise acquisition.history"
+        )
+        assert short.report().state == "running"
+        assert (await _adopted(running, Assignment("mean"))).report().last_error == ""
+        await running.close()
+
+    run_quickly(go())
