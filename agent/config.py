@@ -106,6 +106,17 @@ def read_config(path: Path | None, environment: Mapping[str, str] | None = None)
     return config
 
 
+def secret_files(path: Path | None, environment: Mapping[str, str] | None = None) -> list[Path]:
+    """Name the files that hold the credential, of a configuration that could be read; see `read_config`."""
+    environment = os.environ if environment is None else environment
+    document = {} if path is None else _document(path, [])
+    files = [path] if path is not None and "credential" in document else []
+    named = environment.get("TRESMA_CREDENTIAL_FILE", "").strip() or str(document.get("credential_file", "")).strip()
+    if named:
+        files.append(Path(named) if path is None else path.parent / named)
+    return files
+
+
 def _document(path: Path, problems: list[Problem]) -> dict[object, object]:
     expected = "a YAML file of a few lines: device, catalog, credential"
     try:

@@ -7,9 +7,12 @@ to a street cabinet finds everything. Parts that need what an earlier one did no
 
 import asyncio
 import shutil
+import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+import msgspec
 
 from agent.calibration import Calibrations
 from agent.catalog import CatalogClient
@@ -23,7 +26,7 @@ from agent.delivery.mqtt import PROTOCOLS, Answer, Connection, ConnectionRefused
 from agent.errors import AgentError, CatalogError
 from agent.files import write_durably
 from agent.store import Store
-from algorithms.api.errors import SettingsError
+from algorithms.api.errors import Problem, SettingsError
 from algorithms.api.records import Result
 from algorithms.api.samples import Quantity
 from algorithms.api.wire import Header, encode
@@ -52,7 +55,7 @@ DISK_COMFORTABLE = 512 * 1024 * 1024
 """Free space below which a check fails, or warns [bytes]."""
 
 
-def check(config: AgentConfig, seconds: float) -> Iterator[Finding]:
+def check(config: AgentConfig, seconds: float, secrets: Sequence[Path] = ()) -> Iterator[Finding]:
     """
     Look at everything, in the order in which a meter needs it.
 
@@ -62,8 +65,11 @@ def check(config: AgentConfig, seconds: float) -> Iterator[Finding]:
         Read already: that it could be is the first finding.
     seconds : float
         How long to sample [s].
+    secrets : sequence of Path
+        Files with the credential, which nobody else may read.
     """
     yield Finding("configuration", Verdict.OK, f"device {config.device}, catalog {config.catalog}")
+    yield from _secrets(secrets)
     desired, findings, server_time = _catalog(config)
     yield _clock(server_time)
     yield from findings
@@ -80,6 +86,22 @@ def check(config: AgentConfig, seconds: float) -> Iterator[Finding]:
     yield from _source(config, configuration, seconds)
 
 
+def refused(item: str, problem: Problem) -> Finding:
+    """Make a finding of a problem with a document, its remedy apart from the rest."""
+    return Finding(item, Verdict.FAILED, str(msgspec.structs.replace(problem, remedy="")), problem.remedy)
+
+
+def _secrets(files: Sequence[Path]) -> Iterator[Finding]:
+    for file in files:
+        try:
+            mode = stat.S_IMODE(file.stat().st_mode)
+        except OSError:  # in the environment then, or gone since it was read
+            continue
+        if mode & 0o077:
+            found = f"others may read {file} (mode {mode:03o}), and speak as this device"
+            yield Finding("credential", Verdict.WARNING, found, f"chmod 600 {file}, as the agent's own user")
+
+
 def _catalog(config: AgentConfig) -> tuple[Desired | None, list[Finding], float | None]:
     client = CatalogClient(config)
     try:
@@ -92,8 +114,7 @@ def _catalog(config: AgentConfig) -> tuple[Desired | None, list[Finding], float 
     try:
         desired = parse_desired(document)
     except DocumentError as error:
-        findings = [Finding("settings", Verdict.FAILED, str(problem), problem.remedy) for problem in error.problems]
-        return None, findings, client.server_time
+        return None, [refused("settings", problem) for problem in error.problems], client.server_time
     algorithms = ", ".join(one.algorithm for one in desired.configuration.algorithms) or "no algorithms"
     finding = Finding("catalog", Verdict.OK, f"revision {desired.revision}: {algorithms}")
     return desired, [finding], client.server_time
@@ -242,13 +263,30 @@ def _source(config: AgentConfig, configuration: Configuration, seconds: float) -
     try:
         seen = observe(acquisition, seconds)
     except SourceError as error:
-        remedy = "stop the agent while checking: systemctl stop tresma-agent" if in_use else "see the message"
-        yield Finding("source", Verdict.FAILED, str(error), remedy)
+        found, remedy = told_apart(str(error))
+        if in_use:
+            found, remedy = str(error), "stop the agent while checking: systemctl stop tresma-agent"
+        yield Finding("source", Verdict.FAILED, found, remedy)
         return
     yield _rate(acquisition, seen)
     if seen.samples:
         yield from wiring.judge_channels(seen.statistics(), acquisition.nominal_voltage)
         yield from _wiring(acquisition, seen)
+
+
+def told_apart(message: str) -> tuple[str, str]:
+    """
+    Tell a source's message from the remedy at its end.
+
+    >>> told_apart("source uldaq: expected a board, found none; plug it in")
+    ('source uldaq: expected a board, found none', 'plug it in')
+    >>> told_apart("options: a: expected 1, found 2; b: expected 3, found 4")
+    ('options: a: expected 1, found 2; b: expected 3, found 4', '')
+    """
+    found, _, remedy = message.rpartition("; ")
+    if not found or "expected" in remedy or found.count("(") > found.count(")"):  # one more fault, or half a bracket
+        return message, ""
+    return found, remedy
 
 
 def _rate(acquisition: Acquisition, seen: Observation) -> Finding:

@@ -5,8 +5,8 @@ import json
 import os
 import sys
 
-from agent.config import read_config
-from agent.console.check import check
+from agent.config import read_config, secret_files
+from agent.console.check import check, refused
 from agent.console.wiring import Finding, Verdict
 from agent.errors import ConfigError
 
@@ -22,10 +22,10 @@ def run(options: argparse.Namespace) -> int:
         config = read_config(options.config)
     except ConfigError as error:
         for problem in error.problems:
-            findings.append(Finding("configuration", Verdict.FAILED, str(problem), problem.remedy))
+            findings.append(refused("configuration", problem))
             say(findings[-1])
     else:
-        for finding in check(config, options.seconds):
+        for finding in check(config, options.seconds, secret_files(options.config)):
             findings.append(finding)
             say(finding)
     failed = sum(finding.verdict is Verdict.FAILED for finding in findings)
@@ -37,8 +37,12 @@ def run(options: argparse.Namespace) -> int:
         sys.stdout.write(json.dumps({"passed": not failed, "findings": items}, indent=2) + "\n")
     else:
         verdict = f"{failed} failed" if failed else "this meter is fit for service"
-        sys.stdout.write(f"{len(findings)} items, {warned} warnings, {verdict}\n")
+        sys.stdout.write(f"{_counted(len(findings), 'item')}, {_counted(warned, 'warning')}, {verdict}\n")
     return 1 if failed else 0
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _say(finding: Finding) -> None:

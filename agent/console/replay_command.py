@@ -11,7 +11,8 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -29,7 +30,7 @@ from agent.processes.loading import load_algorithm
 from agent.processes.sampling import open_source, source_request
 from agent.store import Store
 from algorithms.api.errors import Problem, shortened
-from algorithms.api.samples import Quantity
+from algorithms.api.samples import Quantity, SampleBlock
 from algorithms.api.wire import time_text
 from device_catalog.contract.configuration_rules import problems_of
 from device_catalog.contract.documents import Acquisition, Assignment, Configuration
@@ -45,6 +46,9 @@ EX_DATAERR = 65
 
 PRE_EVENT_CYCLES = 3
 """The beginning of a recording, before anything happens, tells its nominal voltage [cycles]."""
+
+SHORTEST_WINDOW = 3
+"""Of `phasors` [cycles]."""
 
 BLOCK = 0.02
 """[s]"""
@@ -74,15 +78,13 @@ def run(options: argparse.Namespace) -> int:
         _tell(f"{source.info.description}; nominal {acquisition.nominal_frequency:g} Hz, "
               f"{acquisition.nominal_voltage:.5g} V phase to neutral; {', '.join(assignments)}")  # fmt: skip
         recorded = _recorded(options, acquisition) if options.page is not None else None
-        lines = replay.run(source, source_request(acquisition), None if recorded is None else recorded.take_block)
-        begin, count = time.perf_counter(), 0
+        played = _Played(recorded)
+        begin = time.perf_counter()
         with _output(options) as out:
-            for line in lines:
-                if recorded is not None:
-                    recorded.take_message(line)
-                out.write(line + b"\n")
-                count += 1
-        _tell(f"{count} messages in {time.perf_counter() - begin:.2f} s")
+            played.write(replay.run(source, source_request(acquisition), played.take_block), out)
+        _tell(f"{played.count} messages in {time.perf_counter() - begin:.2f} s")
+        if not played.count:
+            _tell(f"why none: {_why_nothing(played.length, acquisition.nominal_frequency, assignments)}")
         if recorded is not None:
             recorded.facts.append(("Played", source.info.description))
             recorded.finish(read_recording(options.file), options.file.name)
@@ -98,18 +100,60 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+@dataclass(slots=True)
+class _Played:
+    """What was played so far: samples in seconds, and messages."""
+
+    recorded: Recorded | None
+    length: float = 0.0
+    count: int = 0
+
+    def take_block(self, block: SampleBlock) -> None:
+        self.length += block.duration
+        if self.recorded is not None:
+            self.recorded.take_block(block)
+
+    def write(self, lines: Iterator[bytes], out: BinaryIO) -> None:
+        for line in lines:
+            if self.recorded is not None:
+                self.recorded.take_message(line)
+            out.write(line + b"\n")
+            self.count += 1
+
+
+def _why_nothing(length: float, frequency: float, assignments: Mapping[str, Assignment]) -> str:
+    """Say why so many seconds of samples made no message."""
+    if not length:
+        return "the recording holds no samples"
+    names = ", ".join(assignments)
+    found = f"{length:.3g} s of samples, {length * frequency:.3g} cycles"
+    phasors = assignments.get("phasors")
+    can_be_shorter = phasors is not None and phasors.settings.get("window") != SHORTEST_WINDOW
+    remedy = (
+        f"a shorter one may fit: --set phasors.window={SHORTEST_WINDOW}" if can_be_shorter else "see their settings"
+    )
+    return f"expected a recording longer than a window or interval of {names}, found {found}; {remedy}"
+
+
 def _acquisition(options: argparse.Namespace) -> Acquisition:
     driver: dict[str, Any] = {"path": str(options.file), "pace": "as-fast-as-possible"}
     driver |= {name: getattr(options, name) for name in ("voltages", "currents") if getattr(options, name)}
     recording = read_recording(options.file)
-    frequency = options.nominal_frequency or recording.config.frequency or 50.0
+    given, voltage = options.nominal_frequency, options.nominal_voltage
+    frequency = given if given is not None else recording.config.frequency or 50.0
+    problems = []
     if not 10.0 <= frequency <= 100.0:
         expected = "a line frequency of 10 to 100 Hz"
-        raise ConfigError([Problem("nominal frequency", expected, f"{frequency:g}", "give --nominal-frequency")])
+        problems.append(Problem("nominal frequency", expected, f"{frequency:g}", "give --nominal-frequency"))
+    if voltage is not None and not 0.0 < voltage < 1e7:
+        problems.append(
+            Problem("nominal voltage", "a voltage above 0 [V]", f"{voltage:g}", "leave it to the recording")
+        )
+    if problems:
+        raise ConfigError(problems)
     # A recording keeps its own rate; what is asked for here means nothing to it.
     plain = Acquisition("recorded", 1.0, driver, block_duration=BLOCK, nominal_frequency=frequency)
-    voltage = options.nominal_voltage or _beginning_voltage(plain)
-    return msgspec.structs.replace(plain, nominal_voltage=voltage)
+    return msgspec.structs.replace(plain, nominal_voltage=_beginning_voltage(plain) if voltage is None else voltage)
 
 
 def _beginning_voltage(acquisition: Acquisition) -> float:

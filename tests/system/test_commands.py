@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from hardware.comtrade import write_recording
 from tests.support.agent import Plant
+from tests.support.recordings import three_phase
 from tests.support.simulated_recording import write_simulated
 
 pytestmark = pytest.mark.slow
@@ -57,6 +59,28 @@ def test_wrong_use_is_answered_in_one_sentence_without_a_traceback(arguments, st
     assert done.returncode == status
     assert word in done.stderr
     assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("frequency", "0", b"expected a line frequency of 10 to 100 Hz, found 0"),
+        ("frequency", "nan", b"found nan"),
+        ("voltage", "0", b"expected a voltage above 0 [V], found 0"),
+    ],
+)
+def test_a_nominal_value_that_is_none_is_refused(recording, option, value, expected):
+    done = agent_command("replay", recording, f"--nominal-{option}", value)
+    assert done.returncode == 78
+    assert expected in done.stderr
+
+
+def test_a_recording_too_short_for_any_window_says_why_nothing_came_of_it(tmp_path):
+    write_recording(tmp_path / "short.cfg", three_phase(n_samples=30))
+    done = agent_command("replay", tmp_path / "short.cfg")
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert b"0 messages" in done.stderr
+    assert b"longer than a window or interval of phasors, found 0.03 s of samples, 1.5 cycles; a shorter" in done.stderr
 
 
 def test_a_setting_that_does_not_fit_is_named(recording):
@@ -125,8 +149,27 @@ def test_the_installers_check_finds_what_is_right_and_names_what_is_wrong():
 def test_without_a_catalog_the_check_says_so_and_still_looks_at_the_machine(tmp_path):
     config = tmp_path / "agent.yaml"
     config.write_text("device: m-1\ncatalog: http://127.0.0.1:1\ncredential: x\nstate_dir: ./state\n")
+    config.chmod(0o600)
     done = agent_command("check", "--config", config)
     assert done.returncode == 1
     assert b"Connection refused" in done.stdout
     assert b"disk" in done.stdout
     assert b"isolation" in done.stdout
+    assert b"-> chmod 600" not in done.stdout
+    config.chmod(0o644)
+    assert f"-> chmod 600 {config}".encode() in agent_command("check", "--config", config).stdout
+
+
+def test_a_configuration_that_is_not_there_is_one_item_with_its_remedy_told_once(tmp_path):
+    done = agent_command("check", "--config", tmp_path / "absent.yaml")
+    assert done.returncode == 1
+    assert done.stdout.count(b"name it with --config") == 1
+    assert done.stdout.endswith(b"1 item, 0 warnings, 1 failed\n")
+
+
+def test_a_source_that_cannot_be_had_is_told_with_its_remedy_apart():
+    with Plant() as plant:
+        source = checked(plant, "nothing", driver="recorded", options={"path": "/absent.cfg"})["source"]
+    assert source["verdict"] == "failed"
+    assert source["found"].endswith("found no such file")
+    assert source["remedy"] == "check the path"
