@@ -88,7 +88,7 @@ async def apply(
         await _discard(candidates)
         if sampler is not None:
             await _go_back(running, current.acquisition)
-            running.wake()
+        running.wake()
         raise ConfigError(problems)
     removed = [step.name for step in steps if isinstance(step, StopAlgorithm)]
     updated = [step.assignment for step in steps if isinstance(step, UpdateAssignment)]

@@ -8,6 +8,7 @@ answer longer than `workers` allows.
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -20,12 +21,16 @@ from agent.processes.workers import Workers
 from agent.supervised_algorithm import SupervisedAlgorithm
 from agent.supervised_sampler import SupervisedSampler
 from algorithms.api.manifest import AlgorithmInfo
-from algorithms.api.records import Kind, Record
+from algorithms.api.records import Command, Kind, Record
 from device_catalog.contract.documents import Assignment
 from device_catalog.contract.reports import AlgorithmReport
 
 Publish = Callable[[Record, Publication], None]
 Tap = Callable[[str, Sequence[Record]], None]
+
+
+ORDERS = 100
+"""Commands that wait at most while what runs is changed; of more the oldest are forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,8 @@ class RunningSet:
         self._chance = random.Random()
         self._algorithms: dict[str, SupervisedAlgorithm] = {}
         self._pipeline = Pipeline("", "", {}, {})
+        self._orders: deque[tuple[str, Command]] = deque(maxlen=ORDERS)
+        self._is_changing = False
         self.place = Place("", "", "")
         self.sampler = SupervisedSampler(workers, clock, self._chance, self._start_waiting)
 
@@ -88,6 +95,7 @@ class RunningSet:
 
     async def candidate(self, assignment: Assignment) -> SupervisedAlgorithm:
         """Make an algorithm ready to be started beside whatever runs; nobody hears of it until it is adopted."""
+        self._is_changing = True
         predecessor = self._algorithms.get(assignment.algorithm)
         if predecessor is not None:
             await predecessor.hand_over()
@@ -124,13 +132,17 @@ class RunningSet:
 
     async def rest(self) -> None:
         """End, for as long as the source changes, whatever reads samples; its newest state is kept."""
+        self._is_changing = True
         await asyncio.gather(*(self._algorithms[name].rest() for name in self._readers()))
 
     def wake(self) -> None:
-        """Go on with what was ended by `rest` and has no successor."""
+        """Go on with what was ended by `rest` and has no successor, and hand over the commands that came meanwhile."""
         for one in self._algorithms.values():
             one.wake()
         self._start_waiting()
+        self._is_changing = False
+        while self._orders:
+            self.deliver(*self._orders.popleft())
 
     def _readers(self) -> list[str]:
         return [name for name, info in self.infos.items() if Kind.SAMPLES in info.consumes]
@@ -138,7 +150,10 @@ class RunningSet:
     # ---- the way of records
 
     def deliver(self, sender: str, record: Record) -> None:
-        """Hand a neighbour's record to the algorithms that asked for it."""
+        """Hand a neighbour's record to the algorithms that asked for it; commands wait until a change is complete."""
+        if self._is_changing and isinstance(record, Command):  # a predecessor would obey, and its successor not know
+            self._orders.append((sender, record))
+            return
         for name in self._pipeline.consumers_of_neighbour(sender, record):
             self._algorithms[name].feed(record)
 

@@ -8,7 +8,7 @@ from agent.apply import apply
 from agent.errors import AlgorithmRefused, ConfigError, SourceAway, WorkerError
 from agent.running import Place
 from algorithms.api.errors import Problem
-from algorithms.api.records import Kind
+from algorithms.api.records import Command, Kind
 from device_catalog.contract.documents import Acquisition, Assignment, Brokers, Configuration, Poll
 from tests.support.fake_workers import running_set
 from tests.support.quick_loop import run_quickly
@@ -237,6 +237,31 @@ def test_two_algorithms_with_the_same_content_are_refused_but_never_stop_a_meter
         await meter.apply(TWO, patient=True)
         assert meter.states() == {"count": "running", "mean": "running"}
         assert "energy/1 of count also" in meter.running.algorithm_reports()["mean"].last_error
+        await meter.running.close()
+
+    run_quickly(go())
+
+
+def test_a_command_that_comes_during_a_change_is_handed_to_the_successor_and_after_a_refusal_to_who_ran(meter):
+    """A predecessor would obey, and its successor go on from a state of before."""
+    order = Command("reset-1", "m-1", "reset-energy", 0, 10**9)
+
+    async def go():
+        meter.workers.kinds["count"] = ((Kind.SAMPLES, Kind.COMMAND), (Kind.RESULT,))
+        await meter.apply(Configuration(algorithms=(Assignment("count"),)))
+        before = meter.workers.last("count")
+        meter.workers.faults["count"] = [lambda _: meter.running.deliver("m-1", order)]
+        await meter.apply(Configuration(algorithms=(Assignment("count", settings={"n": 2}),)))
+        after = meter.workers.last("count")
+        assert (before.fed, after.fed) == ([], [order])
+        meter.workers.faults["count"] = [REFUSAL]
+        running = asyncio.create_task(meter.apply(Configuration(algorithms=(Assignment("count", settings={"n": 5}),))))
+        await asyncio.sleep(0.005)
+        meter.running.deliver("m-1", order)
+        assert after.fed == [order]
+        with pytest.raises(ConfigError):
+            await running
+        assert after.fed == [order, order]
         await meter.running.close()
 
     run_quickly(go())
