@@ -53,7 +53,7 @@ class AlgorithmInfo(msgspec.Struct, frozen=True):
         How often `tick` is called [s]; 0 for never.
     checkpoint_interval : float
         How often the host keeps a checkpoint [s]; 0 for never. Each one costs a write to the card. Another one is made
-        durable before any urgent result goes out, up to one a second on average: what was told is then never taken back.
+        durable before an urgent result goes out, one a second on average at most: what was told is never taken back.
     api_version : int
     """
 
