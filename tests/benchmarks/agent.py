@@ -6,9 +6,9 @@ What a whole agent costs: six channels at 6.4 kHz in real time, fifty frames a s
 A catalog, two Mosquitto brokers and a subscriber run beside the agent; only the agent's own processes are counted
 (agent, fork server, sampler with its simulated source, algorithm). Processor time is what the kernel accounts to
 them, start-up left out; memory is their proportional set size at the end. Fifty frames a second are measured with
-the default blocks of 100 ms and with blocks of 20 ms (five times the wake-ups, 80 ms sooner); one frame a second where it is
-the only one made, and where it is one of fifty made. Most of it is caches and address translation that are cold after
-each sleep: a busier machine, or a virtual one with neighbours, shows more.
+the default blocks of 100 ms and with blocks of 20 ms (five times the wake-ups, 80 ms sooner); one frame a second where
+it is the only one made, and where it is one of fifty made. Most of it is caches and address translation that are cold
+after each sleep: a machine with busy neighbours shows more.
 """
 
 import sys
