@@ -11,22 +11,27 @@ converter delivers, or without voltage is told in seconds and never filled.
 import math
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import msgspec
 import numpy as np
 
 from algorithms.api.algorithm import Algorithm, Context
-from algorithms.api.errors import CheckpointError, Problem, SettingsError
+from algorithms.api.errors import CheckpointError, SettingsError
 from algorithms.api.manifest import AlgorithmInfo
 from algorithms.api.records import Command, Kind, Quality, Record, Result
-from algorithms.api.samples import NANOSECONDS, Channel, Quantity, SampleBlock, SampleFlag
+from algorithms.api.samples import NANOSECONDS, SampleBlock, SampleFlag
 from algorithms.api.settings import Setting, problems_of, read_settings
 from algorithms.api.wire import time_text
 from algorithms.builtin.energy_registers import PHASES, Counts, Registers, RegisterState, counts_of
-from algorithms.builtin.full_scale import largest_values
-from algorithms.builtin.stretches import Missing, Stretch, Stretches
+from algorithms.builtin.energy_wiring import (
+    Wiring,
+    continues,
+    problems_of_context,
+    wiring_of,
+)
+from algorithms.builtin.stretches import Missing, Stretch
 from algorithms.waveform.energy import (
     CycleFit,
     CycleTable,
@@ -36,15 +41,11 @@ from algorithms.waveform.energy import (
     powers,
     rms_of_fundamental,
 )
-from algorithms.waveform.phasor import Floats
 
 CONTENT = "energy/1"
 RESET = "reset-energy"
 """Verb of the command that sets the registers to zero."""
 
-STRETCH = 0.2
-"""Length of a stretch: 10 cycles of 50 Hz, 12 of 60 Hz [s]."""
-LEAST_SAMPLES_PER_CYCLE = 10
 FOLLOWED, MEASURED = 0.2, 0.15
 """Frequencies this far from nominal are followed, and measured [1]: 42.5 to 57.5 Hz, 51 to 69 Hz."""
 USABLE_VOLTAGE, DEAD_VOLTAGE = 0.1, 0.02
@@ -55,7 +56,6 @@ TABLES = 24
 REFINEMENTS = 4
 SIGNIFICANT = 3.0
 """Power below this many standard uncertainties of its noise is not counted [1]: it would creep."""
-RATE_TOLERANCE = 1e-3
 SAME_STREAM = 0.1
 """Samples whose number and time agree with the checkpoint's to within this continue its stream [s]."""
 BELIEVED = 86_400.0
@@ -76,25 +76,6 @@ class EnergyState(msgspec.Struct, frozen=True, tag="energy"):
     reset_ns: int = 0
     reset_command: str = ""
     commands: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Wiring:
-    """Which channels make a phase, and what is known of them; arrays have an entry for each phase in `phases`."""
-
-    channels: tuple[Channel, ...]
-    sample_rate: float
-    phases: tuple[str, ...]
-    places: np.ndarray
-    v: np.ndarray
-    i: np.ndarray
-    lead: Floats
-    gain: Floats
-    phase: Floats
-    step_variance: Floats
-    starting_current: Floats
-    largest: Floats
-    stretches: Stretches
 
 
 class Energy(Algorithm):
@@ -163,7 +144,7 @@ class Energy(Algorithm):
     def start(self, context: Context, restored: bytes | None) -> None:
         """Read the settings and take up the registers; see `Algorithm.start`."""
         problems = problems_of(self.info.settings, self.settings)
-        problems += _problems_of_context(context)
+        problems += problems_of_context(context)
         if problems:
             raise SettingsError(problems)
         values = read_settings(self.info.settings, self.settings)
@@ -183,7 +164,7 @@ class Energy(Algorithm):
         results: list[Result] = []
         block: SampleBlock | None = record
         wiring = self._wiring
-        if wiring is None or not _continues(wiring, record):
+        if wiring is None or not continues(wiring, record):
             if wiring is not None:
                 self._take(wiring, wiring.stretches.flush(), results)
             wiring = self._wiring = self._arrange(record)
@@ -261,36 +242,12 @@ class Energy(Algorithm):
     # ---- counting
 
     def _arrange(self, block: SampleBlock) -> Wiring | None:
-        nominal, rate = self._place.nominal_frequency, block.sample_rate
-        pairs = _pairs(block.channels)
-        if not pairs or rate < LEAST_SAMPLES_PER_CYCLE * nominal:
-            return None
-        v, i = (np.array([pair[k] for pair in pairs.values()], dtype=np.intp) for k in (0, 1))
-        channels = block.channels
-        skew, gain, phase, step = (
-            np.array([getattr(channel, name) for channel in channels])
-            for name in ("skew", "gain_uncertainty", "phase_uncertainty", "resolution")
-        )
-        full_scale = np.array([channels[row].full_scale for row in i])
-        rated = np.full(i.size, self._rated) if self._rated else full_scale / (2.0 * math.sqrt(2.0))
-        cycle = 2 * round(rate / nominal / 2)
-        self._tables.clear()
-        self._frequency = nominal / rate
-        return Wiring(
-            channels=channels,
-            sample_rate=rate,
-            phases=tuple(pairs),
-            places=np.array([PHASES.index(name) for name in pairs], dtype=np.intp),
-            v=v,
-            i=i,
-            lead=2 * np.pi * rate * (skew[v] - skew[i]),
-            gain=_by_phase(pairs, np.hypot(gain[v], gain[i])),
-            phase=_by_phase(pairs, np.hypot(phase[v], phase[i])),
-            step_variance=np.square(step) / 12.0,
-            starting_current=self._starting_share * rated,
-            largest=largest_values(channels)[:, None],
-            stretches=Stretches(len(channels), cycle, max(2, round(STRETCH * rate / cycle))),
-        )
+        nominal = self._place.nominal_frequency
+        wiring = wiring_of(block, nominal, self._rated, self._starting_share)
+        if wiring is not None:
+            self._tables.clear()
+            self._frequency = nominal / wiring.sample_rate
+        return wiring
 
     def _take(self, wiring: Wiring, parts: Iterable[Stretch | Missing], results: list[Result]) -> None:
         for part in parts:
@@ -434,42 +391,3 @@ class Energy(Algorithm):
         self._resets += 1
         self._reset_ns, self._reset_command = self._end_ns, command.id
         return (last, self._result(self._end_ns))
-
-
-def _continues(wiring: Wiring, block: SampleBlock) -> bool:
-    changed = block.flags & SampleFlag.RATE_CHANGED or abs(block.sample_rate / wiring.sample_rate - 1) > RATE_TOLERANCE
-    return not changed and block.channels == wiring.channels
-
-
-def _pairs(channels: Sequence[Channel]) -> dict[str, tuple[int, int]]:
-    """Find voltage and current of each phase; of several of a kind the first counts."""
-    rows: dict[tuple[Quantity, str], int] = {}
-    for row, channel in enumerate(channels):
-        rows.setdefault((channel.quantity, channel.phase.value), row)
-    return {
-        phase: (rows[Quantity.VOLTAGE, phase], rows[Quantity.CURRENT, phase])
-        for phase in PHASES
-        if (Quantity.VOLTAGE, phase) in rows and (Quantity.CURRENT, phase) in rows
-    }
-
-
-def _by_phase(pairs: Mapping[str, tuple[int, int]], values: Floats) -> Floats:
-    """Spread values of the measured phases over all three."""
-    result = np.zeros(len(PHASES))
-    for phase, value in zip(pairs, values, strict=True):
-        result[PHASES.index(phase)] = value
-    return result
-
-
-def _problems_of_context(context: Context) -> list[Problem]:
-    problems = []
-    least = LEAST_SAMPLES_PER_CYCLE * context.nominal_frequency
-    if 0 < context.sample_rate < least:
-        expected = f"at least {least:g} [Hz], {LEAST_SAMPLES_PER_CYCLE} samples per cycle"
-        remedy = "raise the rate asked for, or use a faster board"
-        problems.append(Problem("acquisition.sample_rate", expected, f"{context.sample_rate:g}", remedy))
-    if context.channels and not _pairs(context.channels):
-        found = ", ".join(f"{channel.quantity} {channel.phase}" for channel in context.channels)
-        remedy = "say which phase each channel measures"
-        problems.append(Problem("channels", "voltage and current of at least one phase", found, remedy))
-    return problems
