@@ -1,5 +1,5 @@
 """
-The operator's console command: ``tresma devices ...``, ``tresma watch``, ``tresma recordings ...``, ``tresma report``.
+The operator's console command: ``tresma devices ...``, ``watch``, ``recordings ...``, ``report``, ``network ...``.
 
 Reads options, finds catalog and token, calls the command, and alone decides the exit status: 0 done; 1 refused,
 unreachable or gone wrong; 2 the command line or a file cannot be understood.
@@ -16,6 +16,7 @@ from device_catalog.contract.register import DeviceKind
 from device_catalog.operator import devices
 from device_catalog.operator.catalog import Catalog
 from device_catalog.operator.errors import OperatorError, UsageError
+from device_catalog.operator.network_arguments import add_commands as add_network
 from device_catalog.operator.output import say_error
 from device_catalog.operator.recordings_arguments import add_commands as add_recordings
 from device_catalog.operator.report import add_commands as add_report
@@ -41,6 +42,7 @@ examples:
   tresma devices set m-0042 poll.interval=5                    change one setting while it runs
   tresma watch m-0042                                 see what it measures
   tresma recordings list m-0042                                which events did it record?
+  tresma network check lv.json                                 is a network document right?
 
 {_EXIT}
 """
@@ -121,8 +123,9 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--json", action="store_true", help="write JSON, for programs")
+    answers = argparse.ArgumentParser(add_help=False)
+    answers.add_argument("--json", action="store_true", help="write JSON, for programs")
+    common = argparse.ArgumentParser(add_help=False, parents=[answers])
     where = common.add_argument_group("where and who")
     where.add_argument("--catalog", metavar="URL", help="address of the catalog")
     where.add_argument(
@@ -132,12 +135,18 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tresma", description=_DESCRIPTION, epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    subjects = parser.add_subparsers(required=True, metavar="devices|watch|recordings|report")
+    subjects = parser.add_subparsers(required=True, metavar="devices|watch|recordings|report|network")
     subject = subjects.add_parser("devices", help="register, list, show, change and remove devices", epilog=_EXIT)
     _device_commands(subject.add_subparsers(required=True, metavar="add|list|show|set|remove"), common)
     _watch_command(subjects, common)
     add_recordings(subjects, lambda commands, *words: _command(commands, common, *words), _EXIT)
     add_report(subjects, lambda commands, *words: _command(commands, common, *words))
+    add_network(
+        subjects,
+        lambda commands, *words: _command(commands, common, *words),
+        lambda commands, *words: _command(commands, answers, *words),
+        _EXIT,
+    )
     return parser
 
 
