@@ -20,7 +20,7 @@ examples:
 """
 
 VERBS: tuple[Callable[..., None], ...] = (network_check.add_verb,)
-"""Each adds verbs: called with the commands, and with what adds a command that asks the catalog or one that does not."""
+"""Each adds verbs: called with the commands, what adds one that asks the catalog, and what adds one that does not."""
 
 
 def add_commands(
