@@ -19,10 +19,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from algorithms.api.errors import Problem, shortened
+from algorithms.api.network_connections import Joined, edges, live, loops
 from algorithms.api.network_document import NetworkDocument
 from algorithms.api.network_equipment import Branch, Connection, Element, Generator, Load, Transformer
-from algorithms.api.network_operation import Area, Level, SwitchKind, SwitchState
-from algorithms.api.network_operation import Switch as SwitchElement
+from algorithms.api.network_operation import Area, Level, SwitchKind
 from algorithms.api.network_quantities import problems_of_quantities
 from algorithms.api.network_schema import read_form
 
@@ -36,8 +36,6 @@ _lists = (
     *("nodes", "sources", "line_types", "branches", "transformers", "loads", "generators", "switches"),
     *("protections", "terminals", "areas"),
 )
-
-Edge = Branch | Transformer | SwitchElement
 
 
 def problems(document: bytes | Mapping[str, Any] | NetworkDocument) -> list[Problem]:
@@ -97,18 +95,6 @@ class _View:
     def ids(self, *lists: str) -> set[str]:
         return {element.id for name in lists for element in self.lists[name]}
 
-    def edges(self) -> Iterator[tuple[str, Edge]]:
-        for name in ("branches", "transformers", "switches"):
-            for element in self.lists[name]:
-                if isinstance(element, Edge):
-                    yield f"{name}[{element.id}]", element
-
-    def phases_of(self, edge: Edge) -> str:
-        if isinstance(edge, Branch) and not edge.phases:
-            line_type = self.line_types.get(edge.line_type)
-            return line_type.phases if line_type else ""
-        return edge.phases
-
     def injections(self) -> Iterator[tuple[str, Load]]:
         for load in self.document.loads:
             yield f"loads[{load.id}]", load
@@ -161,7 +147,7 @@ def _references(view: _View) -> Iterator[Problem]:
                     if reference not in ids and reference not in view.left_out and not optional:
                         where = f"{name}[{element.id}].{field}"
                         yield Problem(where, f"{what} of this document", shortened(reference) or "nothing")
-    for where, edge in view.edges():
+    for where, edge, _ in edges(view.document):
         if edge.from_node == edge.to_node:
             yield Problem(f"{where}.to_node", "another node than from_node", shortened(edge.to_node))
 
@@ -177,8 +163,7 @@ def _phases(view: _View) -> Iterator[Problem]:  # noqa: C901 - a list of rules
             phases: str = getattr(element, "phases", "")
             if not _is_phases(phases) and not (name == "branches" and not phases):
                 yield Problem(f"{name}[{element.id}].phases", expected, shortened(phases) or "nothing")
-    for where, edge in view.edges():
-        phases = view.phases_of(edge)
+    for where, edge, phases in edges(view.document):
         for end in ("from_node", "to_node"):
             yield from _at_node(view, where, phases, getattr(edge, end))
         line_type = view.line_types.get(edge.line_type) if isinstance(edge, Branch) else None
@@ -262,36 +247,17 @@ def _protections(view: _View) -> Iterator[Problem]:
             yield Problem(f"{where}.switch", "a breaker, a recloser or a fuse", found)
 
 
-class _Joined:
-    """Disjoint sets of (node, phase)."""
-
-    def __init__(self) -> None:
-        self.first: dict[tuple[str, str], tuple[str, str]] = {}
-
-    def root(self, place: tuple[str, str]) -> tuple[str, str]:
-        while (above := self.first.setdefault(place, place)) != place:
-            self.first[place] = self.first[above]
-            place = self.first[place]
-        return place
-
-    def join(self, one: tuple[str, str], other: tuple[str, str]) -> bool:
-        """Join two sets; tell whether they were one already."""
-        one, other = self.root(one), self.root(other)
-        self.first[other] = one
-        return one == other
-
-
 def _reachability(view: _View) -> Iterator[Problem]:
     """Find what no source feeds; where an element is wrong already, it is taken to connect all it could."""
     told = {"sources", "branches", "transformers", "switches"} & set(view.left_out.values())
     if told or not view.document.sources or any(source.node not in view.nodes for source in view.document.sources):
         return
-    joined, fed = _Joined(), ("", "")
+    joined, fed = Joined[tuple[str, str]](), ("", "")
     for source in view.document.sources:
         for phase in "ABC":
             joined.join(fed, (source.node, phase))
-    for _, edge in view.edges():
-        phases = _live(view.phases_of(edge))
+    for _, edge, stated in edges(view.document):
+        phases = live(stated)
         there = [view.nodes[end].phases for end in (edge.from_node, edge.to_node) if end in view.nodes]
         three_phase = isinstance(edge, Transformer) and not edge.vector_group.startswith("I")
         if not phases or three_phase or any(set(phases) - set(at_end) for at_end in there):
@@ -302,33 +268,15 @@ def _reachability(view: _View) -> Iterator[Problem]:
             if isinstance(edge, Transformer):  # each phase of one side belongs to several of the other
                 joined.join(ends[0], (edge.from_node, phases[0]))
     for node in view.document.nodes:
-        live = _live(node.phases)
-        dark = [phase for phase in live if joined.root((node.id, phase)) != joined.root(fed)]
+        alive = live(node.phases)
+        dark = [phase for phase in alive if joined.root((node.id, phase)) != joined.root(fed)]
         if dark:
-            what = "none" if dark == live else f"none for phase {', '.join(dark)}"
+            what = "none" if dark == alive else f"none for phase {', '.join(dark)}"
             remedy = "connect it, or leave it out"
             yield Problem(f"nodes[{node.id}]", "a way from a source, all switches closed", what, remedy)
 
 
-def _live(phases: str) -> list[str]:
-    return [phase for phase in phases if phase in "ABC"]
-
-
 def _loops(view: _View) -> Iterator[Problem]:
-    for area in view.document.areas:
-        if not area.radial:
-            continue
-        inside = {*area.nodes, area.head}
-        joined = _Joined()
-        for where, edge in view.edges():
-            stands_open = isinstance(edge, SwitchElement) and edge.normal == SwitchState.OPEN
-            if stands_open or edge.from_node not in inside or edge.to_node not in inside:
-                continue
-            closing = [
-                phase
-                for phase in _live(view.phases_of(edge))
-                if joined.join((edge.from_node, phase), (edge.to_node, phase))
-            ]
-            if closing:
-                remedy = "open a switch of the loop, or declare the area not radial"
-                yield Problem(where, f"no loop in the radial area {area.id}", "it closes one", remedy)
+    for where, _, area in loops(view.document):
+        remedy = "open a switch of the loop, or declare the area not radial"
+        yield Problem(where, f"no loop in the radial area {area.id}", "it closes one", remedy)
