@@ -11,7 +11,12 @@ from algorithms.api.readings import Estimate, Phasor
 
 
 class NodeState(msgspec.Struct, frozen=True):
-    """Estimated voltages [V, rad] and injections into the equipment [W, var] of one node, by phase."""
+    """
+    Estimated voltages [V, rad] and injections into the equipment [W, var] of one node.
+
+    Voltages are keyed by phase (``A``: to neutral, or to earth where the node has none), or by pair of phases (``AB``)
+    where only those between phases can be known: nothing below a delta winding sees the zero sequence above it.
+    """
 
     node: str
     voltage: dict[str, Phasor]
@@ -20,10 +25,12 @@ class NodeState(msgspec.Struct, frozen=True):
 
 
 class BranchState(msgspec.Struct, frozen=True):
-    """Estimated current [A] of one branch at its first end, by phase."""
+    """Estimated current [A] and power [W, var] into one branch or transformer at its first end, by phase."""
 
     branch: str
     current: dict[str, Phasor]
+    p: dict[str, Estimate] = {}
+    q: dict[str, Estimate] = {}
 
 
 class Suspect(msgspec.Struct, frozen=True):
@@ -43,9 +50,10 @@ class GridState(msgspec.Struct, frozen=True, tag_field="schema", tag="grid-state
     area, level : str
         Level is ``concentrator``, ``lv`` or ``mv``.
     time_ns : int
-        UTC the state is valid for [ns].
+        UTC the state is valid for: the mean instant of the readings it was made of [ns].
     model_revision, topology_revision : int
     nodes : tuple of NodeState
+        Those the settings ask for; voltages that are not observable are left out.
     branches : tuple of BranchState
     objective : float or None
         Weighted sum of squared residuals J [1].
@@ -55,7 +63,20 @@ class GridState(msgspec.Struct, frozen=True, tag_field="schema", tag="grid-state
         Nodes that the measurements do not determine.
     suspects : tuple of Suspect
     missing : tuple of str
-        Sources whose readings did not arrive in time.
+        Sources (terminals of meters, areas below) whose readings did not arrive in time.
+    interval : float
+        Time over which readings were averaged [s].
+    equivalent : NodeState or None
+        What the area draws at its head from the area above, and the voltage there; None where it is not observable.
+    converged : bool
+        False where the figures must not be used; `reason` says why.
+    reason : str
+    counts : dict
+        What came in and what was assumed in this interval: ``readings``, ``late``, ``duplicate``, ``contradictory``,
+        ``future``, ``unknown``, ``invalid``, ``surplus``; ``expected`` and ``heard`` sources; ``assumed`` phases of
+        loads that nobody measured.
+    omitted : int
+        Nodes estimated and not told, as the settings ask.
     """
 
     area: str
@@ -71,6 +92,12 @@ class GridState(msgspec.Struct, frozen=True, tag_field="schema", tag="grid-state
     unobservable: tuple[str, ...] = ()
     suspects: tuple[Suspect, ...] = ()
     missing: tuple[str, ...] = ()
+    interval: float = 0.0
+    equivalent: NodeState | None = None
+    converged: bool = True
+    reason: str = ""
+    counts: dict[str, int] = {}
+    omitted: int = 0
 
 
 class SwitchStep(msgspec.Struct, frozen=True):
