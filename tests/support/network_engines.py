@@ -12,6 +12,7 @@ import numpy as np
 
 from algorithms.api.network import NetworkModel
 from algorithms.api.network_equipment import Connection
+from algorithms.api.network_tables import Injections
 
 _windings = {"Y": 0, "YN": 1, "D": 2, "Z": 3, "ZN": 4}
 _load_types = {0.0: 0, 2.0: 1, 1.0: 2}
@@ -65,10 +66,12 @@ def power_grid_model_input(model: NetworkModel) -> dict[str, Any]:
 
     data[ComponentType.transformer] = _transformers(model, table(ComponentType.transformer, len(model.transformers)))
     data[ComponentType.transformer]["id"] = [next(number) for _ in range(len(model.transformers))]
-    data[ComponentType.asym_load] = _loads(model, table(ComponentType.asym_load, len(model.loads)))
+    data[ComponentType.asym_load] = _injections(model.loads, table(ComponentType.asym_load, len(model.loads)), 1.0)
     data[ComponentType.asym_load]["id"] = [next(number) for _ in range(len(model.loads))]
     if len(model.generators):
-        raise ValueError("a generator")
+        generators = table(ComponentType.asym_gen, len(model.generators))
+        data[ComponentType.asym_gen] = _injections(model.generators, generators, -1.0)
+        data[ComponentType.asym_gen]["id"] = [next(number) for _ in range(len(model.generators))]
     return data
 
 
@@ -100,13 +103,13 @@ def _transformers(model: NetworkModel, rows: Any) -> Any:
     return rows
 
 
-def _loads(model: NetworkModel, rows: Any) -> Any:
-    loads = model.loads
-    if any(connection != Connection.WYE for connection in loads.connection):
+def _injections(table: Injections, rows: Any, sign: float) -> Any:
+    """Write loads, or generators, whose powers count the other way there."""
+    if any(connection != Connection.WYE for connection in table.connection):
         raise ValueError("a load between phases")
-    rows["node"], rows["status"] = loads.node, 1
-    rows["type"] = [_load_types[float(exponent)] for exponent in loads.exponents[:, 0]]
-    rows["p_specified"], rows["q_specified"] = loads.p, loads.q
+    rows["node"], rows["status"] = table.node, 1
+    rows["type"] = [_load_types[float(exponent)] for exponent in table.exponents[:, 0]]
+    rows["p_specified"], rows["q_specified"] = sign * table.p, sign * table.q
     return rows
 
 
