@@ -5,6 +5,8 @@ Where it stands: between `admittance`, which it scales to per unit so that volta
 kernels that ask for voltages of currents.
 """
 
+from typing import Literal
+
 import numpy as np
 from scipy.sparse import csc_array
 from scipy.sparse.linalg import SuperLU, splu
@@ -43,10 +45,18 @@ class Factor:
             remedy = "look for windings or conductors that hang on nothing"
             raise NetworkError([Problem("network", "voltages that follow from it", found, remedy)]) from error
 
-    def solve(self, currents: Complexes) -> Complexes:
-        """Give voltages [V] of currents into the points [A], shape (k,) or (k, j)."""
+    def solve(self, currents: Complexes, transposed: Literal["N", "T", "H"] = "N") -> Complexes:
+        """
+        Give voltages [V] of currents into the points [A], shape (k,) or (k, j).
+
+        Parameters
+        ----------
+        currents : numpy.ndarray
+        transposed : str
+            ``T`` or ``H`` to solve with the transpose or the conjugate transpose.
+        """
         if self._factor is None:
             return currents
         scale = self._scale if currents.ndim == 1 else self._scale[:, np.newaxis]
-        voltages: Complexes = scale * self._factor.solve(scale * currents)
+        voltages: Complexes = scale * self._factor.solve(scale * currents, trans=transposed)
         return voltages

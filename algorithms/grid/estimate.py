@@ -1,0 +1,281 @@
+"""
+What a scan of an estimator found: voltages, powers and flows, each with its standard uncertainty.
+
+Where it stands: `least_squares.Estimator.estimate` returns it; plug-ins publish of it what is asked for. Nothing is
+computed before it is asked for, and nothing twice: uncertainties of voltages belong to the gain and are shared by all
+scans that have it.
+
+Rules:
+
+- SI, P and Q positive from the node into the equipment (CIM), RMS.
+- Uncertainties are standard ones (1 sigma) of the values beside them, from the covariance of the state.
+- Where `converged` is false the voltages are those of the last step, for a look at what went wrong, and nothing else.
+- What is dead or absent is 0, with an uncertainty of 0; `observable` says what the readings determine.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from algorithms.api.network import NetworkModel
+from algorithms.api.network_tables import Complexes, Floats, Integers, Truths
+from algorithms.grid.elements import incidence
+from algorithms.grid.gain import Gain
+from algorithms.grid.measurement import Measurement, Quantity
+from algorithms.grid.observation import gathered
+from algorithms.grid.patch import Patch
+from algorithms.grid.terminals import Terminals
+
+UNKNOWN = 0.02
+"""A voltage less sure than this, relative to nominal, because of what nothing is known of, is not observable [1]."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scan:
+    """
+    What one scan starts from.
+
+    Attributes
+    ----------
+    start : numpy.ndarray
+        State expected beforehand, shape (n,).
+    u_state : numpy.ndarray
+        Its sigma, shape (n,).
+    readings : numpy.ndarray
+        Of the equations, 0 where missing, shape (e,).
+    missing : numpy.ndarray
+        Equations without a reading.
+    told : numpy.ndarray
+        Whether P, then Q, of each element was read, shape (2 m,), bool.
+    known : numpy.ndarray
+        Whether it was read or expected, shape (2 m,), bool.
+    """
+
+    start: Floats
+    u_state: Floats
+    readings: Floats
+    missing: Integers
+    told: Truths
+    known: Truths
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Flow:
+    """
+    Powers and currents into equipment by its phases, each beside its standard uncertainty.
+
+    Attributes
+    ----------
+    phases : tuple of str
+        Phases, or pairs of them, that are there, in the order of the arrays.
+    p, u_p, q, u_q : numpy.ndarray
+        Shape (k,) [W, var].
+    current, u_current : numpy.ndarray
+        Magnitude, shape (k,) [A].
+    angle : numpy.ndarray
+        Of the current, shape (k,) [rad].
+    u_total : tuple of float
+        Standard uncertainty of the sums of P and of Q, what phases have in common included [W, var].
+    """
+
+    phases: tuple[str, ...]
+    p: Floats
+    u_p: Floats
+    q: Floats
+    u_q: Floats
+    current: Floats
+    u_current: Floats
+    angle: Floats
+    u_total: tuple[float, float]
+
+
+class Estimate:
+    """
+    The state of a network at one scan.
+
+    Attributes
+    ----------
+    model : NetworkModel
+    measurements : tuple of Measurement
+    gain : Gain
+    patch : Patch or None
+    scan : Scan
+    state, along, inputs, seen
+        What the iteration ended with (`least_squares`).
+    residuals : numpy.ndarray
+        Reading less what follows from the state, 0 where missing, shape (e,).
+    turn : float
+        By how much the readings' angles are ahead of the model's [rad].
+    iterations : int
+    converged : bool
+    change : float
+        Largest change of a voltage in the last iteration, relative to nominal [1].
+    """
+
+    def __init__(  # noqa: PLR0913 - what an iteration leaves
+        self, *, model: NetworkModel, measurements: tuple[Measurement, ...], gain: Gain, patch: Patch | None, scan: Scan,
+        state: Floats, inputs: Complexes, seen: Complexes, along: Floats, residuals: Floats, turn: float,
+        iterations: int, converged: bool, change: float,
+    ) -> None:  # fmt: skip
+        self.model, self.measurements, self.gain, self.patch, self.scan = model, measurements, gain, patch, scan
+        self.state, self.inputs, self.seen, self.along, self.residuals = state, inputs, seen, along, residuals
+        self.turn, self.iterations, self.converged, self.change = turn, iterations, converged, change
+        self._response = gain.tangent.response
+
+    @property
+    def reason(self) -> str:
+        """Why it did not converge; empty where it did."""
+        if self.converged:
+            return ""
+        return (
+            f"voltages still change by {self.change:.2g} of nominal after {self.iterations} iterations: readings ask "
+            "for more power than the network can carry, look for a wrong unit or a wrong phase"
+        )
+
+    @cached_property
+    def _at_points(self) -> Complexes:
+        """Voltages of points to earth before turning, with a 0 for earth at the end, shape (k + 1,) [V]."""
+        return np.append(self._response.voltages(self.inputs), 0.0)
+
+    @cached_property
+    def voltages(self) -> Complexes:
+        """Voltages of nodes to earth, shape (n_nodes, 4) [V]."""
+        found: Complexes = self._at_points[self._response.admittance.points.at_node]
+        return found * np.exp(1j * self.turn) if self.turn else found
+
+    @property
+    def energised(self) -> Truths:
+        """Whether a conductor is there and fed, shape (n_nodes, 4)."""
+        return self._response.admittance.points.energised
+
+    @cached_property
+    def phase_voltages(self) -> Complexes:
+        """Voltages from phase to neutral, or to earth where there is no neutral, shape (n_nodes, 3) [V]."""
+        return self.voltages[:, :3] - np.where(self.energised[:, :3], self.voltages[:, 3:], 0.0)
+
+    @cached_property
+    def u_magnitude(self) -> Floats:
+        """Standard uncertainty of the magnitudes of `phase_voltages`, shape (n_nodes, 3) [V]."""
+        return np.abs(self.phase_voltages) * (self.patch or self.gain).u_magnitude
+
+    @property
+    def u_angle(self) -> Floats:
+        """Standard uncertainty of the angles of `phase_voltages` relative to the reference, shape (n_nodes, 3) [rad]."""
+        return (self.patch or self.gain).u_angle
+
+    @cached_property
+    def power(self) -> Complexes:
+        """What loads, then generators, draw, shape (n_loads + n_generators, 3) [VA]."""
+        return self._spread(self._powers[0] + 1j * self._powers[1])
+
+    @property
+    def _powers(self) -> tuple[Floats, Floats]:
+        count = len(self._response.elements)
+        return self.state[-2 * count : -count or None], self.state[len(self.state) - count :]
+
+    @cached_property
+    def u_power(self) -> Complexes:
+        """Standard uncertainties of P as real and of Q as imaginary part of `power` [W, var]."""
+        count = len(self._response.elements)
+        sigma = np.sqrt(self._variance_of_state())[len(self.state) - 2 * count :]
+        return self._spread(sigma[:count] + 1j * sigma[count:])
+
+    def _spread(self, values: Complexes) -> Complexes:
+        elements = self._response.elements
+        spread = np.zeros((len(self.model.loads) + len(self.model.generators), 3), dtype=complex)
+        spread[elements.row, elements.column] = values
+        return spread
+
+    def _variance_of_state(self) -> Floats:
+        gain = self.gain
+        before = gain.u_state**2 - np.einsum("ij,ij,j->i", gain.right, gain.right, 1.0 - gain.shrink)
+        if self.patch is None:
+            return np.maximum(before, 0.0)
+        patch, directions = self.patch, len(gain.strength)
+        told = np.zeros((len(self.state), directions + len(patch.widened)))
+        told[:, :directions] = gain.right
+        told[patch.widened, directions + np.arange(len(patch.widened))] = patch.added
+        towards = told @ patch.across
+        before[patch.widened] += patch.added**2
+        return np.maximum(before - np.einsum("ij,jk,ik->i", towards, patch.middle, towards), 0.0)
+
+    @cached_property
+    def objective(self) -> float:
+        """Weighted sum of squared residuals J [1]."""
+        weighted = self.residuals / self.gain.u_readings
+        return float(self.along @ self.along + weighted @ weighted)
+
+    @cached_property
+    def degrees_of_freedom(self) -> int:
+        """Equations with a reading, less what nothing was known of beforehand: what J is compared with."""
+        free = self._free
+        present = len(self.residuals) - len(self.scan.missing)
+        if not free.any():
+            return present
+        share = 1.0 - self._variance_of_state()[free] / np.maximum(self.scan.u_state[free] ** 2, 1e-300)
+        return max(present - int(np.count_nonzero(share > 0.5)), 0)
+
+    @property
+    def _free(self) -> Truths:
+        """Entries of the state of which nothing was known: magnitudes of sources, and powers without any forecast."""
+        free = np.zeros(len(self.state), dtype=bool)
+        sources = self.gain.tangent.emf.shape[1]
+        free[2:sources:6] = True
+        free[sources:] = ~self.scan.known
+        return free
+
+    def flow(self, equipment: str, end: int = 0) -> Flow:
+        """
+        Give what flows into equipment.
+
+        Parameters
+        ----------
+        equipment : str
+            Id of a branch, transformer, source, load or generator, or of a node for all that is drawn there.
+        end : int
+            0 at `from_node` of a branch or transformer, 1 at `to_node`.
+
+        Raises
+        ------
+        KeyError
+            When there is none of this id.
+        """
+        terminals = Terminals(self.model, self._response)
+        letters, pairs, currents = [], [], []
+        phases = terminals.phases(equipment)
+        for letter in phases:
+            measurement = Measurement(equipment, Quantity.P, equipment, letter, 1.0, end)
+            pair = terminals.between(measurement, letter)
+            if pair is not None:
+                letters.append(letter)
+                pairs.append(pair)
+                currents.append(terminals.current(measurement, letter))
+        ends = np.array(pairs, dtype=np.intp).reshape(-1, 2)
+        points = len(self._at_points) - 1
+        seen = self._response.seen(incidence(ends[:, 0], ends[:, 1], points))
+        across, of_across = seen @ self.inputs, self.gain.tangent.loadings(seen)
+        entries = [(row, at, value) for row, current in enumerate(currents) for at, value in current.points]
+        direct = [(row, at, value) for row, current in enumerate(currents) for at, value in current.inputs]
+        seen = self._response.seen(gathered(entries, (len(ends), points)))
+        seen = seen + gathered(direct, (len(ends), self._response.size)).toarray()
+        carried, of_carried = seen @ self.inputs, self.gain.tangent.loadings(seen)
+        powers = across * carried.conj()
+        of_powers = of_across * carried.conj()[:, np.newaxis] + across[:, np.newaxis] * of_carried.conj()
+        size = np.abs(carried)
+        unit = np.where(size > 0, carried, 1.0) / np.where(size > 0, size, 1.0)
+        loadings = of_powers.real, of_powers.imag, (unit.conj()[:, np.newaxis] * of_carried).real
+        u_p, u_q, u_current = (np.sqrt(self.variance(each)) for each in loadings)
+        total = [float(np.sqrt(self.variance(each.sum(axis=0)[np.newaxis])[0])) for each in loadings[:2]]
+        return Flow(
+            phases=tuple(letters),
+            p=powers.real, u_p=u_p, q=powers.imag, u_q=u_q,
+            current=size, u_current=u_current, angle=np.angle(carried * np.exp(1j * self.turn)),
+            u_total=(total[0], total[1]),
+        )  # fmt: skip
+
+    def variance(self, loadings: Floats) -> Floats:
+        """Give the variance of J dx for each row of J, shape (q, n) -> (q,)."""
+        if self.patch is None:
+            return self.gain.variance(loadings)
+        return self.patch.variance(loadings)

@@ -1,0 +1,319 @@
+r"""
+The feeder ahead of a terminal as a tree of three-phase sections, its loads, and the meters along it.
+
+Where it stands: fault detection derives its thresholds from it (`fault_settings`), fault location walks along it
+(`fault_walk`). It is made once for a network model and a position of its switches.
+
+Rules:
+
+- Radial, three phases; a section may lack phases. Neutrals at earth at both ends belong to the phases (Kron's
+  reduction); one that floats carries nothing here.
+- What hangs behind a transformer is drawn together to one admittance at the node above it, its loads taken at nominal
+  voltage.
+- The head is position 0 and parents come before children; a subtree is one slice.
+- Distances count from a section's `from_node`, whichever way the walk goes.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from algorithms.api.errors import NetworkError, Problem
+from algorithms.api.network import NetworkModel
+from algorithms.api.network_equipment import Connection
+from algorithms.api.network_operation import Terminal
+from algorithms.api.network_tables import Complexes, Floats, Injections, Integers, Truths
+from algorithms.grid.primitives import transformer_primitives
+from algorithms.grid.radial import NOTHING, EdgeKind, Forest, grow
+
+_PAIRS = np.array([[1.0, -1.0, 0.0], [0.0, 1.0, -1.0], [-1.0, 0.0, 1.0]])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Meter:
+    """A terminal along the feeder with a meter, and the position of its node."""
+
+    device: str
+    terminal: str
+    position: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Feeder:
+    """
+    What hangs ahead of a terminal.
+
+    Attributes
+    ----------
+    network : str
+    topology_revision, revision : int
+    terminal : str
+    frequency : float
+        [Hz]
+    nominal_voltage : float
+        Phase to neutral at the head [V].
+    nodes : tuple of str
+        Ids by position.
+    parent, end : numpy.ndarray
+        Position of the parent, and behind the last of the subtree, shape (k,).
+    section : tuple of str
+        Id of the branch above each position; empty for the head and behind a switch.
+    forward : numpy.ndarray
+        Whether that branch's `from_node` is the parent, shape (k,), bool.
+    z, y : numpy.ndarray
+        Series impedance and shunt admittance of the section above, shape (k, 3, 3) [ohm, S].
+    length : numpy.ndarray
+        Shape (k,) [m].
+    phases : numpy.ndarray
+        Which phases the section above has, shape (k, 3), bool.
+    z_uncertainty, y_uncertainty : numpy.ndarray
+        Relative standard uncertainty, shape (k,) [1].
+    fixed : numpy.ndarray
+        Admittance at each position of what is behind transformers, shape (k, 3, 3) [S].
+    at : numpy.ndarray
+        Position of each element of load, shape (m,).
+    across : numpy.ndarray
+        How its voltage follows from those of the phases, shape (m, 3).
+    power : numpy.ndarray
+        P + jQ at nominal voltage, shape (m,) [VA].
+    power_uncertainty : numpy.ndarray
+        Standard uncertainty of P + jQ, in real and imaginary part; a fifth of the power where unknown, shape (m,) [VA].
+    nominal : numpy.ndarray
+        Voltage across it, shape (m,) [V].
+    exponents : numpy.ndarray
+        Of P and Q, shape (m, 2) [1].
+    generation : float
+        Apparent power of generators ahead [VA].
+    meters : tuple of Meter
+        Others than the one at the head.
+    """
+
+    network: str
+    revision: int
+    topology_revision: int
+    terminal: str
+    frequency: float
+    nominal_voltage: float
+    nodes: tuple[str, ...]
+    parent: Integers
+    end: Integers
+    section: tuple[str, ...]
+    forward: Truths
+    z: Complexes
+    y: Complexes
+    length: Floats
+    phases: Truths
+    z_uncertainty: Floats
+    y_uncertainty: Floats
+    fixed: Complexes
+    at: Integers
+    across: Floats
+    power: Complexes
+    power_uncertainty: Complexes
+    nominal: Floats
+    exponents: Floats
+    generation: float
+    meters: tuple[Meter, ...]
+
+    def path(self, position: int) -> list[int]:
+        """Give the positions from below the head down to one."""
+        way = []
+        while position > 0:
+            way.append(position)
+            position = int(self.parent[position])
+        return way[::-1]
+
+    def load_admittance(self, voltages: Complexes | None = None) -> Complexes:
+        """
+        Give the admittance of loads at each position.
+
+        Parameters
+        ----------
+        voltages : numpy.ndarray or None
+            Of the phases at each position, shape (k, 3) [V]; None for nominal ones. Below 0.7 of nominal a load is taken
+            for an impedance, since no motor or converter goes on drawing its power there.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (k, 3, 3) [S].
+        """
+        p, q = self.power.real, self.power.imag
+        if voltages is not None:
+            ratio = np.maximum(np.abs((self.across * voltages[self.at]).sum(axis=1)) / self.nominal, 0.7)
+            p, q = p * ratio ** (self.exponents[:, 0] - 2.0), q * ratio ** (self.exponents[:, 1] - 2.0)
+        each = (p - 1j * q) / self.nominal**2
+        total = self.fixed.copy()
+        np.add.at(total, self.at, each[:, None, None] * self.across[:, :, None] * self.across[:, None, :])
+        return total
+
+
+def feeder_ahead(model: NetworkModel, terminal: str) -> Feeder:
+    """
+    Follow the network from the equipment whose current a terminal measures.
+
+    Parameters
+    ----------
+    model : NetworkModel
+    terminal : str
+        Id of the terminal.
+
+    Raises
+    ------
+    NetworkError
+        With every reason why there is no feeder to walk along.
+    """
+    found = next((item for item in model.terminals if item.id == terminal), None)
+    if found is None:
+        remedy = "state the terminal the device measures"
+        raise NetworkError([Problem("terminal", "a terminal of the network", terminal or "none", remedy)])
+    forest = grow(model)
+    first = _first(model, forest, found)
+    order = _subtree(forest, first)
+    names = (found.node, *(model.nodes.ids[node] for node in order))
+    position = np.full(len(model.nodes), NOTHING, dtype=np.intp)
+    position[order] = np.arange(1, len(order) + 1)
+    head = model.nodes.ids.index(found.node)
+    parent = np.concatenate([[NOTHING], np.maximum(position[forest.parent[order]], 0)])
+    problems = _judge(model, forest, order)
+    if problems:
+        raise NetworkError(problems)
+    below = forest.kind[order] == EdgeKind.TRANSFORMER
+    kept = np.concatenate([[True], ~_behind(parent, np.concatenate([[False], below]))])
+    return _assemble(model, forest, found, np.concatenate([[head], order]), parent, kept, names)
+
+
+def _first(model: NetworkModel, forest: Forest, terminal: Terminal) -> int:
+    """Give the row of the node behind the equipment that a terminal measures."""
+    node = model.nodes.ids.index(terminal.node)
+    where = f"terminals[{terminal.id}].equipment"
+    for kind, table in ((EdgeKind.BRANCH, model.branches), (EdgeKind.SWITCH, model.switches)):
+        if terminal.equipment in table.ids:
+            row = table.ids.index(terminal.equipment)
+            ends = int(table.from_node[row]), int(table.to_node[row])
+            other = ends[1] if ends[0] == node else ends[0]
+            if forest.parent[other] == node and forest.kind[other] == kind and forest.row[other] == row:
+                return other
+            expected, remedy = "equipment that feeds away from the source", "check the switches and the terminal"
+            raise NetworkError([Problem(where, expected, terminal.equipment, remedy)])
+    raise NetworkError([Problem(where, "the id of a branch or a switch", terminal.equipment or "none")])
+
+
+def _subtree(forest: Forest, first: int) -> Integers:
+    place = int(np.flatnonzero(forest.order == first)[0])
+    below: Integers = forest.order[place : int(forest.end[place])]
+    return below
+
+
+def _judge(model: NetworkModel, forest: Forest, order: Integers) -> list[Problem]:
+    inside = {model.branches.ids[forest.row[node]] for node in order if forest.kind[node] == EdgeKind.BRANCH}
+    inside |= {model.switches.ids[forest.row[node]] for node in order if forest.kind[node] == EdgeKind.SWITCH}
+    return [
+        Problem("network", "a radial feeder", f"a loop of {', '.join(loop.members[:6])}", "open a switch of it")
+        for loop in forest.loops
+        if inside & set(loop.members)
+    ]
+
+
+def _behind(parent: Integers, starts: Truths) -> Truths:
+    """Tell which positions below the head are at or behind a transformer."""
+    behind = starts.copy()
+    for place in range(1, len(parent)):
+        behind[place] |= behind[parent[place]]
+    return behind[1:]
+
+
+def _assemble(
+    model: NetworkModel, forest: Forest, terminal: Terminal, order: Integers, parent: Integers, kept: Truths,
+    names: tuple[str, ...],
+) -> Feeder:  # fmt: skip
+    renumbered = np.cumsum(kept) - 1
+    rows = order[kept]
+    count = len(rows)
+    place = np.full(len(model.nodes), NOTHING, dtype=np.intp)
+    place[rows] = np.arange(count)
+    parents = np.where(parent[kept] >= 0, renumbered[parent[kept]], NOTHING)
+    end = np.arange(1, count + 1)
+    for position in range(count - 1, 0, -1):
+        end[parents[position]] = max(end[parents[position]], end[position])
+    z, y = np.zeros((2, count, 3, 3), dtype=complex)
+    length, z_u, y_u = np.zeros((3, count))
+    forward, phases = np.ones(count, dtype=bool), np.ones((count, 3), dtype=bool)
+    sections = [""] * count
+    branches = model.branches
+    for position in range(1, count):
+        node = rows[position]
+        row = int(forest.row[node])
+        forward[position] = forest.downward[node]
+        if forest.kind[node] != EdgeKind.BRANCH:
+            phases[position] = model.switches.conductors[row, :3]
+            continue
+        sections[position] = branches.ids[row]
+        z[position], y[position] = _three_phases(branches.z[row]), branches.y[row, :3, :3]
+        length[position], phases[position] = branches.length[row], branches.conductors[row, :3]
+        z_u[position], y_u[position] = branches.impedance_uncertainty[row], branches.shunt_uncertainty[row]
+    fixed = np.zeros((count, 3, 3), dtype=complex)
+    for node in order[~kept]:
+        above = int(forest.parent[node])
+        if forest.kind[node] == EdgeKind.TRANSFORMER and place[above] != NOTHING:
+            fixed[place[above]] += _through_transformer(model, forest, int(node))
+    elements = _elements(model, model.loads, place)
+    generation = float(sum(np.abs(model.generators.p[row]).sum() for row in range(len(model.generators))
+                           if model.generators.node[row] in set(order.tolist())))  # fmt: skip
+    meters = tuple(
+        Meter(item.device, item.id, int(place[model.nodes.ids.index(item.node)]))
+        for item in model.terminals
+        if item.device and item.id != terminal.id and place[model.nodes.ids.index(item.node)] > 0
+    )
+    kept_names = tuple(name for name, stays in zip(names, kept, strict=True) if stays)
+    return Feeder(
+        model.network, model.revision, model.topology_revision, terminal.id, model.frequency,
+        float(model.nodes.nominal_voltage[rows[0]]), kept_names, parents, end, tuple(sections), forward, z, y, length,
+        phases, z_u, y_u, fixed, *elements, generation, meters,
+    )  # fmt: skip
+
+
+def _three_phases(z: Complexes) -> Complexes:
+    """Give the series impedance of the phases; a neutral that is there is taken to be at earth at both ends."""
+    if z[3, 3] == 0:
+        return z[:3, :3]
+    reduced: Complexes = z[:3, :3] - np.outer(z[:3, 3], z[3, :3]) / z[3, 3]
+    return reduced
+
+
+def _through_transformer(model: NetworkModel, forest: Forest, node: int) -> Complexes:
+    """Give the admittance, seen from above, of a transformer and all loads behind it."""
+    primitive = transformer_primitives(model)[int(forest.row[node])]
+    place = int(np.flatnonzero(forest.order == node)[0])
+    behind = set(forest.order[place : int(forest.end[place])].tolist())
+    load = np.zeros((3, 3), dtype=complex)
+    table = model.loads
+    for row in range(len(table)):
+        if int(table.node[row]) in behind:
+            delta = table.connection[row] is Connection.DELTA
+            base = model.nodes.base_voltage[table.node[row]] / (1.0 if delta else np.sqrt(3.0))
+            for column in np.flatnonzero(table.connected[row]):
+                across = _PAIRS[column] if delta else np.eye(3)[column]
+                load += (table.p[row, column] - 1j * table.q[row, column]) / base**2 * np.outer(across, across)
+    low = primitive[4:7, 4:7] + load
+    if not np.abs(load).max():
+        return np.zeros((3, 3), dtype=complex)
+    seen: Complexes = primitive[:3, :3] - primitive[:3, 4:7] @ np.linalg.solve(low, primitive[4:7, :3])
+    return seen
+
+
+def _elements(
+    model: NetworkModel, table: Injections, place: Integers
+) -> tuple[Integers, Floats, Complexes, Complexes, Floats, Floats]:
+    """List loads at positions of the feeder, each phase or pair by itself."""
+    rows, columns = np.nonzero(table.connected & (place[table.node] != NOTHING)[:, np.newaxis])
+    delta = np.array([table.connection[row] is Connection.DELTA for row in rows], dtype=bool)
+    across = np.where(delta[:, np.newaxis], _PAIRS[columns], np.eye(3)[columns])
+    power = table.p[rows, columns] + 1j * table.q[rows, columns]
+    known = np.isfinite(table.u_p[rows, columns]) & np.isfinite(table.u_q[rows, columns])
+    fifth = 0.2 * np.abs(power)
+    u_p = np.where(known, table.u_p[rows, columns], fifth)
+    u_q = np.where(known, table.u_q[rows, columns], fifth)
+    base = model.nodes.base_voltage[table.node[rows]]
+    nominal = np.where(delta, base, base / np.sqrt(3.0))
+    return place[table.node[rows]], across, power, u_p + 1j * u_q, nominal, table.exponents[rows]

@@ -1,0 +1,308 @@
+r"""
+What meters see of a network, written as equations of what an estimator varies.
+
+Where it stands: between `measurement` (what is measured) with `response` (what follows from what), and `least_squares`.
+
+Rules:
+
+- A power P or Q of one element (a phase of a load or generator) is no equation: it takes the place of what is expected
+  of that element beforehand. The first measurement of it does; a second one is an equation like the others.
+- All else is an equation: h of voltages U between points and currents I into equipment, both linear in the inputs of
+  `response`. Magnitudes, angles and powers of them are taken here.
+- The voltages across all elements come first among the U, since each iteration needs them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.sparse import coo_array, csr_array
+
+from algorithms.api.network import NetworkModel
+from algorithms.api.network_tables import Complexes, Floats, Integers
+from algorithms.grid.measurement import ALL, POWERS, VOLTAGES, Measurement, Quantity
+from algorithms.grid.points import EARTH
+from algorithms.grid.response import Response
+from algorithms.grid.terminals import Current, Terminals
+
+NONE = -1
+TINY = 1e-9
+"""What is smaller has no angle [V, A]."""
+DENSE_ENTRIES = 4_000_000
+"""Largest matrix of what is seen that is kept [1], 64 MB."""
+
+_ORDER = (Quantity.VOLTAGE, Quantity.VOLTAGE_ANGLE, Quantity.CURRENT, Quantity.CURRENT_ANGLE, Quantity.P, Quantity.Q)
+
+
+@dataclass(slots=True)
+class _Seen:
+    """Linear combinations gathered one by one: of voltages of points, and of inputs."""
+
+    count: int = 0
+    points: list[tuple[int, int, complex]] = field(default_factory=list)
+    inputs: list[tuple[int, int, complex]] = field(default_factory=list)
+    keys: dict[object, int] = field(default_factory=dict)
+
+    def add(self, key: object, current: Current) -> int:
+        """Give the number of what `key` names, adding it where it is new."""
+        if key in self.keys:
+            return self.keys[key]
+        at = self.keys[key] = self.count
+        self.count += 1
+        self.points += [(at, point, value) for point, value in current.points]
+        self.inputs += [(at, place, value) for place, value in current.inputs]
+        return at
+
+
+def _between(pair: tuple[int, int]) -> Current:
+    ends = zip(pair, (1.0 + 0j, -1.0 + 0j), strict=True)
+    return Current(points=tuple((point, sign) for point, sign in ends if point != EARTH))
+
+
+def gathered(entries: list[tuple[int, int, complex]], shape: tuple[int, int]) -> csr_array:
+    """Make a matrix of its entries, given as row, column and value."""
+    rows, columns, values = ([entry[part] for entry in entries] for part in range(3))
+    return csr_array(coo_array((np.array(values, dtype=complex), (rows, columns)), shape=shape))
+
+
+class Observation:
+    """
+    The equations of a list of measurements.
+
+    Parameters
+    ----------
+    model : NetworkModel
+    response : Response
+        Of the same model.
+    measurements : sequence of Measurement
+        Judged right (`measurement.check_measurements`).
+
+    Attributes
+    ----------
+    own : numpy.ndarray
+        Measurement that tells P, and Q, of each element, or `NONE`, shape (m, 2).
+    extra : numpy.ndarray
+        Measurements that are equations, in the order of the equations, shape (e,).
+    dead : tuple of int
+        Measurements of what no source feeds; they tell nothing of the network.
+    n_voltages : int
+        How many of what is seen are voltages; currents follow them.
+    angles : slice
+        Equations whose residuals are angles.
+    """
+
+    def __init__(self, model: NetworkModel, response: Response, measurements: Sequence[Measurement]) -> None:
+        terminals = Terminals(model, response)
+        elements = response.elements
+        self.own: Integers = np.full((len(elements), 2), NONE, dtype=np.intp)
+        voltages, currents = _Seen(), _Seen()
+        across = zip(elements.first.tolist(), elements.second.tolist(), strict=True)
+        for element, pair in enumerate(across):  # several may be between the same points
+            voltages.add((element, pair), _between(pair))
+            voltages.keys.setdefault(pair, element)
+        rows: dict[Quantity, list[tuple[int, list[tuple[int, int]]]]] = {quantity: [] for quantity in _ORDER}
+        dead = []
+        for index, measurement in enumerate(measurements):
+            element = terminals.element(measurement) if measurement.quantity in POWERS else None
+            if element is not None:
+                column = int(measurement.quantity == Quantity.Q)
+                if self.own[element, column] == NONE:
+                    self.own[element, column] = index
+                    continue
+            parts = []
+            for phase in measurement.phases if measurement.phases == ALL else (measurement.phases,):
+                pair = terminals.between(measurement, phase)
+                if pair is None:
+                    continue
+                at = voltages.add(pair, _between(pair))
+                if measurement.quantity in VOLTAGES:
+                    parts.append((at, NONE))
+                    continue
+                key = (measurement.place, measurement.end, phase)
+                if key not in currents.keys:
+                    currents.add(key, terminals.current(measurement, phase))
+                parts.append((at, currents.keys[key]))
+            if parts:
+                rows[measurement.quantity].append((index, parts))
+            else:
+                dead.append(index)
+        self.dead = tuple(dead)
+        self.n_voltages = voltages.count
+        self._compile(rows)
+        shift = self.n_voltages
+        points = [*voltages.points, *((row + shift, column, value) for row, column, value in currents.points)]
+        inputs = [(row + shift, column, value) for row, column, value in currents.inputs]
+        count = shift + currents.count
+        self.watch = gathered(points, (count, response.admittance.points.count))
+        self.direct = gathered(inputs, (count, response.size))
+        self._response = response
+        self.dense = count * response.size <= DENSE_ENTRIES
+        self.matrix: Complexes = np.zeros((0, 0), dtype=complex)
+        if self.dense:
+            self.matrix = response.seen(self.watch)
+            if self.direct.nnz:
+                self.matrix += self.direct.toarray()
+
+    def _compile(self, rows: dict[Quantity, list[tuple[int, list[tuple[int, int]]]]]) -> None:
+        """Put equations in order of their quantity, and say where each finds its voltage and its current."""
+        self.extra: Integers = np.array([index for quantity in _ORDER for index, _ in rows[quantity]], dtype=np.intp)
+
+        def singles(quantity: Quantity, part: int) -> Integers:
+            return np.array([parts[0][part] for _, parts in rows[quantity]], dtype=np.intp)
+
+        self._magnitude, self._angle = singles(Quantity.VOLTAGE, 0), singles(Quantity.VOLTAGE_ANGLE, 0)
+        self._current = singles(Quantity.CURRENT, 1) + self.n_voltages
+        self._current_angle = singles(Quantity.CURRENT_ANGLE, 1) + self.n_voltages
+        powers = [*rows[Quantity.P], *rows[Quantity.Q]]
+        pairs = list(dict.fromkeys(pair for _, parts in powers for pair in parts))
+        number = {pair: at for at, pair in enumerate(pairs)}
+        entries = [(row, number[pair], 1.0) for row, (_, parts) in enumerate(powers) for pair in parts]
+        self._pair_voltage = np.array([pair[0] for pair in pairs], dtype=np.intp)
+        self._pair_current = np.array([pair[1] for pair in pairs], dtype=np.intp) + self.n_voltages
+        sums = coo_array(
+            ([entry[2] for entry in entries], ([entry[0] for entry in entries], [entry[1] for entry in entries])),
+            shape=(len(powers), len(pairs)),
+        )
+        active = len(rows[Quantity.P])
+        self._sum_p, self._sum_q = csr_array(sums)[:active, :], csr_array(sums)[active:, :]
+        first = len(self._magnitude)
+        second = first + len(self._angle) + len(self._current)
+        self.angle_rows = np.concatenate(
+            [np.arange(first, first + len(self._angle)), np.arange(second, second + len(self._current_angle))]
+        ).astype(np.intp)
+        self._only_magnitudes = len(self.extra) == first
+        self._all_magnitudes = self._magnitude
+
+    def __len__(self) -> int:
+        return len(self.extra)
+
+    def see(self, inputs: Complexes) -> Complexes:
+        """Give voltages, then currents, that follow from the inputs, shape (u,) or (u, j) [V, A]."""
+        if self.dense:
+            return self.matrix @ inputs
+        return self.combine(self._response.voltages(inputs), inputs)
+
+    def combine(self, voltages: Complexes, inputs: Complexes) -> Complexes:
+        """Give what is seen of voltages of points that are known already."""
+        seen: Complexes = np.asarray(self.watch @ voltages)
+        return seen + np.asarray(self.direct @ inputs) if self.direct.nnz else seen
+
+    def values(self, seen: Complexes) -> Floats:
+        """
+        Give what meters would tell.
+
+        Parameters
+        ----------
+        seen : numpy.ndarray
+            Of `see`, shape (u,).
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (e,) [V, rad, A, rad, W, var].
+        """
+        if self._only_magnitudes:
+            return np.abs(seen[self._magnitude])
+        powers = seen[self._pair_voltage] * seen[self._pair_current].conj()
+        return np.concatenate(
+            [
+                np.abs(seen[self._magnitude]),
+                np.angle(seen[self._angle]),
+                np.abs(seen[self._current]),
+                np.angle(seen[self._current_angle]),
+                self._sum_p @ powers.real,
+                self._sum_q @ powers.imag,
+            ]
+        )
+
+    def change(self, seen: Complexes, of_seen: Complexes) -> Floats:
+        """
+        Give how what meters tell changes when what they see changes a little.
+
+        Parameters
+        ----------
+        seen : numpy.ndarray
+            Where, shape (u,).
+        of_seen : numpy.ndarray
+            Changes of it, one in each column, shape (u, j).
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (e, j).
+        """
+        unit = _unit(seen)[:, np.newaxis]
+        at = self._magnitude
+        magnitudes = (unit[at].conj() * of_seen[at]).real
+        if self._only_magnitudes:
+            return magnitudes
+        size = np.maximum(np.abs(seen), TINY)[:, np.newaxis]
+
+        def along(at: Integers) -> Floats:
+            return (unit[at].conj() * of_seen[at]).real
+
+        def turning(at: Integers) -> Floats:
+            return (unit[at].conj() * of_seen[at]).imag / size[at]
+
+        voltage, current = self._pair_voltage, self._pair_current
+        powers = of_seen[voltage] * seen[current].conj()[:, np.newaxis]
+        powers += seen[voltage][:, np.newaxis] * of_seen[current].conj()
+        return np.concatenate(
+            [
+                magnitudes,
+                turning(self._angle),
+                along(self._current),
+                turning(self._current_angle),
+                self._sum_p @ powers.real,
+                self._sum_q @ powers.imag,
+            ]
+        )
+
+    def towards(self, seen: Complexes, weights: Floats) -> Complexes:
+        """
+        Apply the transpose of `change`: in which direction of what is seen weighted readings grow.
+
+        Parameters
+        ----------
+        seen : numpy.ndarray
+            Where, shape (u,).
+        weights : numpy.ndarray
+            Shape (e, j).
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (u, j); the change of the weighted sum is the real part of its conjugate times the change of `seen`.
+        """
+        found = np.zeros((len(seen), weights.shape[1]), dtype=complex)
+        unit, size = _unit(seen)[:, np.newaxis], np.maximum(np.abs(seen), TINY)[:, np.newaxis]
+        start = 0
+        for at, turning in (
+            (self._magnitude, False),
+            (self._angle, True),
+            (self._current, False),
+            (self._current_angle, True),
+        ):
+            along = 1j * unit[at] / size[at] if turning else unit[at]
+            np.add.at(found, at, along * weights[start : start + len(at)])
+            start += len(at)
+        active = self._sum_p.shape[0]
+        if len(self._pair_voltage):
+            complex_weights = self._sum_p.T @ weights[start : start + active] + 1j * (
+                self._sum_q.T @ weights[start + active :]
+            )
+            voltage, current = self._pair_voltage, self._pair_current
+            np.add.at(found, voltage, seen[current][:, np.newaxis] * complex_weights)
+            np.add.at(found, current, seen[voltage][:, np.newaxis] * complex_weights.conj())
+        return found
+
+    def back(self, towards: Complexes) -> Complexes:
+        """Apply the conjugate transpose of `see`, shape (u, j) -> (n_inputs, j)."""
+        if self.dense:
+            return self.matrix.conj().T @ towards
+        found = self._response.back(np.asarray(self.watch.conj().T @ towards))
+        return found + np.asarray(self.direct.conj().T @ towards) if self.direct.nnz else found
+
+
+def _unit(seen: Complexes) -> Complexes:
+    return seen / np.maximum(np.abs(seen), TINY)

@@ -1,0 +1,142 @@
+r"""
+A gain for a scan in which a few meters are silent: worked into the one that is there instead of made anew.
+
+Where it stands: between `gain` and `least_squares`. Where sigmas of k entries of the state grow by
+:math:`\Delta` (variance) and readings J are missing, the state gets k more directions, and the matrix whose inverse is
+the covariance of all directions becomes
+
+.. math:: M' = \mathrm{diag}(1 + s^2, 1) + W C W^T
+
+with W of 2 k + |J| columns. Its inverse follows by the formula of Woodbury, as do all covariances.
+
+Rules:
+
+- Nothing is approximated: the result is that of a gain made anew, but for the truncation the gain itself has.
+- Only sigmas that grow can be worked in; what narrows or comes back needs a gain made anew.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from algorithms.api.network_tables import Floats, Integers
+from algorithms.grid.gain import Gain
+
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """
+    What changes in a gain.
+
+    Attributes
+    ----------
+    gain : Gain
+    widened : numpy.ndarray
+        Entries of the state whose sigma grew, shape (k,).
+    added : numpy.ndarray
+        Root of what their variances grew by, shape (k,).
+    removed : numpy.ndarray
+        Readings that are missing, shape (j,).
+    pull : numpy.ndarray
+        How readings pull at the new directions, divided by their sigma, shape (e, k).
+    base : numpy.ndarray
+        Variances of the directions before, shape (r + k,).
+    across : numpy.ndarray
+        Of Woodbury's formula, shape (r + k, q).
+    middle : numpy.ndarray
+        Of Woodbury's formula, shape (q, q).
+    """
+
+    gain: Gain
+    widened: Integers
+    added: Floats
+    removed: Integers
+    pull: Floats
+    base: Floats
+    across: Floats
+    middle: Floats
+
+    def solve(self, gradient: Floats) -> Floats:
+        """Apply the inverse of M', shape (r + k,)."""
+        direct: Floats = self.base * gradient
+        return direct - self.across @ (self.middle @ (self.across.T @ gradient))
+
+    def variance(self, loadings: Floats) -> Floats:
+        """Give the variance of J dx for each row of J, shape (q, n) -> (q,)."""
+        gain = self.gain
+        told = np.concatenate([gain.spread(loadings), loadings[:, self.widened] * self.added], axis=1)
+        towards = told @ self.across
+        lost = np.einsum("ij,jk,ik->i", towards, self.middle, towards)
+        wide = np.einsum("ij,ij->i", told[:, len(gain.strength) :], told[:, len(gain.strength) :])
+        return np.maximum(gain.variance(loadings) + wide - lost, 0.0)
+
+    @cached_property
+    def u_magnitude(self) -> Floats:
+        """Relative standard uncertainty of voltages from phase to neutral, shape (n_nodes, 3) [1]."""
+        return self._of_nodes(angles=False)
+
+    @cached_property
+    def u_angle(self) -> Floats:
+        """Standard uncertainty of their angles, shape (n_nodes, 3) [rad]."""
+        return self._of_nodes(angles=True)
+
+    def _of_nodes(self, *, angles: bool) -> Floats:
+        nodes, directions = self.gain.nodes, len(self.gain.strength)
+        more = nodes.of_entries(self._entries(), angles=angles)
+        towards = nodes.spread(angles=angles) @ self.across[:directions] + more @ self.across[directions:]
+        lost = np.einsum("ij,ij->i", towards @ self.middle, towards)
+        variances = nodes.variances(angles=angles) + np.einsum("ij,ij->i", more, more) - lost
+        return nodes.laid_out(np.maximum(variances, 0.0))
+
+    def _entries(self) -> Floats:
+        """Give what grew as directions of the state, shape (n, k)."""
+        return grown(len(self.gain.u_state), self.widened, self.added)
+
+    def fits(self, widened: Integers, added: Floats, removed: Integers) -> bool:
+        """Tell whether it is what is asked for."""
+        return (
+            np.array_equal(widened, self.widened)
+            and np.array_equal(removed, self.removed)
+            and bool(np.allclose(added, self.added, rtol=1e-3))
+        )
+
+
+def grown(size: int, widened: Integers, added: Floats) -> Floats:
+    """Give a direction of the state for each of its entries that grew, shape (size, k)."""
+    entries = np.zeros((size, len(widened)))
+    entries[widened, np.arange(len(widened))] = added
+    return entries
+
+
+def make_patch(gain: Gain, widened: Integers, added: Floats, removed: Integers) -> Patch:
+    """Work grown sigmas and missing readings into a gain."""
+    strength, directions, more = gain.strength, len(gain.strength), len(widened)
+    entries = grown(len(gain.u_state), widened, added)
+    weight = 1.0 / gain.u_readings
+    pull = weight[:, np.newaxis] * gain.tangent.forward(entries) if more else np.zeros((len(weight), 0))
+    pull[removed] = 0.0
+    known = np.where(np.isfinite(gain.u_readings), gain.u_readings, 0.0)
+    square = pull.T @ pull
+    columns = np.zeros((directions + more, 2 * more + len(removed)))
+    columns[:directions, :more] = strength[:, np.newaxis] * (gain.left.T @ (known[:, np.newaxis] * pull))
+    columns[directions:, more : 2 * more] = np.eye(more)
+    columns[:directions, 2 * more :] = strength[:, np.newaxis] * (gain.left[removed] * known[removed, np.newaxis]).T
+    base = np.concatenate([gain.shrink, np.ones(more)])
+    inverse = np.zeros((columns.shape[1], columns.shape[1]))
+    inverse[:more, :more] = -square
+    inverse[:more, more : 2 * more] = inverse[more : 2 * more, :more] = np.eye(more)
+    gone = np.arange(2 * more, columns.shape[1])
+    inverse[gone, gone] = -1.0
+    across = base[:, np.newaxis] * columns
+    middle = np.linalg.inv(inverse + columns.T @ across)
+    return Patch(
+        gain=gain,
+        widened=widened,
+        added=added,
+        removed=removed,
+        pull=np.ascontiguousarray(weight[:, np.newaxis] * pull),
+        base=base,
+        across=across,
+        middle=middle,
+    )

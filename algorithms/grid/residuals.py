@@ -1,0 +1,109 @@
+r"""
+Residuals of all measurements, divided by their own standard deviation: which of them the others contradict.
+
+Where it stands: `bad_data` judges readings by it. A reading that takes the place of what is expected of an element is
+a measurement like the others; its row of the sensitivity is a unit vector. With rows g in the directions of the gain,
+
+.. math:: \Omega_{ij} = \delta_{ij} - g_i M^{-1} g_j^T, \quad r^N_i = r_i / (\sigma_i \sqrt{\Omega_{ii}})
+
+Rules:
+
+- A measurement whose variance after the estimate is that before it (:math:`\Omega` near 0) is critical: nothing else
+  tells of it, it has no residual, and it is never blamed.
+- Two measurements whose residuals go together (correlation near 1) cannot be told apart.
+
+References
+----------
+A. Abur, A. G. Exposito, *Power System State Estimation*, Marcel Dekker 2004, chapter 5.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from algorithms.api.network_tables import Floats, Integers
+from algorithms.grid.estimate import Estimate
+from algorithms.grid.observation import NONE
+
+CRITICAL = 1e-5
+"""Share of its variance below which a residual says nothing [1]."""
+TOGETHER = 0.98
+"""Correlation of residuals above which two measurements are alternatives [1]."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Residuals:
+    """
+    Residuals of the measurements that could be judged.
+
+    Attributes
+    ----------
+    measurement : numpy.ndarray
+        Which measurement, shape (k,).
+    normalised : numpy.ndarray
+        Residual over its standard deviation, shape (k,) [1]; 0 for critical ones.
+    critical : numpy.ndarray
+        Shape (k,), bool.
+    """
+
+    measurement: Integers
+    normalised: Floats
+    critical: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    _rows: Floats
+    _inverse: Floats
+    _own: Floats
+    _share: Floats
+
+    def alternatives(self, row: int) -> Integers:
+        """Give the rows whose residuals cannot be told from that of `row`."""
+        others = -(self._rows @ (self._inverse @ self._rows[row])) + self._own @ self._own[row]
+        with np.errstate(all="ignore"):
+            together = np.abs(others) / np.sqrt(self._share * self._share[row])
+        together[self.critical] = 0.0
+        together[row] = 0.0
+        found: Integers = np.flatnonzero(together > TOGETHER)
+        return found
+
+
+def judge_residuals(estimate: Estimate) -> Residuals:
+    """Divide the residuals of an estimate by their standard deviations."""
+    gain, patch, scan = estimate.gain, estimate.patch, estimate.scan
+    directions = len(gain.strength)
+    more = 0 if patch is None else len(patch.widened)
+    observation = gain.tangent.observation
+    inverse = np.diag(np.concatenate([gain.shrink, np.ones(more)]))
+    if patch is not None:
+        inverse -= patch.across @ patch.middle @ patch.across.T
+
+    present = np.ones(len(estimate.residuals), dtype=bool)
+    present[scan.missing] = False
+    equations = np.flatnonzero(present)
+    known = gain.u_readings[equations]
+    rows = np.zeros((len(equations), directions + more))
+    rows[:, :directions] = gain.left[equations] * (known[:, np.newaxis] * gain.strength)
+    if patch is not None:
+        rows[:, directions:] = patch.pull[equations] * known[:, np.newaxis]
+
+    count = len(gain.tangent.inverse)
+    start = len(scan.start) - 2 * count
+    own = observation.own.T.ravel()  # P of all elements, then Q, as the state has them
+    told = scan.told & (own != NONE) & (gain.u_state[start:] > 0)
+    if patch is not None:
+        widened = patch.widened[patch.widened >= start] - start
+        told[widened] = False
+    entries = np.flatnonzero(told)
+    sigma = gain.u_state[start + entries]
+    own_rows = np.zeros((len(entries), directions + more))
+    own_rows[:, :directions] = gain.right[start + entries] / sigma[:, np.newaxis]
+
+    rows = np.concatenate([rows, own_rows])
+    identity = np.concatenate([np.zeros((len(equations), directions + more)), own_rows])
+    before = np.concatenate([np.ones(len(equations)), np.einsum("ij,ij->i", own_rows, own_rows)])
+    share = before - np.einsum("ij,ij->i", rows @ inverse, rows)
+    critical = share < CRITICAL
+    residuals = np.concatenate(
+        [estimate.residuals[equations] / known, -(own_rows[:, :directions] @ estimate.along[:directions])]
+    )
+    normalised = np.where(critical, 0.0, residuals / np.sqrt(np.where(critical, 1.0, share)))
+    measurement = np.concatenate([observation.extra[equations], own[entries]])
+    return Residuals(measurement, normalised, critical, rows, inverse, identity, share)

@@ -1,0 +1,171 @@
+r"""
+How inputs and what meters see change with the state an estimator varies, at one operating point.
+
+Where it stands: `gain` weighs it once for a topology and a metering; `estimate` uses it for uncertainties of what is
+reported.
+
+The state x is the emfs of the sources, each as real and imaginary parts of its zero, positive and negative sequence
+relative to its own angle, then P of all elements, then Q of all elements:
+
+.. math:: dI = (dS / U)^* - I (dU / U)^*
+
+where U is the voltage across the element: a load keeps its power when its voltage moves.
+
+Rules:
+
+- Where the network is small enough, the derivatives are matrices. Where not, they are applied, and the second term
+  above is left out: it is of the size of the voltage drop, relative to the first.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from algorithms.api.network_tables import Complexes, Floats
+from algorithms.grid.observation import Observation
+from algorithms.grid.primitives import SEQUENCES
+from algorithms.grid.response import Response
+
+PER_SOURCE = 6
+"""Real numbers for the emfs of a source."""
+
+
+def emf_directions(emfs: Complexes) -> Complexes:
+    """
+    Give emfs of phases for the state of their sources.
+
+    Parameters
+    ----------
+    emfs : numpy.ndarray
+        As the model states them, shape (3 s,) [V].
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (3 s, 6 s) [1].
+    """
+    count = len(emfs) // 3
+    matrix = np.zeros((3 * count, PER_SOURCE * count), dtype=complex)
+    for source in range(count):
+        own = emfs[3 * source]
+        turn = own / abs(own) if own else 1.0
+        block = np.empty((3, PER_SOURCE), dtype=complex)
+        block[:, 0::2], block[:, 1::2] = SEQUENCES * turn, SEQUENCES * (1j * turn)
+        matrix[3 * source : 3 * source + 3, PER_SOURCE * source : PER_SOURCE * (source + 1)] = block
+    return matrix
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tangent:
+    """
+    Derivatives at an operating point.
+
+    Attributes
+    ----------
+    response : Response
+    observation : Observation
+    emf : numpy.ndarray
+        Emfs of the state of the sources, shape (3 s, 6 s) [1].
+    inverse : numpy.ndarray
+        1 / U* of the elements, shape (m,) [1/V].
+    drawn : numpy.ndarray
+        I of the elements, shape (m,) [A].
+    point : numpy.ndarray
+        The inputs there, shape (n_inputs,) [V, A].
+    seen : numpy.ndarray
+        What is seen there, shape (u,) [V, A].
+    inputs : numpy.ndarray or None
+        Of inputs, shape (n_inputs, n); None where it is applied.
+    of_seen : numpy.ndarray or None
+        Of what is seen, shape (u, n).
+    """
+
+    response: Response
+    observation: Observation
+    emf: Complexes
+    inverse: Complexes
+    drawn: Complexes
+    point: Complexes
+    seen: Complexes
+    inputs: Complexes | None
+    of_seen: Complexes | None
+
+    @property
+    def size(self) -> int:
+        """Number of real numbers in the state."""
+        return self.emf.shape[1] + 2 * len(self.inverse)
+
+    def of_inputs(self, change: Floats) -> Complexes:
+        """Give the change of inputs for changes of the state, shape (n, j) -> (n_inputs, j), without the second term."""
+        sources, elements = self.emf.shape[1], len(self.inverse)
+        power = change[sources : sources + elements] - 1j * change[sources + elements :]
+        return np.concatenate([self.emf @ change[:sources], self.inverse[:, np.newaxis] * power])
+
+    def loadings(self, seen: Complexes) -> Complexes:
+        """
+        Give how linear combinations change with the state.
+
+        Parameters
+        ----------
+        seen : numpy.ndarray
+            What each answers to inputs, as of `Response.seen`, shape (q, n_inputs).
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (q, n).
+        """
+        if self.inputs is not None:
+            return seen @ self.inputs
+        sources = len(self.response.emfs)
+        of_powers = seen[:, sources:] * self.inverse
+        return np.concatenate([seen[:, :sources] @ self.emf, of_powers, -1j * of_powers], axis=1)
+
+    def forward(self, change: Floats) -> Floats:
+        """Give changes of what meters tell, shape (n, j) -> (e, j)."""
+        of_seen = self.of_seen @ change if self.of_seen is not None else self.observation.see(self.of_inputs(change))
+        return self.observation.change(self.seen, of_seen)
+
+    def adjoint(self, weights: Floats) -> Floats:
+        """Apply the transpose of `forward`, shape (e, j) -> (n, j)."""
+        towards = self.observation.towards(self.seen, weights)
+        of_inputs = self.observation.back(towards)
+        sources = self.response.emfs.size
+        of_emfs = (self.emf.conj().T @ of_inputs[:sources]).real
+        of_powers = self.inverse.conj()[:, np.newaxis] * of_inputs[sources:]
+        return np.concatenate([of_emfs, of_powers.real, -of_powers.imag])
+
+
+def tangent_at(
+    response: Response, observation: Observation, emf: Complexes, inputs: Complexes, *, dense: bool
+) -> Tangent:
+    """
+    Take the derivatives.
+
+    Parameters
+    ----------
+    response : Response
+    observation : Observation
+    emf : numpy.ndarray
+        Of `emf_directions`.
+    inputs : numpy.ndarray
+        The operating point, shape (n_inputs,) [V, A].
+    dense : bool
+        Whether to keep matrices.
+    """
+    seen = observation.see(inputs)
+    elements, sources = len(response.elements), len(response.emfs)
+    inverse = 1.0 / seen[:elements].conj()
+    drawn = inputs[sources:]
+    of_inputs = of_seen = None
+    if dense:
+        size = emf.shape[1]
+        of_inputs = np.zeros((response.size, size + 2 * elements), dtype=complex)
+        of_inputs[:sources, :size] = emf
+        diagonal = np.arange(elements)
+        of_inputs[sources + diagonal, size + diagonal] = inverse
+        of_inputs[sources + diagonal, size + elements + diagonal] = -1j * inverse
+        across = observation.matrix[:elements] @ of_inputs
+        of_inputs[sources:] -= (drawn * inverse)[:, np.newaxis] * across.conj()
+        of_seen = observation.matrix @ of_inputs
+    return Tangent(response, observation, emf, inverse, drawn, inputs, seen, of_inputs, of_seen)
