@@ -2,9 +2,10 @@ r"""
 Quick power flow along the trees of a switched network: what a search asks of each position of the switches.
 
 Where it stands: `reconfiguration` and `restoration` compare hundreds of positions with it and have the chosen one
-confirmed by `powerflow`. Every node draws constant power in each phase; lines have their three-phase series impedance.
+confirmed by `powerflow`. Every node draws constant power in its phases and between them; lines have their three-phase
+series impedance.
 
-.. math:: J_i = \sum_{j\ \text{below}\ i} (S_j / V_j)^*, \quad V_i = V_{root} - \sum_{j\ \text{on the way}} Z_j J_j
+.. math:: J_i = \sum_{j\ \text{below}\ i} I_j(V_j), \quad V_i = V_{root} - \sum_{j\ \text{on the way}} Z_j J_j
 
 Rules:
 
@@ -25,6 +26,7 @@ from algorithms.api.network_tables import Complexes, Floats, Truths
 from algorithms.grid.primitives import phase_matrices, source_voltages
 from algorithms.grid.switched import NOTHING, SwitchedNetwork, Tree, parts_of
 
+_FOLLOWING, _BEFORE = [1, 2, 0], [2, 0, 1]
 _turns = np.exp(-2j * math.pi / 3 * np.arange(3))
 
 
@@ -55,6 +57,27 @@ class TreeSolution:
     converged: bool
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Demand:
+    """
+    What nodes draw, constant power.
+
+    Attributes
+    ----------
+    wye : numpy.ndarray
+        By phase, shape (n_nodes, 3) [VA].
+    delta : numpy.ndarray
+        Between phases AB, BC, CA, shape (n_nodes, 3) [VA].
+    """
+
+    wye: Complexes
+    delta: Complexes
+
+    def scaled(self, factor: Floats) -> "Demand":
+        """Multiply what each node draws, shape (n_nodes,) [1]."""
+        return Demand(self.wye * factor[:, np.newaxis], self.delta * factor[:, np.newaxis])
+
+
 class TreeFlow:
     """
     The electrical side of a switched network.
@@ -62,23 +85,24 @@ class TreeFlow:
     Parameters
     ----------
     network : SwitchedNetwork
-    power : numpy.ndarray or None
-        What each phase of each node draws, shape (n_nodes, 3) [VA]; None for what `expected_power` gives.
+    demand : Demand or None
+        None for what `expected` gives.
 
     Attributes
     ----------
     impedance : numpy.ndarray
         Series impedance of each edge, 0 for switches, shape (n_edges, 3, 3) [ohm].
-    power : numpy.ndarray
-        Shape (n_nodes, 3) [VA].
+    demand : Demand
     """
 
-    def __init__(self, network: SwitchedNetwork, power: Complexes | None = None) -> None:
+    def __init__(self, network: SwitchedNetwork, demand: Demand | None = None) -> None:
         model = network.model
         self.network = network
-        self.power = expected_power(network) if power is None else power
-        if self.power.shape != (len(model.nodes), 3):
-            raise ValueError(f"powers of shape {(len(model.nodes), 3)} expected, found {self.power.shape}")
+        self.demand = expected(network) if demand is None else demand
+        for power in (self.demand.wye, self.demand.delta):
+            if power.shape != (len(model.nodes), 3):
+                raise ValueError(f"powers of shape {(len(model.nodes), 3)} expected, found {power.shape}")
+        self._wye, self._delta = bool(self.demand.wye.any()), bool(self.demand.delta.any())
         self.nominal: Floats = model.nodes.nominal_voltage
         self.impedance: Complexes = np.zeros((len(network.ends), 3, 3), dtype=complex)
         self.impedance[: network.branches] = three_phase(model.branches.z, model.branches.conductors[:, 3])
@@ -106,13 +130,16 @@ class TreeFlow:
         impedance = self.impedance[edge]
         impedance[top] = self.root_impedance[tree.root[top]]
         behind = self.behind[tree.root]
-        power = self.power[order]
+        wye, delta = self.demand.wye[order], self.demand.delta[order]
         bound = (tolerance * self.nominal[order])[:, np.newaxis]
         voltages, drawn, carried = behind, np.zeros_like(behind), np.zeros_like(behind)
         converged = False
         with np.errstate(all="ignore"):
             for _ in range(iterations):
-                drawn = np.conj(power / voltages)
+                drawn = np.conj(wye / voltages) if self._wye else np.zeros_like(behind)
+                if self._delta:
+                    between = np.conj(delta / (voltages - voltages[:, _FOLLOWING]))
+                    drawn += between - between[:, _BEFORE]
                 if self._shunt is not None:
                     drawn = drawn + np.einsum("kij,kj->ki", self._shunt[order], voltages)
                 carried = below(tree, drawn)
@@ -159,31 +186,33 @@ def three_phase(matrices: Complexes, neutral: Truths) -> Complexes:
     return reduced
 
 
-def expected_power(network: SwitchedNetwork) -> Complexes:
+def expected(network: SwitchedNetwork) -> Demand:
     """
-    Give what each phase of each node is expected to draw at nominal voltage, shape (n_nodes, 3) [VA].
+    Give what nodes are expected to draw at nominal voltage.
 
-    What a transformer feeds counts at the node above it, in equal parts on its phases, without its own losses.
+    What a transformer feeds counts at the node above it, in equal parts on its phases and without its own losses.
     """
     model = network.model
-    power = np.zeros((len(model.nodes), 3), dtype=complex)
+    wye = np.zeros((len(model.nodes), 3), dtype=complex)
+    delta = np.zeros_like(wye)
     for table in (model.loads, model.generators):
         drawn = table.p + 1j * table.q
-        delta = np.array([kind == Connection.DELTA for kind in table.connection], dtype=bool)
-        following = np.roll(_turns, -1)
-        at_first, at_second = drawn * _turns / (_turns - following), -drawn * following / (_turns - following)
-        spread = at_first + np.roll(at_second, 1, axis=1)
-        np.add.at(power, table.node, np.where(delta[:, np.newaxis], spread, drawn))
+        paired = np.array([kind == Connection.DELTA for kind in table.connection], dtype=bool)
+        np.add.at(wye, table.node[~paired], drawn[~paired])
+        np.add.at(delta, table.node[paired], drawn[paired])
     part = np.array(parts_of(model))
     transformers = model.transformers
     below = [row for kind, row in network.feeding if kind == "transformer"]
     share = {name: sum(1 for node in network.roots if part[node] == name) for name in part[network.roots].tolist()}
     for row in reversed(below):  # the lowest level was found last
-        name = int(part[transformers.to_node[row]])
+        inside = part == part[transformers.to_node[row]]
+        total = (wye[inside].sum() + delta[inside].sum()) / share[int(part[transformers.to_node[row]])]
         phases = transformers.conductors[row, :3]
-        total = power[part == name].sum() / share[name]
-        power[transformers.from_node[row], phases] += total / np.count_nonzero(phases)
-    return power
+        if phases.all() and not transformers.vector_group[row].startswith(("YN", "ZN")):
+            delta[transformers.from_node[row]] += total / 3.0
+        else:
+            wye[transformers.from_node[row], phases] += total / np.count_nonzero(phases)
+    return Demand(wye, delta)
 
 
 def _feeding(network: SwitchedNetwork) -> tuple[Complexes, Complexes]:
