@@ -1,0 +1,127 @@
+r"""
+The readings of one source in one interval become one value each, with an honest uncertainty.
+
+Where it stands: between `state_collector`, which gathers readings, and the estimator. Pure functions on arrays.
+
+Rules:
+
+- What a meter states as its uncertainty is taken as a fault it has in all its readings (class, gain, ratio): it does
+  not shrink by averaging.
+- What shrinks is how far a mean over the windows that were seen may be from the mean over the whole interval. It is
+  nothing where the windows cover the interval, and for a single snapshot all that a load wanders in it
+  (`fluctuation`).
+- A reading that comes twice counts once. Two that contradict each other at one instant are both left out.
+
+With n readings in k tenths of the interval, of scatter s, covering a share c of it, and s0 what is expected beforehand
+with the weight of two readings:
+
+.. math::
+    u^2 = \bar u^2 + (1 - c) \frac{s_k^2}{k}, \quad s_k^2 = \frac{2 s_0^2 + (k - 1) s^2}{k + 1}
+
+k, not n: readings close together say little of the rest of the interval. The first term is Type B, the second Type A
+with the correction for a finite population (JCGM 100:2008, 4.2 and 4.3).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from algorithms.api.network_tables import Floats
+
+PARTS = 10
+"""Parts of an interval within which readings count as one for the scatter."""
+BEFOREHAND = 2.0
+"""How many readings the scatter expected beforehand weighs."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Averaged:
+    """
+    Mean values of an interval.
+
+    Attributes
+    ----------
+    values, uncertainty : numpy.ndarray
+        NaN where there is no reading, shape (m,).
+    instant : float
+        Mean time of the readings after the interval's start [ns].
+    duplicates, contradictions, invalid : int
+        Readings left out, and values that are no measurement (not finite, or of no uncertainty).
+    """
+
+    values: Floats
+    uncertainty: Floats
+    instant: float
+    duplicates: int
+    contradictions: int
+    invalid: int
+
+
+def average(rows: Floats, interval: float, fluctuation: Floats, powers: Floats) -> Averaged:
+    """
+    Average the readings of a source.
+
+    Parameters
+    ----------
+    rows : numpy.ndarray
+        Sorted by time: time after the interval's start and window [ns], then values and their standard uncertainties
+        in turn, NaN where one is not there, shape (n, 2 + 2 m).
+    interval : float
+        [ns]
+    fluctuation : numpy.ndarray
+        How far a snapshot may be from the mean of an interval, relative, shape (m,) [1].
+    powers : numpy.ndarray
+        For each value the one of the same phase it makes a complex power with, itself where there is none: what
+        wanders is the load, not its reactive part alone, shape (m,), int.
+    """
+    kept, duplicates, contradictions = _believable(rows)
+    count = (rows.shape[1] - 2) // 2
+    if not len(kept):
+        nothing = np.full(count, np.nan)
+        return Averaged(nothing, nothing, interval / 2, duplicates, contradictions, 0)
+    values, sigmas = kept[:, 2::2], kept[:, 3::2]
+    stated = ~np.isnan(values) | ~np.isnan(sigmas)
+    there = np.isfinite(values) & np.isfinite(sigmas) & (sigmas >= 0)
+    number = there.sum(axis=0)
+    divisor = np.maximum(number, 1)
+    mean = np.where(there, values, 0.0).sum(axis=0) / divisor
+    own = np.where(there, sigmas**2, 0.0).sum(axis=0) / divisor
+    scatter = np.where(there, (values - mean) ** 2, 0.0).sum(axis=0) / np.maximum(number - 1, 1)
+    part = np.clip((kept[:, 0] * PARTS / interval).astype(int), 0, PARTS - 1)
+    parts = np.maximum([len(np.unique(part[column])) for column in there.T], 1)
+    expected = (fluctuation * np.hypot(mean, np.where(powers == np.arange(count), 0.0, mean[powers]))) ** 2
+    spread = (BEFOREHAND * expected + (parts - 1) * scatter) / (BEFOREHAND + parts - 1)
+    variance = own + (1.0 - _covered(kept, interval)) * spread / parts
+    empty = number == 0
+    return Averaged(
+        values=np.where(empty, np.nan, mean),
+        uncertainty=np.where(empty, np.nan, np.sqrt(variance)),
+        instant=float(kept[:, 0].mean()),
+        duplicates=duplicates,
+        contradictions=contradictions,
+        invalid=int((stated & ~there).sum()),
+    )
+
+
+def _believable(rows: Floats) -> tuple[Floats, int, int]:
+    """Leave out repetitions, and all of what contradicts itself."""
+    if len(rows) < 2:
+        return rows, 0, 0
+    same_time = rows[1:, 0] == rows[:-1, 0]
+    if not same_time.any():
+        return rows, 0, 0
+    filled = np.nan_to_num(rows, nan=np.inf)
+    same = same_time & (filled[1:] == filled[:-1]).all(axis=1)
+    contradicting = np.unique(rows[1:, 0][same_time & ~same])
+    first = np.concatenate([[True], ~same])
+    kept = first & ~np.isin(rows[:, 0], contradicting)
+    return rows[kept], int(np.count_nonzero(same)), int(np.count_nonzero(first & ~kept))
+
+
+def _covered(rows: Floats, interval: float) -> float:
+    """Tell which share of the interval was seen."""
+    start = np.clip(rows[:, 0] - rows[:, 1] / 2, 0.0, interval)
+    end = np.clip(rows[:, 0] + rows[:, 1] / 2, 0.0, interval)
+    before = np.concatenate([[0.0], np.maximum.accumulate(end)[:-1]])
+    seen = np.maximum(end - np.maximum(start, before), 0.0)
+    return float(min(seen.sum() / interval, 1.0))
