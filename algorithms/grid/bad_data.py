@@ -5,8 +5,8 @@ Where it stands: plug-ins call `examine` instead of `Estimator.estimate`.
 
 Rules:
 
-- The test is that of chi squared on J and of the largest normalised residual; one reading is left out at a time, and
-  the state solved again.
+- Two tests: chi squared on J, and the largest normalised residual against what the largest of so many reaches by
+  chance. One reading is left out at a time, and the state solved again.
 - A critical reading is never blamed. Where several readings would explain a contradiction as well, all of them are
   named; the one with the largest residual is left out.
 - Where readings ask for more than the network can carry, as kW in place of W do, the largest residual of the linear
@@ -22,7 +22,7 @@ IEEE Trans. PAS 94:2 (1975) 329-337, doi 10.1109/T-PAS.1975.31858.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import chdtri
+from scipy.special import chdtri, ndtri
 
 from algorithms.api.network_tables import Complexes, Floats
 from algorithms.grid.estimate import Estimate
@@ -30,11 +30,9 @@ from algorithms.grid.least_squares import Estimator
 from algorithms.grid.residuals import judge_residuals
 
 CONFIDENCE = 0.99
-"""Of the test on J."""
+"""Share of scans without any bad reading that pass each of the two tests."""
 LARGEST = 3.0
 """A reading whose normalised residual is above this is suspected where J is too large [1]."""
-ALONE = 4.5
-"""A reading whose normalised residual is above this is suspected whatever J is [1]."""
 MOST = 10
 """Most readings left out of one scan."""
 
@@ -99,7 +97,7 @@ def examine(
     values, uncertainty, prior, u_prior
         As in `Estimator.estimate`.
     confidence : float
-        Share of scans without any bad reading that must pass the test on J [1].
+        Share of scans without any bad reading that pass each of the two tests [1].
     most : int
         Most readings to leave out.
     """
@@ -111,7 +109,7 @@ def examine(
         if not estimate.converged:
             estimate = estimator.estimate(values, uncertainty, prior=prior, u_prior=u_prior, iterations=1)
         excessive = not estimate.converged or estimate.objective > limit
-        worst = _worst(estimate, LARGEST if excessive else ALONE)
+        worst = _worst(estimate, confidence, excessive=excessive)
         if worst is None or len(suspects) >= most:
             return Examined(estimate, tuple(suspects), not excessive and worst is None, limit)
         index, contradiction = worst
@@ -124,10 +122,12 @@ def chi_squared_limit(degrees_of_freedom: int, confidence: float) -> float:
     return float(chdtri(degrees_of_freedom, 1.0 - confidence)) if degrees_of_freedom else np.inf
 
 
-def _worst(estimate: Estimate, limit: float) -> tuple[int, Contradiction] | None:
+def _worst(estimate: Estimate, confidence: float, *, excessive: bool) -> tuple[int, Contradiction] | None:
     residuals = judge_residuals(estimate)
-    if not len(residuals.normalised):
+    judged = int(np.count_nonzero(~residuals.critical))
+    if not judged:
         return None
+    limit = LARGEST if excessive else float(ndtri(1.0 - (1.0 - confidence) / (2.0 * judged)))
     row = int(np.argmax(np.abs(residuals.normalised)))
     if not abs(residuals.normalised[row]) > limit:
         return None

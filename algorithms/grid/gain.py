@@ -144,7 +144,7 @@ def _whole(sensitivity: Floats) -> tuple[Floats, Floats, Floats]:
     wide = readings < size
     square = sensitivity @ sensitivity.T if wide else sensitivity.T @ sensitivity
     values, vectors = np.linalg.eigh(square)
-    kept = values > 1e-9 + 1e-13 * values[-1]
+    kept = values > 1e-12 + 1e-14 * values[-1]
     strength, vectors = np.sqrt(values[kept]), vectors[:, kept]
     others = (sensitivity.T @ vectors if wide else sensitivity @ vectors) / strength
     return (strength, vectors, others) if wide else (strength, others, vectors)

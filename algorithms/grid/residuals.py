@@ -10,7 +10,7 @@ Rules:
 
 - A measurement whose variance after the estimate is that before it (:math:`\Omega` near 0) is critical: nothing else
   tells of it, it has no residual, and it is never blamed.
-- Two measurements whose residuals go together (correlation near 1) cannot be told apart.
+- Two measurements whose residuals go together cannot be told apart; then both are named.
 
 References
 ----------
@@ -25,10 +25,10 @@ from algorithms.api.network_tables import Floats, Integers
 from algorithms.grid.estimate import Estimate
 from algorithms.grid.observation import NONE
 
-CRITICAL = 1e-5
+CRITICAL = 1e-9
 """Share of its variance below which a residual says nothing [1]."""
-TOGETHER = 0.98
-"""Correlation of residuals above which two measurements are alternatives [1]."""
+CHANCE = 3.0
+"""A normalised residual that chance explains [1]."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,19 +50,28 @@ class Residuals:
     normalised: Floats
     critical: np.ndarray[tuple[int], np.dtype[np.bool_]]
     _rows: Floats
+    _equations: int
     _inverse: Floats
-    _own: Floats
+    _gained: Floats
     _share: Floats
 
     def alternatives(self, row: int) -> Integers:
-        """Give the rows whose residuals cannot be told from that of `row`."""
-        others = -(self._rows @ (self._inverse @ self._rows[row])) + self._own @ self._own[row]
-        with np.errstate(all="ignore"):
-            together = np.abs(others) / np.sqrt(self._share * self._share[row])
-        together[self.critical] = 0.0
-        together[row] = 0.0
-        found: Integers = np.flatnonzero(together > TOGETHER)
-        return found
+        """
+        Give the rows that would explain the residual of `row` as well.
+
+        Those without which the residual of `row` is one of chance, and with which J falls by less than 9 less: about
+        three standard deviations of likelihood.
+        """
+        covariance = -(self._rows @ (self._inverse @ self._rows[row]))
+        if row >= self._equations:
+            covariance[self._equations :] = self._rows[self._equations :] @ (self._gained @ self._rows[row])
+        judged = ~self.critical
+        judged[row] = False
+        others = np.flatnonzero(judged)
+        together = np.clip(covariance[others] / np.sqrt(self._share[others] * self._share[row]), -1.0, 1.0)
+        own, found = self.normalised[row], self.normalised[others]
+        explained = np.abs(own - together * found) < CHANCE * np.sqrt(1.0 - together**2) + 1e-9 * abs(own)
+        return others[explained & (found**2 > own**2 - CHANCE**2)]
 
 
 def judge_residuals(estimate: Estimate) -> Residuals:
@@ -96,14 +105,22 @@ def judge_residuals(estimate: Estimate) -> Residuals:
     own_rows = np.zeros((len(entries), directions + more))
     own_rows[:, :directions] = gain.right[start + entries] / sigma[:, np.newaxis]
 
+    # What readings tell of entries of the state may be as little as a billionth: sums of what they tell, not
+    # differences of what is left, keep its digits.
+    gained = np.diag(np.concatenate([1.0 - gain.shrink, np.zeros(more)]))
+    if patch is not None:
+        gained += patch.across @ patch.middle @ patch.across.T
+    share = np.concatenate(
+        [
+            1.0 - np.einsum("ij,ij->i", rows @ inverse, rows),
+            np.einsum("ij,ij->i", own_rows @ gained, own_rows),
+        ]
+    )
     rows = np.concatenate([rows, own_rows])
-    identity = np.concatenate([np.zeros((len(equations), directions + more)), own_rows])
-    before = np.concatenate([np.ones(len(equations)), np.einsum("ij,ij->i", own_rows, own_rows)])
-    share = before - np.einsum("ij,ij->i", rows @ inverse, rows)
     critical = share < CRITICAL
     residuals = np.concatenate(
         [estimate.residuals[equations] / known, -(own_rows[:, :directions] @ estimate.along[:directions])]
     )
     normalised = np.where(critical, 0.0, residuals / np.sqrt(np.where(critical, 1.0, share)))
     measurement = np.concatenate([observation.extra[equations], own[entries]])
-    return Residuals(measurement, normalised, critical, rows, inverse, identity, share)
+    return Residuals(measurement, normalised, critical, rows, len(equations), inverse, gained, share)
