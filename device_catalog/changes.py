@@ -20,7 +20,9 @@ from device_catalog.contract.reports import Reported
 from device_catalog.documents import merge, moment
 from device_catalog.errors import Conflict, Refused, RevisionOutdated
 from device_catalog.leases import NEVER
+from device_catalog.networks import placed
 from device_catalog.register import Register
+from device_catalog.storage.networks import NetworkStore
 from device_catalog.storage.rows import Change, DeviceRow, KeyedRequest
 
 FUTURE_NS = 3600 * 1_000_000_000
@@ -36,10 +38,13 @@ class Changes:
     Parameters
     ----------
     register : Register
+    networks : NetworkStore
+        Whose revisions are stated in configurations.
     """
 
-    def __init__(self, register: Register) -> None:
+    def __init__(self, register: Register, networks: NetworkStore) -> None:
         self._fleet, self._store, self._threads = register
+        self._networks = networks
 
     async def register(self, registration: Registration, author: str, key: str, request: bytes) -> Registered:
         """
@@ -80,7 +85,7 @@ class Changes:
         if remembered is not None and remembered[0] != request.digest:
             raise Conflict("expected a new Idempotency-Key for another request, found one that was used; change it")
         revision = self._store.floor(name) + 1
-        change = Change(name, revision, registration.configuration, time_ns, author)
+        change = Change(name, revision, placed(self._networks, registration.configuration), time_ns, author)
         self._store.register(change, registration.tenant, registration.kind, registration.description, digest, request)
         poll = registration.configuration.poll
         row = DeviceRow(
@@ -116,7 +121,8 @@ class Changes:
             raise RevisionOutdated(matches[:40], device.revision)
         # A device that applied more than is known here (the database was restored) must still see a newer one.
         revision = max(device.revision, device.applied) + 1
-        self._store.set_configuration(Change(name, revision, configuration, self._fleet.wall(), author))
+        stated = placed(self._networks, configuration)
+        self._store.set_configuration(Change(name, revision, stated, self._fleet.wall(), author))
         poll = configuration.poll
         self._threads.in_loop(self._fleet.changed, device, revision, poll.interval, poll.lease)
         return revision

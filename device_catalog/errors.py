@@ -6,6 +6,7 @@ Wrong use of this package (a bug) is a `ValueError` or `RuntimeError`. The world
     CatalogError
     |-- AddressError         the catalog cannot listen where it is told to
     |-- DeviceUnknown        no device of that name
+    |-- NetworkUnknown       no network of that name, or nothing of that name in it
     |-- RecordingUnknown     no recording of that name, or its file is not here
     |-- NotAuthorised        no credential, or not the right one
     |-- Conflict             what is asked for contradicts what is there
@@ -43,6 +44,10 @@ class DeviceUnknown(CatalogError):  # noqa: N818 - reads as the sentence it is
 
     def __init__(self, device: str) -> None:
         super().__init__(f"expected the name of a registered device, found {device}; register it, or list the devices")
+
+
+class NetworkUnknown(CatalogError):  # noqa: N818 - as above
+    """No network of that name, or no such area or revision of it."""
 
 
 class RecordingUnknown(CatalogError):  # noqa: N818 - as above

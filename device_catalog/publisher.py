@@ -13,7 +13,7 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,6 +25,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from algorithms.api import wire
+from algorithms.api.network_document import SwitchStates
 from device_catalog.contract import topics
 from device_catalog.contract.presence import Availability, CatalogState
 from device_catalog.words import Word, Words
@@ -70,6 +71,7 @@ class Publisher:
         self._lost = False
         self._last_endpoint = ""
         self._states: dict[str, bytes] = {}
+        self._topologies: dict[str, bytes] = {}
         self._remembered = threading.Event()
         self._fence = threading.Event()
         self._thread: threading.Thread | None = None
@@ -101,6 +103,14 @@ class Publisher:
         topic = topics.availability(tenant, availability.device)
         # After a start a whole fleet is heard for the first time: no news may wait behind that.
         self._say(topic, _bytes(availability), retain=True, urgent=urgent)
+
+    def topology(self, tenants: Iterable[str], states: SwitchStates) -> None:
+        """Say where the switches of a network stand; every broker is told again when it is met."""
+        payload = _bytes(states)
+        for tenant in tenants:
+            topic = topics.topology(tenant, states.network)
+            self._topologies[topic] = payload
+            self._say(topic, payload, retain=True, urgent=True)
 
     def notify(self, tenant: str, device: str, revision: int) -> None:
         """Ask a device to ask the catalog now."""
@@ -235,7 +245,7 @@ class Publisher:
         client.unsubscribe(own)
         known = self._remembered.is_set() and self._last_endpoint in ("", endpoint)
         self._last_endpoint = endpoint
-        for topic, payload in list(self._states.items()):
+        for topic, payload in [*self._states.items(), *self._topologies.items()]:
             self._words.again(Word(topic, payload, retain=True))
         if not known:
             for tenant, availability in self._everything():

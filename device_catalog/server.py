@@ -12,6 +12,7 @@ import hmac
 import logging
 import socket
 from pathlib import Path
+from typing import NamedTuple
 
 import uvicorn
 
@@ -24,12 +25,16 @@ from device_catalog.desired import DesiredDocuments
 from device_catalog.domain import Guard
 from device_catalog.errors import AddressError, StorageError
 from device_catalog.fleet import Fleet
+from device_catalog.network_parts import Shelf
+from device_catalog.network_questions import NetworkQuestions
+from device_catalog.networks import Networks
 from device_catalog.publisher import Publisher
 from device_catalog.questions import Questions
 from device_catalog.recordings import Recordings
 from device_catalog.register import Register
 from device_catalog.signs_of_life import SignsOfLife
 from device_catalog.storage.database import held, migrate, open_engine
+from device_catalog.storage.networks import NetworkStore
 from device_catalog.storage.recording_files import RecordingFiles
 from device_catalog.storage.recordings import RecordingStore
 from device_catalog.storage.store import Store
@@ -85,15 +90,22 @@ def serve(config: CatalogConfig) -> None:
         token_file = Path(config.operator_token_file)
         operators = OperatorToken(operator_token(token_file))
         _log.info("operator's token: see %s", token_file)
-        Server(config, Store(engine), RecordingStore(engine), operators).run()
+        Server(config, Stores(Store(engine), RecordingStore(engine), NetworkStore(engine)), operators).run()
+
+
+class Stores(NamedTuple):
+    """The tables, by subject."""
+
+    devices: Store
+    recordings: RecordingStore
+    networks: NetworkStore
 
 
 class Server:
     """One running catalog."""
 
-    def __init__(
-        self, config: CatalogConfig, store: Store, recording_store: RecordingStore, operators: OperatorToken
-    ) -> None:
+    def __init__(self, config: CatalogConfig, stores: Stores, operators: OperatorToken) -> None:
+        store = stores.devices
         self._config = config
         self._publisher = Publisher(config.grid_brokers, config.tenant)
         guard = Guard(share=config.suspicious_share, minimum=config.suspicious_minimum)
@@ -103,19 +115,22 @@ class Server:
         register = Register(self._fleet, store, self._threads)
         self._signs_of_life = SignsOfLife(register)
         self._recordings = Recordings(
-            recording_store,
+            stores.recordings,
             RecordingFiles(Path(config.state) / "recordings"),
             self._fleet,
             self._threads,
             config.recordings_budget,
             config.recordings_days,
         )
+        shelf = Shelf(stores.networks)
+        self._networks = Networks(register, stores.networks, shelf, self._publisher, config.tenant)
         self._missing = "the register is being read"
         application = make_application(
             self._fleet,
-            Changes(register),
+            Changes(register, stores.networks),
             Questions(register),
             self._recordings,
+            (self._networks, NetworkQuestions(stores.networks, shelf, self._threads)),
             operators,
             ready=lambda: self._missing,
             metrics=lambda: metrics_text(self._fleet, self._threads, self._publisher),
@@ -157,6 +172,7 @@ class Server:
     def _load(self) -> None:
         self._fleet.load(self._store.load(), self._store.tenants())
         self._recordings.load()
+        self._networks.load()
 
     async def _close(self) -> None:
         self._missing = "the catalog is ending"
@@ -169,6 +185,7 @@ class Server:
         except StorageError as error:
             _log.warning("the last signs of life are not kept: %s", error)
         self._recordings.close()
+        self._networks.close()
         self._threads.close()
         self._store.close()
         await asyncio.get_running_loop().run_in_executor(None, self._publisher.stop)

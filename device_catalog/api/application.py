@@ -15,6 +15,7 @@ from litestar.exceptions import HTTPException
 
 from algorithms.api.errors import Problem, ProblemsError, shortened
 from device_catalog.api.gateway import Operators
+from device_catalog.api.networks import handlers as network_handlers
 from device_catalog.api.openapi import document as openapi_document
 from device_catalog.api.openapi import page as openapi_page
 from device_catalog.api.problems import MEDIA_TYPE, HttpError, answer
@@ -37,6 +38,8 @@ from device_catalog.contract.topics import is_identifier
 from device_catalog.contract.validation import parse_calibration, parse_configuration, parse_registration
 from device_catalog.errors import CatalogError, NotAuthorised, Refused
 from device_catalog.fleet import Fleet
+from device_catalog.network_questions import NetworkQuestions
+from device_catalog.networks import Networks
 from device_catalog.questions import MAXIMUM_PAGE, Questions
 from device_catalog.recordings import Recordings
 from device_catalog.storage.rows import Filters
@@ -54,6 +57,7 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
     changes: Changes,
     questions: Questions,
     recordings: Recordings,
+    networks: tuple[Networks, NetworkQuestions],
     operators: Operators,
     ready: Callable[[], str],
     metrics: Callable[[], bytes],
@@ -67,6 +71,8 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
     changes : Changes
     questions : Questions
     recordings : Recordings
+    networks : tuple
+        What changes networks, and what answers questions about them.
     operators : Operators
     ready : callable
         Says what the catalog still waits for; empty when it can serve.
@@ -207,6 +213,7 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
             credential,
             history,
             *recording_handlers(recordings, access, _body),
+            *network_handlers(*networks, access, _body, OPERATOR),
             health,
             readiness,
             counters,
@@ -250,17 +257,17 @@ def _token(request: AnyRequest) -> bytes:
     return token.encode("latin-1", "replace")
 
 
-async def _body(request: AnyRequest) -> bytes:
+async def _body(request: AnyRequest, limit: int = MAXIMUM_DOCUMENT) -> bytes:
     """Read the body as far as it may go."""
-    too_long = HttpError(413, f"expected a body of at most {MAXIMUM_DOCUMENT} bytes, found more; nothing was changed")
+    too_long = HttpError(413, f"expected a body of at most {limit} bytes, found more; nothing was changed")
     declared = request.headers.get("Content-Length", "")
-    if declared.isdigit() and int(declared) > MAXIMUM_DOCUMENT:
+    if declared.isdigit() and int(declared) > limit:
         raise too_long
     parts: list[bytes] = []
     length = 0
     async for part in request.stream():
         length += len(part)
-        if length > MAXIMUM_DOCUMENT:
+        if length > limit:
             raise too_long
         parts.append(part)
     return b"".join(parts)

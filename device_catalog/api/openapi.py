@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from algorithms.api.network_document import NetworkDocument, SwitchStates
 from device_catalog.contract.calibration import Calibration
 from device_catalog.contract.documents import Configuration, Desired
+from device_catalog.contract.networks import AreaDocument, NetworkPage, NetworkStored, RevisionPage
 from device_catalog.contract.paths import (
     APPLIED_HEADER,
     BOOT_HEADER,
@@ -19,14 +21,23 @@ from device_catalog.contract.paths import (
     CREDENTIAL,
     DESIRED,
     DEVICE,
+    DEVICE_NETWORK,
     DEVICES,
     HISTORY,
+    NETWORK,
+    NETWORK_AREA,
+    NETWORK_REVISION,
+    NETWORK_REVISIONS,
+    NETWORKS,
     OFFSET_HEADER,
     RECORDING,
     RECORDING_FILE,
     RECORDING_REQUEST,
     RECORDINGS,
     REPORTED,
+    TOPOLOGY,
+    TOPOLOGY_REVISION,
+    TOPOLOGY_REVISIONS,
 )
 from device_catalog.contract.recordings import Received, RecordingEntry, RecordingInfo, RecordingPage
 from device_catalog.contract.register import DeviceDetail, History, Page, ProblemDocument, Registered, Registration
@@ -57,6 +68,10 @@ class Operation(NamedTuple):
 
 _filters = ("kind", "tenant", "available", "algorithm", "network", "area", "cursor", "limit")
 _poll = ("If-None-Match", BOOT_HEADER, APPLIED_HEADER)
+_page = ("cursor", "limit")
+_known = ("If-None-Match",)
+_based = ("If-Match", "If-None-Match")
+_unread = (304, 401, 404)
 
 OPERATIONS = (
     Operation("get", DEVICES, "Find devices and services", "operator", 200, None, Page, (), _filters, (401, 422)),
@@ -188,6 +203,100 @@ OPERATIONS = (
         (400, 401, 404, 409, 413, 422),
     ),
     Operation("get", RECORDING_FILE, "A recording's file", "operator", 200, None, bytes, (), (), (401, 404)),
+    Operation(
+        "get",
+        DEVICE_NETWORK,
+        "The part of its network that a device looks after, with its switches (304 when it is known)",
+        "device",
+        200,
+        None,
+        AreaDocument,
+        ("If-None-Match",),
+        (),
+        (304, 401, 404),
+    ),
+    Operation("get", NETWORKS, "Networks", "operator", 200, None, NetworkPage, (), _page, (401, 422)),
+    Operation(
+        "get", NETWORK, "A network, the newest revision", "operator", 200, None, NetworkDocument, _known, (), _unread
+    ),
+    Operation(
+        "put",
+        NETWORK,
+        "Keep a revision of a network, and tell the devices whose part it changes",
+        "operator",
+        200,
+        NetworkDocument,
+        NetworkStored,
+        _based,
+        (),
+        (401, 404, 412, 413, 422, 428),
+    ),
+    Operation(
+        "get",
+        NETWORK_REVISIONS,
+        "Revisions of a network, newest first",
+        "operator",
+        200,
+        None,
+        RevisionPage,
+        (),
+        _page,
+        (401, 404, 422),
+    ),
+    Operation(
+        "get", NETWORK_REVISION, "A network, any revision", "operator", 200, None, NetworkDocument, _known, (), _unread
+    ),
+    Operation(
+        "get",
+        NETWORK_AREA,
+        "The part of a network that the agent of an area needs",
+        "operator",
+        200,
+        None,
+        AreaDocument,
+        _known,
+        (),
+        _unread,
+    ),
+    Operation(
+        "get", TOPOLOGY, "Where a network's switches stand", "operator", 200, None, SwitchStates, _known, (), _unread
+    ),
+    Operation(
+        "put",
+        TOPOLOGY,
+        "Say where a network's switches stand; the devices whose part it changes are told",
+        "operator",
+        200,
+        SwitchStates,
+        NetworkStored,
+        _based,
+        (),
+        (401, 404, 412, 413, 422, 428),
+    ),
+    Operation(
+        "get",
+        TOPOLOGY_REVISIONS,
+        "Revisions of a network's switch states, newest first",
+        "operator",
+        200,
+        None,
+        RevisionPage,
+        (),
+        _page,
+        (401, 404, 422),
+    ),
+    Operation(
+        "get",
+        TOPOLOGY_REVISION,
+        "Where a network's switches stood, any revision",
+        "operator",
+        200,
+        None,
+        SwitchStates,
+        _known,
+        (),
+        _unread,
+    ),
     Operation("get", "/healthz", "Whether the process runs", "anybody", 200),
     Operation("get", "/readyz", "Whether it can serve", "anybody", 200, refusals=(503,)),
     Operation("get", "/metrics", "Counters for Prometheus", "anybody", 200),
@@ -199,10 +308,10 @@ _problems = {
     304: "Nothing newer than what If-None-Match names",
     400: "A header that cannot be used",
     401: "No credential, or not the right one",
-    404: "No such device, or nothing of it yet",
+    404: "No such device or network, or nothing of it yet",
     409: "In conflict with what is there",
     412: "Changed by somebody else since it was read",
-    413: "Longer than 1 MiB",
+    413: "Longer than 1 MiB, of a network and its switches 16 MiB",
     422: "Refused, with every problem found",
     428: "If-Match is missing",
     429: "Polled far more often than told; Retry-After says when to come back",
@@ -263,10 +372,12 @@ def _operation(operation: Operation) -> dict[str, Any]:
     parameters: list[dict[str, Any]] = []
     if "{device}" in operation.path:
         parameters.append(_parameter("device", "path", required=True))
-    if "{recording}" in operation.path:
-        parameters.append(_parameter("recording", "path", required=True))
+    named = [name for name in ("recording", "network", "area", "revision") if f"{{{name}}}" in operation.path]
+    parameters += [_parameter(name, "path", required=True) for name in named]
     parameters += [_parameter(name, "query") for name in operation.query]
-    parameters += [_parameter(name, "header", required=name == "If-Match") for name in operation.headers]
+    parameters += [
+        _parameter(name, "header", required=operation.headers == ("If-Match",)) for name in operation.headers
+    ]
     success: dict[str, Any] = {"description": "Done"}
     if operation.answer is not None:
         success["content"] = _content(operation.answer, "application/json")

@@ -15,6 +15,7 @@ from device_catalog.errors import (
     CatalogError,
     Conflict,
     DeviceUnknown,
+    NetworkUnknown,
     NotAuthorised,
     Overloaded,
     PolledTooOften,
@@ -29,6 +30,7 @@ MEDIA_TYPE = "application/problem+json"
 
 _kinds: Mapping[type[Exception], tuple[int, str, str]] = {
     DeviceUnknown: (404, "device-unknown", "No such device"),
+    NetworkUnknown: (404, "network-unknown", "No such network"),
     RecordingUnknown: (404, "recording-unknown", "No such recording"),
     NotAuthorised: (401, "not-authorised", "Credential needed"),
     Conflict: (409, "conflict", "In conflict with what is there"),

@@ -18,12 +18,26 @@ RECORDING = "/v1/devices/{device}/recordings/{recording}"
 RECORDING_REQUEST = "/v1/devices/{device}/recordings/{recording}/request"
 RECORDING_FILE = "/v1/devices/{device}/recordings/{recording}/file"
 
+DEVICE_NETWORK = "/v1/devices/{device}/network"
+NETWORKS = "/v1/networks"
+NETWORK = "/v1/networks/{network}"
+NETWORK_REVISIONS = "/v1/networks/{network}/revisions"
+NETWORK_REVISION = "/v1/networks/{network}/revisions/{revision}"
+NETWORK_AREA = "/v1/networks/{network}/areas/{area}"
+TOPOLOGY = "/v1/networks/{network}/topology"
+TOPOLOGY_REVISIONS = "/v1/networks/{network}/topology/revisions"
+TOPOLOGY_REVISION = "/v1/networks/{network}/topology/revisions/{revision}"
+
 BOOT_HEADER = "Agent-Boot"
 APPLIED_HEADER = "Agent-Applied-Revision"
 OFFSET_HEADER = "Upload-Offset"
 
 MAXIMUM_DOCUMENT = 1024 * 1024
 """Longest document either side reads [bytes]."""
+
+
+MAXIMUM_NETWORK = 16 * 1024 * 1024
+"""Longest document of a network, or of an agent's part of one, that either side reads [bytes]."""
 
 
 def etag(revision: int) -> str:

@@ -118,9 +118,7 @@ class Store:
     def set_configuration(self, change: Change) -> None:
         """Write a configuration as the newest."""
         with self._writing() as connection:
-            connection.execute(update(devices).where(devices.c.device == change.device).values(**_derived(change)))
-            _write_configuration(connection, change)
-            _note(connection, change.time_ns, change.author, "configure", change.device, f"revision {change.revision}")
+            write_change(connection, change, "configure")
 
     def remove(self, device: str, time_ns: int, author: str) -> None:
         """Take a device off the register; its configurations stay, so that a revision is never given twice."""
@@ -174,9 +172,7 @@ class Store:
             old = list(connection.scalars(query.offset(CALIBRATIONS_KEPT)))
             if old:
                 connection.execute(delete(calibrations).where(of_device, calibrations.c.made_us.in_(old)))
-            connection.execute(update(devices).where(devices.c.device == change.device).values(**_derived(change)))
-            _write_configuration(connection, change)
-            _note(connection, change.time_ns, change.author, "calibrate", change.device, f"revision {change.revision}")
+            write_change(connection, change, "calibrate")
 
     def reported(self, device: str) -> bytes | None:
         """Read what a device reported last, JSON text."""
@@ -259,6 +255,13 @@ class Store:
         """Read the names of all tenants."""
         with self._engine.connect() as connection:
             return [str(name) for name in connection.scalars(select(tenants.c.tenant).order_by(tenants.c.tenant))]
+
+
+def write_change(connection: Connection, change: Change, action: str) -> None:
+    """Write a configuration of a registered device as the newest, and what for."""
+    connection.execute(update(devices).where(devices.c.device == change.device).values(**_derived(change)))
+    _write_configuration(connection, change)
+    _note(connection, change.time_ns, change.author, action, change.device, f"revision {change.revision}")
 
 
 def _summary_query() -> Select[Any]:

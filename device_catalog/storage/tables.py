@@ -1,8 +1,8 @@
 """
 The tables, as the newest migration leaves them.
 
-Times are UTC nanoseconds; documents are JSON text, whole; `network`, `area` and `assignments` repeat what is in the
-configuration, so that a list can be filtered by the database.
+Times are UTC nanoseconds; documents are JSON text, whole, those of networks compressed (zlib); `network`, `area` and
+`assignments` repeat what is in the configuration, so that a list can be filtered by the database.
 """
 
 from sqlalchemy import (
@@ -114,6 +114,39 @@ calibrations = Table(
     Column("made_us", BigInteger, primary_key=True),
     Column("document", Text, nullable=False),
     Column("received_ns", BigInteger, nullable=False),
+    Column("author", String(128), nullable=False),
+)
+
+networks = Table(
+    "networks",
+    metadata,
+    Column("network", String(64), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("topology_revision", BigInteger, nullable=False),
+    Column("stored_ns", BigInteger, nullable=False),
+    Column("author", String(128), nullable=False),
+)
+
+network_revisions = Table(
+    "network_revisions",
+    metadata,
+    Column("network", String(64), ForeignKey("networks.network"), primary_key=True),
+    Column("revision", BigInteger, primary_key=True),
+    Column("document", LargeBinary, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("stored_ns", BigInteger, nullable=False),
+    Column("author", String(128), nullable=False),
+)
+
+topology_revisions = Table(
+    "topology_revisions",
+    metadata,
+    Column("network", String(64), ForeignKey("networks.network"), primary_key=True),
+    Column("revision", BigInteger, primary_key=True),
+    Column("document", LargeBinary, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("stored_ns", BigInteger, nullable=False),
     Column("author", String(128), nullable=False),
 )
 

@@ -1,4 +1,4 @@
-"""A network of three levels for tests: two LV areas below one MV area, a concentrator below each, ties at both levels."""
+"""A network of three levels for tests: one MV area, two LV areas below it, a concentrator below each, ties."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from tests.support.networks import Document
 
 def layered_document(network: str = "net-3", revision: int = 1) -> Document:
     """
-    Give 20 kV source m0; feeders m1-m2 and m3 with an open tie; a Dyn11 transformer and a feeder of three LV nodes at m1
+    Give 20 kV source m0; feeders m1-m2 and m3 with an open tie; a Dyn11 transformer and a feeder of LV nodes at m1
     and m3; an open LV tie between the ends; customers behind l11 (concentrator c-1) and l22 (concentrator c-2).
     """
     mv_nodes = [{"id": name, "phases": "ABC", "base_voltage": 20e3} for name in ("m0", "m1", "m2", "m3")]

@@ -5,7 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -13,6 +13,7 @@ import pytest
 import requests
 
 from tests.support.catalog import CatalogProcess
+from tests.support.layered_network import layered_document, states_of
 from tests.support.recording_labels import label
 from tests.support.waiting import wait_until
 
@@ -220,6 +221,7 @@ def test_the_description_is_true_to_the_server(catalog):
     patch = {"headers": {"Content-Type": "application/merge-patch+json"}, "data": '{"boot": 1}'}
     made = {"made": "2026-05-01T12:00:00Z", "by": "A. Installer"}
     calibration = {"schema": "calibration/1", "device": "m-description", **made}
+    network = layered_document()
     bodies = {
         ("post", "/v1/devices"): {"json": {"device": "m-described"}},
         ("put", "/v1/devices/{device}/configuration"): {"json": {}, "headers": {"If-Match": "*"}},
@@ -228,18 +230,29 @@ def test_the_description_is_true_to_the_server(catalog):
         ("patch", "/v1/devices/{device}/reported"): patch,
         ("put", "/v1/devices/{device}/recordings/{recording}"): {"json": label("m-description", "r-1", b"samples")},
         ("patch", "/v1/devices/{device}/recordings/{recording}/file"): {"data": b"samples"},
+        ("put", "/v1/networks/{network}"): {"json": network, "headers": {"If-None-Match": "*"}},
+        ("put", "/v1/networks/{network}/topology"): {"json": states_of(network, 1), "headers": {"If-Match": '"0"'}},
     }
+    catalog.register("m-placed", configuration={"topology": {"network": "net-3", "area": "lv-1"}})
     order = ("post", "put", "patch", "get", "delete")
     operations = [(method, path) for path, item in description["paths"].items() for method in item]
     for method, path in sorted(operations, key=lambda operation: order.index(operation[0])):
         stated = description["paths"][path][method]
         answer = catalog.operator(
-            method, path.format(device="m-description", recording="r-1"), **bodies.get((method, path), {})
+            method,
+            path.format(
+                device="m-placed" if path.endswith("}/network") else "m-description",
+                recording="r-1",
+                network="net-3",
+                area="lv-1",
+                revision=1,
+            ),
+            **bodies.get((method, path), {}),
         )
         assert str(answer.status_code) in stated["responses"], (method, path, answer.status_code)
         assert answer.status_code < 300, (method, path, answer.text)
         if stated.get("security"):
-            refused = requests.request(method, catalog.url + path.format(device="m-x", recording="r"), timeout=5)
+            refused = requests.request(method, catalog.url + path.format_map(defaultdict(lambda: "x")), timeout=5)
             assert refused.status_code == 401
             assert "401" in stated["responses"]
         for media_type in stated["responses"][str(answer.status_code)].get("content", {}):
