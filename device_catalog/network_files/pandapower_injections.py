@@ -51,6 +51,12 @@ class InjectionReader:
                 self._by_phase(row, table, sign)
         for row in self._there("motor"):
             self._motor(row)
+        self._shunts()
+        for row in self._there("gen"):
+            if not row.get("slack"):
+                self._holding_voltage(row)
+
+    def _shunts(self) -> None:
         for row in self._there("shunt"):
             scale = (self._base[row["bus"]] / number(row, "vn_kv", self._base[row["bus"]])) ** 2 * 1e6
             scale *= number(row, "step", 1.0)
@@ -60,12 +66,9 @@ class InjectionReader:
                 power = 1e6 * number(row, "ps_mw"), 1e6 * number(row, "qs_mvar")
                 self._add(row, table, _spread(power[0]), _spread(power[1]))
                 self._impedance(row, table, 1e6 * number(row, "pz_mw"), 1e6 * number(row, "qz_mvar"))
-        held = [name_of(row, "xward") for row in self._there("xward")]
+        held = [name_of(row, "xward") for row in rows(self._net, "xward")]
         if held:
             self._remarks.left_out("voltage held by extended wards", "only their powers and impedances are kept", held)
-        for row in self._there("gen"):
-            if not row.get("slack"):
-                self._holding_voltage(row)
 
     def _there(self, table: str) -> list[Row]:
         found = list(rows(self._net, table))
