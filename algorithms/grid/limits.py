@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from algorithms.api.network_tables import Floats
-from algorithms.grid.switched import NOTHING
+from algorithms.api.network_tables import Complexes, Floats
+from algorithms.grid.switched import NOTHING, Tree
 from algorithms.grid.tree_flow import TreeFlow, TreeSolution
 
 
@@ -92,6 +92,16 @@ class Judge:
                 ids = (*model.branches.ids, *model.switches.ids)
                 found.append(f"{100 * loading[worst]:.0f} % of what {ids[edge]} may carry")
         return found
+
+    def overloaded(self, tree: Tree, through: Complexes, places: list[int]) -> str:
+        """Say which edge above one of `places` may not carry its current of `through`, shape (k, 3) [A]."""
+        model = self.flow.network.model
+        ids = (*model.branches.ids, *model.switches.ids)
+        for place in places:
+            edge, current = int(tree.edge[place]), float(np.abs(through[place]).max())
+            if edge != NOTHING and current > self._rating[edge]:
+                return f"{ids[edge]} may carry {self._rating[edge]:g} A"
+        return ""
 
     def _relative(self, solution: TreeSolution) -> Floats:
         order = solution.tree.order

@@ -1,8 +1,8 @@
 r"""
 Reconfiguration: the radial position of the switches that serves an objective best, all that can be fed being fed.
 
-Where it stands: the reconfiguration plug-in calls it with what is drawn now. It searches with `tree_flow`, and leaves
-the last word on a position to `powerflow`, which its caller asks.
+Where it stands: the reconfiguration plug-in calls it with what is drawn now; `tree_flow` solves each position and
+`limits` judges it; `switching_order` says how to get there.
 
 The way: close everything, share the currents of the loops (`exchange.closed_currents`), weigh each switch by
 :math:`w = 1 - |I| / \max |I|`, keep the spanning tree of least weight (Kruskal), then exchange one open switch for

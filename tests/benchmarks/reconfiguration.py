@@ -2,8 +2,8 @@
 Reconfiguration for fewer losses: five published networks against the best that is known of them, and the time it takes.
 
 Losses are those of power-grid-model in the position found; that the data are the published ones is shown by the losses
-of the published position. For the two smallest networks the best is proven here, by every radial position (networkx)
-and its losses (power-grid-model); for 33 buses that is left out with ``--quick``.
+of the published position. For the smallest network the best is proven here, by every radial position (networkx) and its
+losses (power-grid-model).
 """
 
 import os
@@ -31,7 +31,7 @@ from tests.support.feeder_pair import feeder_pair_document
 from tests.support.published_networks import BASE_LOSSES, BEST_KNOWN, published_document
 from tests.support.switch_positions import LossesByPowerGridModel, radial_positions
 
-ENUMERATED = ("civanlar_16", "baran_wu_33")
+ENUMERATED = ("civanlar_16",)
 WIDE = Limits(0.5, 1.5)
 """The literature compares losses without limits."""
 
@@ -65,7 +65,7 @@ def main() -> None:
             reach = "<= 0.1" if effort is Effort.THOROUGH else ""
             report.figure(f"{name}, {effort}: above the best known", 100 * (losses / best - 1), "%", reach)
             report.figure(f"{name}, {effort}: time", 1e3 * seconds, "ms", _reach(name, effort))
-        if name in ENUMERATED and not (options.quick and name == "baran_wu_33"):
+        if name in ENUMERATED:
             positions = radial_positions(model)
             report.figure(f"{name}: radial positions", len(positions), "1")
             least = float(truth.losses(positions).min())
