@@ -2,8 +2,8 @@ r"""
 Quick power flow along the trees of a switched network: what a search asks of each position of the switches.
 
 Where it stands: `reconfiguration` and `restoration` compare hundreds of positions with it; `powerflow` is the general
-way, of any network and any load, and agrees with it where both apply. Every node draws constant power in its phases and between them; lines have their three-phase
-series impedance.
+way, of any network and any load, and agrees with it where both apply. Every node draws constant power in its phases and
+between them; lines have their three-phase series impedance.
 
 .. math:: J_i = \sum_{j\ \text{below}\ i} I_j(V_j), \quad V_i = V_{root} - \sum_{j\ \text{on the way}} Z_j J_j
 

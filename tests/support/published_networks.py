@@ -32,8 +32,8 @@ BEST_KNOWN = {
 }
 """
 Losses [W] and open switches of the best position published: for 16 buses the optimum that enumeration proves; for 69
-that of J. S. Savier, D. Das (doi 10.1109/TPWRD.2007.905370); for 33, 119 and 136 that of R. A. Jabr, R. Singh, B. C. Pal,
-IEEE Trans. Power Systems 27:2 (2012) 1106-1115, doi 10.1109/TPWRS.2011.2180406.
+that of J. S. Savier, D. Das (doi 10.1109/TPWRD.2007.905370); for 33, 119 and 136 that of R. A. Jabr, R. Singh,
+B. C. Pal, IEEE Trans. Power Systems 27:2 (2012) 1106-1115, doi 10.1109/TPWRS.2011.2180406.
 """
 
 
