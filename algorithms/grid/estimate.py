@@ -101,8 +101,10 @@ class Estimate:
     gain : Gain
     patch : Patch or None
     scan : Scan
-    state, along, inputs, seen
-        What the iteration ended with (`least_squares`).
+    inputs : numpy.ndarray
+        Emfs of the sources and currents of the elements, before turning, shape (n_inputs,) [V, A].
+    along : numpy.ndarray
+        How far the state is from what was expected, along each direction of gain and patch, shape (r + k,) [1].
     residuals : numpy.ndarray
         Reading less what follows from the state, 0 where missing, shape (e,).
     turn : float
@@ -115,11 +117,11 @@ class Estimate:
 
     def __init__(  # noqa: PLR0913 - what an iteration leaves
         self, *, model: NetworkModel, measurements: tuple[Measurement, ...], gain: Gain, patch: Patch | None, scan: Scan,
-        state: Floats, inputs: Complexes, seen: Complexes, along: Floats, residuals: Floats, turn: float,
+        inputs: Complexes, powers: Complexes, along: Floats, residuals: Floats, turn: float,
         iterations: int, converged: bool, change: float,
     ) -> None:  # fmt: skip
         self.model, self.measurements, self.gain, self.patch, self.scan = model, measurements, gain, patch, scan
-        self.state, self.inputs, self.seen, self.along, self.residuals = state, inputs, seen, along, residuals
+        self.inputs, self.along, self.residuals, self._powers = inputs, along, residuals, powers
         self.turn, self.iterations, self.converged, self.change = turn, iterations, converged, change
         self._response = gain.tangent.response
 
@@ -167,18 +169,13 @@ class Estimate:
     @cached_property
     def power(self) -> Complexes:
         """What loads, then generators, draw, shape (n_loads + n_generators, 3) [VA]."""
-        return self._spread(self._powers[0] + 1j * self._powers[1])
-
-    @property
-    def _powers(self) -> tuple[Floats, Floats]:
-        count = len(self._response.elements)
-        return self.state[-2 * count : -count or None], self.state[len(self.state) - count :]
+        return self._spread(self._powers)
 
     @cached_property
     def u_power(self) -> Complexes:
         """Standard uncertainties of P as real and of Q as imaginary part of `power` [W, var]."""
         count = len(self._response.elements)
-        sigma = np.sqrt(self._variance_of_state())[len(self.state) - 2 * count :]
+        sigma = np.sqrt(self._variance_of_state())[len(self.scan.start) - 2 * count :]
         return self._spread(sigma[:count] + 1j * sigma[count:])
 
     def _spread(self, values: Complexes) -> Complexes:
@@ -193,7 +190,7 @@ class Estimate:
         if self.patch is None:
             return np.maximum(before, 0.0)
         patch, directions = self.patch, len(gain.strength)
-        told = np.zeros((len(self.state), directions + len(patch.widened)))
+        told = np.zeros((len(self.scan.start), directions + len(patch.widened)))
         told[:, :directions] = gain.right
         told[patch.widened, directions + np.arange(len(patch.widened))] = patch.added
         towards = told @ patch.across
@@ -219,7 +216,7 @@ class Estimate:
     @property
     def _free(self) -> Truths:
         """Entries of the state of which nothing was known: magnitudes of sources, and powers without any forecast."""
-        free = np.zeros(len(self.state), dtype=bool)
+        free = np.zeros(len(self.scan.start), dtype=bool)
         sources = self.gain.tangent.emf.shape[1]
         free[2:sources:6] = True
         free[sources:] = ~self.scan.known

@@ -28,7 +28,7 @@ from functools import cached_property
 import numpy as np
 from scipy.sparse.linalg import LinearOperator, svds
 
-from algorithms.api.network_tables import Floats
+from algorithms.api.network_tables import Complexes, Floats
 from algorithms.grid.node_table import NodeTable
 from algorithms.grid.tangent import Tangent
 
@@ -62,6 +62,8 @@ class Gain:
         1 / (1 + s squared), shape (r,).
     step : numpy.ndarray
         From residuals to the change of c, shape (r, e).
+    moves : numpy.ndarray
+        How emfs, powers of elements and voltages across them change with c, shape (3 s + 2 m, r) [V, VA, V].
     """
 
     tangent: Tangent
@@ -72,6 +74,7 @@ class Gain:
     right: Floats
     shrink: Floats
     step: Floats
+    moves: Complexes
 
     @cached_property
     def nodes(self) -> NodeTable:
@@ -123,16 +126,17 @@ def make_gain(tangent: Tangent, u_state: Floats, u_readings: Floats) -> Gain:
     else:
         strength, left, right = _strongest(tangent, u_state, weight)
     shrink = 1.0 / (1.0 + strength**2)
-    left = left * weight[:, np.newaxis]
+    left, right = left * weight[:, np.newaxis], right * u_state[:, np.newaxis]
     return Gain(
         tangent=tangent,
         u_state=u_state,
         u_readings=u_readings,
         strength=strength,
         left=np.ascontiguousarray(left),
-        right=np.ascontiguousarray(right * u_state[:, np.newaxis]),
+        right=np.ascontiguousarray(right),
         shrink=shrink,
         step=np.ascontiguousarray((left * (strength * shrink)).T),
+        moves=np.ascontiguousarray(tangent.moves(right)),
     )
 
 

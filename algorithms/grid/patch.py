@@ -20,7 +20,7 @@ from functools import cached_property
 
 import numpy as np
 
-from algorithms.api.network_tables import Floats, Integers
+from algorithms.api.network_tables import Complexes, Floats, Integers
 from algorithms.grid.gain import Gain
 
 
@@ -46,6 +46,8 @@ class Patch:
         Of Woodbury's formula, shape (r + k, q).
     middle : numpy.ndarray
         Of Woodbury's formula, shape (q, q).
+    moves : numpy.ndarray
+        How emfs, powers and voltages change with the new directions, shape (3 s + 2 m, k) [V, VA, V].
     """
 
     gain: Gain
@@ -56,6 +58,7 @@ class Patch:
     base: Floats
     across: Floats
     middle: Floats
+    moves: Complexes
 
     def solve(self, gradient: Floats) -> Floats:
         """Apply the inverse of M', shape (r + k,)."""
@@ -139,4 +142,5 @@ def make_patch(gain: Gain, widened: Integers, added: Floats, removed: Integers) 
         base=base,
         across=across,
         middle=middle,
+        moves=gain.tangent.moves(entries),
     )

@@ -126,6 +126,16 @@ class Tangent:
         of_seen = self.of_seen @ change if self.of_seen is not None else self.observation.see(self.of_inputs(change))
         return self.observation.change(self.seen, of_seen)
 
+    def moves(self, change: Floats) -> Complexes:
+        """Give changes of emfs, powers of elements and voltages across them, shape (n, j) -> (3 s + 2 m, j)."""
+        elements, sources = len(self.inverse), self.emf.shape[1]
+        if self.of_seen is not None:
+            across = self.of_seen[:elements] @ change
+        else:
+            across = self.observation.see(self.of_inputs(change))[:elements]
+        powers = change[sources : sources + elements] + 1j * change[sources + elements :]
+        return np.concatenate([self.emf @ change[:sources], powers, across])
+
     def adjoint(self, weights: Floats) -> Floats:
         """Apply the transpose of `forward`, shape (e, j) -> (n, j)."""
         towards = self.observation.towards(self.seen, weights)
