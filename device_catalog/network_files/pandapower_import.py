@@ -12,8 +12,11 @@ Rules:
 """
 
 import json
+import logging
 import math
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -28,7 +31,7 @@ from device_catalog.network_files.frames import Row, has, master_id, name_of, nu
 from device_catalog.network_files.imported import Ids, Imported, Remarks
 from device_catalog.network_files.pandapower_injections import InjectionReader
 from device_catalog.network_files.pandapower_lines import Lines, transformer
-from device_catalog.network_files.pandapower_solution import solve, sources, voltages
+from device_catalog.network_files.pandapower_solution import OF_OLD_NETS, solve, sources, voltages
 from device_catalog.network_files.reach import without_dark
 
 _kinds = {
@@ -62,7 +65,8 @@ def read_file(path: Path) -> Imported:
     """
     pandapower = _pandapower()
     try:
-        net = pandapower.from_json(str(path))
+        with _quiet():
+            net = pandapower.from_json(str(path))
     except Exception as error:  # its reader raises whatever the file makes it raise
         raise NetworkFileError(f"{path}: expected a net that pandapower saved, found: {error}") from error
     if not isinstance(net, pandapower.pandapowerNet):
@@ -95,10 +99,46 @@ def read_example(name: str, arguments: Mapping[str, Any] | None = None) -> Impor
         hint = f"; near it are {', '.join(near[:6])}" if near else ", such as create_cigre_network_mv"
         raise NetworkFileError(f"expected the name of a net of pandapower.networks, found {name}{hint}")
     try:
-        net = function(**arguments or {})
+        with _quiet():
+            net = function(**arguments or {})
     except TypeError as error:
         raise NetworkFileError(f"expected the arguments of {name}, found: {error}") from error
     return take_over(net, f"pandapower.networks.{name}", name)
+
+
+def read_european_lv() -> Imported:
+    """
+    Take the European low-voltage test feeder from pandapower.
+
+    Raises
+    ------
+    NetworkFileError
+        When pandapower is missing.
+
+    References
+    ----------
+    IEEE PES Test Feeder Working Group, *The IEEE European Low Voltage Test Feeder*, 2015,
+    https://cmte.ieee.org/pes-testfeeders/resources/
+    """
+    imported = read_example("ieee_european_lv_asymmetric")
+    document = replace(imported.document, network="european-lv", name="European low-voltage test feeder")
+    source = "IEEE PES Test Feeder Working Group, European Low Voltage Test Feeder (2015), by way of "
+    return Imported(document, source + imported.origin, imported.remarks, imported.voltages)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back what pandapower says to its developers and of a compiler it could use."""
+    logger = logging.getLogger("pandapower")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            for message in OF_OLD_NETS:
+                warnings.filterwarnings("ignore", message=message)
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _pandapower() -> Any:

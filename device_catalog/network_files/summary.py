@@ -129,7 +129,7 @@ def summary_lines(summary: Summary) -> Iterator[str]:
         if level.loads:
             parts.append(f"{_count(level.loads, 'load')} ({_power(level.p_loads)})")
         if level.generators:
-            parts.append(f"{_count(level.generators, 'generator')} ({_power(-level.p_generators)} feeding)")
+            parts.append(f"{_count(level.generators, 'generator')} ({_power(abs(level.p_generators))} feeding)")
         if level.customers:
             parts.append(_count(level.customers, "customer"))
         yield f"  {_voltage(level.voltage)}: {', '.join(parts)}"
@@ -168,9 +168,19 @@ def _levels(document: NetworkDocument) -> Iterator[VoltageLevel]:
 
 
 def _loops(document: NetworkDocument, edges: Iterable[Edge]) -> int:
-    """Count independent loops, whatever the phase."""
+    """Count independent loops of the phase that has most."""
+    types = {line_type.id: line_type.phases for line_type in document.line_types}
+    phases_of = [(edge, _phases(edge, types)) for edge in edges]
+    return max(_loops_of(document, [edge for edge, phases in phases_of if phase in phases]) for phase in "ABC")
+
+
+def _loops_of(document: NetworkDocument, edges: Iterable[Edge]) -> int:
     joined = _Joined(node.id for node in document.nodes)
     return sum(joined.join(edge.from_node, edge.to_node) for edge in edges)
+
+
+def _phases(edge: Edge, types: dict[str, str]) -> str:
+    return edge.phases or types.get(edge.line_type, "ABC") if isinstance(edge, Branch) else edge.phases
 
 
 class _Joined:

@@ -7,7 +7,7 @@ To add a verb, write a function like those in `VERBS` in a module of your own an
 import argparse
 from collections.abc import Callable
 
-from device_catalog.operator import network_check
+from device_catalog.operator import network_check, network_import
 
 Add = Callable[..., argparse.ArgumentParser]
 """Adds one command to some commands: takes these, its name, what it does, and examples."""
@@ -19,7 +19,7 @@ examples:
   tresma network draw lv.json -o lv.svg                        one-line diagram
 """
 
-VERBS: tuple[Callable[..., None], ...] = (network_check.add_verb,)
+VERBS: tuple[Callable[..., None], ...] = (network_import.add_verb, network_check.add_verb)
 """Each adds verbs: called with the commands, what adds one that asks the catalog, and what adds one that does not."""
 
 
