@@ -130,8 +130,8 @@ class Feeder:
         Parameters
         ----------
         voltages : numpy.ndarray or None
-            Of the phases at each position, shape (k, 3) [V]; None for nominal ones. Below 0.7 of nominal a load is taken
-            for an impedance, since no motor or converter goes on drawing its power there.
+            Of the phases at each position, shape (k, 3) [V]; None for nominal ones. Below 0.7 of nominal a load is
+            taken for an impedance, since no motor or converter goes on drawing its power there.
 
         Returns
         -------
@@ -170,7 +170,6 @@ def feeder_ahead(model: NetworkModel, terminal: str) -> Feeder:
     forest = grow(model)
     first = _first(model, forest, found)
     order = _subtree(forest, first)
-    names = (found.node, *(model.nodes.ids[node] for node in order))
     position = np.full(len(model.nodes), NOTHING, dtype=np.intp)
     position[order] = np.arange(1, len(order) + 1)
     head = model.nodes.ids.index(found.node)
@@ -180,7 +179,7 @@ def feeder_ahead(model: NetworkModel, terminal: str) -> Feeder:
         raise NetworkError(problems)
     below = forest.kind[order] == EdgeKind.TRANSFORMER
     kept = np.concatenate([[True], ~_behind(parent, np.concatenate([[False], below]))])
-    return _assemble(model, forest, found, np.concatenate([[head], order]), parent, kept, names)
+    return _assemble(model, forest, found, np.concatenate([[head], order]), parent, kept=kept)
 
 
 def _first(model: NetworkModel, forest: Forest, terminal: Terminal) -> int:
@@ -224,9 +223,9 @@ def _behind(parent: Integers, starts: Truths) -> Truths:
 
 
 def _assemble(
-    model: NetworkModel, forest: Forest, terminal: Terminal, order: Integers, parent: Integers, kept: Truths,
-    names: tuple[str, ...],
-) -> Feeder:  # fmt: skip
+    model: NetworkModel, forest: Forest, terminal: Terminal, order: Integers, parent: Integers, *, kept: Truths
+) -> Feeder:
+    names = [model.nodes.ids[node] for node in order]
     renumbered = np.cumsum(kept) - 1
     rows = order[kept]
     count = len(rows)

@@ -1,0 +1,180 @@
+"""Faults are found with type, phases and times; what is no fault never trips. Waveforms come from `support.emt`."""
+
+import numpy as np
+import pytest
+
+from algorithms.api.algorithm import Context
+from algorithms.api.errors import SettingsError
+from algorithms.api.network_reader import parse
+from algorithms.api.samples import SampleFlag
+from algorithms.builtin.fault_detection import FaultDetection
+from algorithms.waveform.superimposed import Despiker, SlidingPhasors, inception
+from tests.support.fault_disturbances import DISTURBANCES
+from tests.support.fault_grids import COMPENSATED, ISOLATED, SOLID, rural, urban
+from tests.support.fault_trials import (
+    EPOCH_NS,
+    SIXTEEN,
+    TWELVE,
+    Blocks,
+    Fault,
+    fault_conductance,
+    recorded,
+)
+
+RATE = 6400.0
+
+
+def detected(feeder, samples, converter=SIXTEEN, *, block=64, settings=None, spoil=None):
+    """Return the events of samples, times in seconds after the first."""
+    channels = converter.channels(RATE)
+    algorithm = FaultDetection(settings or {})
+    context = Context("m", "head", 50.0, 12.7e3, channels, RATE, network=parse(feeder.document()))
+    algorithm.start(context, None)
+    blocks = Blocks(channels, RATE, block).cut(samples)
+    blocks = spoil(blocks) if spoil else blocks
+    return [event for one in blocks for event in algorithm.process(one)]
+
+
+def after(time_ns):
+    return (time_ns - EPOCH_NS) * 1e-9
+
+
+def trial(feeder, kind, phases, resistance, *, section=3, converter=SIXTEEN, seed=1, block=64, **more):
+    fault = Fault(section, 100.0, kind, phases, resistance, duration=0.12, angle=0.7 + 0.9 * seed)
+    recording = recorded(feeder, fault, cells=1, after=0.15, **more)
+    samples = converter.sampled(recording.head, np.random.default_rng(seed))
+    return recording, detected(feeder, samples, converter, block=block)
+
+
+@pytest.mark.parametrize("converter", [SIXTEEN, TWELVE], ids=["16 bit", "12 bit"])
+@pytest.mark.parametrize(
+    ("kind", "phases", "resistance"),
+    [("LG", (0,), 0.01), ("LG", (2,), 50.0), ("LL", (0, 2), 50.0), ("LLG", (0, 1), 1.0), ("LLL", (0, 1, 2), 20.0)],
+)
+def test_every_type_of_fault_is_found_within_30_ms_and_named(kind, phases, resistance, converter):
+    recording, events = trial(urban(), kind, phases, resistance, converter=converter)
+    begin, end = events
+    inception_time = recording.inception / RATE
+    assert (begin.kind, end.kind) == ("fault", "fault")
+    assert after(begin.start_ns) == pytest.approx(inception_time, abs=0.003)
+    assert after(begin.start_ns) + begin.evidence["detection_time"] < inception_time + 0.03
+    assert begin.end_ns is None
+    assert after(end.end_ns) == pytest.approx(recording.opened / RATE, abs=0.02)
+    assert end.evidence["ending"] == "opened"
+    assert end.phases == tuple("ABC"[phase] for phase in phases)
+    assert end.evidence["type"] == kind
+
+
+@pytest.mark.parametrize("neutral", [ISOLATED, COMPENSATED], ids=["isolated", "compensated"])
+@pytest.mark.parametrize(("phase", "resistance"), [(0, 0.5), (1, 100.0), (2, 300.0)])
+def test_an_earth_fault_without_earthed_neutral_tells_feeder_phase_and_resistance(neutral, phase, resistance):
+    _, events = trial(urban(neutral), "LG", (phase,), resistance, converter=TWELVE)
+    assert [event.kind for event in events] == ["earth-fault", "earth-fault"]
+    assert events[0].phases == ("ABC"[phase],)
+    assert events[1].evidence["fault_resistance"] == pytest.approx(resistance, abs=0.2 * resistance + 20.0)
+    assert not any("distance" in event.evidence for event in events)
+
+
+@pytest.mark.parametrize("neutral", [ISOLATED, COMPENSATED], ids=["isolated", "compensated"])
+def test_an_earth_fault_of_another_feeder_is_not_this_one_s(neutral):
+    feeder = urban(neutral)
+    fault = Fault(0, 100.0, "LG", (1,), 1.0, angle=0.4)
+    recording = recorded(feeder, fault, node="bus", cells=1, after=0.2)
+    assert detected(feeder, SIXTEEN.sampled(recording.head, np.random.default_rng(3))) == []
+
+
+@pytest.mark.parametrize("name", DISTURBANCES)
+@pytest.mark.parametrize("feeder", [urban(), urban(SOLID), rural(COMPENSATED)], ids=["resistance", "solid", "coil"])
+def test_a_disturbance_is_no_fault(name, feeder):
+    generator = np.random.default_rng(101)
+    samples = TWELVE.sampled(DISTURBANCES[name](feeder, generator), generator)
+    assert detected(feeder, samples, TWELVE) == []
+
+
+def test_a_fault_that_spreads_is_one_fault_whose_end_tells_what_it_became():
+    conductance = fault_conductance("LLG", (0, 1), 1.0)
+    _, events = trial(urban(), "LG", (0,), 1.0, evolves=(0.06, conductance))
+    assert len(events) == 2
+    assert events[0].evidence["type"] == "LG"
+    assert events[1].evidence["evolved"] == ["LG", "LLG"]
+    assert events[1].phases == ("A", "B")
+
+
+def test_the_length_of_blocks_changes_nothing():
+    feeder = urban()
+    recording, short = trial(feeder, "LL", (1, 2), 5.0, block=17)
+    samples = SIXTEEN.sampled(recording.head, np.random.default_rng(1))
+    for block in (64, 640):
+        events = detected(feeder, samples, block=block)
+        assert [event.phases for event in events] == [event.phases for event in short]
+        for one, other in zip(events, short, strict=True):
+            assert one.start_ns == pytest.approx(other.start_ns, abs=2e5)
+
+
+def test_samples_that_are_missing_end_a_fault_and_are_no_fault_themselves():
+    feeder = urban()
+    fault = Fault(3, 100.0, "LL", (0, 1), 1.0, duration=0.3)
+    samples = SIXTEEN.sampled(recorded(feeder, fault, cells=1).head, np.random.default_rng(2))
+
+    def without(blocks):
+        lost = round(0.36 * RATE) // 64
+        return [one for number, one in enumerate(blocks) if number not in (12, lost)]
+
+    events = detected(feeder, samples, spoil=without)
+    assert [event.evidence.get("ending") for event in events[:2]] == [None, "samples-missing"]
+
+    def marked(blocks):
+        values = blocks[14].values.copy()
+        values[:, 3] = np.nan
+        blocks[14] = type(blocks[14])(
+            values, blocks[14].channels, RATE, blocks[14].first_index, blocks[14].time_ns, flags=SampleFlag.MISSING
+        )
+        return blocks
+
+    assert len(detected(feeder, samples[:, : round(0.24 * RATE)], spoil=marked)) == 0
+
+
+def test_settings_override_what_follows_from_the_network():
+    feeder = urban()
+    fault = Fault(3, 100.0, "LL", (0, 1), 50.0, duration=0.1)
+    samples = SIXTEEN.sampled(recorded(feeder, fault, cells=1).head, np.random.default_rng(2))
+    assert detected(feeder, samples)
+    deaf = {"phase_current": 5000.0, "negative_current": 5000.0, "ground_current": 5000.0}
+    assert detected(feeder, samples, settings=deaf) == []
+
+
+def test_what_cannot_work_is_refused_with_all_reasons():
+    channels = SIXTEEN.channels(RATE)
+    context = Context("m", "nowhere", 50.0, 12.7e3, channels[:4], 400.0, network=parse(urban().document()))
+    with pytest.raises(SettingsError) as caught:
+        FaultDetection({"phase_current": -1}).start(context, None)
+    paths = [problem.where for problem in caught.value.problems]
+    assert paths == ["settings.phase_current", "channels", "acquisition.sample_rate", "terminal"]
+
+
+def test_spikes_of_two_samples_do_not_pass():
+    wave = np.sin(np.arange(64.0) / 9)[np.newaxis]
+    spoilt = wave.copy()
+    spoilt[0, 20:22] = 50.0
+    assert np.abs(Despiker(1).push(spoilt) - wave[:, 2:-2]).max() < 0.4
+
+
+def test_sliding_phasors_are_those_of_a_transform_of_each_cycle():
+    generator = np.random.default_rng(4)
+    values, cycle = generator.standard_normal((2, 300)), 64
+    skews = np.array([0.0, 1.5])
+    sliding = SlidingPhasors(cycle, 1 / cycle, skews)
+    found = np.hstack([sliding.push(values[:, :77]), sliding.push(values[:, 77:])])
+    for end in (100, 299):
+        window = np.arange(end - cycle + 1, end + 1)
+        for row in range(2):
+            kernel = np.exp(-2j * np.pi * (window + skews[row]) / cycle)
+            assert found[row, end] == pytest.approx(np.sqrt(2) / cycle * values[row, window] @ kernel)
+
+
+def test_a_fault_begins_where_its_samples_leave_the_noise():
+    generator = np.random.default_rng(5)
+    deviation = 0.1 * generator.standard_normal((6, 300))
+    deviation[3, 200:] += 50 * np.sin(2 * np.pi * np.arange(100) / 64)
+    deviation[1, 40:43] = 9.0  # something small, long before
+    assert inception(deviation, np.full(6, 0.6), 64) in (200, 201)
