@@ -26,12 +26,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from algorithms.api.network_tables import Floats
+from algorithms.api.network_tables import Floats, Integers
 
 PARTS = 10
 """Parts of an interval within which readings count as one for the scatter."""
 BEFOREHAND = 2.0
 """How many readings the scatter expected beforehand weighs."""
+
+SAME = 0.01
+"""Two readings of one instant are the same one when they differ by less than this share of their uncertainty."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +60,7 @@ class Averaged:
     invalid: int
 
 
-def average(rows: Floats, interval: float, fluctuation: Floats, powers: Floats) -> Averaged:
+def average(rows: Floats, interval: float, fluctuation: Floats, powers: Integers) -> Averaged:
     """
     Average the readings of a source.
 
@@ -110,8 +113,10 @@ def _believable(rows: Floats) -> tuple[Floats, int, int]:
     same_time = rows[1:, 0] == rows[:-1, 0]
     if not same_time.any():
         return rows, 0, 0
-    filled = np.nan_to_num(rows, nan=np.inf)
-    same = same_time & (filled[1:] == filled[:-1]).all(axis=1)
+    there = ~np.isnan(rows)
+    filled = np.where(there, rows, 0.0)
+    apart = np.abs(filled[1:, 2::2] - filled[:-1, 2::2]) > SAME * np.maximum(filled[1:, 3::2], filled[:-1, 3::2])
+    same = same_time & (there[1:] == there[:-1]).all(axis=1) & ~apart.any(axis=1)
     contradicting = np.unique(rows[1:, 0][same_time & ~same])
     first = np.concatenate([[True], ~same])
     kept = first & ~np.isin(rows[:, 0], contradicting)

@@ -47,7 +47,7 @@ class Timing:
     deadline : int
         How long a reading is waited for after it was due.
     tolerance : int
-        How far clocks may be apart.
+        How far clocks may be apart; a quarter of the interval at most counts where a reading serves beside it.
     patience : int
         Intervals a source may miss before it is not waited for.
     """
@@ -144,6 +144,10 @@ class Collector:
         """Hand out the intervals that have ended, oldest first."""
         while self._current is not None and self._is_over(self._current):
             yield self._close(self._current)
+
+    def silent(self) -> Iterator[int]:
+        """Give the sources that are not waited for."""
+        return (source for source, one in enumerate(self._sources) if one.missed >= self._timing.patience)
 
     def state(self) -> dict[str, Any]:
         """Give what a later instance needs."""
@@ -266,7 +270,7 @@ class Collector:
         if after is not None:
             choices.append((after[0, 0], after[:1] + _shift(interval, width)))
         distance, row = min(choices, key=lambda choice: choice[0], default=(np.inf, None))
-        return row if distance <= self._timing.tolerance else None
+        return row if distance <= min(self._timing.tolerance, interval / 4) else None
 
     def _learn(
         self, number: int, one: SourceMemory, rows: "array[float] | None", before: "array[float] | None", step: int

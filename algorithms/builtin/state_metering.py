@@ -7,10 +7,10 @@ Where it stands: made once from the network model; `area_state` asks it for the 
 Rules:
 
 - A meter's terminal gives |V| of its node, and P and Q into its equipment, phase by phase; the sum of the phases for
-  what stands between phases; |I| where there is a current but no power. Angles are not used: their mean over an
-  interval says nothing.
+  what stands between phases; of feeders |I| where there is a current but no power. Angles are not used: their mean over
+  an interval says nothing.
 - A meter of one phase belongs on the phase its terminal names, whatever it calls that phase itself.
-- An area below gives |V| at its head, by pair of phases where that has no neutral, and P and Q of all it draws.
+- An area below gives |V| at its head, by phase or, above 1 kV, by pair of phases, and P and Q of all it draws.
 - A reading of a clipped or dead meter counts as having come, and says nothing.
 """
 
@@ -32,6 +32,8 @@ from algorithms.builtin.state_places import Place, Places
 from algorithms.grid.measurement import ALL, PAIRS, PHASES, Measurement, Quantity
 
 USELESS = frozenset((Quality.CLIPPED, Quality.DEAD))
+MEDIUM_VOLTAGE = 1000.0
+"""Above this, line to line, an area may know its head's voltages between phases only [V]."""
 EXPECTED_CLASS = 0.01
 """Relative standard uncertainty that the estimator is made for; each reading brings its own [1]."""
 NOTHING = (math.nan, math.nan)
@@ -172,7 +174,7 @@ class Metering:
         if place is not None:
             for phase in self._places.phases(place, terminal.phases):
                 columns.powers(phase, place, self._places.usual_power(place, phase))
-                if phase != ALL:
+                if self._places.is_feeder(place):
                     usual, voltage = self._places.usual_power(place, phase), self._places.nominal_voltage(place)
                     columns.current(phase, place, usual / voltage, voltage)
         return Source(terminal.id, None, tuple(columns.found))
@@ -183,9 +185,10 @@ class Metering:
         row = loads.rows.get(place.equipment)
         if row is not None:
             phases = [phase for phase, there in zip(PHASES, loads.connected[row].tolist(), strict=True) if there]
-            has_neutral = bool(self._model.nodes.conductors[loads.node[row], 3])
-            keys = phases if has_neutral else [pair for pair in PAIRS if set(pair) <= set(phases)]
-            for key in keys:
+            nodes, node = self._model.nodes, loads.node[row]
+            pairs = [pair for pair in PAIRS if set(pair) <= set(phases)]
+            bare = nodes.base_voltage[node] > MEDIUM_VOLTAGE and not nodes.conductors[node, 3]
+            for key in (*phases, *pairs) if bare else phases:  # it tells one or the other
                 columns.voltage(key, area.head, self._places.nominal_at(area.head, key))
             for phase in phases:
                 columns.powers(phase, place, self._places.usual_power(place, phase))

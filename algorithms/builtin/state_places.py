@@ -90,6 +90,10 @@ class Places:
                 return [phase for column, phase in enumerate(PHASES) if there[column] and phase in phases]
         return [phase for phase in PHASES if phase in phases]
 
+    def is_feeder(self, place: Place) -> bool:
+        """Tell whether a place is no load or generator: there may be a meter of current alone."""
+        return not any(place.equipment in table.rows for table in self._injections)
+
     def usual_power(self, place: Place, phase: str) -> float:
         """Give the power to be expected there; a third of all there is where that is not known [VA]."""
         for table in self._injections:

@@ -1,0 +1,74 @@
+"""
+What is wrong with an area for a while, told when it begins and when it is over: `Conditions`.
+
+Where it stands: `area_state` says after each interval which conditions hold; events go out for changes only, so that a
+hundred silent meters cost two events and not a hundred each minute. What holds at present, every state tells anyway.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from algorithms.api.records import Event, Severity
+
+SILENT = "sources-silent"
+ASTRAY = "sources-astray"
+UNKNOWN = "sources-unknown"
+CONTRADICTORY = "readings-contradictory"
+UNOBSERVABLE = "area-unobservable"
+
+SEVERITIES = {
+    SILENT: Severity.NOTICE,
+    ASTRAY: Severity.WARNING,
+    UNKNOWN: Severity.NOTICE,
+    CONTRADICTORY: Severity.WARNING,
+    UNOBSERVABLE: Severity.WARNING,
+}
+MOST_NAMES = 20
+"""Names in the evidence of an event."""
+
+
+class Conditions:
+    """
+    The conditions of one area.
+
+    Parameters
+    ----------
+    area : str
+        Stands as the terminal of the events.
+    """
+
+    def __init__(self, area: str) -> None:
+        self._area = area
+        self._since: dict[str, int] = {}
+
+    def note(self, time_ns: int, holding: Mapping[str, Mapping[str, Any]]) -> Iterator[Event]:
+        """
+        Take what holds now, by kind with its evidence; give an event for each that begins or ends.
+
+        Parameters
+        ----------
+        time_ns : int
+            [ns UTC]
+        holding : mapping
+            Evidence by kind of condition; empty evidence for what does not hold.
+        """
+        for kind, severity in SEVERITIES.items():
+            evidence = holding.get(kind, {})
+            if evidence and kind not in self._since:
+                self._since[kind] = time_ns
+                yield Event(kind, self._area, time_ns, None, severity, evidence=dict(evidence))
+            elif not evidence and kind in self._since:
+                yield Event(kind, self._area, self._since.pop(kind), time_ns, severity)
+
+    def state(self) -> dict[str, int]:
+        """Give what holds, for a later instance."""
+        return dict(self._since)
+
+    def restore(self, since: Mapping[str, int]) -> None:
+        """Go on from what `state` gave."""
+        self._since = {kind: start for kind, start in since.items() if kind in SEVERITIES}
+
+
+def names(found: Sequence[str]) -> dict[str, Any]:
+    """Write names as evidence; nothing where there are none."""
+    return {"count": len(found), "names": list(found[:MOST_NAMES])} if found else {}
