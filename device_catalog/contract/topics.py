@@ -11,10 +11,13 @@ from functools import lru_cache
 from typing import Literal
 
 from algorithms.api.grid_records import GridState, Proposal
-from algorithms.api.records import Event, MeasurementFrame, Record, Reply, Request, Result
+from algorithms.api.records import Command, Event, MeasurementFrame, Record, Reply, Request, Result
 
 BrokerName = Literal["grid", "data"]
 BROKERS: tuple[BrokerName, ...] = ("grid", "data")
+
+SWITCH_STATE = "switch-state"
+"""Results of this schema are said on the topic of the switch that their terminal names."""
 
 _identifier = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -98,6 +101,16 @@ def commands(tenant: str, device: str) -> str:
     return f"v1/{tenant}/commands/{device}"
 
 
+def switch_command(tenant: str, switch: str) -> str:
+    """Name the topic of orders to a switch (grid broker); none is retained."""
+    return f"v1/{tenant}/switches/{switch}/command"
+
+
+def switch_state(tenant: str, switch: str) -> str:
+    """Name the topic of where a switch stands (grid broker, retained)."""
+    return f"v1/{tenant}/switches/{switch}/state"
+
+
 def notify(tenant: str, device: str) -> str:
     """Name the topic that says "ask the catalog now" (grid broker)."""
     return f"v1/{tenant}/devices/{device}/notify"
@@ -112,6 +125,8 @@ def route(  # noqa: PLR0911 - one line for each kind of record
             return "data", frames(tenant, device), False
         case Event():
             return "data", events(tenant, device), False
+        case Result() if record.content.partition("/")[0] == SWITCH_STATE:
+            return "grid", switch_state(tenant, record.terminal), True
         case Result():
             return "data", results(tenant, device, record.content), False
         case GridState():
@@ -122,5 +137,7 @@ def route(  # noqa: PLR0911 - one line for each kind of record
             return "grid", requests(tenant, record.recipient), False
         case Reply():
             return "grid", replies(tenant, record.recipient), False
+        case Command():
+            return "grid", switch_command(tenant, record.recipient), False
         case _:
             return None

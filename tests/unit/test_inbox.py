@@ -124,12 +124,12 @@ def test_nobody_asks_or_answers_in_the_name_of_another_or_to_another(inbox, link
     assert inbox.report().refused == 2
 
 
-def test_a_command_has_no_topic_here_and_is_refused(inbox, links, got):
+def test_a_command_is_refused_on_any_topic_but_its_switchs(inbox, links, got):
     command = Command("c-1", "m-1", "open", 0, 1)
     for name in links:
         links[name].on_message(topics.requests("default", "m-1"), _message(record=command), False)
     assert got == []
-    assert "found a command" in inbox.report().last_error
+    assert "expected a command of m-2 on v1/default/switches/m-1/command only" in inbox.report().last_error
 
 
 @pytest.mark.parametrize("device", ["", "m-2/frames", "+", "m 2", "x" * 65])
