@@ -199,7 +199,7 @@ def metered(
     What is expected of loads has a standard uncertainty of `prior_share` of their true apparent power, and no less than
     a tenth of the mean one.
     """
-    forms = [Measurement(_name(*one), one[0], one[1], one[2], 1.0, one[3]) for one in wanted]
+    forms = [Measurement(_name(*one), one[0], one[1], one[2], 1.0, one[3]) for one in dict.fromkeys(wanted)]
     values = measured(Circuit(model), forms, truth.voltages, truth.power)
     sigma = np.zeros(len(forms))
     apparent = np.abs(truth.power)
@@ -275,3 +275,10 @@ def flows_at(
         if place in table.rows:
             conductors = table.conductors[table.rows[place], :3]
     return [(quantity, place, "ABC"[c], end) for c in np.flatnonzero(conductors) for quantity in quantities]
+
+
+def plain_transformers(model: NetworkModel) -> NetworkModel:
+    """Give the model with transformers as power-grid-model gets them here: one impedance for all sequences, no iron."""
+    table = model.transformers
+    nothing = np.zeros(len(table), dtype=complex)
+    return replace(model, transformers=replace(table, z0=table.z, y=nothing, y0=nothing))
