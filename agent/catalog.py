@@ -127,6 +127,7 @@ class CatalogClient:
         *,
         headers: dict[str, str] | None = None,
         body: bytes | None = None,
+        most: int = paths.MAXIMUM_DOCUMENT,
     ) -> tuple[int, bytes, str]:
         url = self._base + path.format(device=self._device)
         try:
@@ -140,7 +141,7 @@ class CatalogClient:
                 allow_redirects=False,
             ) as response:
                 self.server_time = _time_of(response)
-                answer = _read(response)
+                answer = _read(response, most)
         except (requests.RequestException, OSError, ValueError) as error:
             raise CatalogError(f"the catalog at {self._base} cannot be reached: {_reason(error)}") from error
         if response.status_code in (requests.codes.ok, requests.codes.no_content, requests.codes.not_modified):
@@ -185,14 +186,14 @@ def next_delay(poll: Poll, failures: int, jitter: float, retry_after: float | No
     return max(delay, asked, 0.05)
 
 
-def _read(response: requests.Response) -> bytes:
+def _read(response: requests.Response, most: int) -> bytes:
     """Read an answer that may be neither endlessly long nor endlessly slow."""
     deadline = time.monotonic() + ANSWER_TIMEOUT
     answer = bytearray()
     for piece in response.iter_content(16 * 1024):
         answer += piece
-        if len(answer) > paths.MAXIMUM_DOCUMENT:
-            raise CatalogError(f"expected an answer of at most {paths.MAXIMUM_DOCUMENT} bytes, found a longer one")
+        if len(answer) > most:
+            raise CatalogError(f"expected an answer of at most {most} bytes, found a longer one")
         if time.monotonic() > deadline:
             raise CatalogError(f"expected the whole answer within {ANSWER_TIMEOUT:g} s, found only {len(answer)} bytes")
     return bytes(answer)

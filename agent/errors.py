@@ -60,8 +60,16 @@ class SourceAway(WorkerError):  # noqa: N818 - the name says what happened
 
 
 class AlgorithmRefused(WorkerError):  # noqa: N818 - the name says what happened
-    """An algorithm refuses its settings."""
+    """
+    An algorithm refuses its settings.
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    Attributes
+    ----------
+    needs_network : bool
+        Whether it needs a network; what it refuses may be that there is none.
+    """
+
+    def __init__(self, problems: Iterable[Problem], *, needs_network: bool = False) -> None:
         self.problems = tuple(problems)
+        self.needs_network = needs_network
         super().__init__("; ".join(str(problem) for problem in self.problems))

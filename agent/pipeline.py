@@ -86,6 +86,11 @@ class Pipeline:
             return self._consumers[kind]
         return tuple(name for name in self._consumers[kind] if _asked(self._assignments[name], kind, sender, record))
 
+    def is_asked_for(self, sender: str, record: Record) -> bool:
+        """Tell whether any algorithm asks for such a record of the device `sender`, also one that does not run yet."""
+        kind = kind_of(record)
+        return any(_asked(assignment, kind, sender, record) for assignment in self._assignments.values())
+
     def publication(self, maker: str, record: Record) -> Publication | None:
         """
         Say where a record of the algorithm `maker` is published; None for nowhere.

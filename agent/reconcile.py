@@ -116,11 +116,17 @@ def _surroundings(current: Configuration, desired: Configuration, info: Algorith
         return False
     if current.terminal != desired.terminal:
         return True
-    if info.needs_network and current.topology != desired.topology:
+    if info.needs_network and _part(current) != _part(desired):
         return True
     if Kind.SAMPLES in info.consumes:
         return current.acquisition != desired.acquisition
     return _nominal(current.acquisition) != _nominal(desired.acquisition)
+
+
+def _part(configuration: Configuration) -> tuple[str, str] | None:
+    """Pick which part of which network; another revision of it is fetched apart, and algorithms are renewed then."""
+    topology = configuration.topology
+    return None if topology is None else (topology.network, topology.area)
 
 
 def _nominal(acquisition: Acquisition | None) -> tuple[float, float] | None:

@@ -2,31 +2,46 @@
 What runs: the sampler, the algorithms, and the way of records between them.
 
 `apply` changes it, `supervised_sampler` and `supervised_algorithm` keep each of them going, `pipeline` says where a
-record goes. Everything here happens in the agent's event loop, and nothing here waits for a process that does not
-answer longer than `workers` allows.
+record goes. The network that algorithms work on is set here; when it changes, only those that need it are started anew
+(`renew`), and whom they hear follows from it. An algorithm that starts is handed the newest state of each source that
+it hears, since a broker gives what it retains only once.
+
+Everything here happens in the agent's event loop, and nothing here waits for a process that does not answer longer than
+`workers` allows.
 """
 
 import asyncio
+import logging
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+import msgspec
 
 from agent.checkpoints import Keeper
 from agent.clock import Clock
+from agent.delivery.newest import Newest
+from agent.errors import AgentError, AlgorithmRefused
+from agent.neighbourhood import Neighbourhood
+from agent.network import NetworkInUse
 from agent.pipeline import Pipeline, Publication
 from agent.processes.algorithm_messages import AlgorithmSpec
 from agent.processes.sampler import Sampler
 from agent.processes.workers import Workers
 from agent.supervised_algorithm import SupervisedAlgorithm
 from agent.supervised_sampler import SupervisedSampler
+from algorithms.api.grid_records import GridState
 from algorithms.api.manifest import AlgorithmInfo
 from algorithms.api.records import Command, Kind, Record
-from device_catalog.contract.documents import Assignment
+from device_catalog.contract.documents import Assignment, Neighbours
 from device_catalog.contract.reports import AlgorithmReport
+
+log = logging.getLogger(__name__)
 
 Publish = Callable[[Record, Publication], None]
 Tap = Callable[[str, Sequence[Record]], None]
+Ask = Callable[[Sequence[Neighbours], Mapping[str, str]], None]
 
 
 ORDERS = 100
@@ -64,26 +79,46 @@ class RunningSet:
         Takes a record and where it goes.
     tap : callable, optional
         Takes an algorithm's name and all that it made, before any of it is routed.
+    ask : callable, optional
+        Takes what is to be heard of neighbours, and the levels of areas that are known, whenever that may change.
 
     Attributes
     ----------
     sampler : SupervisedSampler
     place : Place
         Where the agent stands; to be set before anything is started there.
+    network : NetworkInUse or None
+        What algorithms that need one work on.
+    network_awaited : bool
+        Whether it is to come.
     """
 
-    def __init__(self, workers: Workers, store: Keeper, clock: Clock, publish: Publish, tap: Tap | None = None) -> None:
+    def __init__(
+        self,
+        workers: Workers,
+        store: Keeper,
+        clock: Clock,
+        publish: Publish,
+        tap: Tap | None = None,
+        *,
+        ask: Ask | None = None,
+    ) -> None:
         self._workers = workers
         self._store = store
         self._clock = clock
         self._publish = publish
         self._tap = tap
+        self._ask = ask
+        self._newest = Newest()
         self._chance = random.Random()
         self._algorithms: dict[str, SupervisedAlgorithm] = {}
         self._pipeline = Pipeline("", "", {}, {})
         self._orders: deque[tuple[str, Command]] = deque(maxlen=ORDERS)
         self._is_changing = False
         self.place = Place("", "", "")
+        self.network: NetworkInUse | None = None
+        self.network_awaited = False
+        self._refusing: dict[str, NetworkInUse] = {}
         self.sampler = SupervisedSampler(workers, clock, self._chance, self._start_waiting)
 
     # ---- what is asked of it by `apply`
@@ -112,9 +147,11 @@ class RunningSet:
         A predecessor has given its state to its successor; what one without a successor says last is kept, so that it
         goes on from there when it is assigned again.
         """
+        candidates = list(candidates)
         leaving = [self._algorithms.pop(name) for name in removed if name in self._algorithms]
         replaced = []
         for candidate in candidates:
+            self._refusing.pop(candidate.name, None)
             predecessor = self._algorithms.pop(candidate.name, None)
             if predecessor is not None:
                 replaced.append(predecessor)
@@ -125,6 +162,8 @@ class RunningSet:
         for one in replaced:
             one.in_force = False
         self.reroute()
+        for candidate in candidates:
+            self._catch_up(candidate.name)
         self._start_waiting()
         await asyncio.gather(*(one.stop() for one in (*leaving, *replaced)))
         for one in leaving:
@@ -144,6 +183,51 @@ class RunningSet:
         while self._orders:
             self.deliver(*self._orders.popleft())
 
+    @property
+    def needs_network(self) -> bool:
+        """Whether an algorithm needs a network, as far as they said so."""
+        return any(one.needs_network for one in self._algorithms.values())
+
+    @property
+    def outdated(self) -> list[str]:
+        """Algorithms that work on another network than the one that is here now, or wait for it."""
+        network = self.network
+        if network is None:
+            return []
+        documents = network.document, network.states
+        return [
+            name
+            for name, one in self._algorithms.items()
+            if one.is_outdated(*documents) and self._refusing.get(name) is not network
+        ]
+
+    async def renew(self) -> None:
+        """
+        Start anew, with the network as it is now, those that work on another one, each beside its predecessor.
+
+        One that does not start goes on as it did: with the network before, which its records name, or waiting.
+        """
+        candidates = []
+        try:
+            for name in self.outdated:
+                one = self._algorithms[name]
+                candidate = await self.candidate(one.assignment)
+                try:
+                    started = await candidate.start()
+                except AgentError as error:
+                    await candidate.stop()
+                    one.complain(f"it does not start with the network as it is now: {error}")
+                    if isinstance(error, AlgorithmRefused) and self.network is not None:
+                        self._refusing[name] = self.network
+                else:
+                    if started:
+                        candidates.append(candidate)
+                    else:
+                        await candidate.stop()
+            await self.adopt(candidates, (), ())
+        finally:
+            self.wake()
+
     def _readers(self) -> list[str]:
         return [name for name, info in self.infos.items() if Kind.SAMPLES in info.consumes]
 
@@ -154,6 +238,8 @@ class RunningSet:
         if self._is_changing and isinstance(record, Command):  # a predecessor would obey, and its successor not know
             self._orders.append((sender, record))
             return
+        if isinstance(record, GridState) and self._pipeline.is_asked_for(sender, record):
+            self._newest.put(sender, record)
         for name in self._pipeline.consumers_of_neighbour(sender, record):
             self._algorithms[name].feed(record)
 
@@ -188,14 +274,37 @@ class RunningSet:
             nominal_frequency=acquisition.nominal_frequency if acquisition is not None else 50.0,
             nominal_voltage=acquisition.nominal_voltage if acquisition is not None else 230.0,
             synchronised=True,  # as far as each block says so
+            network=None if self.network is None else self.network.document,
+            switches=None if self.network is None else self.network.states,
             limits=assignment.limits,
         )
         return spec, self.sampler.current
 
+    def began(self, name: str) -> None:
+        """Note that one runs which did not before, and hand it what it would have heard."""
+        self.reroute()
+        self._catch_up(name)
+
     def reroute(self) -> None:
-        """Note that other algorithms run than before."""
-        assignments = {name: one.assignment for name, one in self._algorithms.items()}
-        self._pipeline = Pipeline(self.place.tenant, self.place.device, self.infos, assignments)
+        """Note that other algorithms run than before, or that whom they hear may be others."""
+        infos = self.infos
+        hood = self.network.neighbourhood if self.network is not None else Neighbourhood()
+        assignments = {}
+        for name, one in self._algorithms.items():
+            heard = hood.wishes(infos[name]) if name in infos else ()
+            neighbours = (*one.assignment.neighbours, *heard)
+            assignments[name] = msgspec.structs.replace(one.assignment, neighbours=neighbours)
+        self._pipeline = Pipeline(self.place.tenant, self.place.device, infos, assignments)
+        self._newest.keep_only(self._pipeline.is_asked_for)
+        if self._ask is not None:
+            wishes = [wish for assignment in assignments.values() for wish in assignment.neighbours]
+            self._ask(wishes, dict(hood.levels))
+
+    def _catch_up(self, name: str) -> None:
+        """Hand an algorithm that has just started the newest state of each source that it hears."""
+        for sender, state in self._newest:
+            if name in self._pipeline.consumers_of_neighbour(sender, state):
+                self._algorithms[name].feed(state)
 
     def _start_waiting(self) -> None:
         for one in self._algorithms.values():

@@ -10,9 +10,11 @@ to stop ends whatever is under way, also a start.
 import asyncio
 import logging
 import signal
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from importlib.metadata import version
+
+import msgspec
 
 from agent.allowance import Allowance
 from agent.apply import apply
@@ -28,6 +30,7 @@ from agent.delivery.inbox import Inbox
 from agent.delivery.outbox import Outbox
 from agent.delivery.replay import SUBJECT, Replay
 from agent.errors import ConfigError
+from agent.network import Networks
 from agent.notify import ServiceManager
 from agent.outputs import Outputs
 from agent.pipeline import Publication
@@ -38,11 +41,13 @@ from agent.recording.recordings_upload import Handover
 from agent.running import Place, RunningSet
 from agent.settings_in_force import SettingsInForce
 from agent.store import Store
-from algorithms.api.errors import WireError
+from algorithms.api.errors import WireError, shortened
+from algorithms.api.network_document import SwitchStates
 from algorithms.api.records import Event, Record
 from algorithms.api.wire import Header
 from device_catalog.contract import topics
-from device_catalog.contract.documents import Configuration, Desired, Poll
+from device_catalog.contract.documents import Configuration, Desired, Neighbours, Poll, TopologyReference
+from device_catalog.contract.paths import MAXIMUM_NETWORK
 from device_catalog.contract.presence import Session
 from device_catalog.contract.reports import Reported, TimeReport
 from device_catalog.contract.topics import BROKERS, BrokerName
@@ -94,7 +99,11 @@ class Service:
         self._manager = manager
         self._outputs = Outputs(config.device)
         self._checkpoints = Checkpoints(store)
-        self._running = RunningSet(workers, self._checkpoints, clock, self._publish, self._outputs.take)
+        self._running = RunningSet(
+            workers, self._checkpoints, clock, self._publish, self._outputs.take, ask=self._ask_neighbours
+        )
+        self._networks = Networks(config, store, self._network_changed, lambda: self._conversation.pace)
+        self._topology_topic = ""
         self._recorder = EventRecorder(workers, store.folder / "recordings", config.device, self._publish, clock)
         self._handover = Handover(config, self._recorder)
         self._calibrations = Calibrations(store, clock)
@@ -134,10 +143,12 @@ class Service:
         loop = asyncio.get_running_loop()
         await self._workers.start()
         self._isolation = await self._workers.probe()
+        self._networks.load()
         await self._settings.start_from_store()
         self._manager.ready(self._status())
         tasks = [
             loop.create_task(self._conversation.hold(), name="catalog"),
+            loop.create_task(self._networks.hold(), name="network"),
             loop.create_task(self._keep_house(), name="housekeeping"),
         ]
         try:
@@ -150,6 +161,7 @@ class Service:
     async def _close(self) -> None:
         """End in the order of the records' way, so that what is under way goes out; a fault stops no other end."""
         async with AsyncExitStack() as ends:  # the last named ends first
+            ends.callback(self._networks.close)
             ends.callback(self._conversation.close)
             ends.callback(self._outbox.close)
             ends.callback(self._checkpoints.close)
@@ -179,16 +191,20 @@ class Service:
         before = self._running.place
         terminal = configuration.terminal or self._config.device
         self._running.place = Place(self._config.device, desired.tenant, terminal)
+        named = self._networks.reference
+        self._look_after(configuration.topology)
         try:
             await apply(self._configuration, configuration, self._running, self, patient=patient)
         except ConfigError:
             self._running.place = before
+            self._look_after(named)
             raise
+        self._look_after(configuration.topology)
         self._configuration = configuration
         await self._recorder.configure(configuration, desired.tenant, terminal)
         await self._outputs.configure(configuration)
-        if self._inbox is not None:
-            self._inbox.ask(wish for assignment in configuration.algorithms for wish in assignment.neighbours)
+        self._running.reroute()
+        self._listen_to_switches(desired.tenant)
         self._links["grid"].announce()
 
     def _meet_brokers(self, tenant: str) -> None:
@@ -211,6 +227,52 @@ class Service:
         for link in self._links.values():
             link.start()
 
+    # ---- the network
+
+    def _look_after(self, reference: TopologyReference | None) -> None:
+        """Work on this part of the network, as far as it is here; have it fetched where an algorithm needs it."""
+        self._networks.want(reference, needed=self._running.needs_network)
+        self._running.network = self._networks.current
+        self._running.network_awaited = reference is not None and self._running.network is None
+
+    async def _network_changed(self) -> None:
+        """Go on with another network, without touching what does not need one."""
+        async with self._changing:
+            self._look_after(self._networks.reference)
+            await self._running.renew()
+            self._running.reroute()
+
+    def _listen_to_switches(self, tenant: str) -> None:
+        """Hear where the switches stand of the network that an algorithm works on, and of no other."""
+        reference = self._networks.reference
+        needed = reference is not None and self._running.needs_network
+        topic = topics.topology(tenant, reference.network) if reference is not None and needed else ""
+        if self._inbox is None or topic == self._topology_topic:
+            return
+        if self._topology_topic:
+            self._inbox.ignore("grid", self._topology_topic)
+        if topic:
+            self._inbox.listen("grid", topic, self._hear_switches)
+        self._topology_topic = topic
+
+    def _hear_switches(self, payload: bytes, _retained: bool) -> None:
+        """Ask the catalog at once where a switch of this agent's part stands otherwise by now; it alone is believed."""
+        network = self._running.network
+        if network is None or len(payload) > MAXIMUM_NETWORK:
+            return
+        try:
+            states = msgspec.json.decode(payload, type=SwitchStates)
+        except (msgspec.DecodeError, RecursionError) as error:
+            if self._bad_commands.take():
+                log.warning("switch states on %s cannot be read: %s", self._topology_topic, shortened(str(error)))
+            return
+        if network.is_contradicted_by(states):
+            self._conversation.ask_now()
+
+    def _ask_neighbours(self, wishes: Sequence[Neighbours], levels: Mapping[str, str]) -> None:
+        if self._inbox is not None:
+            self._inbox.ask(wishes, levels)
+
     def set_endpoints(self, broker: BrokerName, endpoints: tuple[str, ...]) -> None:
         """Use these endpoints from now on."""
         self._links[broker].set_endpoints(endpoints)
@@ -226,9 +288,19 @@ class Service:
     # ---- the catalog
 
     async def refresh(self) -> None:
-        """Apply the settings again when the device was calibrated, or its calibration has aged by a quarter."""
+        """
+        Apply the settings again when the device was calibrated, or its calibration has aged by a quarter.
+
+        Algorithms that did not start with the network as it is now are tried again.
+        """
         desired = self._settings.desired
-        if desired is None or not self._calibrations.stale():
+        if desired is None:
+            return
+        self._networks.want(self._networks.reference, needed=self._running.needs_network)
+        self._listen_to_switches(desired.tenant)
+        if self._running.outdated:
+            await self._network_changed()
+        if not self._calibrations.stale():
             return
         try:
             async with self._changing:
@@ -239,7 +311,8 @@ class Service:
     def reported(self) -> Reported:
         """Say how everything is."""
         problems = [*self._store.complaints, *self._calibrations.problems, *self._outputs.problems()]
-        problems.extend([*self._settings.problems(), *self._checkpoints.problems()])
+        problems.extend([*self._settings.problems(), *self._checkpoints.problems(), *self._networks.problems()])
+        network = self._running.network if self._running.needs_network else None
         outbox = self._outbox.report()
         problems.extend(outbox.notes)
         if outbox.problem:
@@ -256,6 +329,7 @@ class Service:
             time=self._time,
             calibration=self._calibrations.report(),
             recordings=self._recorder.report(),
+            network=network.report() if network is not None else None,
             isolation=self._isolation,
             problems=tuple(problems),
         )

@@ -1,5 +1,5 @@
 """
-What an agent keeps for its next start: the last good settings, its calibration, what its algorithms asked for.
+What an agent keeps for its next start: settings, calibration, its part of the network, states of algorithms.
 
 Every file is replaced whole and durably. The settings have a second generation: a file that cannot be read is passed
 over for the one before it, and said, so that a card that forgets a write does not leave a meter without settings.
@@ -12,7 +12,8 @@ from pathlib import Path
 from agent.files import move_aside, write_durably
 
 MAXIMUM_LENGTH = 4 * 1024 * 1024
-"""Longest file read back [bytes]."""
+LONGEST_NETWORK = 20 * 1024 * 1024
+"""Longest files read back [bytes]."""
 
 _PREFIX = b"tresma 1 "
 
@@ -76,6 +77,20 @@ class Store:
         """
         write_durably(self.folder / "calibration", _sealed(document))
 
+    def network(self) -> bytes | None:
+        """Return the part of the network that was fetched last; None where there is none."""
+        return self._read(self.folder / "network", LONGEST_NETWORK)
+
+    def keep_network(self, document: bytes) -> None:
+        """
+        Keep a part of the network; the one before stays where this fails.
+
+        Raises
+        ------
+        OSError
+        """
+        write_durably(self.folder / "network", _sealed(document))
+
     def checkpoint(self, algorithm: str) -> bytes | None:
         """Return what an algorithm asked to keep; None where there is nothing."""
         return self._read(self._checkpoints / algorithm)
@@ -98,16 +113,16 @@ class Store:
     def _settings_before(self) -> Path:
         return self.folder / "settings.before"
 
-    def _read(self, path: Path) -> bytes | None:
+    def _read(self, path: Path, most: int = MAXIMUM_LENGTH) -> bytes | None:
         try:
             with path.open("rb") as file:
-                data = file.read(MAXIMUM_LENGTH + 1)
+                data = file.read(most + 1)
         except FileNotFoundError:
             return None
         except OSError as error:
             self._complain(f"{path} cannot be read: {error.strerror}")
             return None
-        content = _opened(data)
+        content = _opened(data, most)
         if content is None:
             self._complain(f"{path} was damaged and is put aside")
             with contextlib.suppress(OSError):  # a card that cannot be written: the complaint says enough
@@ -124,7 +139,7 @@ def _sealed(content: bytes) -> bytes:
     return b"%s%08x\n%s" % (_PREFIX, zlib.crc32(content), content)
 
 
-def _opened(data: bytes) -> bytes | None:
+def _opened(data: bytes, most: int) -> bytes | None:
     head, newline, content = data.partition(b"\n")
-    right = newline and len(data) <= MAXIMUM_LENGTH and head == b"%s%08x" % (_PREFIX, zlib.crc32(content))
+    right = newline and len(data) <= most and head == b"%s%08x" % (_PREFIX, zlib.crc32(content))
     return content if right else None

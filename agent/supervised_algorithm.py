@@ -4,7 +4,8 @@ One assigned algorithm, kept going: its process while it has one, its history, a
 Where it stands: owned by `running`, which says what it starts with and where its records go; `workers` makes the
 process, `supervisor` says when it may be started again. A process that runs for an algorithm that is not in force, a
 candidate or one that was replaced, changes nothing: its records go nowhere and its state is not kept. Urgent results
-wait for the state that counts them (`held_records`).
+wait for the state that counts them (`held_records`). Whether an algorithm needs a network is known once its process has
+said so; one that needs it waits for it, where one is to come.
 """
 
 import asyncio
@@ -37,6 +38,9 @@ log = logging.getLogger(__name__)
 WAITING = "waits for the source"
 """What is said of an algorithm that cannot start before there are samples."""
 
+WAITING_FOR_NETWORK = "waits for the network model"
+"""What is said of an algorithm that cannot start before the part of the network is here that it works on."""
+
 UNREADABLE = ".unreadable"
 """Added to an algorithm's name: where a state is kept that it could not read."""
 
@@ -50,10 +54,14 @@ class Owner(Protocol):
     def beginning(self, assignment: Assignment) -> tuple[AlgorithmSpec, Sampler | None] | None:
         """Say what to start it with, but for its kept state; None while it has to wait for the source."""
 
+    @property
+    def network_awaited(self) -> bool:
+        """Whether a network is to come that is not here yet."""
+
     def take(self, maker: str, records: Sequence[Record]) -> None:
         """Route what the algorithm `maker` made."""
 
-    def reroute(self) -> None:
+    def began(self, name: str) -> None:
         """Note that one runs which did not before."""
 
 
@@ -107,6 +115,8 @@ class SupervisedAlgorithm:
         self._task: asyncio.Task[None] | None = None
         self._stopped = False
         self._resting = False
+        self._needs_network = self._lacks_network = False
+        self._network: tuple[bytes | None, bytes | None] = None, None
         self._held = HeldRecords(self._release, self._judge_keeping)
         self._keeping_problem = ""
 
@@ -115,9 +125,23 @@ class SupervisedAlgorithm:
         """Its name; a device runs each algorithm at most once."""
         return self.assignment.algorithm
 
+    @property
+    def needs_network(self) -> bool:
+        """Whether it cannot do without a network, as far as it said so."""
+        return self._needs_network or (self.info is not None and self.info.needs_network)
+
+    @property
+    def runs(self) -> bool:
+        """Whether it has a process."""
+        return self._worker is not None
+
+    def is_outdated(self, network: bytes | None, switches: bytes | None) -> bool:
+        """Tell whether it works on another network than this."""
+        return self.needs_network and self._network != (network, switches)
+
     async def start(self) -> bool:
         """
-        Start it; tell whether that was possible, or it has to wait for the source.
+        Start it; tell whether that was possible, or it has to wait for the source or the network.
 
         Raises
         ------
@@ -145,6 +169,13 @@ class SupervisedAlgorithm:
             )
         except OSError as error:
             raise WorkerError(f"{self.name} cannot be started: {error}") from error
+        except AlgorithmRefused as refused:
+            self._needs_network = refused.needs_network
+            if spec.network is not None or not (refused.needs_network and self._owner.network_awaited):
+                raise
+            self._lacks_network = True
+            self._last_error = WAITING_FOR_NETWORK
+            return False
         if worker.exit is not None:
             raise WorkerError(worker.exit.reason)
         if self.assignment.version not in ("", worker.info.version):
@@ -152,6 +183,8 @@ class SupervisedAlgorithm:
             remedy = "install it, or leave it empty"
             raise AlgorithmRefused([Problem("version", self.assignment.version, worker.info.version, remedy)])
         self._worker = worker
+        self._lacks_network = False
+        self._network = spec.network, spec.switches
         self.info = worker.info
         self._status = AlgorithmStatus()
         self._last_error = ""
@@ -178,7 +211,8 @@ class SupervisedAlgorithm:
     def start_waiting(self) -> None:
         """Start it where it has neither a process nor a time at which it gets one."""
         begun = self._worker is not None or self._timer is not None or self._task is not None
-        if not begun and not self._stopped and not self._resting:
+        waits = self._lacks_network and self._owner.network_awaited
+        if not begun and not self._stopped and not self._resting and not waits:
             self._again()
 
     async def rest(self) -> None:
@@ -290,7 +324,7 @@ class SupervisedAlgorithm:
         try:
             if await self.start():
                 log.info("%s runs", self.name)
-                self._owner.reroute()
+                self._owner.began(self.name)
         except AgentError as error:
             self.retry(error)
         finally:

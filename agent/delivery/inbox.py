@@ -47,9 +47,20 @@ class InboxReport(msgspec.Struct, frozen=True):
     last_error: str
 
 
-def subscriptions(tenant: str, device: str, asked: Iterable[Neighbours]) -> dict[BrokerName, set[str]]:
+def subscriptions(
+    tenant: str, device: str, asked: Iterable[Neighbours], levels: Mapping[str, str] | None = None
+) -> dict[BrokerName, set[str]]:
     """
     Tell which topics of which broker bring the records that are asked for.
+
+    Where the level of an area is not known, the broker is asked for any: some are slow to find what they retain then.
+
+    Parameters
+    ----------
+    tenant, device : str
+    asked : iterable of Neighbours
+    levels : mapping, optional
+        Of areas that are known, by their names.
 
     >>> subscriptions("default", "m-1", [Neighbours(Kind.FRAME, devices=("m-2",))])["data"]
     {'v1/default/meters/m-2/frames'}
@@ -68,7 +79,7 @@ def subscriptions(tenant: str, device: str, asked: Iterable[Neighbours]) -> dict
                 wanted["data"] |= {topics.results(tenant, name, content) for content in ("energy", "quality", "+")}
         for name in item.areas:
             if item.kind is Kind.GRID_STATE:
-                wanted["data"].add(topics.states(tenant, "+", name))
+                wanted["data"].add(topics.states(tenant, (levels or {}).get(name, "+"), name))
             elif item.kind is Kind.PROPOSAL:
                 wanted["grid"].add(topics.proposals(tenant, name))
     return wanted
@@ -100,6 +111,8 @@ class Inbox:
         self._senders = Senders()
         self._requests = requests or Allowance(REQUESTS)
         self._asked: tuple[Neighbours, ...] = ()
+        self._levels: Mapping[str, str] = {}
+        self._wanted: dict[BrokerName, set[str]] = {name: set() for name in BROKERS}
         self._listeners: dict[BrokerName, dict[str, Callable[[bytes, bool], None]]] = {name: {} for name in BROKERS}
         self._subjects: dict[str, Callable[[Request], None]] = {}
         self._received = 0
@@ -108,15 +121,28 @@ class Inbox:
         for name, link in links.items():
             link.on_message = self._receiver(name)
 
-    def ask(self, asked: Iterable[Neighbours]) -> None:
-        """Subscribe to what the algorithms that run now ask for, and to nothing else."""
-        self._asked = tuple(asked)
+    def ask(self, asked: Iterable[Neighbours], levels: Mapping[str, str] | None = None) -> None:
+        """
+        Subscribe to what the algorithms that run now ask for, and to nothing else.
+
+        Parameters
+        ----------
+        asked : iterable of Neighbours
+        levels : mapping, optional
+            Of areas that are known, by their names.
+        """
+        self._asked, self._levels = tuple(asked), levels or {}
         self._subscribe()
 
     def listen(self, broker: BrokerName, topic: str, callback: Callable[[bytes, bool], None]) -> None:
         """Have `callback` called with payload and whether retained, for one topic that carries no records."""
         self._listeners[broker][topic] = callback
         self._subscribe()
+
+    def ignore(self, broker: BrokerName, topic: str) -> None:
+        """Listen no more to a topic that carries no records."""
+        if self._listeners[broker].pop(topic, None) is not None:
+            self._subscribe()
 
     def answer(self, subject: str, callback: Callable[[Request], None]) -> None:
         """Have requests of this `subject` answered by the agent itself instead of an algorithm."""
@@ -132,7 +158,7 @@ class Inbox:
             self._received, self._senders.duplicates, self._refused, self._senders.missed, self._last_error
         )
 
-    def receive(self, broker: BrokerName, topic: str, payload: bytes, retained: bool) -> None:  # noqa: ARG002 - a record says all itself
+    def receive(self, broker: BrokerName, topic: str, payload: bytes, retained: bool) -> None:
         """Take one message."""
         try:
             header, record = decode(payload, MAXIMUM_LENGTH)
@@ -145,7 +171,7 @@ class Inbox:
         if isinstance(record, Request) and not self._requests.take():
             self._refuse(topic, f"expected at most {self._requests.count} requests a minute, found more")
             return
-        new, gap = self._senders.is_new(header, topic)
+        new, gap = self._senders.is_new(header, topic, retained=retained)
         if gap is not None and self._on_gap is not None:
             self._on_gap(gap)
         if not new:
@@ -184,6 +210,8 @@ class Inbox:
         return receive
 
     def _subscribe(self) -> None:
-        wanted = subscriptions(self._tenant, self._device, self._asked)
+        wanted = subscriptions(self._tenant, self._device, self._asked, self._levels)
+        self._senders.forget(set().union(*self._wanted.values()) - set().union(*wanted.values()))
+        self._wanted = wanted
         for name, link in self._links.items():
             link.set_subscriptions(wanted[name] | set(self._listeners[name]))

@@ -58,6 +58,7 @@ from agent.processes.ring_memory import SealedMemory
 from agent.processes.usage import Usage
 from algorithms.api.algorithm import Context
 from algorithms.api.errors import ProblemsError
+from algorithms.api.network import NetworkModel
 from algorithms.api.records import Record, Result
 
 _WAITING_RECORDS = 256
@@ -80,8 +81,9 @@ def _start(channel: Channel, start: StartAlgorithm, fds: list[int]) -> int:
     spec = start.spec
     try:
         algorithm_class = load_algorithm(spec.entry)
-        network_reader = _network_reader() if spec.network is not None else None
-    except (ImportError, TypeError) as error:
+        needs_network = algorithm_class.info.needs_network
+        read_network = _network_reader() if needs_network and spec.network is not None else None
+    except (ImportError, TypeError, AttributeError) as error:
         channel.send(AlgorithmFailed(str(error), traceback.format_exc(limit=-8)[-_TRACEBACK:]))
         return 70
     usage = Usage()
@@ -91,10 +93,10 @@ def _start(channel: Channel, start: StartAlgorithm, fds: list[int]) -> int:
         calls = AlgorithmCalls(algorithm_class, spec.settings)
         reader = ring.RingReader(SealedMemory.open(fds[0]), calls.info.history) if start.samples else None
         wake = fds[1] if start.samples else -1
-        network = network_reader(spec.network) if network_reader is not None else None
+        network = read_network(spec.network, spec.switches) if read_network is not None else None
         calls.start(_context(spec, reader, network), spec.restored)
     except ProblemsError as error:
-        channel.send(AlgorithmRefusal(error.problems))
+        channel.send(AlgorithmRefusal(error.problems, needs_network))
         return 78
     except ChannelError:
         raise
@@ -112,7 +114,11 @@ def _start(channel: Channel, start: StartAlgorithm, fds: list[int]) -> int:
 def _network_reader() -> Any:
     from algorithms.api import network_reader  # noqa: PLC0415 - only those with a network pay for it
 
-    return network_reader.parse
+    def read(document: bytes, switches: bytes | None) -> NetworkModel:
+        model = network_reader.parse(document)
+        return model if switches is None else model.with_switches(network_reader.parse_states(switches))
+
+    return read
 
 
 def _context(spec: AlgorithmSpec, reader: ring.RingReader | None, network: Any) -> Context:

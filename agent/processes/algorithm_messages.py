@@ -34,8 +34,8 @@ class AlgorithmSpec(msgspec.Struct, frozen=True):
     nominal_voltage : float
         Phase to neutral [V].
     synchronised : bool
-    network : dict or None
-        The network document.
+    network, switches : bytes or None
+        The network document and where its switches stand, JSON text; read only where the algorithm needs a network.
     restored : bytes or None
         The last checkpoint.
     limits : Limits
@@ -49,7 +49,8 @@ class AlgorithmSpec(msgspec.Struct, frozen=True):
     nominal_frequency: float = 50.0
     nominal_voltage: float = 230.0
     synchronised: bool = False
-    network: dict[str, Any] | None = None
+    network: bytes | None = None
+    switches: bytes | None = None
     restored: bytes | None = None
     limits: Limits = Limits()
 
@@ -108,6 +109,7 @@ class AlgorithmRefusal(Message, frozen=True, tag="algorithm-refusal"):
     """Algorithm: its settings, or the network, cannot be used; every problem."""
 
     problems: tuple[Problem, ...]
+    needs_network: bool = False
 
 
 class Produced(Message, frozen=True, tag="produced"):

@@ -214,7 +214,8 @@ class AlgorithmWorker(Process):
         if isinstance(message, AlgorithmRefusal):
             self._end_with(Exit(ExitKind.REFUSED, f"{self.name} refuses its settings"))
             if not self._started.done() and message.problems:
-                self._started.set_exception(AlgorithmRefused(message.problems))
+                refused = AlgorithmRefused(message.problems, needs_network=message.needs_network)
+                self._started.set_exception(refused)
         elif not self._started.done():
             self.info, self.isolation, self.note = message.info, message.isolation, message.note
             self._kinds = frozenset(message.info.produces)

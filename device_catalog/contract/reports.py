@@ -88,6 +88,15 @@ class CalibrationReport(msgspec.Struct, frozen=True):
     channels: tuple[str, ...] = ()
 
 
+class NetworkReport(msgspec.Struct, frozen=True):
+    """The part of a network that a device's algorithms work on, and of which revisions; `area` is empty for all."""
+
+    network: str
+    area: str
+    model_revision: int
+    topology_revision: int
+
+
 class RecordingsReport(msgspec.Struct, frozen=True):
     """
     How the event recorder is doing.
@@ -146,6 +155,8 @@ class Reported(msgspec.Struct, frozen=True, tag_field="schema", tag="reported/1"
         None where the settings' own constants count.
     recordings : RecordingsReport or None
         None where nothing is recorded.
+    network : NetworkReport or None
+        None where no algorithm needs one, or it has not come yet.
     isolation : dict
         Layers that confine algorithms, each with whether a probe found it in force.
     services : dict
@@ -165,6 +176,7 @@ class Reported(msgspec.Struct, frozen=True, tag_field="schema", tag="reported/1"
     time: TimeReport | None = None
     calibration: CalibrationReport | None = None
     recordings: RecordingsReport | None = None
+    network: NetworkReport | None = None
     isolation: dict[str, bool] = {}
     services: dict[str, str] = {}
     problems: tuple[str, ...] = ()
