@@ -68,6 +68,7 @@ class GridState(msgspec.Struct, frozen=True, tag_field="schema", tag="grid-state
         Time over which readings were averaged [s].
     equivalent : NodeState or None
         What the area draws at its head from the area above, and the voltage there; None where it is not observable.
+        P and Q of all phases (``ABC``) stand beside those of each where they are surer than their sum.
     converged : bool
         False where the figures must not be used; `reason` says why.
     reason : str

@@ -23,5 +23,5 @@ class LvState(AreaState):
         "lv_state",
         "State of a low-voltage grid from its concentrators and meters, each interval.",
         (Kind.FRAME, Kind.GRID_STATE),
-        Defaults(deadline=4.0, unbalance=0.02, branches="transformers"),
+        Defaults(deadline=4.0, unbalance=0.01, branches="transformers"),
     )

@@ -16,13 +16,14 @@ UNKNOWN = "sources-unknown"
 CONTRADICTORY = "readings-contradictory"
 UNOBSERVABLE = "area-unobservable"
 
-SEVERITIES = {
-    SILENT: Severity.NOTICE,
-    ASTRAY: Severity.WARNING,
-    UNKNOWN: Severity.NOTICE,
-    CONTRADICTORY: Severity.WARNING,
-    UNOBSERVABLE: Severity.WARNING,
+KINDS = {
+    SILENT: (Severity.NOTICE, 1),
+    ASTRAY: (Severity.WARNING, 1),
+    UNKNOWN: (Severity.NOTICE, 1),
+    CONTRADICTORY: (Severity.WARNING, 3),
+    UNOBSERVABLE: (Severity.WARNING, 3),
 }
+"""Each kind's severity, and after how many intervals one after the other it is told."""
 MOST_NAMES = 20
 """Names in the evidence of an event."""
 
@@ -40,6 +41,7 @@ class Conditions:
     def __init__(self, area: str) -> None:
         self._area = area
         self._since: dict[str, int] = {}
+        self._running: dict[str, int] = {}
 
     def note(self, time_ns: int, holding: Mapping[str, Mapping[str, Any]]) -> Iterator[Event]:
         """
@@ -52,9 +54,10 @@ class Conditions:
         holding : mapping
             Evidence by kind of condition; empty evidence for what does not hold.
         """
-        for kind, severity in SEVERITIES.items():
+        for kind, (severity, patience) in KINDS.items():
             evidence = holding.get(kind, {})
-            if evidence and kind not in self._since:
+            self._running[kind] = min(self._running.get(kind, 0) + 1, patience) if evidence else 0
+            if self._running[kind] == patience and kind not in self._since:
                 self._since[kind] = time_ns
                 yield Event(kind, self._area, time_ns, None, severity, evidence=dict(evidence))
             elif not evidence and kind in self._since:
@@ -66,7 +69,7 @@ class Conditions:
 
     def restore(self, since: Mapping[str, int]) -> None:
         """Go on from what `state` gave."""
-        self._since = {kind: start for kind, start in since.items() if kind in SEVERITIES}
+        self._since = {kind: start for kind, start in since.items() if kind in KINDS}
 
 
 def names(found: Sequence[str]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ Rules:
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -27,6 +27,7 @@ from algorithms.api.network import NetworkModel
 from algorithms.api.network_area import areas_below, below_id
 from algorithms.api.network_operation import Area, Terminal
 from algorithms.api.network_tables import Integers, Truths
+from algorithms.api.readings import Estimate
 from algorithms.api.records import MeasurementFrame, Quality
 from algorithms.builtin.state_places import Place, Places
 from algorithms.grid.measurement import ALL, PAIRS, PHASES, Measurement, Quantity
@@ -190,7 +191,7 @@ class Metering:
             bare = nodes.base_voltage[node] > MEDIUM_VOLTAGE and not nodes.conductors[node, 3]
             for key in (*phases, *pairs) if bare else phases:  # it tells one or the other
                 columns.voltage(key, area.head, self._places.nominal_at(area.head, key))
-            for phase in phases:
+            for phase in (*phases, ALL) if bare else phases:
                 columns.powers(phase, place, self._places.usual_power(place, phase))
         return Source(area.id, area, tuple(columns.found))
 
@@ -264,6 +265,18 @@ def _of_state(state: GridState, source: Source) -> list[tuple[float, float]]:
             phasor = head.voltage.get(column.key)
             found.append(NOTHING if phasor is None else (phasor.magnitude, phasor.u_magnitude))
         else:
-            estimate = (head.p if column.quantity is Quantity.P else head.q).get(column.key)
-            found.append(NOTHING if estimate is None else (estimate.value, estimate.uncertainty))
+            powers = head.p if column.quantity is Quantity.P else head.q
+            estimate = powers.get(column.key)
+            if estimate is None:
+                found.append(NOTHING)
+            else:
+                u = _beyond_phases(powers) if column.key == ALL else estimate.uncertainty
+                found.append((estimate.value, u))
     return found
+
+
+def _beyond_phases(powers: Mapping[str, Estimate]) -> float:
+    """Give the uncertainty of what a sum tells beyond its phases, which count already; NaN where that is nothing."""
+    of_phases = sum(powers[phase].uncertainty ** 2 for phase in PHASES if phase in powers)
+    of_sum = powers[ALL].uncertainty ** 2
+    return 1.0 / math.sqrt(1.0 / of_sum - 1.0 / of_phases) if 0.0 < of_sum < 0.98 * of_phases else math.nan

@@ -10,7 +10,8 @@ Rules:
   hangs by a winding that carries no zero sequence, as below every Dyn transformer, only those between phases go up.
 - Where readings still contradict each other after all suspects were left out, every uncertainty grows by the ratio of
   Birge, sqrt(J / degrees of freedom): the state is no surer than its readings agree.
-- P and Q of the equivalent are what the area draws at its head from the area above.
+- P and Q of the equivalent are what the area draws at its head from the area above. Where the zero sequence there is
+  not known, how they are shared by the phases is less sure than their sum, which is told besides (``ABC``).
 """
 
 import math
@@ -29,7 +30,7 @@ from algorithms.api.readings import Phasor
 from algorithms.grid.bad_data import Examined
 from algorithms.grid.elements import incidence
 from algorithms.grid.estimate import Estimate, Flow
-from algorithms.grid.measurement import PAIRS, PHASES
+from algorithms.grid.measurement import ALL, PAIRS, PHASES
 
 MEDIUM_VOLTAGE = 1000.0
 """Above this, line to line, voltages between phases are told where there is no neutral [V]."""
@@ -186,7 +187,10 @@ class StateWriter:
         voltage = view.voltage(self._head, to_earth=not self._blocked)
         if self._blocked:
             voltage = {name: value for name, value in voltage.items() if len(name) == 2}
-        p, q = view.powers(view.estimate.flow(self._sources[0]), -1.0)
+        flow = view.estimate.flow(self._sources[0])
+        p, q = view.powers(flow, -1.0)
+        if self._blocked:
+            p[ALL], q[ALL] = view.totals(flow, -1.0)
         return NodeState(self._area.head, voltage, p, q) if voltage else None
 
 
@@ -221,6 +225,15 @@ class _View:
         return _values(flow.phases, sign * flow.p, self._widen * flow.u_p), _values(
             flow.phases, sign * flow.q, self._widen * flow.u_q
         )
+
+    def totals(self, flow: Flow, sign: float) -> tuple[Value, Value]:
+        """Give P and Q of all phases; what they have in common, such as an unknown zero sequence, is not in them."""
+        u_p, u_q = flow.u_total
+        p, q = (
+            Value(sign * float(flow.p.sum()), self._widen * u_p),
+            Value(sign * float(flow.q.sum()), self._widen * u_q),
+        )
+        return p, q
 
     def load(self, number: int) -> tuple[dict[str, Value], dict[str, Value]]:
         model, power, u = self.estimate.model, self.estimate.power[number], self._widen * self.estimate.u_power[number]
