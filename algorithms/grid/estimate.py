@@ -20,44 +20,18 @@ import numpy as np
 
 from algorithms.api.network import NetworkModel
 from algorithms.api.network_tables import Complexes, Floats, Integers, Truths
+from algorithms.grid.beforehand import Scan
 from algorithms.grid.elements import incidence
 from algorithms.grid.gain import Gain
+from algorithms.grid.iteration import Iteration
 from algorithms.grid.measurement import Measurement, Quantity
 from algorithms.grid.observation import gathered
 from algorithms.grid.patch import Patch
+from algorithms.grid.points import EARTH
 from algorithms.grid.terminals import Terminals
 
 UNKNOWN = 0.02
 """A voltage less sure than this, relative to nominal, because of what nothing is known of, is not observable [1]."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Scan:
-    """
-    What one scan starts from.
-
-    Attributes
-    ----------
-    start : numpy.ndarray
-        State expected beforehand, shape (n,).
-    u_state : numpy.ndarray
-        Its sigma, shape (n,).
-    readings : numpy.ndarray
-        Of the equations, 0 where missing, shape (e,).
-    missing : numpy.ndarray
-        Equations without a reading.
-    told : numpy.ndarray
-        Whether P, then Q, of each element was read, shape (2 m,), bool.
-    known : numpy.ndarray
-        Whether it was read or expected, shape (2 m,), bool.
-    """
-
-    start: Floats
-    u_state: Floats
-    readings: Floats
-    missing: Integers
-    told: Truths
-    known: Truths
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,14 +89,13 @@ class Estimate:
         Largest change of a voltage in the last iteration, relative to nominal [1].
     """
 
-    def __init__(  # noqa: PLR0913 - what an iteration leaves
-        self, *, model: NetworkModel, measurements: tuple[Measurement, ...], gain: Gain, patch: Patch | None, scan: Scan,
-        inputs: Complexes, powers: Complexes, along: Floats, residuals: Floats, turn: float,
-        iterations: int, converged: bool, change: float,
+    def __init__(  # noqa: PLR0917 - what a scan comes from
+        self, model: NetworkModel, measurements: tuple[Measurement, ...], gain: Gain, patch: Patch | None, scan: Scan,
+        turn: float, found: Iteration,
     ) -> None:  # fmt: skip
         self.model, self.measurements, self.gain, self.patch, self.scan = model, measurements, gain, patch, scan
-        self.inputs, self.along, self.residuals, self._powers = inputs, along, residuals, powers
-        self.turn, self.iterations, self.converged, self.change = turn, iterations, converged, change
+        self.inputs, self.along, self.residuals, self._powers = found.inputs, found.along, found.residuals, found.powers
+        self.turn, self.iterations, self.converged, self.change = turn, found.steps, found.converged, found.change
         self._response = gain.tangent.response
 
     @property
@@ -138,7 +111,9 @@ class Estimate:
     @cached_property
     def _at_points(self) -> Complexes:
         """Voltages of points to earth before turning, with a 0 for earth at the end, shape (k + 1,) [V]."""
-        return np.append(self._response.voltages(self.inputs), 0.0)
+        found = np.zeros(self._response.admittance.points.count + 1, dtype=complex)
+        found[:-1] = self._response.voltages(self.inputs)
+        return found
 
     @cached_property
     def voltages(self) -> Complexes:
@@ -154,7 +129,11 @@ class Estimate:
     @cached_property
     def phase_voltages(self) -> Complexes:
         """Voltages from phase to neutral, or to earth where there is no neutral, shape (n_nodes, 3) [V]."""
-        return self.voltages[:, :3] - np.where(self.energised[:, :3], self.voltages[:, 3:], 0.0)
+        points = self._response.admittance.points
+        if self.turn or (points.at_node[:, 3] != EARTH).any():
+            return self.voltages[:, :3] - np.where(self.energised[:, :3], self.voltages[:, 3:], 0.0)
+        found: Complexes = self._at_points[points.at_node[:, :3]]
+        return found
 
     @cached_property
     def u_magnitude(self) -> Floats:
@@ -200,7 +179,7 @@ class Estimate:
     @cached_property
     def objective(self) -> float:
         """Weighted sum of squared residuals J [1]."""
-        weighted = self.residuals / self.gain.u_readings
+        weighted = self.residuals / self.scan.u_readings
         return float(self.along @ self.along + weighted @ weighted)
 
     @cached_property

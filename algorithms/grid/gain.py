@@ -28,7 +28,7 @@ from functools import cached_property
 import numpy as np
 from scipy.sparse.linalg import LinearOperator, svds
 
-from algorithms.api.network_tables import Complexes, Floats
+from algorithms.api.network_tables import Floats
 from algorithms.grid.node_table import NodeTable
 from algorithms.grid.tangent import Tangent
 
@@ -63,7 +63,8 @@ class Gain:
     step : numpy.ndarray
         From residuals to the change of c, shape (r, e).
     moves : numpy.ndarray
-        How emfs, powers of elements and voltages across them change with c, shape (3 s + 2 m, r) [V, VA, V].
+        How emfs, powers of elements and voltages across them change with c, real and imaginary part of each after
+        another, shape (2 (3 s + 2 m), r) [V, VA, V].
     """
 
     tangent: Tangent
@@ -74,7 +75,7 @@ class Gain:
     right: Floats
     shrink: Floats
     step: Floats
-    moves: Complexes
+    moves: Floats
 
     @cached_property
     def nodes(self) -> NodeTable:
@@ -136,7 +137,7 @@ def make_gain(tangent: Tangent, u_state: Floats, u_readings: Floats) -> Gain:
         right=np.ascontiguousarray(right),
         shrink=shrink,
         step=np.ascontiguousarray((left * (strength * shrink)).T),
-        moves=np.ascontiguousarray(tangent.moves(right)),
+        moves=tangent.moves(right),
     )
 
 

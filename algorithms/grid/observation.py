@@ -29,7 +29,9 @@ NONE = -1
 TINY = 1e-9
 """What is smaller has no angle [V, A]."""
 DENSE_ENTRIES = 4_000_000
-"""Largest matrix of what is seen that is kept [1], 64 MB."""
+"""Largest matrix of what is seen that is kept, to take derivatives of [1], 64 MB."""
+QUICK_ENTRIES = 150_000
+"""Largest one that is read each time; beyond it, solving for voltages is faster."""
 
 _ORDER = (Quantity.VOLTAGE, Quantity.VOLTAGE_ANGLE, Quantity.CURRENT, Quantity.CURRENT_ANGLE, Quantity.P, Quantity.Q)
 
@@ -137,6 +139,7 @@ class Observation:
         self.direct = gathered(inputs, (count, response.size))
         self._response = response
         self.dense = count * response.size <= DENSE_ENTRIES
+        self._quick = count * response.size <= QUICK_ENTRIES
         self.matrix: Complexes = np.zeros((0, 0), dtype=complex)
         if self.dense:
             self.matrix = response.seen(self.watch)
@@ -178,7 +181,7 @@ class Observation:
 
     def see(self, inputs: Complexes) -> Complexes:
         """Give voltages, then currents, that follow from the inputs, shape (u,) or (u, j) [V, A]."""
-        if self.dense:
+        if self._quick:
             return self.matrix @ inputs
         return self.combine(self._response.voltages(inputs), inputs)
 

@@ -20,7 +20,7 @@ from functools import cached_property
 
 import numpy as np
 
-from algorithms.api.network_tables import Complexes, Floats, Integers
+from algorithms.api.network_tables import Floats, Integers
 from algorithms.grid.gain import Gain
 
 
@@ -47,7 +47,7 @@ class Patch:
     middle : numpy.ndarray
         Of Woodbury's formula, shape (q, q).
     moves : numpy.ndarray
-        How emfs, powers and voltages change with the new directions, shape (3 s + 2 m, k) [V, VA, V].
+        How emfs, powers and voltages change with the new directions, as in `Gain`, shape (2 (3 s + 2 m), k).
     """
 
     gain: Gain
@@ -58,7 +58,7 @@ class Patch:
     base: Floats
     across: Floats
     middle: Floats
-    moves: Complexes
+    moves: Floats
 
     def solve(self, gradient: Floats) -> Floats:
         """Apply the inverse of M', shape (r + k,)."""

@@ -126,15 +126,28 @@ class Tangent:
         of_seen = self.of_seen @ change if self.of_seen is not None else self.observation.see(self.of_inputs(change))
         return self.observation.change(self.seen, of_seen)
 
-    def moves(self, change: Floats) -> Complexes:
-        """Give changes of emfs, powers of elements and voltages across them, shape (n, j) -> (3 s + 2 m, j)."""
+    def moves(self, change: Floats) -> Floats:
+        """
+        Give changes of emfs, powers of elements and voltages across them.
+
+        Parameters
+        ----------
+        change : numpy.ndarray
+            Of the state, shape (n, j).
+
+        Returns
+        -------
+        numpy.ndarray
+            Real and imaginary part of each after another, shape (2 (3 s + 2 m), j).
+        """
         elements, sources = len(self.inverse), self.emf.shape[1]
         if self.of_seen is not None:
             across = self.of_seen[:elements] @ change
         else:
             across = self.observation.see(self.of_inputs(change))[:elements]
         powers = change[sources : sources + elements] + 1j * change[sources + elements :]
-        return np.concatenate([self.emf @ change[:sources], powers, across])
+        found = np.concatenate([self.emf @ change[:sources], powers, across])
+        return np.ascontiguousarray(np.stack([found.real, found.imag], axis=1).reshape(-1, change.shape[1]))
 
     def adjoint(self, weights: Floats) -> Floats:
         """Apply the transpose of `forward`, shape (e, j) -> (n, j)."""

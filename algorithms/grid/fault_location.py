@@ -1,0 +1,417 @@
+r"""
+Where a fault is: the point of the feeder that explains what the head and the voltage meters saw of it.
+
+Where it stands: `algorithms.builtin.fault_location` gives it phasors and the meters' answers; `fault_walk` tells what a
+fault at a point would show, `fault_impedance` that it must be a resistance, `fault_scenarios` how far data may err. At
+every point of every section the residuals are
+
+.. math:: r_1 = \rho(x), \qquad r_k = |V_k(x)| - m_k \frac{|V_{k,pre}|}{m_{k,0}}
+
+with a meter's readings :math:`m_{k,0}` before and :math:`m_k` during the fault, which calibrate themselves: gains and
+ratios cancel and clocks need no agreement. The cost is :math:`J = r^T C^{-1} r` with C from all uncertainties stated.
+
+Rules:
+
+- Every section is searched from several points: near a metallic fault a magnitude fits at two places.
+- What is within its likelihood of the best is an alternative and is told.
+- A meter that contradicts all others is left out and named.
+- The answer says itself whether it is to be trusted, and why not.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.special import chdtri
+
+from algorithms.api.network_tables import Complexes, Floats, Integers, Truths
+from algorithms.grid.fault_impedance import Hypothesis, reactive_voltage
+from algorithms.grid.fault_scenarios import HeadMeasurement, Scenarios, fitted_loads, scenarios
+from algorithms.grid.fault_walk import Walk, at_points, find_ways, look_in, walk
+from algorithms.grid.feeder import Feeder
+
+POINTS = 11
+"""Points of a section at which the cost is looked at first."""
+STEPS = 5
+LIKELY = 9.0
+"""An alternative's cost exceeds the best by no more than this: three standard deviations."""
+CONFIDENCE = 0.01
+UNEXPLAINED = 3e-5
+"""Share of a voltage that no model explains: converters are not quite linear, no load is a constant [1]."""
+MISFIT = 0.1
+"""A meter whose voltage before the fault is off the model's by more is no meter of this node [1]."""
+INFEED = 0.02
+"""Share of the fault's current that generators may feed without spoiling the distance [1]."""
+LEAKAGE = 0.1
+"""Share of the fault's current that may be found in healthy phases [1]."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Readings:
+    """
+    What meters along the feeder saw.
+
+    Attributes
+    ----------
+    names : tuple of str
+    positions : numpy.ndarray
+        Of their nodes, shape (m,).
+    before, during : numpy.ndarray
+        Magnitudes of A, B, C; NaN where not measured, shape (m, 3) [V].
+    uncertainty : numpy.ndarray
+        Relative standard uncertainty of during over before, shape (m, 3) [1].
+    """
+
+    names: tuple[str, ...]
+    positions: Integers
+    before: Floats
+    during: Floats
+    uncertainty: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """
+    A place where the fault may be.
+
+    Attributes
+    ----------
+    section : str
+    from_node, to_node : str
+        Its ends, in the order of the network model.
+    distance, uncertainty : float
+        From `from_node`, and its standard uncertainty [m].
+    from_head : float
+        Way from the head to the fault [m].
+    resistance : float
+        [ohm]
+    cost : float
+        J [1].
+    current : float
+        Of the fault, largest phase [A].
+    """
+
+    section: str
+    from_node: str
+    to_node: str
+    distance: float
+    uncertainty: float
+    from_head: float
+    resistance: float
+    cost: float
+    current: float
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """
+    Where the fault is.
+
+    Attributes
+    ----------
+    hypothesis : Hypothesis
+    candidates : tuple of Candidate
+        The likeliest first, then all within its likelihood.
+    degrees_of_freedom : int
+    suspects : tuple of str
+        Meters left out because they contradict the rest.
+    load_factor : complex
+        By which the model's loads were scaled.
+    doubts : tuple of str
+        Why the distance is not to be trusted; none where it is.
+    """
+
+    hypothesis: Hypothesis
+    candidates: tuple[Candidate, ...]
+    degrees_of_freedom: int
+    suspects: tuple[str, ...]
+    load_factor: complex
+    doubts: tuple[str, ...]
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the distance is as good as its uncertainty says."""
+        return not self.doubts
+
+
+def locate(
+    feeder: Feeder, measured: HeadMeasurement, readings: Readings, hypotheses: Sequence[Hypothesis]
+) -> Location:
+    """
+    Find a fault.
+
+    Parameters
+    ----------
+    feeder : Feeder
+    measured : HeadMeasurement
+    readings : Readings
+        Of any number of meters, none included: then every place at the right electrical distance is told.
+    hypotheses : sequence of Hypothesis
+        Types it may be; the one with the smallest cost is taken.
+
+    Returns
+    -------
+    Location
+    """
+    search = _Search(feeder, measured, readings)
+    found = [search.best(hypothesis) for hypothesis in hypotheses]
+    return min(found, key=lambda location: location.candidates[0].cost)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fit:
+    """The best point of every section: share of its length, cost with likelihood, derivative of the whitened residuals."""
+
+    shares: Floats
+    cost: Floats
+    weighed: Floats
+    slope: Floats
+
+
+class _Search:
+    """One fault, whatever its type."""
+
+    def __init__(self, feeder: Feeder, measured: HeadMeasurement, readings: Readings) -> None:
+        self.feeder, self.measured = feeder, measured
+        load, self.factor, looking = fitted_loads(feeder, measured, None)
+        usual = _voltages_before(feeder, looking.transfer[0], measured)
+        flexible = bool((feeder.exponents != 2.0).any())
+        if flexible:
+            load, self.factor, looking = fitted_loads(feeder, measured, usual)
+            usual = _voltages_before(feeder, looking.transfer[0], measured)
+        self.usual = usual
+        expected = np.abs(usual[readings.positions])
+        off = np.abs(readings.before / expected - 1.0)
+        apart = np.nanmax(off, axis=1, initial=0.0) > MISFIT if len(readings.names) else np.zeros(0, dtype=bool)
+        self.misfits = tuple(name for name, wrong in zip(readings.names, apart, strict=True) if wrong)
+        self.readings = _kept(readings, ~apart)
+        self.ways = find_ways(feeder, self.readings.positions)
+        self.flexible = flexible
+        self._prepare(load)
+
+    def _prepare(self, load: Complexes) -> None:
+        """Walk all scenarios with loads as they are during the fault."""
+        self.all = scenarios(self.feeder, self.measured, load)
+        self.walked = walk(self.feeder, self.all.looking, self.ways, self.all.during[:, :3], self.all.during[:, 3:])
+        self.plain = _first(self.walked)
+        readings = self.readings
+        before = (self.walked.from_head @ self.all.before[:, None, :3, None])[..., 0]
+        shift = np.abs(before) / np.abs(before[:1])
+        usual = np.abs(self.usual[readings.positions])
+        self.expected = shift * (readings.during * usual / readings.before)[None]
+        self.measured_at = np.isfinite(self.expected[0])
+
+    def best(self, hypothesis: Hypothesis) -> Location:
+        """Find the likeliest places for a type of fault."""
+        location = self._without_liars(hypothesis)
+        if self.flexible:
+            # Loads draw something else at the voltages of the fault; these are known now.
+            candidate = location.candidates[0]
+            row = int(np.flatnonzero([self._name(k) == candidate.section for k in range(self.ways.sections.size)])[0])
+            load = self.factor * self.feeder.load_admittance(self._voltages(row, candidate))
+            self._prepare(load)
+            location = self._without_liars(hypothesis)
+        return location
+
+    def _without_liars(self, hypothesis: Hypothesis) -> Location:
+        use = self.measured_at.copy()
+        fit = self._fit(hypothesis, use)
+        suspects: list[str] = list(self.misfits)
+        while True:
+            freedom = int(use.sum())
+            if not freedom or fit.cost.min() <= chdtri(freedom, CONFIDENCE):
+                break
+            meters = np.flatnonzero(use.any(axis=1))
+            if meters.size < 2:
+                break
+            trials = []
+            for meter in meters:
+                rest = use.copy()
+                rest[meter] = False
+                trials.append((self._fit(hypothesis, rest), rest, int(meter)))
+            other, rest, meter = min(trials, key=lambda trial: float(trial[0].cost.min()))
+            if float(fit.cost.min()) - float(other.cost.min()) < chdtri(3, 1e-3):
+                break
+            suspects.append(self.readings.names[meter])
+            fit, use = other, rest
+        return self._told(hypothesis, fit, use, tuple(suspects))
+
+    def _fit(self, hypothesis: Hypothesis, use: Truths) -> _Fit:
+        """Fit every section: look at points, weigh by the covariance at the best, refine, weigh again, refine."""
+        sections = self.ways.sections.size
+        rows = np.repeat(np.arange(sections), POINTS)
+        shares = np.tile(np.linspace(0.0, 1.0, POINTS), sections)
+        residuals = self._residuals(self.plain, hypothesis, use, rows, shares)[0]
+        grid = residuals.reshape(sections, POINTS, -1)
+        rough = np.square(grid / self._rough_scale(use)).sum(axis=2)
+        best = rough.argmin(axis=1)
+        every = np.arange(sections)
+        whitening, spread = self._whitening(hypothesis, use, every, shares[:POINTS][best])
+        cost = np.square(grid @ whitening.transpose(0, 2, 1)).sum(axis=2)
+        starts = np.sort(_two_lowest(cost), axis=1)
+        found = self._refine(hypothesis, use, np.repeat(every, 2), starts.ravel() / (POINTS - 1), whitening)
+        pick = found.cost.reshape(sections, 2).argmin(axis=1) + 2 * every
+        fit = _Fit(found.shares[pick], found.cost[pick], found.cost[pick] + spread, found.slope[pick])
+        near = np.flatnonzero(fit.weighed < fit.weighed.min() + 4 * LIKELY)
+        whitening[near], spread[near] = self._whitening(hypothesis, use, near, fit.shares[near])
+        again = self._refine(hypothesis, use, near, fit.shares[near], whitening)
+        weighed = fit.weighed.copy()
+        shares, cost, slope = fit.shares.copy(), fit.cost.copy(), fit.slope.copy()
+        shares[near], cost[near], slope[near] = again.shares, again.cost, again.slope
+        weighed[near] = again.cost + spread[near]
+        return _Fit(shares, cost, weighed, slope)
+
+    def _refine(self, hypothesis: Hypothesis, use: Truths, rows: Integers, shares: Floats, whitening: Floats) -> _Fit:
+        """Take Gauss-Newton steps along sections, clipped to them, and keep the best point met."""
+        weights = whitening[rows]
+        best = _Fit(shares, np.full(rows.size, np.inf), np.zeros(0), np.zeros(rows.size))
+        length = 1e-3
+        for step in range(STEPS + 1):
+            ahead = np.where(shares + length <= 1.0, length, -length)
+            both = self._residuals(
+                self.plain, hypothesis, use, np.concatenate([rows, rows]), np.concatenate([shares, shares + ahead])
+            )[0]
+            white = (weights @ np.stack([both[: rows.size], both[rows.size :]], axis=-1)).transpose(2, 0, 1)
+            slope = (white[1] - white[0]) / ahead[:, None]
+            cost = np.square(white[0]).sum(axis=1)
+            square = np.maximum(np.square(slope).sum(axis=1), 1e-30)
+            better = cost < best.cost
+            best = _Fit(
+                np.where(better, shares, best.shares), np.where(better, cost, best.cost), best.weighed,
+                np.where(better, square, best.slope),
+            )  # fmt: skip
+            if step < STEPS:
+                move = np.clip(-(slope * white[0]).sum(axis=1) / square, -0.25, 0.25)
+                shares = np.clip(best.shares + move if step == 0 else shares + move, 0.0, 1.0)
+        return best
+
+    def _residuals(self, walked: Walk, hypothesis: Hypothesis, use: Truths, rows: Integers, shares: Floats) -> Floats:
+        """Give all residuals at points, shape (s, n, 1 + used readings) [V]."""
+        point = at_points(walked, rows, shares)
+        rho, _ = reactive_voltage(hypothesis, point.voltage, point.current)
+        apart = np.abs(point.meters[:, :, use]) - self.expected[: rho.shape[0], None][:, :, use]
+        return np.concatenate([rho[..., None], apart], axis=2)
+
+    def _rough_scale(self, use: Truths) -> Floats:
+        """Give a scale of each residual that is good enough to find where to look closer [V]."""
+        voltage = self.feeder.nominal_voltage
+        scale = 1.0 + 1e-3 * self.expected[0][use]
+        return np.concatenate([[0.5 + 1e-3 * voltage], scale])
+
+    def _whitening(self, hypothesis: Hypothesis, use: Truths, rows: Integers, shares: Floats) -> tuple[Floats, Floats]:
+        """Give what makes residuals at points white, shape (n, r, r), and the logarithm of their spread, (n,)."""
+        residuals = self._residuals(self.walked, hypothesis, use, rows, shares)
+        change = (residuals[1:] - residuals[:1]).transpose(1, 2, 0)
+        covariance = change @ change.transpose(0, 2, 1)
+        expected = self.expected[0][use]
+        own = np.square(self.readings.uncertainty[use] * expected) + np.square(UNEXPLAINED * expected + 0.05)
+        floor = UNEXPLAINED * self.feeder.nominal_voltage
+        places = np.arange(covariance.shape[1])
+        covariance[:, places, places] += np.concatenate([[np.square(floor)], own])
+        lower = np.linalg.cholesky(covariance)
+        spread = 2.0 * np.log(lower[:, places, places]).sum(axis=1)
+        return np.linalg.inv(lower), spread
+
+    def _told(self, hypothesis: Hypothesis, fit: _Fit, use: Truths, suspects: tuple[str, ...]) -> Location:
+        order = np.argsort(fit.weighed)
+        likely = [int(row) for row in order if fit.weighed[row] <= fit.weighed[order[0]] + LIKELY]
+        point = at_points(self.plain, np.array(likely), fit.shares[likely])
+        _, resistance = reactive_voltage(hypothesis, point.voltage, point.current)
+        candidates = []
+        for number, row in enumerate(likely):
+            candidates.append(self._candidate(row, fit, float(resistance[0, number]), point.current[0, number]))
+        doubts = self._doubts(hypothesis, fit, int(use.sum()), point.current[0, 0], candidates[0])
+        return Location(hypothesis, tuple(candidates), int(use.sum()), suspects, self.factor, doubts)
+
+    def _name(self, row: int) -> str:
+        return self.feeder.section[self.ways.sections[row]]
+
+    def _candidate(self, row: int, fit: _Fit, resistance: float, current: Complexes) -> Candidate:
+        feeder, position = self.feeder, int(self.ways.sections[row])
+        length, share = float(feeder.length[position]), float(fit.shares[row])
+        ends = feeder.nodes[feeder.parent[position]], feeder.nodes[position]
+        above = sum(float(feeder.length[place]) for place in feeder.path(position)) - length
+        forward = bool(feeder.forward[position])
+        return Candidate(
+            section=self._name(row),
+            from_node=ends[0] if forward else ends[1],
+            to_node=ends[1] if forward else ends[0],
+            distance=length * (share if forward else 1.0 - share),
+            uncertainty=length / float(np.sqrt(fit.slope[row])),
+            from_head=above + length * share,
+            resistance=resistance,
+            cost=float(fit.cost[row]),
+            current=float(np.abs(current).max()),
+        )
+
+    def _doubts(
+        self, hypothesis: Hypothesis, fit: _Fit, freedom: int, current: Complexes, best: Candidate
+    ) -> tuple[str, ...]:
+        doubts = []
+        fed = self.feeder.generation / (3.0 * self.feeder.nominal_voltage)
+        if fed > INFEED * best.current:
+            doubts.append(f"generators ahead may feed {fed:.0f} A of {best.current:.0f} A")
+        if freedom and fit.cost.min() > chdtri(freedom, CONFIDENCE):
+            doubts.append(f"no place explains all readings (J = {fit.cost.min():.0f} for {freedom} degrees of freedom)")
+        healthy = np.abs(current[hypothesis.healthy()]).max(initial=0.0)
+        if healthy > LEAKAGE * best.current:
+            doubts.append(f"{healthy:.0f} A of fault current in a healthy phase")
+        if best.resistance < -0.5:
+            doubts.append(f"a fault resistance of {best.resistance:.1f} ohm")
+        if not freedom:
+            doubts.append("no meter along the feeder answered")
+        return tuple(doubts)
+
+    def _voltages(self, row: int, candidate: Candidate) -> Complexes:
+        """Give the voltages of all positions with the fault at a candidate, shape (k, 3) [V]."""
+        feeder = self.feeder
+        everywhere = find_ways(feeder, np.arange(1, len(feeder.nodes)))
+        looking = self.plain.looking
+        during = self.measured.during[None]
+        walked = walk(feeder, looking, everywhere, during[:, :3], during[:, 3:])
+        position = int(self.ways.sections[row])
+        share = candidate.distance / float(feeder.length[position])
+        share = share if feeder.forward[position] else 1.0 - share
+        point = at_points(walked, np.array([row]), np.array([share]))
+        voltages: Complexes = np.concatenate([self.measured.during[None, :3], point.meters[0, 0]])
+        return voltages
+
+
+def _voltages_before(feeder: Feeder, transfer: Complexes, measured: HeadMeasurement) -> Complexes:
+    voltages = np.zeros((len(feeder.nodes), 3), dtype=complex)
+    voltages[0] = measured.before[:3]
+    for position in range(1, len(feeder.nodes)):
+        voltages[position] = transfer[position] @ voltages[feeder.parent[position]]
+    return voltages
+
+
+def _kept(readings: Readings, keep: Truths) -> Readings:
+    names = tuple(name for name, stays in zip(readings.names, keep, strict=True) if stays)
+    return Readings(
+        names, readings.positions[keep], readings.before[keep], readings.during[keep], readings.uncertainty[keep]
+    )
+
+
+def _first(walked: Walk) -> Walk:
+    """Give the first scenario alone."""
+    looking = walked.looking
+    one = replace(
+        looking, z=looking.z[:1], y=looking.y[:1], down=looking.down[:1], into=looking.into[:1],
+        transfer=looking.transfer[:1],
+    )  # fmt: skip
+    return replace(
+        walked, looking=one, sending=walked.sending[:1], current=walked.current[:1], aside=walked.aside[:1],
+        onward=walked.onward[:1], from_head=walked.from_head[:1],
+    )  # fmt: skip
+
+
+def _two_lowest(cost: Floats) -> Integers:
+    """Give the lowest point of each row, and the lowest that is no neighbour of it, shape (n, 2)."""
+    rows = np.arange(cost.shape[0])
+    first = cost.argmin(axis=1)
+    away = np.abs(np.arange(cost.shape[1])[None] - first[:, None]) > 1
+    second = np.where(away, cost, np.inf).argmin(axis=1)
+    return np.stack([first, second], axis=1)[rows]
+
+
+__all__ = ["Candidate", "Location", "Readings", "Scenarios", "locate", "look_in"]

@@ -1,0 +1,178 @@
+r"""
+The feeder a little different: what each uncertain quantity would change, one scenario for each, all walked at once.
+
+Where it stands: `fault_location` takes the covariance of its residuals from here, so that the data's errors weigh as the
+network model states them and shared ones are shared by all residuals. Scenario 0 is the feeder as written, every other
+one has one quantity off by one standard deviation.
+
+Rules:
+
+- Half of a line's variance is taken to be common to all lines (a data base errs alike), half its own; R and X err apart.
+- Loads err by node, P and Q apart; what they draw together is known from the head, so their sum is kept.
+- Head channels err in gain and angle before the fault and in it alike, and by noise anew.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from algorithms.api.network_tables import Complexes, Floats
+from algorithms.grid.fault_walk import Looking, look_in
+from algorithms.grid.feeder import Feeder
+from algorithms.grid.primitives import COMPONENTS, SEQUENCES
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeadMeasurement:
+    """
+    Phasors at the head, voltages A, B, C then currents A, B, C into the feeder; before and during need no common angle.
+
+    Attributes
+    ----------
+    before, during : numpy.ndarray
+        Shape (6,) [V, A].
+    noise_before, noise_during : numpy.ndarray
+        Standard uncertainty of either part from noise, shape (6,) [V, A].
+    gain, angle : numpy.ndarray
+        Relative standard uncertainty of gains [1] and of phase displacements [rad], shape (6,).
+    """
+
+    before: Complexes
+    during: Complexes
+    noise_before: Floats
+    noise_during: Floats
+    gain: Floats
+    angle: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scenarios:
+    """
+    What the head measured and the feeder looks like, in s scenarios.
+
+    Attributes
+    ----------
+    looking : Looking
+    before, during : numpy.ndarray
+        Phasors of the head, shape (s, 6) [V, A].
+    """
+
+    looking: Looking
+    before: Complexes
+    during: Complexes
+
+
+def fitted_loads(
+    feeder: Feeder, measured: HeadMeasurement, voltages: Complexes | None
+) -> tuple[Complexes, complex, Looking]:
+    """
+    Scale all loads by one complex factor so that the feeder draws what the head measured before the fault.
+
+    Parameters
+    ----------
+    voltages : numpy.ndarray or None
+        Of the phases at each position before the fault, shape (k, 3) [V]; None for nominal ones.
+
+    Returns
+    -------
+    load : numpy.ndarray
+        Fitted admittances, shape (k, 3, 3) [S].
+    factor : complex
+    looking : Looking
+        The feeder with them.
+    """
+    volts, amperes = (COMPONENTS[1] @ measured.before[part] for part in (slice(3), slice(3, 6)))
+    wanted = amperes / volts
+    load = feeder.load_admittance(voltages)
+    z, y = feeder.z[None], feeder.y[None]
+
+    def seen(looking: Looking) -> complex:
+        return complex((COMPONENTS @ looking.into[0, 1] @ SEQUENCES)[1, 1])
+
+    looking = look_in(feeder, z, y, load[None])
+    if not np.abs(load).max() or not np.isfinite(wanted):
+        return load, 1.0 + 0j, looking
+    factor, found = 1.0 + 0j, seen(looking)
+    drawn = complex((COMPONENTS @ load.sum(axis=0) @ SEQUENCES)[1, 1])
+    for _ in range(3):
+        step = (wanted - found) / drawn
+        factor += step
+        # A load that feeds, or ten times what is known, is another fault of the data and not for a factor to mend.
+        factor = complex(np.clip(factor.real, 0.05, 10.0), np.clip(factor.imag, -3.0, 3.0))
+        looking = look_in(feeder, z, y, factor * load[None])
+        before, found = found, seen(looking)
+        if abs(wanted - found) < 1e-6 * abs(wanted) or found == before:
+            break
+        if step:
+            drawn = (found - before) / step
+    return factor * load, factor, looking
+
+
+def scenarios(feeder: Feeder, measured: HeadMeasurement, load: Complexes) -> Scenarios:
+    """
+    Lay out all scenarios of a feeder with fitted loads.
+
+    Parameters
+    ----------
+    load : numpy.ndarray
+        As `fitted_loads` gives it, perhaps at the voltages of the fault, shape (k, 3, 3) [S].
+    """
+    lines = np.flatnonzero(feeder.z_uncertainty * feeder.length > 0)
+    drawing, spread = _load_spread(feeder, load)
+    u, n = lines.size, drawing.size
+    count = 1 + 2 * u + 3 + 2 * n + 24 + 3
+    z, y = (np.repeat(matrix[None], count, axis=0) for matrix in (feeder.z, feeder.y))
+    loads = np.repeat(load[None], count, axis=0)
+    share = feeder.z_uncertainty * np.sqrt(0.5)
+    row = 1
+    own = np.arange(u)
+    scaled = share[lines, None, None] * feeder.z[lines]
+    z[row + own, lines] += scaled.real
+    z[row + u + own, lines] += 1j * scaled.imag
+    row += 2 * u
+    z[row] += share[:, None, None] * feeder.z.real
+    z[row + 1] += 1j * share[:, None, None] * feeder.z.imag
+    y[row + 2] *= 1.0 + feeder.y_uncertainty[:, None, None]
+    row += 3
+    total = complex((COMPONENTS @ load.sum(axis=0) @ SEQUENCES)[1, 1])
+    for part, turn in enumerate((1.0, -1j)):
+        at = row + part * n + np.arange(n)
+        size = spread[:, part]
+        change = turn * size[:, None, None] * _shape(load[drawing])
+        loads[at, drawing] += change
+        added = (COMPONENTS @ change @ SEQUENCES)[:, 1, 1]
+        loads[at] *= (total / (total + added))[:, None, None, None] if total else 1.0
+    row += 2 * n
+    before, during = (np.repeat(values[None], count, axis=0) for values in (measured.before, measured.during))
+    channel = np.arange(6)
+    for factor in (measured.gain, 1j * measured.angle):
+        before[row + channel, channel] *= 1.0 + factor
+        during[row + channel, channel] *= 1.0 + factor
+        row += 6
+    for turn in (1.0, 1j):
+        during[row + channel, channel] += turn * measured.noise_during
+        row += 6
+    phases = channel[:3]
+    before[row + phases, phases] *= 1.0 + measured.noise_before[:3] / np.abs(measured.before[:3])
+    return Scenarios(look_in(feeder, z, y, loads), before, during)
+
+
+def _load_spread(feeder: Feeder, load: Complexes) -> tuple[Floats, Floats]:
+    """Give positions that draw, and the standard uncertainty of the conductance and susceptance of each [S]."""
+    drawing = np.flatnonzero(np.abs(load).max(axis=(1, 2)) > 0)
+    variance = np.zeros((len(feeder.nodes), 2))
+    known = np.zeros(len(feeder.nodes))
+    np.add.at(variance[:, 0], feeder.at, np.square(feeder.power_uncertainty.real))
+    np.add.at(variance[:, 1], feeder.at, np.square(feeder.power_uncertainty.imag))
+    np.add.at(known, feeder.at, np.abs(feeder.power))
+    relative = np.sqrt(variance[drawing]) / np.maximum(known[drawing, None], 1e-9)
+    relative[known[drawing] == 0] = 0.2  # behind a transformer
+    size = np.abs((COMPONENTS @ load[drawing] @ SEQUENCES)[:, 1, 1])
+    return drawing, relative * size[:, None]
+
+
+def _shape(load: Complexes) -> Complexes:
+    """Give matrices of loads, scaled to a positive sequence of 1."""
+    positive = np.abs((COMPONENTS @ load @ SEQUENCES)[:, 1, 1])
+    shape: Complexes = np.abs(load) * np.sign(load.real) / np.maximum(positive, 1e-30)[:, None, None]
+    return shape
