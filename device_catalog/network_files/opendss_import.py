@@ -266,7 +266,13 @@ class _Reader:
         """Put a switch and a node between a node and a line; give both."""
         bus = self.nodes[end]
         between = self.ids.take(f"{element.name}-at-{end}", "node")
-        self.nodes[between] = Node(id=between, phases=phases, base_voltage=bus.base_voltage, position=bus.position)
+        self.nodes[between] = Node(
+            id=between,
+            name=f"{element.name} ({end})",
+            phases=phases,
+            base_voltage=bus.base_voltage,
+            position=bus.position,
+        )
         rating = element.number("normamps")
         name = self.ids.take(f"{element.name}-switch", "switch")
         breaks = rating if kind in (SwitchKind.LOAD_BREAK_SWITCH, SwitchKind.BREAKER, SwitchKind.RECLOSER) else 0.0

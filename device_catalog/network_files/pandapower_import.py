@@ -278,7 +278,8 @@ class _Reader:
         bus = self.nodes[self.of_bus[row["bus"]]]
         called = text(dict(self.net[table].loc[row["element"]]), "name") or f"{table}-{row['element']}"
         name = self.ids.take(f"{called}-at-{bus.id}", "node")
-        self.nodes[name] = Node(id=name, phases="ABC", base_voltage=bus.base_voltage, position=bus.position)
+        said = f"{called} ({bus.name or bus.id})"
+        self.nodes[name] = Node(id=name, name=said, phases="ABC", base_voltage=bus.base_voltage, position=bus.position)
         return name
 
     def _switch(self, row: Row, bus: str, other: str) -> None:

@@ -7,7 +7,7 @@ To add a verb, write a function like those in `VERBS` in a module of your own an
 import argparse
 from collections.abc import Callable
 
-from device_catalog.operator import network_check, network_import
+from device_catalog.operator import network_check, network_draw, network_import, network_store
 
 Add = Callable[..., argparse.ArgumentParser]
 """Adds one command to some commands: takes these, its name, what it does, and examples."""
@@ -17,9 +17,16 @@ examples:
   tresma network import european-lv -o lv.json                 a network to try things with
   tresma network check lv.json                                 is the document right, and what is in it?
   tresma network draw lv.json -o lv.svg                        one-line diagram
+  tresma network put lv.json                                   into the catalog, which tells those it concerns
+  tresma network switch lv-feeder tie-3=closed s-12=open       where switches stand
 """
 
-VERBS: tuple[Callable[..., None], ...] = (network_import.add_verb, network_check.add_verb)
+VERBS: tuple[Callable[..., None], ...] = (
+    network_import.add_verb,
+    network_check.add_verb,
+    network_draw.add_verb,
+    network_store.add_verbs,
+)
 """Each adds verbs: called with the commands, what adds one that asks the catalog, and what adds one that does not."""
 
 
