@@ -36,7 +36,7 @@ STEPS = 5
 LIKELY = 9.0
 """An alternative's cost exceeds the best by no more than this: three standard deviations."""
 CONFIDENCE = 0.01
-UNEXPLAINED = 3e-5
+UNEXPLAINED = 2e-5
 """Share of a voltage that no model explains: converters are not quite linear, no load is a constant [1]."""
 MISFIT = 0.1
 """A meter whose voltage before the fault is off the model's by more is no meter of this node [1]."""

@@ -22,12 +22,9 @@ from algorithms.grid.patch import Patch
 from algorithms.grid.response import Response
 
 TOLERANCE = 2e-5
-"""
-The last correction is made when no voltage was off by more than this, relative to nominal [1].
-
-What is left after it is smaller by the rate of convergence, some 0.03 for LV and 0.2 for loaded MV: far below any
-meter's uncertainty.
-"""
+"""The last correction is made when no voltage was off by more than this, relative to nominal [1]."""
+LEFT = 0.05
+"""Share of a correction that may be left after it: the rate of convergence, some 0.03 for LV, 0.2 for loaded MV [1]."""
 
 
 class Iteration:
@@ -70,6 +67,7 @@ class Iteration:
         self._along: Floats = np.zeros(len(gain.strength))
         self._correction: Complexes = np.zeros(self._emfs + self._count, dtype=complex)
         self._across: Complexes = gain.tangent.seen[: self._count]
+        self._started = gain.tangent.started
 
     def run(self, scan: Scan, gain: Gain, patch: Patch | None, turn: float, limit: int) -> None:
         """Step until voltages stand still; the result is in the attributes."""
@@ -84,6 +82,9 @@ class Iteration:
         moved[:drawing] += self._correction
         moved[drawing:] = self._across
         parts = moved.view(float)
+        follow = gain.tangent.follow
+        if follow is not None:
+            parts[2 * drawing :] += follow @ (start - self._started)
         powers, across = moved[emfs:drawing], moved[drawing:]
         inputs = np.empty(drawing, dtype=complex)
         drawn, readings, shrink = inputs[emfs:], scan.readings, gain.shrink
@@ -112,10 +113,14 @@ class Iteration:
                     pulled = np.concatenate([gain.strength * (gain.left.T @ residuals), patch.pull.T @ residuals])
                     step = patch.solve(pulled - along)
                 along = along + step
-                change = float(np.abs(off).max(initial=0.0)) / self._nominal
-                across += off
                 # Voltages follow the powers that were corrected just now: seeing that a step late costs steps.
-                parts += moves @ step
+                correction = moves @ step
+                change = max(
+                    float(np.abs(off).max(initial=0.0)),
+                    LEFT * float(np.abs(correction[2 * drawing :]).max(initial=0.0)),
+                ) / self._nominal  # fmt: skip
+                across += off
+                parts += correction
                 if change <= TOLERANCE or done >= limit or not math.isfinite(change):
                     break
             inputs[:emfs] = moved[:emfs]
@@ -125,6 +130,6 @@ class Iteration:
         if not self.converged:
             self.restart(gain)
         else:
-            self._across = across
+            self._across, self._started = across, start
             if patch is None:
                 self._along, self._correction = along, moved[:drawing] - before

@@ -26,6 +26,9 @@ from algorithms.grid.observation import Observation
 from algorithms.grid.primitives import SEQUENCES
 from algorithms.grid.response import Response
 
+ROUNDS = 8
+ENOUGH = 1e-3
+"""Derivatives that are as near are near enough, relative to the largest [1]."""
 PER_SOURCE = 6
 """Real numbers for the emfs of a source."""
 
@@ -78,6 +81,10 @@ class Tangent:
         Of inputs, shape (n_inputs, n); None where it is applied.
     of_seen : numpy.ndarray or None
         Of what is seen, shape (u, n).
+    started : numpy.ndarray
+        The state there, shape (n,).
+    follow : numpy.ndarray or None
+        Of voltages across elements, real and imaginary part after another, shape (2 m, n).
     """
 
     response: Response
@@ -89,6 +96,8 @@ class Tangent:
     seen: Complexes
     inputs: Complexes | None
     of_seen: Complexes | None
+    started: Floats
+    follow: Floats | None
 
     @property
     def size(self) -> int:
@@ -146,8 +155,7 @@ class Tangent:
         else:
             across = self.observation.see(self.of_inputs(change))[:elements]
         powers = change[sources : sources + elements] + 1j * change[sources + elements :]
-        found = np.concatenate([self.emf @ change[:sources], powers, across])
-        return np.ascontiguousarray(np.stack([found.real, found.imag], axis=1).reshape(-1, change.shape[1]))
+        return _side_by_side(np.concatenate([self.emf @ change[:sources], powers, across]))
 
     def adjoint(self, weights: Floats) -> Floats:
         """Apply the transpose of `forward`, shape (e, j) -> (n, j)."""
@@ -157,6 +165,27 @@ class Tangent:
         of_emfs = (self.emf.conj().T @ of_inputs[:sources]).real
         of_powers = self.inverse.conj()[:, np.newaxis] * of_inputs[sources:]
         return np.concatenate([of_emfs, of_powers.real, -of_powers.imag])
+
+
+def _follow_voltages(of_drawn: Complexes, across: Complexes, of_inputs: Complexes, pull: Complexes) -> None:
+    """
+    Have the currents of elements follow the voltages that they change themselves.
+
+    Each round adds a power of the voltage drop, relative to the voltage: a few suffice.
+    """
+    alone = of_drawn.copy()
+    before = np.zeros((), dtype=complex)
+    for _ in range(ROUNDS):
+        following = pull[:, np.newaxis] * (across @ of_inputs).conj()
+        of_drawn[:] = alone - following
+        if np.abs(following - before).max(initial=0.0) <= ENOUGH * np.abs(alone).max(initial=0.0):
+            break
+        before = following
+
+
+def _side_by_side(matrix: Complexes) -> Floats:
+    """Give real and imaginary part of each row after another, shape (k, j) -> (2 k, j)."""
+    return np.ascontiguousarray(np.stack([matrix.real, matrix.imag], axis=1).reshape(-1, matrix.shape[1]))
 
 
 def tangent_at(
@@ -180,7 +209,9 @@ def tangent_at(
     elements, sources = len(response.elements), len(response.emfs)
     inverse = 1.0 / seen[:elements].conj()
     drawn = inputs[sources:]
-    of_inputs = of_seen = None
+    powers = seen[:elements] * drawn.conj()
+    started = np.concatenate([np.zeros(emf.shape[1]), powers.real, powers.imag])
+    of_inputs = of_seen = follow = None
     if dense:
         size = emf.shape[1]
         of_inputs = np.zeros((response.size, size + 2 * elements), dtype=complex)
@@ -188,7 +219,7 @@ def tangent_at(
         diagonal = np.arange(elements)
         of_inputs[sources + diagonal, size + diagonal] = inverse
         of_inputs[sources + diagonal, size + elements + diagonal] = -1j * inverse
-        across = observation.matrix[:elements] @ of_inputs
-        of_inputs[sources:] -= (drawn * inverse)[:, np.newaxis] * across.conj()
+        _follow_voltages(of_inputs[sources:], observation.matrix[:elements], of_inputs, drawn * inverse)
         of_seen = observation.matrix @ of_inputs
-    return Tangent(response, observation, emf, inverse, drawn, inputs, seen, of_inputs, of_seen)
+        follow = _side_by_side(of_seen[:elements])
+    return Tangent(response, observation, emf, inverse, drawn, inputs, seen, of_inputs, of_seen, started, follow)
