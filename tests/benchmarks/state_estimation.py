@@ -38,6 +38,7 @@ from tests.support.exact_wls import ExactWls
 from tests.support.metering import Metering, at_customers, find_truth, metered, plain_transformers, voltages_at
 from tests.support.reference_grids import cigre_mv, european_lv, european_lv_contracted, synthetic_lv
 
+
 @dataclass(frozen=True)
 class Course:
     """A network, how much faster it is to be, and what is asked of power-grid-model's voltages, relative to nominal."""
@@ -217,7 +218,10 @@ def main() -> None:
     parser = arguments("State estimation beside power-grid-model and pandapower")
     parser.add_argument("--only", default="", help="networks whose name holds this text")
     options = parser.parse_args()
-    conditions = {"power-grid-model": "1.12.110, iterative linear, to 1e-6 (CIGRE MV: 1e-3, nearer it does not come)", "pandapower": "3.5.6, wls"}
+    conditions = {
+        "power-grid-model": "1.12.110, iterative linear, to 1e-6 (CIGRE MV: 1e-3, nearer it does not come)",
+        "pandapower": "3.5.6, wls",
+    }
     report = Report("State estimation", {**conditions, "threads": 1})
     quick = options.quick
     courses = [

@@ -125,7 +125,9 @@ class PandapowerEstimator:
         turn = np.exp(2j * np.pi / 3)
         sequence = np.array([1, turn**2, turn])
         for row in range(len(model.branches)):
-            z, y = (matrix[row, :3, :3] @ sequence @ sequence.conj() / 3 for matrix in (model.branches.z, model.branches.y))
+            z, y = (
+                matrix[row, :3, :3] @ sequence @ sequence.conj() / 3 for matrix in (model.branches.z, model.branches.y)
+            )
             pandapower.create_line_from_parameters(
                 net, buses[model.branches.from_node[row]], buses[model.branches.to_node[row]], length_km=1.0,
                 r_ohm_per_km=z.real, x_ohm_per_km=z.imag, max_i_ka=1.0,

@@ -308,18 +308,37 @@ class Circuit:
         return found
 
     def unknowns(self, voltages: Any, power: Any) -> Any:
-        """Give x in SI for voltages (n_nodes, 4) and powers drawn (n_loads + n_generators, 3), the sources' own E."""
-        x = np.zeros(self.size, dtype=complex)
-        for node, row in enumerate(self.at):
-            for c in range(4):
-                if row[c] >= 0:
-                    x[row[c]] = voltages[node, c]
+        """
+        Give x in SI for a truth; emfs follow from the currents drawn from the sources.
+
+        Parameters
+        ----------
+        voltages : numpy.ndarray
+            Shape (..., n_nodes, 4) [V].
+        power : numpy.ndarray
+            Drawn, shape (..., n_loads + n_generators, 3) [VA].
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (..., n).
+        """
+        x = np.zeros((*voltages.shape[:-2], self.size), dtype=complex)
+        node, conductor = np.nonzero(self.at >= 0)
+        x[..., self.at[node, conductor]] = voltages[..., node, conductor]
         self._find_stars(x)
-        x[self.behind] = self.model.sources.voltage[:, np.newaxis] * BEHIND
-        for index, (row, column) in enumerate(self.elements):
-            first, second = self._between(index)
-            u = (x[first] if first >= 0 else 0.0) - (x[second] if second >= 0 else 0.0)
-            x[self.first_element + index] = np.conj(power[row, column] / u)
+        first, second = (
+            np.array([self._between(index) for index in range(len(self.elements))], dtype=int).reshape(-1, 2).T
+        )
+        across = x[..., first] * (first >= 0) - x[..., second] * (second >= 0)
+        drawn = power[..., self.elements[:, 0], self.elements[:, 1]]
+        x[..., self.first_element :] = np.conj(drawn / across)
+        x[..., self.behind] = self.model.sources.voltage[:, np.newaxis] * BEHIND
+        at = np.unique(self.at[self.model.sources.node])
+        at = at[at >= 0]
+        rows = self.constraints[at, :].toarray() / self.scale
+        behind = self.behind.ravel()
+        x[..., behind] -= (np.linalg.pinv(rows[:, behind]) @ (rows @ x[..., np.newaxis]))[..., 0]
         return x
 
     def _find_stars(self, x: Any) -> None:
@@ -329,7 +348,7 @@ class Circuit:
             rows = self.constraints[inside, :].toarray() / self.scale
             others = rows.copy()
             others[:, inside] = 0.0
-            x[inside] = np.linalg.solve(rows[:, inside], -others @ x)
+            x[..., inside] = -(np.linalg.inv(rows[:, inside]) @ (others @ x[..., np.newaxis]))[..., 0]
 
 
 def _closed(model: NetworkModel) -> Iterator[tuple[int, int]]:

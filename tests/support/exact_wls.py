@@ -202,14 +202,19 @@ class Problem:
         u, i = self.voltage @ z, self.current @ z
         # d value = Re(of_u du + of_i di)
         value, of_u, of_i = _derivatives(self.kinds, u, i)
-        h = np.zeros(len(self.rows))
-        np.add.at(h, self.owner, value)
+        h = np.bincount(self.owner, value, minlength=len(self.rows))
         inner = coo_array(
             (1.0 / self.sigmas[self.owner], (self.owner, np.arange(len(self.owner)))),
             shape=(len(self.rows), len(self.owner)),
         ).tocsr()
         forms = _diagonal(of_u) @ self.voltage + _diagonal(of_i) @ self.current
         return h / self.sigmas, inner @ _turned(forms, 1.0)
+
+    def values(self, x: Any) -> Any:
+        """Give h(x) over sigma."""
+        z = x[: self.size] + 1j * x[self.size :]
+        value = _derivatives(self.kinds, self.voltage @ z, self.current @ z)[0]
+        return np.bincount(self.owner, value, minlength=len(self.rows)) / self.sigmas
 
     def factor(self, x: Any) -> Any:
         _, jacobian = self.evaluate(x)
@@ -286,7 +291,7 @@ class Exact:
         found = np.full(len(self.residuals), np.nan)
         sigma = self.problem.sigmas[: len(self.here)]
         residuals = self.residuals[self.here]
-        sure = spread > 1e-4 * sigma
+        sure = spread > 3e-5 * sigma
         found[self.here] = np.where(sure, residuals / np.where(sure, spread, 1.0), 0.0)
         return found
 
@@ -334,10 +339,13 @@ class Exact:
 
 
 def measured(circuit: Circuit, measurements: Sequence[Measurement], voltages: Any, power: Any) -> Any:
-    """Give what meters without error would tell, of a truth from elsewhere."""
+    """Give what meters without error would tell of one truth, or of many along the first axis."""
     rows = [_quantity(circuit, one) for one in measurements]
     problem = Problem(circuit, rows, np.zeros(len(rows)), np.ones(len(rows)), [])
-    return problem.evaluate(problem.real(circuit.unknowns(voltages, power)))[0]
+    x = circuit.unknowns(voltages, power)
+    if x.ndim == 1:
+        return problem.evaluate(problem.real(x))[0]
+    return np.array([problem.values(problem.real(one)) for one in x])
 
 
 def _quantity(circuit: Circuit, measurement: Measurement) -> Quantity:

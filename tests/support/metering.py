@@ -75,7 +75,7 @@ def truths(model: NetworkModel, powers: Any, *, tolerance: float = 1e-9) -> Any:
         symmetric=False,
         error_tolerance=tolerance,
         max_iterations=100,
-        update_data=update,
+        update_data=update or None,
         threading=-1,
         output_component_types=[ComponentType.node],
     )[ComponentType.node]
@@ -282,3 +282,46 @@ def plain_transformers(model: NetworkModel) -> NetworkModel:
     table = model.transformers
     nothing = np.zeros(len(table), dtype=complex)
     return replace(model, transformers=replace(table, z0=table.z, y=nothing, y0=nothing))
+
+
+def unbalanced_truths(
+    model: NetworkModel, power: Any, rng: np.random.Generator, count: int, *, share: float = 0.01
+) -> Any:
+    """
+    Give voltages for one demand and sources of random unbalance, by power-grid-model, shape (count, n_nodes, 4) [V].
+
+    A second load at the source's node, beyond what the model knows of, makes the voltage behind the source's impedance
+    unbalanced: negative and zero sequence with a standard deviation of `share`, real and imaginary part each.
+    """
+    nodes = model.sources.node
+    size = np.abs(model.sources.voltage)
+    parts = rng.standard_normal((4, count, len(nodes))) * share * size
+    negative, zero = parts[0] + 1j * parts[1], parts[2] + 1j * parts[3]
+    turn = np.exp(2j * np.pi / 3)
+    currents = -(negative / model.sources.z1)[..., np.newaxis] * np.array([1, turn, turn**2])
+    currents = currents - (zero / model.sources.z0)[..., np.newaxis]
+    emfs = model.sources.voltage[:, np.newaxis] * np.array([1, turn**2, turn])
+    extra = emfs * currents.conj()
+    table, n = model.loads, len(nodes)
+
+    def more(column: Any, value: Any) -> Any:
+        return np.concatenate([column, np.full((n, *column.shape[1:]), value, dtype=column.dtype)])
+
+    loads = type(table)(
+        ids=(*table.ids, *(f"beyond-{name}" for name in model.sources.ids)),
+        node=np.concatenate([table.node, nodes]),
+        connection=(*table.connection, *(["wye"] * n)),
+        connected=more(table.connected, value=True),
+        p=more(table.p, 0.0),
+        q=more(table.q, 0.0),
+        u_p=more(table.u_p, 0.0),
+        u_q=more(table.u_q, 0.0),
+        exponents=more(table.exponents, 0.0),
+        rated_power=more(table.rated_power, math.inf),
+        storage=more(table.storage, value=False),
+        profile=(*table.profile, *([""] * n)),
+    )
+    split = len(table)
+    powers = np.broadcast_to(power, (count, *power.shape))
+    powers = np.concatenate([powers[:, :split], extra, powers[:, split:]], axis=1)
+    return truths(replace(model, loads=loads), powers)
