@@ -71,6 +71,33 @@ def test_only_what_is_asked_for_is_subscribed(inbox, links):
     assert links["grid"].subscribed == {"v1/default/requests/m-1", "v1/default/replies/m-1"}
 
 
+def test_an_area_whose_level_is_known_is_asked_for_without_a_wildcard(inbox, links):
+    inbox.ask([Neighbours(Kind.GRID_STATE, areas=("a-1", "a-2"))], {"a-1": "lv"})
+    assert links["data"].subscribed == {"v1/default/states/lv/a-1", "v1/default/states/+/a-2"}
+
+
+def test_a_retained_state_comes_again_after_its_area_was_given_up_and_not_after_a_reconnection(inbox, links, got):
+    topic, wish = topics.states("default", "lv", "a-1"), Neighbours(Kind.GRID_STATE, areas=("a-1",))
+    links["data"].on_message(RESULTS, _message(number=50_000), False)
+    for levels in ({"a-1": "lv"}, {}):
+        inbox.ask([wish], levels)
+        got.clear()
+        for _ in range(2):
+            links["data"].on_message(topic, _message(number=7, record=RECORDS["state"]), True)
+        assert len(got) == 1
+    assert inbox.report().duplicates == 2
+
+
+def test_a_topic_without_records_is_heard_until_it_is_ignored(inbox, links):
+    heard = []
+    inbox.listen("grid", "v1/default/topology/n", lambda payload, retained: heard.append((payload, retained)))
+    assert "v1/default/topology/n" in links["grid"].subscribed
+    links["grid"].on_message("v1/default/topology/n", b"{}", True)
+    inbox.ignore("grid", "v1/default/topology/n")
+    assert "v1/default/topology/n" not in links["grid"].subscribed
+    assert heard == [(b"{}", True)]
+
+
 def test_record_is_delivered_once(inbox, links, got):
     for _ in range(2):
         links["data"].on_message(RESULTS, _message(), False)

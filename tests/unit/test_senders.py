@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.delivery.senders import WINDOW, Gap, Senders
+from agent.delivery.senders import TOPICS, WINDOW, Gap, Senders
 from algorithms.api.wire import Header
 
 
@@ -67,6 +67,48 @@ def test_silent_senders_are_forgotten_first():
         senders.is_new(_header(1, device=device), "a")
     assert not senders.is_new(_header(1, device="m-1"), "a")[0]
     assert senders.is_new(_header(1, device="m-2"), "a")[0]
+
+
+def test_what_is_retained_is_new_however_much_its_device_said_since_and_once_only():
+    senders = Senders()
+    senders.is_new(_header(WINDOW * 3), "frames")
+    assert senders.is_new(_header(5), "state", retained=True) == (True, None)
+    assert not senders.is_new(_header(5), "state", retained=True)[0]
+    assert not senders.is_new(_header(5), "state")[0]
+    assert senders.is_new(_header(WINDOW * 3 + 1, previous=5), "state") == (True, None)
+    assert not senders.is_new(_header(5), "state", retained=True)[0], "another broker may still have the one before"
+
+
+def test_what_a_device_retained_before_it_started_again_is_old_once_it_said_more():
+    senders = Senders()
+    assert senders.is_new(_header(900, boot=1), "state", retained=True)[0]
+    assert senders.is_new(_header(3, boot=2), "state", retained=True)[0]
+    assert not senders.is_new(_header(901, boot=1), "state", retained=True)[0]
+    assert senders.duplicates == 1
+
+
+def test_a_message_that_comes_said_and_retained_at_once_is_new_once():
+    for order in ((True, False), (False, True)):
+        senders = Senders()
+        assert [senders.is_new(_header(7), "state", retained=how)[0] for how in order] == [True, False]
+
+
+def test_what_is_retained_on_a_topic_that_was_given_up_is_new_when_it_is_asked_for_again():
+    senders = Senders()
+    senders.is_new(_header(7), "state", retained=True)
+    senders.is_new(_header(8), "other")
+    senders.forget({"state"})
+    assert senders.is_new(_header(7), "state", retained=True)[0]
+    assert not senders.is_new(_header(8), "other")[0]
+
+
+def test_a_device_that_invents_topics_is_remembered_by_a_few_of_them():
+    senders = Senders()
+    for number in range(1, 5000):
+        senders.is_new(_header(number, previous=number - 1), f"topic-{number}")
+    (sender,) = senders._senders.values()
+    assert len(sender.on_topic) == TOPICS
+    assert len(sender.gaps) <= TOPICS
 
 
 @given(st.lists(st.integers(1, 60), max_size=80), st.randoms())
