@@ -35,7 +35,8 @@ from algorithms.builtin.state_metering import Metering
 from algorithms.builtin.state_results import Occasion, StateWriter, Telling
 from algorithms.builtin.state_settings import StateSettings
 from algorithms.grid.bad_data import Examined, examine
-from algorithms.grid.least_squares import Anchor, Estimator
+from algorithms.grid.beforehand import Anchor
+from algorithms.grid.least_squares import Estimator
 
 LONGEST_WINDOW = 86_400.0
 """Windows longer than this are no windows [s]."""

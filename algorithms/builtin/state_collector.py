@@ -101,6 +101,7 @@ class Collector:
         self._timing = timing
         self._sources = [SourceMemory() for _ in widths]
         self._open: dict[int, dict[int, array[float]]] = {}
+        self._believed: dict[int, set[int]] = {}  # sources of which one reading at least can have come in time
         self._before: dict[int, array[float]] = {}  # readings of the interval before the current one
         self._numbers = 0
         self._early: deque[tuple[int, int, int, Sequence[float]]] = deque()
@@ -180,10 +181,12 @@ class Collector:
             self._counts["surplus"] += 1
             return
         one.note(lag, believable=lag <= bearable)
+        if lag <= bearable:
+            self._believed.setdefault(number, set()).add(source)
         rows = self._open.setdefault(number, {}).setdefault(source, array("d"))
         rows.extend((time_ns - self._start(number), window_ns, *values))
         self._numbers += len(values) + 2
-        one.last_ns = max(one.last_ns, time_ns)
+        one.take(time_ns)
         returned = one.missed >= timing.patience
         if returned:
             one.missed = 0
@@ -207,7 +210,7 @@ class Collector:
         return rows is not None and one.has_told_all(one.last_ns, rows[1], end, self._timing.interval)
 
     def _forget(self) -> None:
-        self._open, self._before, self._numbers = {}, {}, 0
+        self._open, self._before, self._believed, self._numbers = {}, {}, {}, 0
         self._current = self._closed = None
         self._awaited = set()
         for one in self._sources:
@@ -244,12 +247,13 @@ class Collector:
     def _gathered(self, number: int, rows: Mapping[int, "array[float]"]) -> Gathered:
         found: list[Floats | None] = []
         astray: dict[int, float] = {}
+        believed = self._believed.pop(number, set())
         for source, one in enumerate(self._sources):
             width = self._widths[source]
             kept = _table(rows.get(source), width)
             if kept is None:
                 kept = self._borrowed(source, number, width)
-            elif not one.believed:
+            elif source not in believed:
                 kept = None
             if one.judge(heard=kept is not None):
                 astray[source] = one.lag_ns / 1e9

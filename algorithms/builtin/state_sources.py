@@ -37,8 +37,8 @@ class SourceMemory:
         Intervals without a reading since the last one.
     strikes : int
         Intervals in which it told, but nothing believable.
-    believed, refused : bool
-        Whether a reading since the last interval ended was believable; whether one was not.
+    refused : bool
+        Whether a reading since the last interval ended was not believable.
     lag_ns : int
         How long after its time stamp the last one came [ns].
     """
@@ -47,22 +47,24 @@ class SourceMemory:
     spacing_ns: int = 0
     missed: int = 0
     strikes: int = 0
-    believed: bool = False
     refused: bool = False
     lag_ns: int = 0
+
+    def take(self, time_ns: int) -> None:
+        """Note the time stamp of a reading that is used."""
+        if not self.spacing_ns and 0 < self.last_ns < time_ns:
+            self.spacing_ns = time_ns - self.last_ns
+        self.last_ns = max(self.last_ns, time_ns)
 
     def note(self, lag_ns: int, *, believable: bool) -> None:
         """Note that a reading came `lag_ns` after the end of its window."""
         self.lag_ns = lag_ns
-        if believable:
-            self.believed = True
-        else:
-            self.refused = True
+        self.refused |= not believable
 
     def has_told_all(self, latest_ns: int, window_ns: float, end_ns: int, interval_ns: int) -> bool:
         """Tell whether nothing more is due before `end_ns`, its latest reading in the interval being known."""
-        if latest_ns + window_ns / 2 >= end_ns - interval_ns / 100:
-            return True
+        if 2 * window_ns > interval_ns and latest_ns + window_ns / 2 >= end_ns - interval_ns / 100:
+            return True  # a mean over the interval
         often = 5 * self.spacing_ns <= interval_ns
         slack = self.spacing_ns // 1000 if often else self.spacing_ns // 4  # how much earlier the next may come
         return self.spacing_ns > 0 and latest_ns + self.spacing_ns + slack >= end_ns
@@ -85,5 +87,5 @@ class SourceMemory:
     def judge(self, *, heard: bool) -> bool:
         """End an interval; tell whether the source is astray."""
         self.strikes = self.strikes + 1 if self.refused and not heard else 0
-        self.believed = self.refused = False
+        self.refused = False
         return self.strikes >= ASTRAY_AFTER
