@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from agent.errors import AlgorithmRefused
 from agent.processes.algorithm_messages import AlgorithmSpec
 from agent.processes.process import Exit, ExitKind
 from agent.processes.sampler_messages import SamplingPlan
 from agent.running import RunningSet
 from agent.store import Store
+from algorithms.api.errors import Problem
 from algorithms.api.manifest import AlgorithmInfo
 from algorithms.api.records import Kind
 
@@ -74,6 +76,8 @@ class FakeWorkers:
         given the handle before its start returns.
     versions : dict
         What algorithms say they are.
+    networked : set of str
+        Algorithms that need a network.
     started : list of FakeProcess
     """
 
@@ -83,13 +87,20 @@ class FakeWorkers:
         self.kinds: dict[str, tuple[tuple[Kind, ...], tuple[Kind, ...]]] = {}
         self.histories: dict[str, float] = {}
         self.contents: dict[str, tuple[str, ...]] = {}
+        self.networked: set[str] = set()
         self.started: list[FakeProcess] = []
 
     async def start_algorithm(self, spec: AlgorithmSpec, sampler: Any, **calls: Any) -> FakeProcess:
         consumes, produces = self.kinds.get(spec.name, ((Kind.SAMPLES,), (Kind.RESULT,)))
         version, contents = self.versions.get(spec.name, "1.0.0"), self.contents.get(spec.name, ())
         history = self.histories.get(spec.name, 0.0)
-        info = AlgorithmInfo(spec.name, version, "A test.", consumes, produces, contents, history=history)
+        needs_network = spec.name in self.networked
+        if needs_network and spec.network is None:
+            problem = Problem("network", "a network model", "none", "assign the device to a network")
+            raise AlgorithmRefused([problem], needs_network=True)
+        info = AlgorithmInfo(
+            spec.name, version, "A test.", consumes, produces, contents, history=history, needs_network=needs_network
+        )
         return await self._start(spec.name, FakeProcess((spec, sampler), calls, info))
 
     async def start_sampler(self, acquisition: Any, **calls: Any) -> FakeProcess:
