@@ -11,6 +11,7 @@ Rules:
   Everything carries its name and data as a title, which SVG viewers show under the pointer.
 """
 
+import itertools
 from collections import defaultdict
 from enum import StrEnum
 
@@ -18,7 +19,7 @@ from algorithms.api.network_document import NetworkDocument
 from algorithms.api.network_equipment import Branch, Load, Transformer
 from algorithms.api.network_operation import Area, Level, Switch
 from device_catalog.network_diagram import symbols
-from device_catalog.network_diagram.canvas import Canvas, Circle, Point, Polyline, Style
+from device_catalog.network_diagram.canvas import Canvas, Circle, Point, Style
 from device_catalog.network_diagram.labels import Labels
 from device_catalog.network_diagram.layout import Layout, Structure, along, length, middle, part
 from device_catalog.network_diagram.layout_map import geographic, has_positions
@@ -171,7 +172,7 @@ class _Diagram:
     @staticmethod
     def _half(path: tuple[Point, ...], point: Point, first: bool) -> tuple[Point, ...]:
         total, done = length(path) or 1.0, 0.0
-        for one, other in zip(path, path[1:], strict=False):
+        for one, other in itertools.pairwise(path):
             whole = length((one, other))
             if abs(length((one, point)) + length((point, other)) - whole) < 1e-6:
                 done += length((one, point))
@@ -247,11 +248,13 @@ class _Diagram:
                 if edge.id in self.overlay.edge_colours
                 else (self._colour(edge.from_node), self._colour(edge.to_node))
             )
-            box = symbols.transformer(self.canvas, at, direction, scale, edge.vector_group, colours, title)
+            box = symbols.transformer(
+                self.canvas, at, direction, scale, group=edge.vector_group, colours=colours, title=title
+            )
         elif isinstance(edge, Switch):
             scale = min(self.layout.scale, room / 28.0)
             is_open = self.structure.is_open(edge)
-            box = symbols.switch(self.canvas, at, direction, scale, edge.kind, is_open=is_open, title=title)
+            box = symbols.switch(self.canvas, at, direction, scale, kind=edge.kind, is_open=is_open, title=title)
         else:
             return
         self.labels.take(box)
@@ -266,7 +269,7 @@ class _Diagram:
             place, colour = self.layout.places[source.node], self._colour(source.node)
             x, y = self.layout.hanging.get(source.node, (0.0, -1.0))
             direction = (0.0, -1.0) if x <= 0 and abs(x) > abs(y) else (x, y)
-            box = symbols.source(self.canvas, place, direction, scale, colour, source.name or source.id)
+            box = symbols.source(self.canvas, place, direction, scale, colour=colour, title=source.name or source.id)
             self.labels.take(box)
             words = [short(source.name or source.id, 24)]
             self.labels.place(words, _middle_of(box), self.letters, gap=20 * scale, must=True, bold=True)
@@ -301,11 +304,11 @@ class _Diagram:
             turned = direction if number == 0 else _turned(direction, number)
             title = "; ".join(describe(one, self.document) for one in ones)
             if kind == "load":
-                box = symbols.load(self.canvas, place, turned, scale, title)
+                box = symbols.load(self.canvas, place, turned, scale, title=title)
             elif kind == "capacitor":
-                box = symbols.capacitor(self.canvas, place, turned, scale, title)
+                box = symbols.capacitor(self.canvas, place, turned, scale, title=title)
             else:
-                box = symbols.generator(self.canvas, place, turned, scale, kind, title)
+                box = symbols.generator(self.canvas, place, turned, scale, letter=kind, title=title)
             self.labels.take(box)
             badge = place[0] + 8 * scale * turned[0], place[1] + 8 * scale * turned[1]
             if any(one.id in metered for one in ones):
@@ -381,7 +384,7 @@ class _Diagram:
                     words, middle(path)[0], size * 0.9, gap=14 * self.layout.scale, colour=colour, must=is_open
                 )
         self._area_names()
-        important = {node for node in self.overlay.node_notes} | set(self.overlay.node_colours)
+        important = {*self.overlay.node_notes, *self.overlay.node_colours}
         served = {one.node for one in (*self.document.loads, *self.document.generators)}
         order = sorted(
             self.layout.places, key=lambda node: (node not in important, not self._is_busbar(node), node not in served)
@@ -410,7 +413,7 @@ class _Diagram:
     def _area_names(self) -> None:
         for area in self.document.areas:
             lower = [node for node in area.nodes if node in self.layout.places and node not in self.structure.passing]
-            if area.level == Level.CONCENTRATOR and not self.small or not lower:
+            if (area.level == Level.CONCENTRATOR and not self.small) or not lower:
                 continue
             first = min(lower, key=lambda node: (self.layout.places[node][1], self.layout.places[node][0]))
             words = [short(area.name or area.id, 22)]
@@ -454,6 +457,3 @@ def _turned(direction: Point, number: int) -> Point:
 
 def _middle_of(box: tuple[float, float, float, float]) -> Point:
     return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-
-
-__all__ = ["Arrangement", "Polyline", "draw", "voltage_colour"]

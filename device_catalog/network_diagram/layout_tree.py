@@ -3,7 +3,8 @@ A network as a tree from the top down, as one-line diagrams are drawn: the longe
 
 Where it stands: one of the two layouts of `layout`. Rows are counted from the source; a lateral takes the nearest
 column where it, and what leads to it, crosses nothing. What closes a loop, or could, is not drawn through: both its
-ends say where it leads.
+ends say where it leads. In large networks a lateral that does not branch goes on to the right, and a way is drawn
+longer where that lets a small lateral end before the next begins: the picture grows down rather than wide.
 """
 
 from device_catalog.network_diagram.canvas import Point
@@ -15,6 +16,12 @@ _sizes = ((40, 136.0, 31.0, 1.0), (150, 100.0, 27.0, 0.9), (400, 54.0, 19.0, 0.6
 
 MARGIN = (140.0, 116.0)
 """Left of and above the network [px]."""
+
+LARGE = 150
+"""Above so many nodes room is saved."""
+
+HIGHEST = 9
+"""Rows for which a way is drawn longer to let a lateral end."""
 
 _Way = tuple[list[str], list[Edge], str]
 """What is passed, by what, and the node at the end."""
@@ -34,10 +41,18 @@ class _Tree:
         self._column, self._row = column, row
         self._cells: dict[tuple[int, int], str] = {}
         self._at: dict[str, tuple[int, int]] = {}
-        self._ways = {node: self._ways_of(node) for node in structure.parents if node not in structure.passing}
-        self._depth = self._depths()
         self._served = {one.node for one in (*structure.document.loads, *structure.document.generators)}
         self._tied = {end for tie in structure.ties for end in (tie.from_node, tie.to_node)}
+        self._ways = {node: self._ways_of(node) for node in structure.parents if node not in structure.passing}
+        for node in structure.passing:
+            if not structure.children[node]:
+                self._ways.setdefault(node, [])
+        self._large = len(self._ways) > LARGE
+        self._depth: dict[str, int] = {}
+        self._steps: dict[str, int] = {}
+        for node in reversed(list(structure.parents)):
+            if node in self._ways:
+                self._measure(node)
         first = 0
         for node, way in structure.parents.items():
             if way is None:
@@ -58,29 +73,44 @@ class _Tree:
             ways.append((passed, by, at))
         return ways
 
-    def _depths(self) -> dict[str, int]:
-        depths: dict[str, int] = {}
-        for node in reversed(list(self.structure.parents)):
-            if node in self._ways:
-                ways = self._ways[node]
-                depths[node] = max((depths.get(end, 0) + rank(by[0]) for _, by, end in ways), default=0)
-            elif not self.structure.children[node]:
-                depths[node] = 0
-        for node in self.structure.passing:
-            if not self.structure.children[node]:
-                self._ways.setdefault(node, [])
-        return depths
+    def _measure(self, node: str) -> None:
+        """Put the longest way on from a node last, and find the rows to its end."""
+        ways = sorted(self._ways[node], key=self._rows)
+        self._ways[node] = ways
+        if not ways:
+            self._depth[node] = 0
+            return
+        step = rank(ways[-1][1][0])
+        if self._large:
+            ends = [self._rows(way) + self._tail(way[2]) for way in ways[:-1] if not self._flat(ways, way)]
+            step = max([step, *(end + 1 for end in ends if end < HIGHEST)])
+        self._steps[node] = step
+        self._depth[node] = step + self._depth[ways[-1][2]]
+
+    def _rows(self, way: _Way) -> int:
+        return self._depth[way[2]] + rank(way[1][0])
+
+    def _flat(self, ways: list[_Way], way: _Way) -> bool:
+        """Tell whether a lateral may go on to the right: the only one of its node, and one that does not branch."""
+        if not self._large or len(ways) != 2 or way[2] in self._tied:
+            return False
+        node = way[2]
+        while self._ways[node]:
+            if len(self._ways[node]) > 1 or node in self._tied:
+                return False
+            node = self._ways[node][0][2]
+        return True
 
     def _chain(self, start: str, column: int, row: int) -> None:
         """Place a node and the longest way on from it, then its laterals, the lowest first."""
         nodes, laterals = [(start, row)], []
         while True:
             node, at = nodes[-1]
-            ways = sorted(self._ways.get(node, []), key=lambda way: self._depth.get(way[2], 0) + rank(way[1][0]))
+            ways = self._ways[node]
             if not ways:
                 break
             laterals += [(node, at, way) for way in ways[:-1]]
-            nodes.append((ways[-1][2], at + rank(ways[-1][1][0])))
+            nodes.append((ways[-1][2], at + self._steps[node]))
         for node, at in nodes:
             self._at[node] = column, at
         for cell in range(row, nodes[-1][1] + self._tail(nodes[-1][0]) + 1):
@@ -94,15 +124,11 @@ class _Tree:
         """Give the rows that hang below the end of a way."""
         return 2 if node in self._served or node in self._tied else 1
 
-    def _end(self, node: str, row: int) -> int:
-        while ways := self._ways.get(node, []):
-            longest = max(ways, key=lambda way: self._depth.get(way[2], 0) + rank(way[1][0]))
-            node, row = longest[2], row + rank(longest[1][0])
-        return row + self._tail(node)
-
     def _lateral(self, node: str, column: int, row: int, way: _Way) -> None:
+        if self._flat(self._ways[node], way) and self._to_the_right(node, column, row, way):
+            return
         start = row + rank(way[1][0])
-        end, there = self._end(way[2], start), column + 1
+        end, there = start + self._depth[way[2]] + 2, column + 1
         while not (
             all(self._cells.get((between, row), node) == node for between in range(column + 1, there + 1))
             and all((there, cell) not in self._cells for cell in range(row + 1, end + 1))
@@ -113,6 +139,19 @@ class _Tree:
         for cell in range(row + 1, start):
             self._cells[there, cell] = way[2]
         self._chain(way[2], there, start)
+
+    def _to_the_right(self, node: str, column: int, row: int, way: _Way) -> bool:
+        """Place a lateral that does not branch in its node's own row, where there is room."""
+        nodes = [way[2]]
+        while self._ways[nodes[-1]]:
+            nodes.append(self._ways[nodes[-1]][0][2])
+        places = [(column + number, row) for number in range(1, len(nodes) + 1)]
+        if any(place in self._cells or (place[0], row + 1) in self._cells for place in places):
+            return False
+        for name, place in zip(nodes, places, strict=True):
+            self._at[name] = place
+            self._cells[place] = self._cells[place[0], row + 1] = name
+        return True
 
     def _point(self, place: tuple[int, int]) -> Point:
         return MARGIN[0] + place[0] * self._column, MARGIN[1] + place[1] * self._row
@@ -128,15 +167,18 @@ class _Tree:
                 there = layout.places[end]
                 bend = (there[0], y)
                 path = ((x, y), there) if abs(there[0] - x) < 1 else ((x, y), bend, there)
-                reach[node] = max(reach.get(node, x), there[0])
+                if there[1] != y:
+                    reach[node] = max(reach.get(node, x), there[0])
                 self._along(path, [node, *passed, end], by)
         for node, right in reach.items():
             x, y = layout.places[node]
             if right > x:
                 layout.bars[node] = (x, y), (right, y)
         for node in self._at:
-            leaf = not self._ways.get(node)
-            layout.hanging[node] = (0.0, 1.0) if leaf and node not in self._tied else (-1.0, 0.0)
+            leaf, way = not self._ways.get(node), self.structure.parents[node]
+            flat = way is not None and layout.places[way[0]][1] == layout.places[node][1]
+            down = (leaf and node not in self._tied) or flat
+            layout.hanging[node] = (0.0, 1.0) if down else (-1.0, 0.0)
         self._stubs()
         columns = max(column for column, _ in self._cells) + 1
         rows = max(row for _, row in self._cells) + 1

@@ -57,7 +57,7 @@ def draw_legend(
         x += wide
     if left_out:
         y += _row - 6
-        words = f"{left_out} names left out for want of room; point at a symbol of the SVG to read its name"
+        words = f"{left_out} name{'s' if left_out > 1 else ''} left out for want of room; point at a symbol of the SVG to read its name"
         canvas.add(Text((24, y), words, 10, "#777777", halo=False), layer=9)
     canvas.height = y + 24
 
@@ -80,6 +80,11 @@ def _entries(
         for is_open in (False, True):
             if any(structure.is_open(one) == is_open for one in of_kind):
                 yield _switch(kind, is_open=is_open), f"{kind}{', open' if is_open else ''}"
+    yield from _hanging(document)
+    yield from _areas(document, areas)
+
+
+def _hanging(document: NetworkDocument) -> Iterator[Entry]:
     if any(_is_plain(one) for one in document.loads):
         yield _load, "load"
     if any(not _is_plain(one) for one in document.loads):
@@ -90,6 +95,9 @@ def _entries(
         yield _generator("S"), "storage"
     if document.terminals:
         yield _meter, "measured"
+
+
+def _areas(document: NetworkDocument, areas: Mapping[str, str]) -> Iterator[Entry]:
     for level in Level:
         found = [area for area in document.areas if area.level == level]
         if len(found) > NAMED_AREAS:
@@ -127,17 +135,17 @@ def _bands(colours: list[str]) -> Callable[[Canvas, Point], object]:
 def _switch(kind: SwitchKind, *, is_open: bool) -> Callable[[Canvas, Point], object]:
     def sign(canvas: Canvas, at: Point) -> None:
         canvas.line([(at[0] - 18, at[1]), (at[0] + 18, at[1])], Style(width=1.6), layer=1)
-        symbols.switch(canvas, at, (1.0, 0.0), 0.9, kind, is_open=is_open, title="")
+        symbols.switch(canvas, at, (1.0, 0.0), 0.9, kind=kind, is_open=is_open, title="")
 
     return sign
 
 
 def _load(canvas: Canvas, at: Point) -> None:
-    symbols.load(canvas, (at[0], at[1] - 11), (0.0, 1.0), 0.9, "")
+    symbols.load(canvas, (at[0], at[1] - 11), (0.0, 1.0), 0.9, title="")
 
 
 def _capacitor(canvas: Canvas, at: Point) -> None:
-    symbols.capacitor(canvas, (at[0], at[1] - 11), (0.0, 1.0), 0.9, "")
+    symbols.capacitor(canvas, (at[0], at[1] - 11), (0.0, 1.0), 0.9, title="")
 
 
 def _meter(canvas: Canvas, at: Point) -> None:
@@ -145,4 +153,4 @@ def _meter(canvas: Canvas, at: Point) -> None:
 
 
 def _generator(letter: str) -> Callable[[Canvas, Point], object]:
-    return lambda canvas, at: symbols.generator(canvas, (at[0] - 14, at[1]), (1.0, 0.0), 0.8, letter, "")
+    return lambda canvas, at: symbols.generator(canvas, (at[0] - 14, at[1]), (1.0, 0.0), 0.8, letter=letter, title="")

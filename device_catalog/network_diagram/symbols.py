@@ -1,8 +1,8 @@
 """
 Symbols of one-line diagrams, after IEC 60617: what a line carries, and what hangs at a node.
 
-Where it stands: `diagram` calls these; each draws upon a canvas at a point, turned into a direction, and gives the box it
-takes.
+Where it stands: `diagram` calls these; each draws upon a canvas at a point, turned into a direction, and gives the box
+it takes.
 """
 
 import math
@@ -32,6 +32,7 @@ class Frame:
         self._at, self._direction, self._scale = at, direction, scale
 
     def __call__(self, along: float, across: float = 0.0) -> Point:
+        """Give the point so far along and across."""
         (x, y), (dx, dy), scale = self._at, self._direction, self._scale
         return x + scale * (along * dx - across * dy), y + scale * (along * dy + across * dx)
 
@@ -42,7 +43,7 @@ def box_around(at: Point, half: float) -> Box:
 
 
 def transformer(
-    canvas: Canvas, at: Point, direction: Point, scale: float, group: str, colours: tuple[str, str], title: str
+    canvas: Canvas, at: Point, direction: Point, scale: float, *, group: str, colours: tuple[str, str], title: str
 ) -> Box:
     """Draw two circles with the connection of each winding in it, the higher voltage against the direction."""
     frame = Frame(at, direction, scale)
@@ -78,7 +79,7 @@ def _winding(canvas: Canvas, at: Point, scale: float, letter: str, colour: str) 
 
 
 def switch(
-    canvas: Canvas, at: Point, direction: Point, scale: float, kind: SwitchKind, *, is_open: bool, title: str
+    canvas: Canvas, at: Point, direction: Point, scale: float, *, kind: SwitchKind, is_open: bool, title: str
 ) -> Box:
     """Draw a contact, open or closed, with what tells its kind."""
     frame = Frame(at, direction, scale)
@@ -111,7 +112,7 @@ def switch(
     return box_around(at, 13 * scale)
 
 
-def load(canvas: Canvas, at: Point, direction: Point, scale: float, title: str) -> Box:
+def load(canvas: Canvas, at: Point, direction: Point, scale: float, *, title: str) -> Box:
     """Draw an arrow away from a node."""
     frame = Frame(at, direction, scale)
     canvas.line([at, frame(17)], Style(stroke=INK, width=1.2 * scale), layer=3)
@@ -120,7 +121,7 @@ def load(canvas: Canvas, at: Point, direction: Point, scale: float, title: str) 
     return box_around(frame(17), 9 * scale)
 
 
-def capacitor(canvas: Canvas, at: Point, direction: Point, scale: float, title: str) -> Box:
+def capacitor(canvas: Canvas, at: Point, direction: Point, scale: float, *, title: str) -> Box:
     """Draw two plates."""
     frame = Frame(at, direction, scale)
     style = Style(stroke=INK, width=1.8 * scale)
@@ -132,7 +133,7 @@ def capacitor(canvas: Canvas, at: Point, direction: Point, scale: float, title: 
     return box_around(frame(14), 10 * scale)
 
 
-def generator(canvas: Canvas, at: Point, direction: Point, scale: float, letter: str, title: str) -> Box:
+def generator(canvas: Canvas, at: Point, direction: Point, scale: float, *, letter: str, title: str) -> Box:
     """Draw a circle with a letter."""
     frame = Frame(at, direction, scale)
     canvas.line([at, frame(12)], Style(stroke=GREEN, width=1.2 * scale), layer=3)
@@ -142,7 +143,7 @@ def generator(canvas: Canvas, at: Point, direction: Point, scale: float, letter:
     return box_around(frame(20), 12 * scale)
 
 
-def source(canvas: Canvas, at: Point, direction: Point, scale: float, colour: str, title: str) -> Box:
+def source(canvas: Canvas, at: Point, direction: Point, scale: float, *, colour: str, title: str) -> Box:
     """Draw the network beyond: a hatched square."""
     frame = Frame(at, direction, scale)
     canvas.line([at, frame(16)], Style(stroke=colour, width=1.8 * scale), layer=3)

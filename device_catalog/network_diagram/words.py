@@ -1,4 +1,4 @@
-"""What is written in a diagram: names cut to length, powers and lengths with a fitting unit, titles under the pointer."""
+"""What is written in a diagram: names cut to length, powers and lengths with a fitting unit, data under the pointer."""
 
 from collections.abc import Iterable
 

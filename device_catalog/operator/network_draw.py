@@ -80,6 +80,6 @@ def _written(canvas: Canvas, kind: str) -> bytes:
         return as_raster(canvas, kind.removeprefix("."))
     except ImportError as error:
         raise OperatorError(
-            f"expected matplotlib, which draws PNG and PDF, found: {error}; pip install 'tresma[plots]', or apt install "
-            "python3-matplotlib, or draw a .svg"
+            f"expected matplotlib, which draws PNG and PDF, found: {error}; pip install 'tresma[plots]', or apt "
+            "install python3-matplotlib, or draw a .svg"
         ) from error
