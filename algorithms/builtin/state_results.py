@@ -34,8 +34,8 @@ from algorithms.grid.measurement import ALL, PAIRS, PHASES
 
 MEDIUM_VOLTAGE = 1000.0
 """Above this, line to line, voltages between phases are told where there is no neutral [V]."""
-UNKNOWN = 0.05
-"""A voltage less sure than this, relative to nominal, is not observable: no better than what a supply promises [1]."""
+UNKNOWN = 0.04
+"""A voltage less sure than this, relative to nominal, is not observable: a public supply promises about as much [1]."""
 MOST_NAMES = 200
 """Names told of unobservable nodes, suspects and missing sources each."""
 

@@ -86,6 +86,6 @@ class SourceMemory:
 
     def judge(self, *, heard: bool) -> bool:
         """End an interval; tell whether the source is astray."""
-        self.strikes = self.strikes + 1 if self.refused and not heard else 0
+        self.strikes = 0 if heard else self.strikes + self.refused
         self.refused = False
         return self.strikes >= ASTRAY_AFTER
