@@ -105,8 +105,11 @@ class _Diagram:
         self._stubs()
         self._bars_and_nodes()
         self._on_lines()
+        self._powers: list[tuple[str, Point, str]] = []
         self._at_nodes()
         self._marks()
+        for words, at, sides in self._powers:
+            self.labels.place([words], at, self.letters * 0.85, gap=5, colour="#555555", sides=sides)
         self._names()
         draw_title(self.canvas, self.document, overlay)
         draw_legend(self.canvas, self.structure, overlay, self.colours, voltage_colour, left_out=self.labels.left_out)
@@ -315,9 +318,7 @@ class _Diagram:
                 self.labels.take(symbols.meter(self.canvas, badge, scale, "measured"))
             if self.small:
                 end = place[0] + 25 * scale * turned[0], place[1] + 25 * scale * turned[1]
-                words = power_words(ones)
-                sides = "brl" if turned[1] > 0.5 else "bal"
-                self.labels.place([words], end, self.letters * 0.85, gap=5, colour="#555555", sides=sides)
+                self._powers.append((power_words(ones), end, "brl" if turned[1] > 0.5 else "lba"))
 
     def _marks(self) -> None:
         for mark in self.overlay.marks:
@@ -352,12 +353,18 @@ class _Diagram:
         if path is None:
             return None, None
         branch = next((one for one in self.document.branches if one.id == mark.element), None)
-        if mark.kind == MarkKind.STEP and branch is None:  # beside the switch, which must be seen
-            (x, y), (dx, dy) = middle(path)
-            away = 24 * max(self.layout.scale, 0.8)
-            return (x - dy * away, y + dx * away) if dy >= 0 else (x + dy * away, y - dx * away), path
+        if mark.kind == MarkKind.STEP and branch is None:
+            return self._beside(*middle(path)), path
         share = mark.distance / branch.length if branch and mark.distance is not None else 0.5
         return along(path, share), path
+
+    def _beside(self, at: Point, direction: Point) -> Point:
+        """Give a free place beside a symbol, which must be seen."""
+        (x, y), (dx, dy) = at, direction
+        away = 24 * max(self.layout.scale, 0.8)
+        places = [(x - dy * away, y + dx * away), (x + dy * away, y - dx * away)]
+        free = [place for place in places if self.labels.free(symbols.box_around(place, away / 2))]
+        return (free or places)[0]
 
     def _names(self) -> None:
         """Write names, the most important first."""

@@ -14,8 +14,11 @@ from device_catalog.network_files.reach import Edge
 _sizes = ((40, 136.0, 31.0, 1.0), (150, 100.0, 27.0, 0.9), (400, 54.0, 19.0, 0.62), (10**9, 34.0, 15.0, 0.5))
 """Up to so many nodes: width of a column, height of a row [px], scale of symbols."""
 
-MARGIN = (140.0, 116.0)
+MARGIN = (110.0, 116.0)
 """Left of and above the network [px]."""
+
+ROOM_FOR_TIES = 80.0
+"""More room to the left where ends of ties are named there [px]."""
 
 LARGE = 150
 """Above so many nodes room is saved."""
@@ -48,6 +51,7 @@ class _Tree:
             if not structure.children[node]:
                 self._ways.setdefault(node, [])
         self._large = len(self._ways) > LARGE
+        self._left = MARGIN[0] + (ROOM_FOR_TIES if structure.ties else 0.0)
         self._depth: dict[str, int] = {}
         self._steps: dict[str, int] = {}
         for node in reversed(list(structure.parents)):
@@ -125,7 +129,7 @@ class _Tree:
         return 2 if node in self._served or node in self._tied else 1
 
     def _lateral(self, node: str, column: int, row: int, way: _Way) -> None:
-        if self._flat(self._ways[node], way) and self._to_the_right(node, column, row, way):
+        if self._flat(self._ways[node], way) and self._to_the_right(column, row, way):
             return
         start = row + rank(way[1][0])
         end, there = start + self._depth[way[2]] + 2, column + 1
@@ -140,7 +144,7 @@ class _Tree:
             self._cells[there, cell] = way[2]
         self._chain(way[2], there, start)
 
-    def _to_the_right(self, node: str, column: int, row: int, way: _Way) -> bool:
+    def _to_the_right(self, column: int, row: int, way: _Way) -> bool:
         """Place a lateral that does not branch in its node's own row, where there is room."""
         nodes = [way[2]]
         while self._ways[nodes[-1]]:
@@ -154,7 +158,7 @@ class _Tree:
         return True
 
     def _point(self, place: tuple[int, int]) -> Point:
-        return MARGIN[0] + place[0] * self._column, MARGIN[1] + place[1] * self._row
+        return self._left + place[0] * self._column, MARGIN[1] + place[1] * self._row
 
     def _draw(self) -> None:
         layout = self.layout
@@ -182,7 +186,7 @@ class _Tree:
         self._stubs()
         columns = max(column for column, _ in self._cells) + 1
         rows = max(row for _, row in self._cells) + 1
-        layout.width = MARGIN[0] + columns * self._column + 20
+        layout.width = self._left + columns * self._column + 20
         layout.height = MARGIN[1] + rows * self._row - 4
 
     def _along(self, path: tuple[Point, ...], nodes: list[str], by: list[Edge]) -> None:

@@ -57,7 +57,8 @@ def draw_legend(
         x += wide
     if left_out:
         y += _row - 6
-        words = f"{left_out} name{'s' if left_out > 1 else ''} left out for want of room; point at a symbol of the SVG to read its name"
+        names = "1 name is" if left_out == 1 else f"{left_out} names are"
+        words = f"{names} left out for want of room; an SVG tells all under the pointer"
         canvas.add(Text((24, y), words, 10, "#777777", halo=False), layer=9)
     canvas.height = y + 24
 

@@ -103,7 +103,7 @@ def read_example(name: str, arguments: Mapping[str, Any] | None = None) -> Impor
             net = function(**arguments or {})
     except TypeError as error:
         raise NetworkFileError(f"expected the arguments of {name}, found: {error}") from error
-    return take_over(net, f"pandapower.networks.{name}", name)
+    return take_over(net, f"pandapower.networks.{name}", name.removeprefix("create_"))
 
 
 def read_european_lv() -> Imported:
