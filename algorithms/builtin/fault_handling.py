@@ -1,0 +1,512 @@
+"""
+From a located fault to service restored: waits for the protection, proves the line dead, isolates, restores. Pure.
+
+Where it stands: the core of the reconfiguration plug-in on a fault. `fault_case` says when a line may be touched,
+`grid.restoration` what to do, `switching_sequence` does it; the plug-in brings reports, frames and the lease, and sends
+what this gives back.
+
+The phases, each left only for the next or for the end::
+
+    PROTECTION -> PROOF -> PLANNING -> LEASE -> SWITCHING -> SETTLED
+
+Rules:
+
+- Several faults are one case to plan for: all their places are enclosed. A new one, or a switch that moved by itself,
+  lets what is under way finish, then everything is judged anew from the first phase.
+- A switch that does not do as it is told is not counted on, and there is another plan, a few times.
+- Whatever ends it early, the position it ends in is safe, and said: what was opened stays open and locked, nothing
+  more is closed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from algorithms.api.grid_records import Proposal, SwitchStep
+from algorithms.api.network_operation import SwitchState
+from algorithms.api.network_tables import Truths
+from algorithms.api.readings import Estimate
+from algorithms.api.records import Event, Record, Severity
+from algorithms.api.wire import NANOSECONDS, time_text
+from algorithms.builtin.fault_case import FaultCase, VoltageWatch, feeder_nodes
+from algorithms.builtin.switch_board import SwitchBoard
+from algorithms.builtin.switch_words import Cause, SwitchReport
+from algorithms.builtin.switching_sequence import (
+    Lease,
+    Progress,
+    Stage,
+    SwitchingSequence,
+    closing,
+    opening,
+)
+from algorithms.grid.limits import Limits
+from algorithms.grid.restoration import Restoration, enclosing, faulted_zones, restore
+from algorithms.grid.switched import SwitchedNetwork
+from algorithms.grid.tree_flow import Demand, TreeFlow
+
+REPLANS = 4
+"""Plans made anew at most after a switch did not do as it was told."""
+UNTOUCHED = "as the protection left it: nothing was switched"
+ENCLOSED = "the fault is enclosed and locked; what was brought back stays so, the rest stays dark"
+HALF_OPEN = "what was opened stays open and locked; nothing was closed"
+
+
+class Phase(StrEnum):
+    """How far the handling is."""
+
+    IDLE = "idle"
+    PROTECTION = "protection"
+    PROOF = "proof"
+    PLANNING = "planning"
+    LEASE = "lease"
+    SWITCHING = "switching"
+    SETTLED = "settled"
+
+
+@dataclass(frozen=True, slots=True)
+class HandlingSettings:
+    """
+    How faults are handled.
+
+    Attributes
+    ----------
+    closed_loop : bool
+        Whether to switch, or only to propose.
+    limits : Limits
+    pickup : float
+        What comes back draws so many times what it drew [1].
+    patience : float
+        For the protection, for proof that the line is dead, and for a lease [s].
+    response : float
+        A switch answers within its operating time and this [s].
+    settle : float
+        After each closing the protection is watched for so long [s].
+    hearing : float
+        Meters that spoke before the breaker opened are waited for so long, before those that spoke since count [s].
+    by_meters : bool
+        Whether a meter must prove the line dead, rather than the breaker's word alone.
+    """
+
+    closed_loop: bool
+    limits: Limits
+    pickup: float
+    patience: float
+    response: float
+    settle: float
+    hearing: float
+    by_meters: bool
+
+
+@dataclass(slots=True)
+class FaultHandling:
+    """
+    Handling of all faults of one network.
+
+    Attributes
+    ----------
+    lease : Lease or None
+        Set by the plug-in while it is held.
+    wants_lease : bool
+        Whether it should be.
+    """
+
+    board: SwitchBoard
+    voltages: VoltageWatch
+    settings: HandlingSettings
+    demand: Callable[[], Demand | None]
+    phase: Phase = Phase.IDLE
+    cases: list[FaultCase] = field(default_factory=list)
+    lease: Lease | None = None
+    refusal: str = ""
+    _before: Truths | None = None
+    _since_ns: int = 0
+    _again: bool = False
+    _replans: int = 0
+    _plan: Restoration | None = None
+    _sequence: SwitchingSequence | None = None
+    _done: list[tuple[str, str, int]] = field(default_factory=list)
+    _failed: dict[str, str] = field(default_factory=dict)
+    _why: str = ""
+
+    @property
+    def wants_lease(self) -> bool:
+        """Whether the right to switch is needed now."""
+        return self.phase in (Phase.LEASE, Phase.SWITCHING)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Under which switches are locked by this."""
+        return tuple(case.id for case in self.cases)
+
+    def before(self) -> Truths:
+        """
+        Tell where switches stood before the faults, shape (n_switches,).
+
+        What a breaker tripped for that no fault is known of counts as open: nobody knows what is wrong there.
+        """
+        closed = self.snapshot() if self._before is None else self._before.copy()
+        known = {case.breaker for case in self.cases}
+        for row in self._tripped():
+            closed[row] = self.board.model.switches.ids[row] in known
+        return closed
+
+    def snapshot(self) -> Truths:
+        """Tell where switches stand, or stood before their protection opened them, shape (n_switches,)."""
+        closed = self.board.closed()
+        closed[self._tripped()] = True
+        return closed
+
+    def _tripped(self) -> list[int]:
+        reports = [self.board.report(name) for name in self.board.model.switches.ids]
+        return [
+            row
+            for row, report in enumerate(reports)
+            if report is not None and report.state is SwitchState.OPEN and report.cause is Cause.PROTECTION
+        ]
+
+    # ---- what happens
+
+    def take(self, case: FaultCase, now_ns: int) -> None:
+        """Take a fault; the same one again only adds places to it."""
+        for known in self.cases:
+            if known.breaker == case.breaker and abs(known.start_ns - case.start_ns) < 60 * NANOSECONDS:
+                places = tuple(dict.fromkeys((*known.branches, *case.branches)))
+                if places == known.branches and set(case.nodes) <= set(known.nodes):
+                    return
+                known.branches, known.nodes = places, tuple(dict.fromkeys((*known.nodes, *case.nodes)))
+                known.trusted, known.enclosed = known.trusted and case.trusted, False
+                break
+        else:
+            report = self.board.report(case.breaker)
+            if report is not None:
+                case.watch(report, now_ns)
+            if not self.cases:
+                self._before = self.snapshot()
+            self.cases.append(case)
+        self._restart(now_ns)
+
+    def moved(self, name: str, before: SwitchReport | None, report: SwitchReport, now_ns: int) -> list[Record]:
+        """Take what a switch says; give what it brings to an end."""
+        for case in self.cases:
+            if case.breaker == name:
+                case.watch(report, now_ns)
+        if self._sequence is not None:
+            self._sequence.hear(name, report, now_ns)
+        if self.phase is not Phase.SWITCHING or before is None or self._plan is None:
+            return []
+        closed_already = any(verb == "close" for _, verb, _ in self._done_so_far())
+        if report.state is SwitchState.OPEN and report.cause is Cause.PROTECTION and before.state != report.state:
+            if closed_already:
+                last = next(switch for switch, verb, _ in reversed(self._done_so_far()) if verb == "close")
+                why = f"{name} tripped after {last} was closed: a switch may not stand where it says it does"
+                ended = self._end("tripped-again", why, now_ns)
+                for case in self.cases:
+                    case.enclosed = False
+                return ended
+            self._again = True
+        opened = {switch for switch, verb, _ in self._done_so_far() if verb == "open"}
+        if name in opened and name in self._plan.locked and (report.state is SwitchState.CLOSED or not report.tag):
+            return self._end("disturbed", f"{name} was locked open and is no longer", now_ns)
+        ours = self._sequence is not None and report.command.startswith(f"{self._sequence.name}-")
+        if report.state is not None and before.state is not None and report.state != before.state and not ours:
+            self._again = True
+        return []
+
+    def repaired(self, name: str, now_ns: int) -> None:
+        """Forget a case that is repaired, or all where `name` is empty; its locks are for a person to take off."""
+        self.cases = [case for case in self.cases if name not in ("", case.id)]
+        if not self.cases:
+            self._before, self._plan = None, None
+            if self._sequence is not None:
+                self._sequence.abandon()
+                self._sequence = None
+            self._enter(Phase.IDLE, now_ns)
+
+    def remembered(self) -> Truths | None:
+        """Tell where switches stood before the first of the faults that are not repaired; None for none."""
+        return self._before
+
+    def resume(self, cases: list[FaultCase], before: Truths | None) -> None:
+        """Take up faults after a restart: everything is judged anew."""
+        if cases:
+            self.cases, self._before = cases, before
+            for case in cases:
+                case.opened_ns = None
+            self.phase = Phase.SETTLED if all(case.settled for case in cases) else Phase.PROTECTION
+
+    def advance(self, now_ns: int) -> list[Record]:
+        """Do what can be done now."""
+        given: list[Record] = []
+        self._since_ns = self._since_ns or now_ns
+        steps = {
+            Phase.PROTECTION: self._wait_for_protection,
+            Phase.PROOF: self._prove_dead,
+            Phase.PLANNING: self._make_plan,
+            Phase.LEASE: self._wait_for_lease,
+            Phase.SWITCHING: self._switch,
+        }
+        for _ in range(4 * len(steps)):
+            phase = self.phase
+            step = steps.get(phase)
+            if step is None:
+                break
+            given += step(now_ns)
+            if self.phase is phase:
+                break
+        return given
+
+    # ---- the phases
+
+    def _restart(self, now_ns: int) -> None:
+        for case in self.cases:
+            case.settled = False
+        if self.phase is Phase.SWITCHING:
+            self._again = True
+        else:
+            self._enter(Phase.PROTECTION, now_ns)
+
+    def _enter(self, phase: Phase, now_ns: int) -> None:
+        self.phase, self._since_ns, self._why = phase, now_ns, ""
+
+    def _impatient(self, now_ns: int) -> bool:
+        return now_ns - self._since_ns > round(self.settings.patience * NANOSECONDS)
+
+    def _wait_for_protection(self, now_ns: int) -> list[Record]:
+        protections = self.board.model.protections
+        self._note_enclosed()
+        waiting = [
+            case
+            for case in self.cases
+            if not (case.live or case.enclosed)
+            and not case.locked_out(self.board.report(case.breaker), protections, now_ns)
+        ]
+        if not waiting:
+            self._enter(Phase.PROOF, now_ns)
+            return []
+        if not self._impatient(now_ns):
+            return []
+        passed = [
+            case
+            for case in waiting
+            if (report := self.board.report(case.breaker)) is not None and report.state is SwitchState.CLOSED
+        ]
+        self.cases = [case for case in self.cases if case not in passed]
+        if passed and not self.cases:
+            return self._end("passed", "the breaker stands closed: the fault has passed", now_ns, gone=passed)
+        if passed:
+            self._enter(Phase.PROTECTION, now_ns)
+            return []
+        names = ", ".join(case.breaker or "no breaker known" for case in waiting)
+        return self._end("no-lockout", f"the protection did not end its sequence: {names}", now_ns)
+
+    def _note_enclosed(self) -> None:
+        """Believe the switches themselves: a fault is enclosed where all around it say that they are locked for it."""
+        open_cases = [case for case in self.cases if not case.enclosed]
+        network = SwitchedNetwork(self.board.model) if open_cases else None
+        for case in open_cases:
+            if network is None:
+                break
+            around = enclosing(network, faulted_zones(network, case.branches, case.nodes))
+            reports = [self.board.report(self.board.model.switches.ids[row]) for row in around]
+            case.enclosed = bool(reports) and all(
+                report is not None and report.state is SwitchState.OPEN and report.tag in self.tags
+                for report in reports
+            )
+
+    def _prove_dead(self, now_ns: int) -> list[Record]:
+        if self.board.gathering(now_ns):
+            return []
+        why = ""
+        opened = [case.opened_ns or case.start_ns for case in self.cases if not case.enclosed]
+        since_ns = max(opened, default=0)
+        if opened and now_ns - since_ns < round(self.settings.hearing * NANOSECONDS):
+            missing = self.voltages.missing(since_ns)
+            if missing:
+                why = f"waiting for {', '.join(missing[:5])}"
+        for case in self.cases:
+            if case.live or case.enclosed or not case.breaker:
+                continue
+            nodes = feeder_nodes(self.board.model, self.before(), case.breaker)
+            dead, said = self.voltages.dead(nodes, case.opened_ns or case.start_ns)
+            if not dead and (self.settings.by_meters or said.startswith("the line is alive")):
+                why = said
+        if not why:
+            self._enter(Phase.PLANNING, now_ns)
+            return []
+        self._why = why
+        return self._end("not-dead", why, now_ns) if self._impatient(now_ns) else []
+
+    def _make_plan(self, now_ns: int) -> list[Record]:
+        self._again = False
+        operable = self.board.operable(now_ns, self.tags)
+        network = SwitchedNetwork(self.board.now(), operable)
+        flow = TreeFlow(network, self.demand())
+        branches = tuple(dict.fromkeys(name for case in self.cases for name in case.branches))
+        nodes = tuple(dict.fromkeys(name for case in self.cases for name in case.nodes))
+        settings = self.settings
+        plan = restore(flow, branches, self.before(), settings.limits, nodes=nodes, pickup=settings.pickup)
+        self._plan = plan
+        against = self._against(flow, plan)
+        given: list[Record] = [self._proposal(plan, against, now_ns)]
+        if against or not settings.closed_loop:
+            return [*given, *self._end("proposed", against or "the settings say to propose only", now_ns)]
+        if not (plan.isolate or plan.to_close or any(self._unlocked(name) for name in plan.locked)):
+            return [*given, *self._end("nothing-to-do", "nothing can be brought back by switching", now_ns)]
+        self._enter(Phase.LEASE, now_ns)
+        return given
+
+    def _against(self, flow: TreeFlow, plan: Restoration) -> str:
+        """Say what forbids to switch without a person; nothing where nothing does."""
+        if not all(case.trusted for case in self.cases):
+            return "the location is not to be trusted"
+        if not all(case.breaker or case.live for case in self.cases):
+            return "no breaker is known that cleared the fault"
+        solution = flow.solve(flow.network.tree(flow.network.model.switches.closed))
+        if solution.tree.loops:
+            return "the switches, where they say they stand, close a loop"
+        live = {flow.network.model.nodes.ids[node] for node in solution.tree.order.tolist()}
+        times = [case.opened_ns or case.start_ns for case in self.cases]
+        times += [at for _, verb, at in self._done if verb == "close"]
+        blind = self.voltages.contradicting(live, max(times, default=0))
+        if blind:
+            return f"the topology contradicts the meters: {', '.join(blind[:5])} should be alive and see nothing"
+        switches = flow.network.model.switches
+        edges = solution.tree.edge.tolist()
+        for name in plan.isolate:
+            row = switches.rows[name]
+            edge = flow.network.branches + row
+            current = abs(solution.carried[edges.index(edge)]).max() if edge in edges else 0.0
+            if current > switches.breaks[row]:
+                return f"{name} carries {current:.0f} A and may break {switches.breaks[row]:g} A"
+        return ""
+
+    def _unlocked(self, name: str) -> bool:
+        report = self.board.report(name)
+        return report is None or report.tag not in self.tags or not report.tag
+
+    def _wait_for_lease(self, now_ns: int) -> list[Record]:
+        if self.lease is None or self.lease.until_ns <= now_ns:
+            if self._impatient(now_ns):
+                return self._end("no-lease", f"the network could not be had: {self.refusal or 'no answer'}", now_ns)
+            return []
+        if self._plan is None:
+            raise RuntimeError("a plan expected before a lease is used, found none")
+        name = self.cases[0].id[:40]
+        self._sequence = SwitchingSequence(name, self.lease, self._stages(self._plan))
+        self._enter(Phase.SWITCHING, now_ns)
+        return []
+
+    def _stages(self, plan: Restoration) -> list[Stage]:
+        tag, settle = self.cases[0].id, self.settings.settle
+        around = [name for name in plan.locked if name in plan.isolate or self._unlocked(name)]
+        stages = [
+            Stage("isolate", tuple(opening(name, self._patience(name), self._tag(name, tag)) for name in around)),
+            Stage("part", tuple(opening(name, self._patience(name)) for name in plan.to_open)),
+            *(Stage("restore", (closing(name, self._patience(name)),), settle) for name in plan.to_close),
+        ]
+        return [stage for stage in stages if stage.wishes]
+
+    def _tag(self, name: str, tag: str) -> str:
+        report = self.board.report(name)
+        return report.tag if report is not None and report.tag in self.tags else tag
+
+    def _patience(self, name: str) -> float:
+        switches = self.board.model.switches
+        return float(switches.operating_time[switches.rows[name]]) + self.settings.response
+
+    def _switch(self, now_ns: int) -> list[Record]:
+        sequence = self._sequence
+        if sequence is None:
+            raise RuntimeError("a sequence expected while switching, found none")
+        if self._again and not sequence.waits:
+            sequence.abandon()
+            self._collect(sequence)
+            self._enter(Phase.PROTECTION, now_ns)
+            return []
+        if self.lease is None or self.lease.until_ns <= now_ns:
+            return self._end("lease-lost", "the right to switch this network ended", now_ns)
+        given: list[Record] = list(sequence.advance(now_ns))
+        if sequence.progress is Progress.DONE:
+            self._collect(sequence)
+            return [*given, *self._end("restored", "", now_ns)]
+        if sequence.progress is Progress.FAILED:
+            starved = sequence.starved
+            self._collect(sequence)
+            if starved:
+                return [*given, *self._end("lease-lost", "the right to switch this network was not renewed", now_ns)]
+            self.board.bad |= sequence.failed
+            self._replans += 1
+            if self._replans > REPLANS:
+                return [*given, *self._end("failed", "too many switches did not do as they were told", now_ns)]
+            self._enter(Phase.PROTECTION, now_ns)
+        return given
+
+    # ---- the end
+
+    def _done_so_far(self) -> list[tuple[str, str, int]]:
+        return [*self._done, *(self._sequence.done if self._sequence is not None else ())]
+
+    def _collect(self, sequence: SwitchingSequence) -> None:
+        self._done += sequence.done
+        self._failed |= sequence.failed
+        if sequence.at >= 1 or sequence.progress is Progress.DONE or sequence.stages[0].name != "isolate":
+            for case in self.cases:  # the stage that encloses them was confirmed
+                case.enclosed = True
+        self._sequence = None
+
+    def _end(self, outcome: str, why: str, now_ns: int, gone: list[FaultCase] | None = None) -> list[Record]:
+        if self._sequence is not None:
+            self._sequence.abandon()
+            self._collect(self._sequence)
+        verbs = {verb for _, verb, _ in self._done}
+        position = UNTOUCHED if not verbs else (ENCLOSED if "close" in verbs else HALF_OPEN)
+        cases = gone or self.cases
+        if not self.cases:
+            self._before = None
+        plan = self._plan
+        evidence: dict[str, Any] = {
+            "network": self.board.model.network,
+            "cases": [case.id for case in cases],
+            "outcome": outcome,
+            "reason": why,
+            "position": "restored" if outcome == "restored" else position,
+            "steps": [{"switch": name, "verb": verb, "time": time_text(at)} for name, verb, at in self._done],
+            "failed": self._failed,
+            "silent": self.board.silent(now_ns)[:50],
+            "unserved": dict(list(plan.unserved.items())[:200]) if plan is not None else {},
+            "unserved_customers": plan.unserved_customers if plan is not None else 0,
+            "restored_customers": plan.restored_customers if plan is not None and outcome == "restored" else 0,
+        }
+        well = outcome in ("restored", "proposed", "passed", "nothing-to-do")
+        severity = Severity.NOTICE if well else Severity.CRITICAL
+        started = min((case.start_ns for case in cases), default=now_ns)
+        for case in self.cases:
+            case.settled = True
+        self._enter(Phase.SETTLED if self.cases else Phase.IDLE, now_ns)
+        self._done, self._failed, self._replans, self._again = [], {}, 0, False
+        self.board.bad.clear()
+        return [Event("restoration", cases[0].breaker, started, now_ns, severity, (), evidence)]
+
+    def _proposal(self, plan: Restoration, against: str, now_ns: int) -> Proposal:
+        steps = [
+            *(SwitchStep(name, "open", "the line is dead") for name in plan.isolate),
+            *(SwitchStep(name, "open", "all around the fault are open and locked") for name in plan.to_open),
+            *(SwitchStep(name, "closed", "all before are confirmed") for name in plan.to_close),
+        ]
+        return Proposal(
+            kind="restoration",
+            network=self.board.model.network,
+            topology_revision=self.board.model.topology_revision,
+            time_ns=now_ns,
+            expires_ns=now_ns + round(self.settings.patience * NANOSECONDS),
+            steps=tuple(steps),
+            gain={"customers": Estimate(float(plan.restored_customers), 0.0)},
+            checks={
+                "radial": True,
+                "limits": True,
+                "every way was looked at": plan.complete,
+                "may be switched without a person": not against,
+            },
+            unserved=dict(list(plan.unserved.items())[:200]),
+        )

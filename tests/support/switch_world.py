@@ -1,0 +1,245 @@
+"""
+A small world for a reconfigurator: a network, simulated switches, relays, meters, a lease; one clock moved by hand.
+
+The switches are the real simulated ones. Whether a node is alive follows from where their contacts truly stand, a fault
+trips the breaker that feeds it, and meters say what they see. Messages arrive at once unless a test holds them up.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from algorithms.api.algorithm import Context
+from algorithms.api.network import NetworkModel
+from algorithms.api.network_reader import parse
+from algorithms.api.readings import ChannelReading
+from algorithms.api.records import (
+    AngleReference,
+    Command,
+    Event,
+    MeasurementFrame,
+    Proposal,
+    Reply,
+    Request,
+    Severity,
+)
+from algorithms.api.wire import NANOSECONDS
+from algorithms.builtin.reconfiguration import Reconfiguration
+from algorithms.builtin.switch import Switch
+from algorithms.builtin.switch_words import read_report
+from algorithms.grid.switched import SwitchedNetwork
+
+EPOCH = 1_800_000_000 * NANOSECONDS
+STEP = 0.05
+
+
+class LeaseOffice:
+    """Gives out one lease, as a catalog does."""
+
+    def __init__(self) -> None:
+        self.token = 0
+        self.holder = ""
+        self.refuses = ""
+        self.answers = True
+        self.seconds = 60.0
+
+    def ask(self, request: Request) -> Reply | None:
+        if not self.answers:
+            return None
+        arguments = request.arguments
+        if arguments.get("release"):
+            self.holder = ""
+            return Reply(request.id, request.recipient, request.sender, request.time_ns, {})
+        if self.refuses:
+            from algorithms.api.errors import Problem
+
+            problem = Problem("lease", "a network that nobody switches", self.refuses)
+            return Reply(request.id, request.recipient, request.sender, request.time_ns, {}, (problem,))
+        if self.holder != request.sender or arguments.get("token") != self.token:
+            self.token += 1
+            self.holder = request.sender
+        payload = {"token": self.token, "seconds": min(self.seconds, float(arguments["seconds"]))}
+        return Reply(request.id, request.recipient, request.sender, request.time_ns, payload)
+
+
+class World:
+    """
+    Everything around one reconfigurator.
+
+    Parameters
+    ----------
+    document : dict
+    switches : dict
+        Further settings of some switches.
+    settings : keyword arguments
+        Of the reconfigurator.
+    """
+
+    def __init__(self, document: Any, switches: dict[str, dict[str, Any]] | None = None, **settings: Any) -> None:
+        self.model: NetworkModel = parse(document)
+        self.time = 0.0
+        self.lease = LeaseOffice()
+        self.commands: list[Command] = []
+        self.proposals: list[Proposal] = []
+        self.events: list[Event] = []
+        self.faults: set[str] = set()
+        self.silent_meters: set[str] = set()
+        self.lying_meters: dict[str, float] = {}
+        self.lost: Callable[[Any], bool] = lambda _: False
+        self._wiring = SwitchedNetwork(self.model, np.ones(len(self.model.switches), dtype=bool))
+        self.switches: dict[str, Switch] = {}
+        table = self.model.switches
+        relays = {protection.switch: protection for protection in self.model.protections}
+        for row, name in enumerate(table.ids):
+            own: dict[str, Any] = {
+                "switch": name,
+                "network": self.model.network,
+                "state": "closed" if table.closed[row] else "open",
+                "operating_time": float(table.operating_time[row]),
+            }
+            if name in relays:
+                relay = relays[name]
+                own |= {
+                    "trips_on": ["pick-up"],
+                    "trip_terminal": name,
+                    "trip_delay": relay.delay,
+                    "dead_times": list(relay.dead_times),
+                    "reclaim_time": relay.reclaim_time,
+                }
+            self.switches[name] = Switch({**own, **(switches or {}).get(name, {})})
+            self.switches[name].start(Context(f"rtu-{name}"), None)
+        self.settings = settings
+        self.subject = Reconfiguration(settings)
+        self.subject.start(Context("reconfigurator", network=self.model), None)
+        self._framed = -1.0
+        self.wait(0.1)
+
+    @property
+    def now(self) -> int:
+        return EPOCH + round(self.time * NANOSECONDS)
+
+    def restart(self) -> None:
+        """Kill the reconfigurator and start it again over its last checkpoint."""
+        memory = self.subject.checkpoint()
+        self.subject.stop()
+        self.subject = Reconfiguration(self.settings)
+        self.subject.start(Context("reconfigurator", network=self.model), memory)
+
+    # ---- truth
+
+    def contacts(self) -> Any:
+        """Where contacts truly stand, shape (n_switches,)."""
+        return np.array([self.switches[name]._true == "closed" for name in self.model.switches.ids])
+
+    def live(self) -> set[str]:
+        tree = self._wiring.tree(self.contacts())
+        return {self.model.nodes.ids[node] for node in tree.order}
+
+    def loops(self) -> tuple[int, ...]:
+        return self._wiring.tree(self.contacts()).loops
+
+    # ---- time
+
+    def wait(self, seconds: float) -> None:
+        end = self.time + seconds
+        while self.time < end - 1e-9:
+            self.time += STEP
+            self._relays()
+            for name, switch in self.switches.items():
+                self.route(switch.tick(self.now), f"rtu-{name}")
+            if self.time - self._framed >= 0.5:
+                self._framed = self.time
+                self._meters()
+            self.route(self.subject.tick(self.now), "reconfigurator")
+
+    def until(self, condition: Callable[[], Any], seconds: float = 60.0) -> None:
+        end = self.time + seconds
+        while not condition():
+            assert self.time < end, f"nothing happened within {seconds} s"
+            self.wait(STEP)
+
+    def _relays(self) -> None:
+        """Let the breaker that feeds a fault pick up."""
+        tree = self._wiring.tree(self.contacts())
+        for branch in self.faults:
+            node = int(self.model.branches.from_node[self.model.branches.rows[branch]])
+            for place in tree.way(node):
+                row = int(tree.edge[place]) - self._wiring.branches
+                if row >= 0 and self.model.switches.kind[row] == "breaker":
+                    name = self.model.switches.ids[row]
+                    event = Event("pick-up", name, self.now, None, Severity.CRITICAL)
+                    self.route(self.switches[name].process(event), f"rtu-{name}")
+                    break
+
+    def _meters(self) -> None:
+        live = self.live()
+        for terminal in self.model.terminals:
+            if terminal.id in self.silent_meters:
+                continue
+            share = self.lying_meters.get(terminal.id, 1.0 if terminal.node in live else 0.0)
+            magnitude = share * float(self.model.nodes.nominal_voltage[self.model.nodes.rows[terminal.node]])
+            reading = ChannelReading(magnitude, None, 1.0, None, magnitude, 1.0)
+            frame = MeasurementFrame(
+                terminal.id,
+                self.now,
+                1e-3,
+                0.1,
+                AngleReference.OWN,
+                None,
+                None,
+                dict.fromkeys("ABC", reading),
+                {},
+                {},
+            )
+            self.give(frame)
+
+    # ---- messages
+
+    def give(self, record: Any) -> None:
+        """Hand a record to the reconfigurator."""
+        if not self.lost(record):
+            self.route(self.subject.process(record), "reconfigurator")
+
+    def route(self, records: Any, maker: str) -> None:
+        for record in records:
+            if maker != "reconfigurator":
+                self.give(record)
+                continue
+            match record:
+                case Command():
+                    self.commands.append(record)
+                    if not self.lost(record):
+                        self.route(self.switches[record.recipient].process(record), f"rtu-{record.recipient}")
+                case Request():
+                    answer = self.lease.ask(record)
+                    if answer is not None:
+                        self.give(answer)
+                case Proposal():
+                    self.proposals.append(record)
+                case Event():
+                    self.events.append(record)
+
+    # ---- what happens
+
+    def strike(self, branch: str) -> None:
+        """Put a fault on a branch."""
+        self.faults.add(branch)
+
+    def tell(self, branch: str, *alternatives: str, kind: str = "fault-located", **evidence: Any) -> None:
+        """Tell where a fault is."""
+        said = {
+            "network": self.model.network,
+            "branch": branch,
+            "alternatives": [{"branch": name} for name in alternatives],
+            **evidence,
+        }
+        head = f"t-{branch[:1] or 'p'}h"
+        self.give(Event(kind, head, self.now, None, Severity.CRITICAL, ("A",), said))
+
+    def says(self, name: str) -> Any:
+        return read_report(self.switches[name]._tell()[0])
+
+    @property
+    def outcome(self) -> dict[str, Any]:
+        return self.events[-1].evidence

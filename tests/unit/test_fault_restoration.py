@@ -1,0 +1,344 @@
+"""A reconfigurator on a fault, with real simulated switches around it: the order of things, and what goes wrong."""
+
+import pytest
+
+from algorithms.api.algorithm import Context
+from algorithms.api.errors import SettingsError
+from algorithms.api.network_reader import parse
+from algorithms.api.records import Command, Result
+from algorithms.api.wire import NANOSECONDS
+from algorithms.builtin.reconfiguration import Reconfiguration
+from tests.support.feeder_pair import feeder_pair_document
+from tests.support.networks import element
+from tests.support.switch_world import World
+
+SOON = 40.0
+
+
+def world(switches=None, **settings):
+    made = World(feeder_pair_document(), switches, **{"closed_loop": True, **settings})
+    made.wait(1.0)
+    return made
+
+
+def fault(made, branch="p-line3", *alternatives, **evidence):
+    made.strike(branch)
+    made.wait(0.3)
+    made.tell(branch, *alternatives, **evidence)
+
+
+def ended(made, count=1):
+    made.until(lambda: len(made.events) >= count, SOON)
+    return made.outcome
+
+
+def asked(made):
+    return [(command.recipient, command.verb) for command in made.commands]
+
+
+def test_a_fault_is_enclosed_and_everybody_healthy_is_supplied_again():
+    made = world()
+    fault(made)
+    assert ended(made)["outcome"] == "restored"
+    assert asked(made) == [("p3-near", "open"), ("p3-far", "open"), ("breaker-p", "close"), ("tie", "close")]
+    assert set(made.model.nodes.ids) - made.live() == {"p3a", "p3b"}
+    assert made.loops() == ()
+    assert made.lease.holder == ""  # given back
+
+
+def test_nothing_is_ordered_before_the_protection_gave_up():
+    made = world()
+    fault(made)
+    breaker = made.switches["breaker-p"]
+    made.until(lambda: made.commands, SOON)
+    assert breaker._cycle.lockout
+    first = min(command.issued_ns for command in made.commands)
+    # Trip 0.1 s, pause 0.4 s, trip 0.1 s, pause 3 s, trip 0.1 s after the inception at 1.1 s.
+    assert (first - 1_800_000_000 * NANOSECONDS) / NANOSECONDS > 1.1 + 3.7
+
+
+def test_a_fault_that_passes_is_left_to_the_protection():
+    made = world(patience=8.0)
+    fault(made)
+    made.until(lambda: made.switches["breaker-p"]._true == "open", SOON)
+    made.faults.clear()  # it went out while the line was dead
+    assert ended(made)["outcome"] == "passed"
+    assert made.commands == []
+    assert made.live() == set(made.model.nodes.ids)
+
+
+def test_nothing_is_ordered_while_no_meter_says_that_the_line_is_dead():
+    made = world(patience=8.0)
+    made.silent_meters = {terminal.id for terminal in made.model.terminals}
+    fault(made)
+    assert ended(made)["outcome"] == "not-dead"
+    assert "no meter" in made.outcome["reason"]
+    assert made.outcome["position"] == "as the protection left it: nothing was switched"
+    assert made.commands == []
+
+
+def test_one_meter_that_sees_voltage_is_enough_to_touch_nothing():
+    made = world(patience=8.0)
+    made.lying_meters = {"t-p5": 0.98}
+    fault(made)
+    assert ended(made)["outcome"] == "not-dead"
+    assert "t-p5 sees 98 %" in made.outcome["reason"]
+    assert made.commands == []
+
+
+def test_the_breakers_word_may_be_enough_where_the_settings_say_so():
+    made = world(proof="breaker")
+    made.silent_meters = {terminal.id for terminal in made.model.terminals}
+    fault(made)
+    assert ended(made)["outcome"] == "restored"
+
+
+def test_it_only_proposes_unless_told_to_switch():
+    made = world(closed_loop=False)
+    fault(made)
+    assert ended(made)["outcome"] == "proposed"
+    assert made.commands == []
+    assert made.lease.token == 0
+    (proposal,) = made.proposals
+    assert [(step.switch, step.state) for step in proposal.steps] == [
+        ("p3-near", "open"),
+        ("p3-far", "open"),
+        ("breaker-p", "closed"),
+        ("tie", "closed"),
+    ]
+    assert proposal.gain["customers"].value == 450
+    assert proposal.unserved["p3a"] == "in the section that is faulted"
+
+
+def test_a_location_that_is_not_to_be_trusted_is_only_proposed():
+    made = world()
+    fault(made, trusted=False)
+    assert ended(made)["outcome"] == "proposed"
+    assert made.outcome["reason"] == "the location is not to be trusted"
+    assert made.commands == []
+
+
+def test_all_alternatives_are_enclosed_before_anything_is_closed():
+    made = world()
+    fault(made, "p-line3", "p-line4")
+    ended(made)
+    opened = {name for name, verb in asked(made) if verb == "open"}
+    assert opened == {"p3-near", "p3-far", "p4-near", "p4-far"}
+    verbs = [verb for _, verb in asked(made)]
+    assert verbs == sorted(verbs, reverse=True)  # every open before every close
+
+
+def test_a_switch_that_jams_is_given_up_and_the_next_one_opened():
+    made = world({"p3-far": {"behaviour": "jams"}})
+    fault(made)
+    assert ended(made)["outcome"] == "restored"
+    assert "jammed" in made.outcome["failed"]["p3-far"]
+    assert ("p4-near", "open") in asked(made)
+    assert "p3" not in made.live()
+    assert "p4" in made.live()
+
+
+def test_a_silent_switch_is_not_counted_on():
+    made = world({"p3-near": {"behaviour": "silent"}})
+    fault(made)
+    assert ended(made)["outcome"] == "restored"
+    assert ("p3-near", "open") not in asked(made)
+    assert ("p2-far", "open") in asked(made)
+    assert "p3-near" in made.outcome["silent"]
+
+
+def test_a_switch_that_goes_silent_on_the_way_is_replaced():
+    made = world(response=1.0)
+    made.lost = lambda record: isinstance(record, Command) and record.recipient == "p3-far"
+    fault(made)
+    assert ended(made)["outcome"] == "restored"
+    assert made.outcome["failed"] == {"p3-far": "did not answer in time"}
+    assert sum(name == "p3-far" for name, _ in asked(made)) == 2  # asked twice
+    assert "p4" in made.live()
+
+
+def test_a_switch_that_answers_late_is_waited_for():
+    made = world({"p3-far": {"operating_time": 3.0}}, response=5.0)
+    fault(made)
+    assert ended(made)["outcome"] == "restored"
+    assert made.outcome["failed"] == {}
+
+
+def test_a_switch_that_lies_trips_the_breaker_once_and_then_nothing_more_is_closed():
+    made = world({"p3-near": {"behaviour": "lies"}})
+    fault(made)
+    outcome = ended(made)
+    assert outcome["outcome"] == "tripped-again"
+    assert "breaker-p tripped after breaker-p was closed" in outcome["reason"]
+    assert "stays open and locked" in outcome["position"] or "stays so" in outcome["position"]
+    assert ("tie", "close") not in asked(made)
+    made.wait(20.0)
+    assert sum(verb == "close" for _, verb in asked(made)) == 1
+
+
+def test_a_tie_that_will_not_close_leaves_the_fault_enclosed():
+    made = world({"tie": {"behaviour": "jams"}})
+    fault(made)
+    outcome = ended(made)
+    assert "jammed" in outcome["failed"]["tie"]
+    assert {"p1", "p2"} <= made.live()
+    assert not {"p3", "p4", "p5", "p6"} & made.live()
+    assert made.says("p3-near").tag == made.says("p3-far").tag != ""
+
+
+def test_without_a_lease_nothing_is_switched():
+    made = world(patience=8.0)
+    made.lease.refuses = "held by control-2"
+    fault(made)
+    assert ended(made)["outcome"] == "no-lease"
+    assert "held by control-2" in made.outcome["reason"]
+    assert made.commands == []
+
+
+def test_a_lease_that_cannot_be_renewed_ends_it_with_what_was_opened_still_locked():
+    made = world()
+    made.lease.seconds = 7.0
+    fault(made)
+    made.lost = lambda record: isinstance(record, Result) and record.terminal == "p3-far"  # its word does not arrive
+    made.until(lambda: made.commands, SOON)
+    made.lease.answers = False
+    assert ended(made)["outcome"] == "lease-lost"
+    assert made.outcome["position"] == "what was opened stays open and locked; nothing was closed"
+    assert made.says("p3-near").tag
+
+
+def test_a_slow_switch_is_not_ordered_twice():
+    made = world({"p3-far": {"operating_time": 8.0}}, response=5.0)
+    fault(made)
+    assert ended(made)["outcome"] == "restored"
+    assert sum(name == "p3-far" for name, _ in asked(made)) == 1
+
+
+def test_orders_of_one_who_lost_the_lease_are_refused():
+    made = world()
+    fault(made)
+    made.until(lambda: made.commands, SOON)
+    old = made.commands[0].arguments["token"]
+    assert ended(made)["outcome"] == "restored"
+    for switch in made.switches.values():  # another writer has been there since
+        switch._change(token=old + 1)
+    stale = Command("late-1", "tie", "open", made.now, made.now + NANOSECONDS, {
+        "network": "pair", "token": old, "sequence": 99})  # fmt: skip
+    made.switches["tie"].process(stale)
+    assert made.says("tie").outcome == "refused"
+    assert made.says("tie").state == "closed"
+
+
+def test_a_lost_broker_ends_in_the_safe_position_and_is_told():
+    made = world(response=1.0)
+    fault(made)
+    made.until(lambda: made.commands, SOON)
+    given = len(made.commands)
+    made.wait(0.2)  # both switches around the fault are on their way
+    made.lost = lambda record: isinstance(record, Command)  # nothing arrives any more
+    outcome = ended(made)
+    assert outcome["position"] == "what was opened stays open and locked; nothing was closed"
+    assert not {name for name in made.live() if name.startswith("p") and name != "p0"}
+    assert made.says("p3-near").tag
+    assert len(made.commands) > given
+
+
+def test_a_second_fault_on_the_same_feeder_is_enclosed_with_the_first():
+    made = world({"p3-far": {"operating_time": 2.0}})
+    fault(made)
+    made.until(lambda: made.commands, SOON)
+    made.tell("p-line5")
+    made.strike("p-line5")
+    assert ended(made)["outcome"] == "restored"
+    opened = {name for name, verb in asked(made) if verb == "open"}
+    assert {"p3-near", "p3-far", "p5-near", "p5-far"} <= opened
+    assert {"p1", "p2", "p5", "p6"} <= made.live()
+    assert not {"p5a", "p5b", "p3a", "p4"} & made.live()
+
+
+def test_the_neighbour_that_trips_for_a_fault_nobody_located_is_not_touched():
+    made = world()
+    made.strike("q-line2")
+    fault(made)
+    outcome = ended(made)
+    assert outcome["outcome"] == "restored"
+    assert ("breaker-q", "close") not in asked(made)
+    assert ("tie", "close") not in asked(made)
+    assert not {name for name in made.live() if name.startswith("q") and name != "q0"}
+    assert {"p1", "p2"} <= made.live()
+
+
+def test_a_topology_that_contradicts_the_meters_is_not_switched_upon():
+    made = world()
+    made.lying_meters = {"t-q3": 0.0}
+    fault(made)
+    assert ended(made)["outcome"] == "proposed"
+    assert "t-q3 should be alive" in made.outcome["reason"]
+    assert made.commands == []
+
+
+def test_an_earth_fault_on_an_isolated_neutral_is_isolated_alive():
+    made = World(feeder_pair_document(neutral="isolated"), closed_loop=True)
+    made.wait(1.0)
+    made.tell("p-line3", kind="earth-fault")
+    assert ended(made)["outcome"] == "restored"
+    assert ("breaker-p", "close") not in asked(made)
+    assert set(made.model.nodes.ids) - made.live() == {"p3a", "p3b"}
+
+
+def test_a_switch_never_breaks_more_than_it_may():
+    document = feeder_pair_document(neutral="isolated")
+    element(document, "p3-near")["breaks"] = 2.0
+    made = World(document, closed_loop=True)
+    made.wait(1.0)
+    made.tell("p-line3", kind="earth-fault")
+    assert ended(made)["outcome"] == "proposed"
+    assert "p3-near carries" in made.outcome["reason"]
+    assert made.commands == []
+
+
+def test_a_fault_of_which_only_the_feeder_is_known_is_told_to_a_person():
+    made = World(feeder_pair_document(neutral="isolated"), closed_loop=True)
+    made.wait(1.0)
+    made.tell("", kind="earth-fault", breaker="breaker-p")
+    assert made.outcome["outcome"] == "not-understood"
+    assert "by hand" in made.outcome["reason"]
+
+
+def test_after_a_restart_it_judges_anew_and_finishes():
+    made = world({"p3-far": {"operating_time": 2.0}})
+    fault(made)
+    made.until(lambda: made.commands, SOON)
+    made.restart()
+    assert ended(made)["outcome"] == "restored"
+    assert set(made.model.nodes.ids) - made.live() == {"p3a", "p3b"}
+    orders = [(command.arguments["token"], command.arguments["sequence"]) for command in made.commands]
+    assert len(set(orders)) == len(orders)
+
+
+def test_a_repaired_fault_is_forgotten_and_the_locks_stay_for_a_person():
+    made = world()
+    fault(made)
+    ended(made)
+    order = Command("op-1", "reconfigurator", "repaired", made.now, made.now + NANOSECONDS)
+    made.give(order)
+    assert made.subject._faults.cases == []
+    assert made.says("p3-near").tag
+
+
+def test_places_the_network_does_not_have_are_told():
+    made = world()
+    made.tell("no-such-line")
+    assert made.outcome["outcome"] == "not-understood"
+    assert "no-such-line" in made.outcome["reason"]
+
+
+def test_a_network_that_cannot_be_radial_and_wrong_settings_are_refused():
+    with pytest.raises(SettingsError) as caught:
+        Reconfiguration({"gain": 2.0, "patience": 1.0, "response": 5.0, "proof": "hope"}).start(Context("r"), None)
+    named = {problem.where for problem in caught.value.problems}
+    assert {"settings.gain", "settings.proof", "network"} <= named
+    with pytest.raises(SettingsError, match="patience"):
+        Reconfiguration({"patience": 2.0, "response": 5.0}).start(
+            Context("r", network=parse(feeder_pair_document())), None
+        )
