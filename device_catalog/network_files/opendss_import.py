@@ -29,6 +29,9 @@ from device_catalog.network_files.opendss_lines import LETTERS, Conductors, Line
 from device_catalog.network_files.opendss_transformers import transformer
 from device_catalog.network_files.reach import Edge, without_dark
 
+NEGLIGIBLE = 1e-4
+"""Of a closed switch [ohm]."""
+
 _protecting = {"fuse": SwitchKind.FUSE, "recloser": SwitchKind.RECLOSER, "relay": SwitchKind.BREAKER}
 _feeding = ("generator", "pvsystem", "storage")
 _measuring = ("energymeter", "monitor", "sensor")
@@ -218,6 +221,8 @@ class _Reader:
         state = SwitchState.OPEN if any(element.opened) else SwitchState.CLOSED
         if element.flag("switch"):
             name = self._switch(element, (ends[0], ends[1]), conductors.phases, kind, state)
+            if abs(series_impedance(element, conductors)).max() > NEGLIGIBLE:
+                self.remarks.left_out("impedance of switches", "the document's have none", [element.name])
             if not protected:
                 self.remarks.assumed("kind of switches", f"not in the file: {kind}", [element.name])
         else:

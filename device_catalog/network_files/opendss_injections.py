@@ -152,8 +152,14 @@ class Injections:
         """Add what feeds, with the powers that OpenDSS found."""
         place = place_of(element, delta=element.text("conn").lower().startswith(("d", "l")))
         self._star(element, place)
-        powers = element.powers()[: len(element.nodes[0])]
-        by_letter = {LETTERS[node]: power for node, power in zip(element.nodes[0], powers, strict=True) if node}
+        nodes = element.nodes[0]
+        powers, voltages = element.powers()[: len(nodes)], element.voltages()[: len(nodes)]
+        star = next((voltage for node, voltage in zip(nodes, voltages, strict=True) if node == 4), 0j)
+        by_letter = {  # of the phase against the star point, not against earth
+            LETTERS[node]: power * (voltage - star) / voltage if voltage else power
+            for node, power, voltage in zip(nodes, powers, voltages, strict=True)
+            if node
+        }
         if place.connection == Connection.DELTA:
             whole = sum(powers) / len(place.keys)
             by_letter = dict.fromkeys(place.keys, whole)

@@ -67,13 +67,28 @@ class Conductors:
 
 
 def series_impedance(element: Element, conductors: Conductors) -> Complexes:
-    """Give the series impedance that OpenDSS solved with, shape (n, n) [ohm]."""
+    """Give the series impedance that OpenDSS solved with, or states for what stands open, shape (n, n) [ohm]."""
+    if any(element.opened):
+        stated = _stated(element, "rmatrix") + 1j * _stated(element, "xmatrix")
+        whole: Complexes = stated[np.ix_(conductors.order, conductors.order)]
+        return whole
     admittance = element.admittance()
     half = len(admittance) // 2
     between = -admittance[:half, half:][np.ix_(conductors.order, conductors.order)]
     impedance = np.asarray(np.linalg.inv(between), dtype=complex)
     symmetric: Complexes = (impedance + impedance.T) / 2
     return symmetric
+
+
+def _stated(element: Element, name: str) -> Floats:
+    """Give a matrix that the file states, for the whole length, shape (n, n)."""
+    rows = [row.split() for row in element.text(name).strip("[]() ").replace(",", " ").split("|")]
+    matrix = np.zeros((len(rows), len(rows)))
+    for index, row in enumerate(rows):
+        for column, value in enumerate(row[: index + 1]):
+            matrix[index, column] = matrix[column, index] = float(value)
+    whole: Floats = matrix * element.number("length")
+    return whole
 
 
 class Lines:
@@ -123,13 +138,8 @@ class Lines:
 
     def _capacitance(self, element: Element, conductors: Conductors) -> Floats:
         """Give what the file states, for the whole length [F]."""
-        rows = [row.split() for row in element.text("cmatrix").strip("[]() ").replace(",", " ").split("|")]
-        size = len(rows)
-        matrix = np.zeros((size, size))
-        for index, row in enumerate(rows):
-            for column, value in enumerate(row[: index + 1]):
-                matrix[index, column] = matrix[column, index] = float(value)
-        found: Floats = matrix[np.ix_(conductors.order, conductors.order)] * element.number("length") * 1e-9
+        matrix = _stated(element, "cmatrix") * 1e-9
+        found: Floats = matrix[np.ix_(conductors.order, conductors.order)]
         return found
 
     def _type(self, element: Element, phases: str, z: Complexes, y: Floats) -> str:

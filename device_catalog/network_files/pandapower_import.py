@@ -26,6 +26,7 @@ from msgspec.structs import replace
 from algorithms.api.network_document import NetworkDocument
 from algorithms.api.network_equipment import Branch, Node, SequenceImpedance, Transformer
 from algorithms.api.network_operation import Switch, SwitchKind, SwitchState, Terminal
+from device_catalog.network_files.earth import between_phases
 from device_catalog.network_files.errors import NetworkFileError
 from device_catalog.network_files.frames import Row, has, master_id, name_of, number, rows, text
 from device_catalog.network_files.imported import Ids, Imported, Remarks
@@ -166,7 +167,7 @@ def take_over(net: Any, source: str, name: str) -> Imported:
     reader = _Reader(net)
     reader.read()
     document = reader.document(text(dict(net), "name") or name)
-    document = without_dark(document, reader.remarks)
+    document = between_phases(without_dark(document, reader.remarks), reader.remarks)
     version = metadata.version("pandapower")
     found = {node: values for node, values in reader.voltages.items() if node in {one.id for one in document.nodes}}
     return Imported(document, f"pandapower {version}, {source}", reader.remarks.found(), found)
