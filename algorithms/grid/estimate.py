@@ -13,6 +13,7 @@ Rules:
 - What is dead or absent is 0, with an uncertainty of 0; `observable` says what the readings determine.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -179,8 +180,10 @@ class Estimate:
     @cached_property
     def objective(self) -> float:
         """Weighted sum of squared residuals J [1]."""
-        weighted = self.residuals / self.scan.u_readings
-        return float(self.along @ self.along + weighted @ weighted)
+        with np.errstate(all="ignore"):
+            weighted = self.residuals / self.scan.u_readings
+            found = float(self.along @ self.along + weighted @ weighted)
+        return found if math.isfinite(found) else math.inf
 
     @cached_property
     def degrees_of_freedom(self) -> int:

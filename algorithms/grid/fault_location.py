@@ -26,8 +26,8 @@ from scipy.special import chdtri
 
 from algorithms.api.network_tables import Complexes, Floats, Integers, Truths
 from algorithms.grid.fault_impedance import Hypothesis, reactive_voltage
-from algorithms.grid.fault_scenarios import HeadMeasurement, Scenarios, fitted_loads, scenarios
-from algorithms.grid.fault_walk import Walk, at_points, find_ways, look_in, walk
+from algorithms.grid.fault_scenarios import HeadMeasurement, fitted_loads, scenarios
+from algorithms.grid.fault_walk import Walk, at_points, find_ways, walk
 from algorithms.grid.feeder import Feeder
 
 POINTS = 11
@@ -134,9 +134,7 @@ class Location:
         return not self.doubts
 
 
-def locate(
-    feeder: Feeder, measured: HeadMeasurement, readings: Readings, hypotheses: Sequence[Hypothesis]
-) -> Location:
+def locate(feeder: Feeder, measured: HeadMeasurement, readings: Readings, hypotheses: Sequence[Hypothesis]) -> Location:
     """
     Find a fault.
 
@@ -160,7 +158,7 @@ def locate(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Fit:
-    """The best point of every section: share of its length, cost with likelihood, derivative of the whitened residuals."""
+    """The best point of every section: share of length, cost, cost with likelihood, squared slope of residuals."""
 
     shares: Floats
     cost: Floats
@@ -225,14 +223,14 @@ class _Search:
             if meters.size < 2:
                 break
             trials = []
-            for meter in meters:
+            for number in meters.tolist():
                 rest = use.copy()
-                rest[meter] = False
-                trials.append((self._fit(hypothesis, rest), rest, int(meter)))
-            other, rest, meter = min(trials, key=lambda trial: float(trial[0].cost.min()))
+                rest[number] = False
+                trials.append((self._fit(hypothesis, rest), rest, number))
+            other, rest, number = min(trials, key=lambda trial: float(trial[0].cost.min()))
             if float(fit.cost.min()) - float(other.cost.min()) < chdtri(3, 1e-3):
                 break
-            suspects.append(self.readings.names[meter])
+            suspects.append(self.readings.names[number])
             fit, use = other, rest
         return self._told(hypothesis, fit, use, tuple(suspects))
 
@@ -324,7 +322,7 @@ class _Search:
         return Location(hypothesis, tuple(candidates), int(use.sum()), suspects, self.factor, doubts)
 
     def _name(self, row: int) -> str:
-        return self.feeder.section[self.ways.sections[row]]
+        return self.feeder.section[int(self.ways.sections[row])]
 
     def _candidate(self, row: int, fit: _Fit, resistance: float, current: Complexes) -> Candidate:
         feeder, position = self.feeder, int(self.ways.sections[row])
@@ -337,7 +335,7 @@ class _Search:
             from_node=ends[0] if forward else ends[1],
             to_node=ends[1] if forward else ends[0],
             distance=length * (share if forward else 1.0 - share),
-            uncertainty=length / float(np.sqrt(fit.slope[row])),
+            uncertainty=min(length / float(np.sqrt(fit.slope[row])), float(feeder.length.sum())),
             from_head=above + length * share,
             resistance=resistance,
             cost=float(fit.cost[row]),
@@ -412,6 +410,3 @@ def _two_lowest(cost: Floats) -> Integers:
     away = np.abs(np.arange(cost.shape[1])[None] - first[:, None]) > 1
     second = np.where(away, cost, np.inf).argmin(axis=1)
     return np.stack([first, second], axis=1)[rows]
-
-
-__all__ = ["Candidate", "Location", "Readings", "Scenarios", "locate", "look_in"]

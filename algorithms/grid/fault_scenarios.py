@@ -1,13 +1,14 @@
 r"""
 The feeder a little different: what each uncertain quantity would change, one scenario for each, all walked at once.
 
-Where it stands: `fault_location` takes the covariance of its residuals from here, so that the data's errors weigh as the
-network model states them and shared ones are shared by all residuals. Scenario 0 is the feeder as written, every other
-one has one quantity off by one standard deviation.
+Where it stands: `fault_location` takes the covariance of its residuals from here, so that the data's errors weigh as
+the network model states them and shared ones are shared by all residuals. Scenario 0 is the feeder as written, every
+other one has one quantity off by one standard deviation.
 
 Rules:
 
-- Half of a line's variance is taken to be common to all lines (a data base errs alike), half its own; R and X err apart.
+- Half of a line's variance is taken to be common to all lines (a data base errs alike), half its own; R and X err
+  apart.
 - Loads err by node, P and Q apart; what they draw together is known from the head, so their sum is kept.
 - Head channels err in gain and angle before the fault and in it alike, and by noise anew.
 """
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from algorithms.api.network_tables import Complexes, Floats
+from algorithms.api.network_tables import Complexes, Floats, Integers
 from algorithms.grid.fault_walk import Looking, look_in
 from algorithms.grid.feeder import Feeder
 from algorithms.grid.primitives import COMPONENTS, SEQUENCES
@@ -157,7 +158,7 @@ def scenarios(feeder: Feeder, measured: HeadMeasurement, load: Complexes) -> Sce
     return Scenarios(look_in(feeder, z, y, loads), before, during)
 
 
-def _load_spread(feeder: Feeder, load: Complexes) -> tuple[Floats, Floats]:
+def _load_spread(feeder: Feeder, load: Complexes) -> tuple[Integers, Floats]:
     """Give positions that draw, and the standard uncertainty of the conductance and susceptance of each [S]."""
     drawing = np.flatnonzero(np.abs(load).max(axis=(1, 2)) > 0)
     variance = np.zeros((len(feeder.nodes), 2))
@@ -171,8 +172,8 @@ def _load_spread(feeder: Feeder, load: Complexes) -> tuple[Floats, Floats]:
     return drawing, relative * size[:, None]
 
 
-def _shape(load: Complexes) -> Complexes:
-    """Give matrices of loads, scaled to a positive sequence of 1."""
+def _shape(load: Complexes) -> Floats:
+    """Give what loads are between, scaled to a positive sequence of 1."""
     positive = np.abs((COMPONENTS @ load @ SEQUENCES)[:, 1, 1])
-    shape: Complexes = np.abs(load) * np.sign(load.real) / np.maximum(positive, 1e-30)[:, None, None]
+    shape: Floats = np.abs(load) * np.sign(load.real) / np.maximum(positive, 1e-30)[:, None, None]
     return shape

@@ -2,8 +2,8 @@ r"""
 Along a feeder with a fault somewhere on it: voltages and currents from what the head measured, section by section.
 
 Where it stands: `fault_location` asks what head and meters would see of a fault at a point; this does the network's
-part. Whatever is off the path to the fault, and below it, is a known admittance, so the walk down from the head is exact
-and needs neither the source's impedance nor the fault's.
+part. Whatever is off the path to the fault, and below it, is a known admittance, so the walk down from the head is
+exact and needs neither the source's impedance nor the fault's.
 
 With a section of series impedance Z and shunt admittance Y, sending end s and receiving end r,
 

@@ -28,7 +28,9 @@ M. Pau et al., IEEE Trans. Instrum. Meas. 68:11 (2019) 4300-4312, doi 10.1109/TI
 A. Abur, A. G. Exposito, *Power System State Estimation*, Marcel Dekker 2004, chapters 2 and 5.
 """
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -50,6 +52,8 @@ SAME = 0.05
 PATCHED = 24
 """Most rows worked into a gain; more make a new one."""
 ITERATIONS = 60
+RELINEARISED = 8
+"""Most steps on derivatives that were made anew within a scan, before they are made anew again."""
 DENSE_STATE = 1_000_000
 """Largest matrix of derivatives that is kept [1], 16 MB."""
 
@@ -125,9 +129,65 @@ class Estimator:
         scan = self._beforehand.scan(values, uncertainty, prior, u_prior)
         gain, patch = self._weigh(scan)
         turn = self._turn(gain, scan) if len(self.observation.angle_rows) else 0.0
+        found = self._solve(scan, gain, patch, turn, iterations)
+        currents = self.observation.current_rows
+        if not len(currents) or iterations == 1 or (found.converged and found.objective <= self._plausible(found)):
+            return found
+        return self._around_currents(scan, found, turn, iterations)
+
+    def _solve(self, scan: Scan, gain: Gain, patch: Patch | None, turn: float, iterations: int) -> Estimate:
         iteration = self._iteration
         iteration.run(scan, gain, patch, turn, iterations)
+        steps = iteration.steps
+        while not iteration.converged and steps < iterations:
+            # The operating point has moved too far for the derivatives: take them where the steps have led.
+            gain, patch = self._moved(gain, scan, iteration), None
+            iteration.run(scan, gain, patch, turn, min(RELINEARISED, iterations - steps), careful=True)
+            steps += iteration.steps
         return Estimate(self.model, self.measurements, gain, patch, scan, turn, iteration)
+
+    @staticmethod
+    def _plausible(found: Estimate) -> float:
+        """Give a bound that J of the right state hardly exceeds, whatever is wrong with one or two readings."""
+        freedom = found.degrees_of_freedom
+        return freedom + 10.0 * math.sqrt(2.0 * freedom) + 100.0
+
+    def _around_currents(self, scan: Scan, first: Estimate, turn: float, iterations: int) -> Estimate:
+        """
+        Find the state without magnitudes of currents, then with them from there.
+
+        A magnitude fits two directions of the current: with it, the objective may have several valleys.
+        """
+        rows = self.observation.current_rows
+        without = replace(scan, readings=scan.readings.copy(), u_readings=scan.u_readings.copy())
+        without.readings[rows], without.u_readings[rows] = 0.0, np.inf
+        without = replace(without, missing=np.union1d(scan.missing, rows).astype(np.intp))
+        second = self._solve(without, self._make(without, self._operating_point(scan.start)), None, turn, iterations)
+        if not second.converged:
+            return first if first.converged else second
+        gain = self._moved(second.gain, scan, self._iteration)
+        third = self._solve(scan, gain, None, turn, iterations)
+        good = [each for each in (first, third) if each.converged]
+        best = min(good, key=lambda each: each.objective, default=second)
+        contradicted = best.objective > self._plausible(best) and second.objective <= self._plausible(second)
+        return second if contradicted else best
+
+    def _moved(self, gain: Gain, scan: Scan, iteration: Iteration) -> Gain:
+        """Make the gain anew at the state that steps have led to, or at what was expected where they led nowhere."""
+        inputs = iteration.inputs
+        with np.errstate(all="ignore"):
+            across = np.abs(self.observation.see(inputs)[: len(self.response.elements)])
+        nominal = self.response.elements.nominal
+        sound = bool(np.isfinite(inputs).all()) and bool(((across > 0.5 * nominal) & (across < 1.5 * nominal)).all())
+        away = np.zeros(len(scan.start))
+        if sound:
+            away = gain.right @ iteration.along[: len(gain.strength)]
+            if self._patch is not None and len(iteration.along) > len(gain.strength):
+                away[self._patch.widened] += self._patch.added * iteration.along[len(gain.strength) :]
+        new = self._make(scan, inputs if sound else self._operating_point(scan.start))
+        if sound:
+            self._iteration.resume(new, away, scan.u_state)
+        return new
 
     def _weigh(self, scan: Scan) -> tuple[Gain, Patch | None]:
         """Give the gain for the sigmas of a scan, with a few rows worked into it where that suffices."""
@@ -145,12 +205,16 @@ class Estimator:
             rows = np.count_nonzero(wider) + np.count_nonzero(removed)
             if not (narrower.any() or others.any() or rows > PATCHED):
                 return gain, self._patched(gain, np.flatnonzero(wider), u_state, np.flatnonzero(removed))
-        point = self._operating_point(scan.start)
-        dense = self.observation.dense and len(u_state) * self.response.size <= DENSE_STATE
+        return self._make(scan, self._operating_point(scan.start)), None
+
+    def _make(self, scan: Scan, point: Complexes) -> Gain:
+        """Make the gain at an operating point, given as inputs."""
+        dense = self.observation.dense and len(scan.u_state) * self.response.size <= DENSE_STATE
         tangent = tangent_at(self.response, self.observation, self._emf, point, dense=dense)
-        self._gain, self._patch = make_gain(tangent, u_state, u_readings), None
-        self._iteration.restart(self._gain)
-        return self._gain, None
+        gain = make_gain(tangent, scan.u_state, scan.u_readings)
+        self._gain, self._patch = gain, None
+        self._iteration.restart(gain)
+        return gain
 
     def _patched(self, gain: Gain, widened: Integers, u_state: Floats, removed: Integers) -> Patch | None:
         if not len(widened) and not len(removed):

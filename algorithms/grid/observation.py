@@ -10,6 +10,9 @@ Rules:
 - All else is an equation: h of voltages U between points and currents I into equipment, both linear in the inputs of
   `response`. Magnitudes, angles and powers of them are taken here.
 - The voltages across all elements come first among the U, since each iteration needs them.
+- The magnitude of a current has no slope at 0, and an idle phase is read as 0 every night. Readings and currents are
+  both taken as the root of their square plus (`SOFT` sigma) squared: the same thing where there is current, a weak
+  bound where there is none.
 """
 
 from collections.abc import Sequence
@@ -26,6 +29,7 @@ from algorithms.grid.response import Response
 from algorithms.grid.terminals import Current, Terminals
 
 NONE = -1
+SOFT = 3.0
 TINY = 1e-9
 """What is smaller has no angle [V, A]."""
 DENSE_ENTRIES = 4_000_000
@@ -89,8 +93,10 @@ class Observation:
         Measurements of what no source feeds; they tell nothing of the network.
     n_voltages : int
         How many of what is seen are voltages; currents follow them.
-    angles : slice
+    angle_rows : numpy.ndarray
         Equations whose residuals are angles.
+    current_rows : numpy.ndarray
+        Equations of magnitudes of currents.
     """
 
     def __init__(self, model: NetworkModel, response: Response, measurements: Sequence[Measurement]) -> None:
@@ -129,6 +135,8 @@ class Observation:
             else:
                 dead.append(index)
         self.dead = tuple(dead)
+        soft = [SOFT * measurements[index].uncertainty for index, _ in rows[Quantity.CURRENT]]
+        self._soft: Floats = np.array(soft, dtype=float)
         self.n_voltages = voltages.count
         self._compile(rows)
         shift = self.n_voltages
@@ -173,11 +181,22 @@ class Observation:
         self.angle_rows = np.concatenate(
             [np.arange(first, first + len(self._angle)), np.arange(second, second + len(self._current_angle))]
         ).astype(np.intp)
+        currents = np.arange(first + len(self._angle), second)
+        self.current_rows: Integers = currents.astype(np.intp)
         self._only_magnitudes = len(self.extra) == first
-        self._all_magnitudes = self._magnitude
 
     def __len__(self) -> int:
         return len(self.extra)
+
+    def comparable(self, readings: Floats) -> Floats:
+        """Give readings as `values` gives them, where they differ from what meters tell, shape (e,)."""
+        if not len(self._soft):
+            return readings
+        first = len(self._magnitude) + len(self._angle)
+        taken = readings.copy()
+        at = slice(first, first + len(self._soft))
+        taken[at] = np.hypot(readings[at], self._soft)
+        return taken
 
     def see(self, inputs: Complexes) -> Complexes:
         """Give voltages, then currents, that follow from the inputs, shape (u,) or (u, j) [V, A]."""
@@ -211,7 +230,7 @@ class Observation:
             [
                 np.abs(seen[self._magnitude]),
                 np.angle(seen[self._angle]),
-                np.abs(seen[self._current]),
+                np.hypot(np.abs(seen[self._current]), self._soft),
                 np.angle(seen[self._current_angle]),
                 self._sum_p @ powers.real,
                 self._sum_q @ powers.imag,
@@ -242,7 +261,8 @@ class Observation:
         size = np.maximum(np.abs(seen), TINY)[:, np.newaxis]
 
         def along(at: Integers) -> Floats:
-            return (unit[at].conj() * of_seen[at]).real
+            soft = np.hypot(np.abs(seen[at]), self._soft)[:, np.newaxis]
+            return (seen[at].conj()[:, np.newaxis] * of_seen[at]).real / soft
 
         def turning(at: Integers) -> Floats:
             return (unit[at].conj() * of_seen[at]).imag / size[at]
@@ -287,6 +307,8 @@ class Observation:
             (self._current_angle, True),
         ):
             along = 1j * unit[at] / size[at] if turning else unit[at]
+            if at is self._current:
+                along = (seen[at] / np.hypot(np.abs(seen[at]), self._soft))[:, np.newaxis]
             np.add.at(found, at, along * weights[start : start + len(at)])
             start += len(at)
         active = self._sum_p.shape[0]

@@ -185,7 +185,7 @@ def _follow_voltages(of_drawn: Complexes, across: Complexes, of_inputs: Complexe
 
 def _side_by_side(matrix: Complexes) -> Floats:
     """Give real and imaginary part of each row after another, shape (k, j) -> (2 k, j)."""
-    return np.ascontiguousarray(np.stack([matrix.real, matrix.imag], axis=1).reshape(-1, matrix.shape[1]))
+    return np.ascontiguousarray(np.stack([matrix.real, matrix.imag], axis=1).reshape(2 * len(matrix), matrix.shape[1]))
 
 
 def tangent_at(
