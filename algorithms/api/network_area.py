@@ -26,7 +26,7 @@ from zlib import crc32
 import msgspec
 
 from algorithms.api.errors import NetworkError, Problem, shortened
-from algorithms.api.network_connections import Edge, IsClosed, Joined, edges, live, stands_normally, supplied
+from algorithms.api.network_connections import Edge, IsClosed, Joined, edges, live, stands_normally
 from algorithms.api.network_document import NetworkDocument, SwitchStates
 from algorithms.api.network_equipment import Branch, Element, Generator, Load, Source, Transformer
 from algorithms.api.network_equivalent import equivalent_load, equivalent_source
@@ -34,6 +34,8 @@ from algorithms.api.network_operation import Area, Level, Switch, SwitchState, T
 
 _replace = msgspec.structs.replace
 _levels = tuple(Level)
+
+_Ways = dict[str, tuple[Edge, str] | None]
 
 AnyElement = TypeVar("AnyElement", bound=Element)
 
@@ -179,7 +181,7 @@ class Areas:
 
     def _dark_beside(self, own: set[str], there: set[str]) -> set[str]:
         """Give the own nodes that nothing feeds at present, and that switches could join to what is there."""
-        dark, found = {node for node in own if node not in self._fed}, set[str]()
+        dark, found = {node for node in own if node not in self._ways}, set[str]()
         ahead = deque(node for node in dark if any(other in there for _, other, _ in self._at[node]))
         while ahead:
             node = ahead.popleft()
@@ -204,10 +206,6 @@ class Areas:
         if one is None or one is here or one is area:
             return True
         return one.level is area.level and self._owner.get(one.head) is not here
-
-    @cached_property
-    def _fed(self) -> set[str]:
-        return supplied(self.document, self._closed)
 
     def _below(self, inside: set[str]) -> list[Area]:
         """Give the areas directly below those nodes, and supplied from there at present."""
@@ -313,30 +311,37 @@ class Areas:
         return switch is not None and not self._closed(switch)
 
     def _source_at(self, name: str) -> Source:
-        """Make the equivalent source of a node, from the way of the fewest elements to a source."""
-        at = {source.node: source for source in reversed(self.document.sources)}
-        before: dict[str, tuple[Edge, str]] = {}
-        ahead, seen, found = deque([name]), {name}, ""
-        for conducting in (True, False):  # where it is dark at present, the way that switches could make
-            while ahead and not found:
-                node = ahead.popleft()
-                found = node if node in at else ""
-                for edge, other, _ in self._at[node]:
-                    if other not in seen and (self._conducts(edge) or not conducting):
-                        seen.add(other)
-                        before[other] = edge, node
-                        ahead.append(other)
-            if found:
-                break
-            ahead, seen = deque([name]), {name}
-        way, node = [], found
-        while node != name:
-            edge, nearer = before[node]
-            way.append((edge, edge.from_node == node))
+        """Make the equivalent source of a node: where it is dark at present, by a way that switches could make."""
+        tree = self._ways if name in self._ways else self._possible_ways
+        way, node = [], name
+        while (step := tree[node]) is not None:
+            edge, nearer = step
+            way.append((edge, edge.from_node == nearer))
             node = nearer
+        source = next(one for one in self.document.sources if one.node == node)
         identity = f"above-{name}"
         identity = identity if len(identity) <= 64 else f"{identity[:55]}-{crc32(name.encode()):08x}"
-        return equivalent_source(identity, self._nodes[name], at[found], way, self._line_types)
+        return equivalent_source(identity, self._nodes[name], source, way[::-1], self._line_types)
+
+    @cached_property
+    def _ways(self) -> "_Ways":
+        return self._ways_from_sources(conducting=True)
+
+    @cached_property
+    def _possible_ways(self) -> "_Ways":
+        return self._ways_from_sources(conducting=False)
+
+    def _ways_from_sources(self, *, conducting: bool) -> "_Ways":
+        """Give, for each node, the last step of the way of the fewest elements from a source; none at the source."""
+        ways: _Ways = {source.node: None for source in self.document.sources}
+        ahead = deque(ways)
+        while ahead:
+            node = ahead.popleft()
+            for edge, other, _ in self._at[node]:
+                if other not in ways and (self._conducts(edge) or not conducting):
+                    ways[other] = edge, node
+                    ahead.append(other)
+        return ways
 
 
 def _has_loop(part: NetworkDocument, area: Area) -> bool:

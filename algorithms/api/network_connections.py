@@ -1,5 +1,5 @@
 """
-What connects the nodes of a network document, phase by phase: edges, loops, who is supplied.
+What connects the nodes of a network document, phase by phase: edges, and loops among them.
 
 Where it stands: below `network_problems`, `network_states` and `network_area`, which judge and cut documents. Pure, and
 without numpy, so that a catalog and an agent can use it.
@@ -70,25 +70,22 @@ def edges(document: NetworkDocument) -> Iterator[tuple[str, Edge, str]]:
 
 def loops(document: NetworkDocument, is_closed: IsClosed = stands_normally) -> Iterator[tuple[str, Edge, Area]]:
     """Give what closes a loop in an area that is declared radial: where it stands, the element, the area."""
-    for area in document.areas:
-        if not area.radial:
+    radial = [area for area in document.areas if area.radial]
+    places: dict[str, list[int]] = {}
+    for number, area in enumerate(radial):
+        for node in {*area.nodes, area.head}:
+            places.setdefault(node, []).append(number)
+    within: list[list[tuple[str, Edge, str]]] = [[] for _ in radial]
+    for where, edge, phases in edges(document):
+        if isinstance(edge, Switch) and not is_closed(edge):
             continue
-        inside = {*area.nodes, area.head}
+        there = places.get(edge.to_node, ())
+        for number in places.get(edge.from_node, ()):
+            if number in there:
+                within[number].append((where, edge, phases))
+    for area, found in zip(radial, within, strict=True):
         joined = Joined[tuple[str, str]]()
-        for where, edge, phases in edges(document):
-            is_open = isinstance(edge, Switch) and not is_closed(edge)
-            if is_open or edge.from_node not in inside or edge.to_node not in inside:
-                continue
+        for where, edge, phases in found:
             closing = [phase for phase in live(phases) if joined.join((edge.from_node, phase), (edge.to_node, phase))]
             if closing:
                 yield where, edge, area
-
-
-def supplied(document: NetworkDocument, is_closed: IsClosed = stands_normally) -> set[str]:
-    """Give the nodes that hang on a source, whatever the phase, as the switches stand."""
-    joined = Joined[str]()
-    for _, edge, _ in edges(document):
-        if not isinstance(edge, Switch) or is_closed(edge):
-            joined.join(edge.from_node, edge.to_node)
-    fed = {joined.root(source.node) for source in document.sources}
-    return {node.id for node in document.nodes if joined.root(node.id) in fed}
