@@ -31,6 +31,11 @@ def number(row: Row, column: str, otherwise: float = 0.0) -> float:
     return found if math.isfinite(found) else otherwise
 
 
+def volts(row: Row, column: str) -> float:
+    """Read a nominal voltage in kV, cleaned of what single precision left of it, in V."""
+    return float(f"{number(row, column) * 1e3:.6g}")
+
+
 def has(row: Row, *columns: str) -> bool:
     """Tell whether a row has numbers in all of some columns."""
     return all(math.isfinite(number(row, column, math.nan)) for column in columns)

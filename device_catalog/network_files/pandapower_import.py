@@ -28,7 +28,7 @@ from algorithms.api.network_equipment import Branch, Node, SequenceImpedance, Tr
 from algorithms.api.network_operation import Switch, SwitchKind, SwitchState, Terminal
 from device_catalog.network_files.earth import between_phases
 from device_catalog.network_files.errors import NetworkFileError
-from device_catalog.network_files.frames import Row, has, master_id, name_of, number, rows, text
+from device_catalog.network_files.frames import Row, has, master_id, name_of, number, rows, text, volts
 from device_catalog.network_files.imported import Ids, Imported, Remarks
 from device_catalog.network_files.pandapower_injections import InjectionReader
 from device_catalog.network_files.pandapower_lines import Lines, transformer
@@ -244,7 +244,7 @@ class _Reader:
                 id=name,
                 name=called if called != name else "",
                 phases="ABC",
-                base_voltage=number(row, "vn_kv") * 1e3,
+                base_voltage=volts(row, "vn_kv"),
                 position=places.get(row["index"]),
             )
         if off:

@@ -17,7 +17,7 @@ from algorithms.api.network_equipment import (
     TapChanger,
     Transformer,
 )
-from device_catalog.network_files.frames import Row, has, name_of, number, text
+from device_catalog.network_files.frames import Row, has, name_of, number, text, volts
 from device_catalog.network_files.imported import Ids, Remarks
 
 ZERO_SEQUENCE = (4.0, 3.5)
@@ -50,7 +50,7 @@ class Lines:
 
     def branch(self, row: Row, name: str, ends: tuple[str, str]) -> Branch | None:
         """Give the branch of a row, or nothing where it has no length."""
-        length = number(row, "length_km") * 1e3
+        length = round(number(row, "length_km") * 1e3, 9)
         if length <= 0:
             self._remarks.left_out("line", "it has no length", [name_of(row, "line")])
             return None
@@ -114,7 +114,7 @@ def transformer(row: Row, name: str, ends: tuple[str, str], remarks: Remarks) ->
     called = [name_of(row, "trafo")]
     parallel = max(number(row, "parallel", 1.0), 1.0)
     power = number(row, "sn_mva") * 1e6 * parallel
-    rated = number(row, "vn_hv_kv") * 1e3, number(row, "vn_lv_kv") * 1e3
+    rated = volts(row, "vn_hv_kv"), volts(row, "vn_lv_kv")
     base = rated[0] ** 2 / power
     series = _impedance(row, "vk_percent", "vkr_percent") * base
     group = _vector_group(row, remarks)
