@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import uvicorn
+from sqlalchemy import Engine
 
 from device_catalog.api.application import make_application
 from device_catalog.api.gateway import Gateway
@@ -25,6 +26,7 @@ from device_catalog.desired import DesiredDocuments
 from device_catalog.domain import Guard
 from device_catalog.errors import AddressError, StorageError
 from device_catalog.fleet import Fleet
+from device_catalog.network_leases import NetworkLeases
 from device_catalog.network_parts import Shelf
 from device_catalog.network_questions import NetworkQuestions
 from device_catalog.networks import Networks
@@ -34,6 +36,7 @@ from device_catalog.recordings import Recordings
 from device_catalog.register import Register
 from device_catalog.signs_of_life import SignsOfLife
 from device_catalog.storage.database import held, migrate, open_engine
+from device_catalog.storage.network_leases import NetworkLeaseStore
 from device_catalog.storage.networks import NetworkStore
 from device_catalog.storage.recording_files import RecordingFiles
 from device_catalog.storage.recordings import RecordingStore
@@ -90,7 +93,7 @@ def serve(config: CatalogConfig) -> None:
         token_file = Path(config.operator_token_file)
         operators = OperatorToken(operator_token(token_file))
         _log.info("operator's token: see %s", token_file)
-        Server(config, Stores(Store(engine), RecordingStore(engine), NetworkStore(engine)), operators).run()
+        Server(config, Stores.of(engine), operators).run()
 
 
 class Stores(NamedTuple):
@@ -99,6 +102,12 @@ class Stores(NamedTuple):
     devices: Store
     recordings: RecordingStore
     networks: NetworkStore
+    leases: NetworkLeaseStore
+
+    @classmethod
+    def of(cls, engine: Engine) -> "Stores":
+        """Make all of them over one database."""
+        return cls(Store(engine), RecordingStore(engine), NetworkStore(engine), NetworkLeaseStore(engine))
 
 
 class Server:
@@ -131,6 +140,7 @@ class Server:
             Questions(register),
             self._recordings,
             (self._networks, NetworkQuestions(stores.networks, shelf, self._threads)),
+            NetworkLeases(stores.leases, stores.networks, self._threads),
             operators,
             ready=lambda: self._missing,
             metrics=lambda: metrics_text(self._fleet, self._threads, self._publisher),

@@ -15,6 +15,7 @@ from litestar.exceptions import HTTPException
 
 from algorithms.api.errors import Problem, ProblemsError, shortened
 from device_catalog.api.gateway import Operators
+from device_catalog.api.network_leases import handlers as lease_handlers
 from device_catalog.api.networks import handlers as network_handlers
 from device_catalog.api.openapi import document as openapi_document
 from device_catalog.api.openapi import page as openapi_page
@@ -38,6 +39,7 @@ from device_catalog.contract.topics import is_identifier
 from device_catalog.contract.validation import parse_calibration, parse_configuration, parse_registration
 from device_catalog.errors import CatalogError, NotAuthorised, Refused
 from device_catalog.fleet import Fleet
+from device_catalog.network_leases import NetworkLeases
 from device_catalog.network_questions import NetworkQuestions
 from device_catalog.networks import Networks
 from device_catalog.questions import MAXIMUM_PAGE, Questions
@@ -58,6 +60,7 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
     questions: Questions,
     recordings: Recordings,
     networks: tuple[Networks, NetworkQuestions],
+    leases: NetworkLeases,
     operators: Operators,
     ready: Callable[[], str],
     metrics: Callable[[], bytes],
@@ -73,6 +76,7 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
     recordings : Recordings
     networks : tuple
         What changes networks, and what answers questions about them.
+    leases : NetworkLeases
     operators : Operators
     ready : callable
         Says what the catalog still waits for; empty when it can serve.
@@ -214,6 +218,7 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
             history,
             *recording_handlers(recordings, access, _body),
             *network_handlers(*networks, access, _body, OPERATOR),
+            *lease_handlers(leases, access, _document),
             health,
             readiness,
             counters,
@@ -239,10 +244,17 @@ class _Access:
 
     def own(self, request: AnyRequest) -> bool:
         """Tell whether the device itself asks, rather than an operator."""
+        return self.speaks_for(request, _name(request))
+
+    def somebody(self, request: AnyRequest) -> None:
+        _token(request)
+
+    def speaks_for(self, request: AnyRequest, device: str) -> bool:
+        """Tell whether `device` itself asks, rather than an operator."""
         token = _token(request)
         if self._operators.recognises(token):
             return False
-        self._fleet.authenticate(_name(request), token)
+        self._fleet.authenticate(device, token)
         return True
 
 
@@ -271,6 +283,10 @@ async def _body(request: AnyRequest, limit: int = MAXIMUM_DOCUMENT) -> bytes:
             raise too_long
         parts.append(part)
     return b"".join(parts)
+
+
+async def _document(request: AnyRequest) -> Any:
+    return _decoded(await _body(request))
 
 
 def _decoded(body: bytes) -> Any:

@@ -12,6 +12,7 @@ import msgspec
 from algorithms.api.network_document import NetworkDocument, SwitchStates
 from device_catalog.contract.calibration import Calibration
 from device_catalog.contract.documents import Configuration, Desired
+from device_catalog.contract.network_leases import LeaseGrant, LeaseRequest
 from device_catalog.contract.networks import AreaDocument, NetworkPage, NetworkStored, RevisionPage
 from device_catalog.contract.paths import (
     APPLIED_HEADER,
@@ -26,6 +27,7 @@ from device_catalog.contract.paths import (
     HISTORY,
     NETWORK,
     NETWORK_AREA,
+    NETWORK_LEASE,
     NETWORK_REVISION,
     NETWORK_REVISIONS,
     NETWORKS,
@@ -257,6 +259,40 @@ OPERATIONS = (
         _known,
         (),
         _unread,
+    ),
+    Operation(
+        "post",
+        NETWORK_LEASE,
+        "Ask for the right to switch a network; its token is larger than all before",
+        "device",
+        201,
+        LeaseRequest,
+        LeaseGrant,
+        (),
+        (),
+        (401, 404, 409, 413, 422),
+    ),
+    Operation(
+        "put",
+        NETWORK_LEASE,
+        "Let a lease run on",
+        "device",
+        200,
+        LeaseRequest,
+        LeaseGrant,
+        (),
+        (),
+        (401, 404, 409, 413, 422),
+    ),
+    Operation("get", NETWORK_LEASE, "Who may switch a network", "operator", 200, None, LeaseGrant, (), (), (401, 404)),
+    Operation(
+        "delete",
+        NETWORK_LEASE,
+        "Give a lease back, or take it away",
+        "device",
+        204,
+        query=("holder", "token"),
+        refusals=(400, 401, 404),
     ),
     Operation(
         "get", TOPOLOGY, "Where a network's switches stand", "operator", 200, None, SwitchStates, _known, (), _unread

@@ -150,6 +150,16 @@ topology_revisions = Table(
     Column("author", String(128), nullable=False),
 )
 
+network_leases = Table(
+    "network_leases",
+    metadata,
+    Column("network", String(64), ForeignKey("networks.network"), primary_key=True),
+    Column("token", BigInteger, nullable=False),
+    Column("holder", String(64), nullable=False),
+    Column("granted_ns", BigInteger, nullable=False),
+    Column("expires_ns", BigInteger, nullable=False),
+)
+
 idempotency = Table(
     "idempotency",
     metadata,

@@ -230,10 +230,13 @@ def test_the_description_is_true_to_the_server(catalog):
         ("patch", "/v1/devices/{device}/reported"): patch,
         ("put", "/v1/devices/{device}/recordings/{recording}"): {"json": label("m-description", "r-1", b"samples")},
         ("patch", "/v1/devices/{device}/recordings/{recording}/file"): {"data": b"samples"},
-        ("put", "/v1/networks/{network}"): {"json": network, "headers": {"If-None-Match": "*"}},
+        ("put", "/v1/networks/{network}"): {"json": network, "headers": {"If-Match": "*"}},
+        ("post", "/v1/networks/{network}/lease"): {"json": {"holder": "m-placed"}},
+        ("put", "/v1/networks/{network}/lease"): {"json": {"holder": "m-placed", "token": 1}},
         ("put", "/v1/networks/{network}/topology"): {"json": states_of(network, 1), "headers": {"If-Match": '"0"'}},
     }
     catalog.register("m-placed", configuration={"topology": {"network": "net-3", "area": "lv-1"}})
+    catalog.operator("PUT", "/v1/networks/net-3", json=network, headers={"If-None-Match": "*"})
     order = ("post", "put", "patch", "get", "delete")
     operations = [(method, path) for path, item in description["paths"].items() for method in item]
     for method, path in sorted(operations, key=lambda operation: order.index(operation[0])):

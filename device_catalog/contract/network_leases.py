@@ -1,0 +1,56 @@
+"""
+Leases of networks: who may give orders to the switches of a network, and until when.
+
+One at a time. Each grant has a token larger than all before it; switches refuse orders under a smaller token than they
+have seen, so that whoever was cut off and comes back cannot interleave with a successor. A holder renews a lease before
+it ends, or asks for a new one.
+"""
+
+from datetime import datetime
+
+import msgspec
+
+from device_catalog.contract.documents import Strict
+
+LONGEST = 300.0
+"""A lease is granted for at most this long at a time [s]."""
+
+
+class LeaseRequest(Strict, frozen=True):
+    """
+    What a holder asks for.
+
+    Attributes
+    ----------
+    holder : str
+        The device that is going to give orders.
+    seconds : float
+        For how long, up to `LONGEST` [s].
+    token : int
+        Of the lease that is to be renewed; 0 where a new one is asked for.
+    """
+
+    holder: str
+    seconds: float = 60.0
+    token: int = 0
+
+
+class LeaseGrant(msgspec.Struct, frozen=True):
+    """
+    A lease.
+
+    Attributes
+    ----------
+    network, holder : str
+    token : int
+    seconds : float
+        How long it lasts from when it was asked for [s]; a holder counts from before it asked.
+    expires : datetime
+        The same by the catalog's clock.
+    """
+
+    network: str
+    holder: str
+    token: int
+    seconds: float
+    expires: datetime
