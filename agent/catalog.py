@@ -18,6 +18,7 @@ from algorithms.api.errors import shortened
 from device_catalog.contract import paths
 from device_catalog.contract.calibration import Calibration
 from device_catalog.contract.documents import Poll
+from device_catalog.contract.network_leases import LeaseGrant, LeaseRequest
 from device_catalog.contract.register import ProblemDocument
 from device_catalog.contract.reports import Reported
 
@@ -31,6 +32,9 @@ FIRST_RETRY = 1.0
 
 SPREAD = 0.1
 """Polls come up to this share earlier than the interval, so that a fleet does not move in step."""
+
+
+_answered = (requests.codes.ok, requests.codes.created, requests.codes.no_content, requests.codes.not_modified)
 
 
 class CatalogClient:
@@ -116,6 +120,35 @@ class CatalogClient:
         headers = {"Content-Type": "application/json"}
         self._exchange("PUT", paths.CALIBRATION, headers=headers, body=msgspec.json.encode(calibration))
 
+    def lease(self, network: str, wanted: LeaseRequest) -> LeaseGrant:
+        """
+        Ask for the right to switch a network, or let the one of `wanted.token` run on.
+
+        Raises
+        ------
+        CatalogError
+            When it cannot be had (status 409: another one holds it).
+        """
+        method = "PUT" if wanted.token else "POST"
+        headers = {"Content-Type": "application/json"}
+        path = paths.NETWORK_LEASE.format(network=network)
+        answer = self._exchange(method, path, headers=headers, body=msgspec.json.encode(wanted))[1]
+        try:
+            return msgspec.json.decode(answer, type=LeaseGrant)
+        except msgspec.DecodeError as error:
+            raise CatalogError(f"expected a lease from the catalog, found: {error}") from error
+
+    def give_back(self, network: str, token: int) -> None:
+        """
+        Give the right to switch a network back.
+
+        Raises
+        ------
+        CatalogError
+        """
+        path = paths.NETWORK_LEASE.format(network=network)
+        self._exchange("DELETE", f"{path}?holder={self._device}&token={token}")
+
     def close(self) -> None:
         """Let go of the connection."""
         self._session.close()
@@ -144,7 +177,7 @@ class CatalogClient:
                 answer = _read(response, most)
         except (requests.RequestException, OSError, ValueError) as error:
             raise CatalogError(f"the catalog at {self._base} cannot be reached: {_reason(error)}") from error
-        if response.status_code in (requests.codes.ok, requests.codes.no_content, requests.codes.not_modified):
+        if response.status_code in _answered:
             return response.status_code, answer, response.headers.get("ETag", "")
         raise CatalogError(
             f"the catalog at {self._base} answered {response.status_code}: {_detail(answer)}",

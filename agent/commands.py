@@ -47,6 +47,19 @@ def read_command(payload: bytes, *, retained: bool, device: str, now_ns: int) ->
     _, command = decode_as({"command/1": Command}, payload, LONGEST)
     if command.recipient != device:
         raise WireError(f"expected a command to {device}, found one to {shortened(command.recipient)}")
+    judge(command, now_ns)
+    return command
+
+
+def judge(command: Command, now_ns: int) -> None:
+    """
+    Refuse an order that is stale, of the future, or valid for too long; its signature will be checked here.
+
+    Raises
+    ------
+    WireError
+        When it must not be obeyed, and why.
+    """
     if not _id.fullmatch(command.id):
         raise WireError(f"expected an id of letters, digits, _ and - (at most 64), found {shortened(command.id)}")
     life = (command.expires_ns - command.issued_ns) / NANOSECONDS
@@ -56,4 +69,3 @@ def read_command(payload: bytes, *, retained: bool, device: str, now_ns: int) ->
         raise WireError(f"command {command.id} expired at {time_text(command.expires_ns)}")
     if command.issued_ns > now_ns + AHEAD * NANOSECONDS:
         raise WireError(f"command {command.id} is of the future, {time_text(command.issued_ns)}: check both clocks")
-    return command

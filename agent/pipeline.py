@@ -124,8 +124,13 @@ def is_urgent(record: Record) -> bool:
 
 def cycles(infos: Mapping[str, AlgorithmInfo]) -> list[Problem]:
     """Find algorithms that would feed each other for ever."""
+    # A reply ends a conversation: it feeds nobody who did not ask.
     feeds = {
-        name: [other for other, taker in infos.items() if other != name and set(info.produces) & set(taker.consumes)]
+        name: [
+            other
+            for other, taker in infos.items()
+            if other != name and (set(info.produces) - {Kind.REPLY}) & set(taker.consumes)
+        ]
         for name, info in infos.items()
     }
     problems = []
@@ -171,6 +176,10 @@ def _asked(assignment: Assignment, kind: Kind, sender: str, record: Record) -> b
             place = record.area
         case Proposal():
             place = record.network
+        case Result() if record.content.partition("/")[0] == topics.SWITCH_STATE:
+            place = record.terminal
+        case Event():
+            place = str(record.evidence.get("network", ""))
         case _:
             place = ""
     return any(wish.kind == kind and (sender in wish.devices or place in wish.areas) for wish in assignment.neighbours)

@@ -22,7 +22,7 @@ from agent.calibration import Calibrations
 from agent.catalog import CatalogClient
 from agent.checkpoints import Checkpoints
 from agent.clock import Clock, StepWatch, synchronisation
-from agent.commands import read_command
+from agent.commands import judge, read_command
 from agent.config import AgentConfig
 from agent.conversation import Conversation
 from agent.delivery.broker import Credentials, Link
@@ -31,6 +31,8 @@ from agent.delivery.outbox import Outbox
 from agent.delivery.replay import SUBJECT, Replay
 from agent.errors import ConfigError
 from agent.network import Networks
+from agent.network_leases import SUBJECT as LEASE
+from agent.network_leases import LeaseDesk
 from agent.notify import ServiceManager
 from agent.outputs import Outputs
 from agent.pipeline import Publication
@@ -43,7 +45,7 @@ from agent.settings_in_force import SettingsInForce
 from agent.store import Store
 from algorithms.api.errors import WireError, shortened
 from algorithms.api.network_document import SwitchStates
-from algorithms.api.records import Event, Record
+from algorithms.api.records import Command, Event, Record, Request
 from algorithms.api.wire import Header
 from device_catalog.contract import topics
 from device_catalog.contract.documents import Configuration, Desired, Neighbours, Poll, TopologyReference
@@ -107,6 +109,9 @@ class Service:
         self._recorder = EventRecorder(workers, store.folder / "recordings", config.device, self._publish, clock)
         self._handover = Handover(config, self._recorder)
         self._calibrations = Calibrations(store, clock)
+        self._leases = LeaseDesk(
+            config.device, CatalogClient(config), clock, lambda reply: self._running.deliver(config.device, reply)
+        )
         self._links: dict[BrokerName, Link] = {}
         self._inbox: Inbox | None = None
         self._configuration = Configuration()
@@ -168,6 +173,7 @@ class Service:
             ends.push_async_callback(self._part_from_brokers)
             ends.push_async_callback(self._workers.stop)
             ends.push_async_callback(self._handover.close)
+            ends.push_async_callback(self._leases.close)
             ends.push_async_callback(self._recorder.close)
             ends.push_async_callback(self._outputs.close)
             ends.push_async_callback(self._running.close)
@@ -337,12 +343,33 @@ class Service:
     # ---- records
 
     def _publish(self, record: Record, where: Publication) -> None:
+        if isinstance(record, Request) and record.subject == LEASE and record.recipient == self._config.device:
+            self._leases.take(record)
+            return
+        if isinstance(record, Command) and (objection := self._leases.objection(record)):
+            if self._bad_commands.take():
+                log.warning("command %s to %s is not sent: %s", record.id, record.recipient, objection)
+            return
         self._outbox.put(where.broker, where.topic, record, retain=where.retain, urgent=where.urgent)
         if isinstance(record, Event):
             self._recorder.take(record)
 
     def _hear(self, header: Header, record: Record) -> None:
+        if isinstance(record, Command):
+            self._obey_order(record)
+            return
         self._running.deliver(header.device, record)
+
+    def _obey_order(self, command: Command) -> None:
+        """Hand an order to a switch of this device to its algorithm, unless it is stale."""
+        try:
+            judge(command, self._clock.now_ns())
+        except WireError as error:
+            if self._bad_commands.take():
+                log.warning("an order to switch %s is not obeyed: %s", shortened(command.recipient), error)
+            return
+        log.info("order %s: %s %s", command.id, command.verb, command.recipient)
+        self._running.deliver(self._config.device, command)
 
     def _obey(self, payload: bytes, retained: bool) -> None:
         """Hand an order to the algorithms that take commands; one that must not be obeyed is told and forgotten."""

@@ -16,7 +16,7 @@ import msgspec
 from agent.allowance import Allowance
 from agent.delivery.senders import Gap, Senders
 from algorithms.api.errors import WireError, shortened
-from algorithms.api.records import Kind, Record, Reply, Request, kind_of
+from algorithms.api.records import Command, Kind, Record, Reply, Request, kind_of
 from algorithms.api.wire import Header, decode
 from device_catalog.contract import topics
 from device_catalog.contract.documents import Neighbours
@@ -78,11 +78,27 @@ def subscriptions(
             elif item.kind is Kind.RESULT:
                 wanted["data"] |= {topics.results(tenant, name, content) for content in ("energy", "quality", "+")}
         for name in item.areas:
-            if item.kind is Kind.GRID_STATE:
-                wanted["data"].add(topics.states(tenant, (levels or {}).get(name, "+"), name))
-            elif item.kind is Kind.PROPOSAL:
-                wanted["grid"].add(topics.proposals(tenant, name))
+            broker, topic = _by_place(tenant, item.kind, name, levels or {})
+            if topic:
+                wanted[broker].add(topic)
     return wanted
+
+
+def _by_place(tenant: str, kind: Kind, name: str, levels: Mapping[str, str]) -> tuple[BrokerName, str]:
+    """Tell where what is said of a place can be heard: an area, a network, a switch; no topic for nowhere."""
+    match kind:
+        case Kind.GRID_STATE:
+            return "data", topics.states(tenant, levels.get(name, "+"), name)
+        case Kind.PROPOSAL:
+            return "grid", topics.proposals(tenant, name)
+        case Kind.EVENT:
+            return "grid", topics.faults(tenant, name)
+        case Kind.RESULT:
+            return "grid", topics.switch_state(tenant, name)
+        case Kind.COMMAND:
+            return "grid", topics.switch_command(tenant, name)
+        case _:
+            return "grid", ""
 
 
 class Inbox:
@@ -167,6 +183,9 @@ class Inbox:
             self._refuse(topic, str(error))
             return
         if header.device == self._device:
+            return
+        if retained and isinstance(record, Command):
+            self._refuse(topic, "expected a command that is not retained: it would come again with every connection")
             return
         if isinstance(record, Request) and not self._requests.take():
             self._refuse(topic, f"expected at most {self._requests.count} requests a minute, found more")

@@ -37,7 +37,7 @@ RECORDER_MARGIN = 1.0
 
 _version = re.compile(r"\d+\.\d+\.\d+([.-]?[A-Za-z0-9]+)*")
 _terminal = re.compile(r"[A-Za-z0-9_.:#-]{0,128}")
-_neighbourly = (Kind.FRAME, Kind.EVENT, Kind.GRID_STATE, Kind.PROPOSAL, Kind.RESULT)
+_neighbourly = (Kind.FRAME, Kind.EVENT, Kind.GRID_STATE, Kind.PROPOSAL, Kind.RESULT, Kind.COMMAND)
 
 
 def problems_of(configuration: Configuration, where: str = "configuration") -> list[Problem]:
@@ -184,6 +184,8 @@ def _of_neighbours(problems: Problems, neighbours: Neighbours, where: str) -> No
     )
     if neighbours.kind is Kind.GRID_STATE and neighbours.devices:
         problems.expect(False, f"{where}.devices", "areas: states are published by area", "devices", "name areas")
+    if neighbours.kind is Kind.COMMAND and neighbours.devices:
+        problems.expect(False, f"{where}.devices", "areas: the switches whose orders are carried out", "devices")
     for field in ("devices", "areas"):
         names: tuple[str, ...] = getattr(neighbours, field)
         problems.expect(len(names) <= MAXIMUM_NEIGHBOURS, f"{where}.{field}", f"<= {MAXIMUM_NEIGHBOURS}", len(names))

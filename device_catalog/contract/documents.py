@@ -112,7 +112,12 @@ class Acquisition(Strict, frozen=True):
 
 
 class Neighbours(Strict, frozen=True):
-    """Records of other devices that an algorithm asks for: a kind, from these devices or areas."""
+    """
+    Records of other devices that an algorithm asks for: a kind, from these devices or areas.
+
+    Instead of areas, proposals and located faults go by the network; orders (``command``) and reports of switches
+    (``result``) by the switch.
+    """
 
     kind: Kind
     devices: tuple[str, ...] = ()

@@ -18,6 +18,8 @@ BROKERS: tuple[BrokerName, ...] = ("grid", "data")
 
 SWITCH_STATE = "switch-state"
 """Results of this schema are said on the topic of the switch that their terminal names."""
+FAULTS = frozenset(("fault-located", "fault-not-located", "earth-fault"))
+"""Events of these kinds are said on the topic of the network that their evidence names."""
 
 _identifier = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -77,7 +79,7 @@ def topology(tenant: str, network: str) -> str:
 
 
 def faults(tenant: str, network: str) -> str:
-    """Name the topic of located faults (grid broker)."""
+    """Name the topic of a network's faults: located ones, and earth faults of feeders (grid broker)."""
     return f"v1/{tenant}/faults/{network}"
 
 
@@ -116,13 +118,15 @@ def notify(tenant: str, device: str) -> str:
     return f"v1/{tenant}/devices/{device}/notify"
 
 
-def route(  # noqa: PLR0911 - one line for each kind of record
+def route(  # noqa: C901, PLR0911 - one line for each kind of record
     record: Record, tenant: str, device: str
 ) -> tuple[BrokerName, str, bool] | None:
     """Tell broker, topic and whether retained for a record that `device` made; None for one that stays inside."""
     match record:
         case MeasurementFrame():
             return "data", frames(tenant, device), False
+        case Event() if record.kind in FAULTS and isinstance(record.evidence.get("network"), str):
+            return "grid", faults(tenant, record.evidence["network"]), False
         case Event():
             return "data", events(tenant, device), False
         case Result() if record.content.partition("/")[0] == SWITCH_STATE:
@@ -139,5 +143,3 @@ def route(  # noqa: PLR0911 - one line for each kind of record
             return "grid", replies(tenant, record.recipient), False
         case Command():
             return "grid", switch_command(tenant, record.recipient), False
-        case _:
-            return None
