@@ -1,5 +1,6 @@
 """A real agent with its part of a network: switches move whom it hears, without a restart of the agent."""
 
+import json
 import time
 
 import pytest
@@ -181,3 +182,28 @@ def test_an_algorithm_waits_for_a_network_that_the_catalog_does_not_have_yet(pla
         store(plant)
         wait_for(results, "the first tick with a network", lambda now: now["area"] == "lv-1")
         wait_until(lambda: not plant.reported("agent-x")["problems"], "the problem being gone")
+
+
+def test_states_heard_on_the_broker_make_an_agent_ask_where_a_switch_of_its_own_part_stands_otherwise(plant):
+    store(plant)
+    with Listener(plant.data.port, "v1/default/meters/agent-x/results/+") as results:
+        add(plant, "lv-1", interval=300.0)
+        wait_for(results, "the first tick", lambda now: now["area"] == "lv-1")
+        wait_until(lambda: (plant.reported("agent-x").get("network") or {}).get("area") == "lv-1", "the report")
+        polls = plant.catalog.metric("tresma_polls_total")
+
+        def tell(revision, **states):
+            payload = json.dumps(states_of(layered_document(), revision, **states))
+            topic = topics.topology("default", NETWORK)
+            publish.single(topic, payload, qos=1, retain=True, hostname="127.0.0.1", port=plant.grid.port)
+
+        tell(7, tie_m="closed", s_m3="open")  # elsewhere
+        publish.single(topics.topology("default", NETWORK), "{", qos=1, hostname="127.0.0.1", port=plant.grid.port)
+        say(plant, "meter-shop", frame("at-shop"))
+        wait_for(results, "a frame after that", lambda now: now["frames"])
+        assert plant.catalog.metric("tresma_polls_total") == polls
+        tell(8, tie_l="closed", s_l2="open")
+        wait_until(lambda: plant.catalog.metric("tresma_polls_total") > polls, "the catalog being asked")
+        say(plant, "meter-shop", frame("at-shop"), 2)
+        wait_for(results, "another frame", lambda now: now["frames"]["at-shop"] == 2)
+        assert heard(results)["topology_revision"] == 0, "what a broker says is not applied"
