@@ -1,0 +1,143 @@
+"""A fault told on the grid broker; reconfigurator and switches are agents of their own; the catalog gives the lease."""
+
+import time
+
+import pytest
+from paho.mqtt import publish
+
+from algorithms.api.records import Command, Event, Severity
+from algorithms.api.wire import NANOSECONDS, Header, encode
+from device_catalog.contract import topics
+from tests.support.agent import Plant
+from tests.support.feeder_pair import feeder_pair_document
+from tests.support.listener import Listener
+from tests.support.networks import element
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.slow
+
+NETWORK = "pair"
+SWITCHES = {"breaker-p": "closed", "p1-far": "closed", "tie": "open"}
+
+
+def document():
+    """The two feeders, in which only three switches can be operated from afar."""
+    made = feeder_pair_document()
+    for switch in made["switches"]:
+        if switch["id"] not in SWITCHES:
+            switch["operation"] = "local"
+    element(made, "tie")["operating_time"] = 0.1
+    return made
+
+
+def say(plant, record, device="m-ph", number=1):
+    broker, topic, _ = topics.route(record, "default", device)
+    payload = encode(record, Header(device, 1, 1, number, time.time_ns()))
+    publish.single(topic, payload, qos=1, hostname="127.0.0.1", port=getattr(plant, broker).port)
+
+
+def add_switch(plant, name):
+    protection = {"trips_on": ["fault-located"]} if name == "breaker-p" else {}
+    settings = {
+        "switch": name,
+        "network": NETWORK,
+        "state": SWITCHES[name],
+        "operating_time": 0.1,
+        "report_interval": 2.0,
+        **protection,
+    }
+    neighbours = [{"kind": "command", "areas": [name]}]
+    if protection:
+        neighbours.append({"kind": "event", "areas": [NETWORK]})
+    plant.add(
+        f"rtu-{name}",
+        acquisition=None,
+        algorithms=[{"algorithm": "switch", "settings": settings, "neighbours": neighbours}],
+        topology={"network": NETWORK},
+    )
+
+
+@pytest.fixture(scope="module")
+def plant():
+    with Plant() as one:
+        answer = one.catalog.operator("PUT", f"/v1/networks/{NETWORK}", json=document(), headers={"If-None-Match": "*"})
+        assert answer.status_code == 200, answer.text
+        for name in SWITCHES:
+            add_switch(one, name)
+        one.add(
+            "control-1",
+            acquisition=None,
+            algorithms=[
+                {
+                    "algorithm": "reconfiguration",
+                    "settings": {"closed_loop": True, "proof": "breaker", "response": 3.0, "hearing": 0.0},
+                    "neighbours": [
+                        {"kind": "event", "areas": [NETWORK]},
+                        {"kind": "result", "areas": list(SWITCHES)},
+                    ],
+                }
+            ],
+            topology={"network": NETWORK},
+        )
+        yield one
+
+
+def newest(listener, topic):
+    found = [message.fields for message in listener.heard if message.topic == topic]
+    return found[-1]["payload"] if found else {}
+
+
+def test_a_located_fault_is_enclosed_and_service_restored_by_agents_that_only_meet_on_the_broker(plant):
+    with Listener(plant.grid.port) as grid, Listener(plant.data.port) as data:
+        where = {name: topics.switch_state("default", name) for name in SWITCHES}
+        wait_until(lambda: all(newest(grid, topic) for topic in where.values()), "all switches reporting", timeout=60)
+        control = plant.agents[-1]
+        wait_until(
+            lambda: (
+                "reconfiguration" in str(plant.catalog.operator("GET", "/v1/devices/control-1").json())
+                and "running" in str(plant.catalog.operator("GET", "/v1/devices/control-1").json()["reported"])
+            ),
+            "the reconfigurator running",
+            timeout=60,
+        )
+        wait_until(lambda: newest(grid, where["tie"])["state"] == "open", "the tie's report", timeout=10)
+        time_ns = time.time_ns()
+        evidence = {"network": NETWORK, "branch": "p-line1", "alternatives": [], "trusted": True}
+        say(plant, Event("fault-located", "t-ph", time_ns, None, Severity.CRITICAL, ("A",), evidence))
+        events = topics.events("default", "control-1")
+        wait_until(
+            lambda: any(m.topic == events and m.fields["kind"] == "restoration" for m in data.heard),
+            "the outcome being told",
+            timeout=60,
+        )
+        outcome = next(m.fields for m in data.heard if m.topic == events)["evidence"]
+        assert outcome["outcome"] == "restored", (outcome, control.said())
+        assert newest(grid, where["breaker-p"])["state"] == "open"
+        assert newest(grid, where["breaker-p"])["tag"]
+        assert newest(grid, where["p1-far"])["state"] == "open"
+        assert newest(grid, where["tie"])["state"] == "closed"
+        commands = [m for m in grid.heard if m.topic.endswith("/command")]
+        assert not any(message.retained for message in commands)
+        wait_until(
+            lambda: plant.catalog.operator("GET", f"/v1/networks/{NETWORK}/lease").status_code == 404,
+            "the lease being given back",
+            timeout=10,
+        )
+        token = commands[0].fields["arguments"]["token"]
+        stale = Command(
+            "late-1",
+            "tie",
+            "open",
+            time.time_ns(),
+            time.time_ns() + 5 * NANOSECONDS,
+            {"network": NETWORK, "token": token - 1, "sequence": 1},
+        )
+        say(plant, stale, "intruder", 1)
+        wait_until(lambda: newest(grid, where["tie"])["outcome"] == "refused", "the refusal being told", timeout=10)
+        assert newest(grid, where["tie"])["state"] == "closed"
+        assert "is in force" in newest(grid, where["tie"])["reason"]
+        expired = Command("late-2", "tie", "open", 0, NANOSECONDS, {"network": NETWORK, "token": 99, "sequence": 1})
+        say(plant, expired, "intruder", 2)
+        rtu = next(agent for agent in plant.agents if agent.device == "rtu-tie")
+        wait_until(lambda: "expired" in rtu.said(), "the stale order being told", timeout=10)
+        assert newest(grid, where["tie"])["state"] == "closed"
