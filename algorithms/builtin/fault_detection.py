@@ -164,6 +164,8 @@ class FaultDetection(Algorithm):
             "current_before": _sizes(found.before[3:]),
             "time_uncertainty": block.time_uncertainty,
         }
+        if context.network is not None:
+            evidence["network"] = context.network.network
         if len(types) > 1:
             evidence["evolved"] = types
         if found.kind == "earth-fault":

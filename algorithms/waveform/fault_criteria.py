@@ -32,6 +32,8 @@ CHARGING_ERROR = 0.3
 """Share of the feeder's own charging that may be wrongly known [1]."""
 FAULTED = 0.3
 """A phase takes part when it changed by this share of what the most changed phase did [1]."""
+DOUBTFUL = (0.15, 0.5)
+"""Between these shares it may or may not [1]."""
 
 
 class Neutral(StrEnum):
@@ -213,6 +215,30 @@ def classify(change: Complexes, limits: Thresholds) -> tuple[FaultType, tuple[in
     else:  # hardly any current flows to earth, but its voltage moves
         grounded = abs(displaced) > limits.zero_voltage * limits.nominal_voltage
     return (FaultType.LLG if grounded else FaultType.LL), phases
+
+
+def possible_types(change: Complexes, limits: Thresholds) -> list[tuple[FaultType, tuple[int, ...]]]:
+    """
+    Name every type that a fault may be: the one `classify` names, and others where a phase is in doubt.
+
+    Parameters
+    ----------
+    change : numpy.ndarray
+        Superimposed phasors of voltages and currents, shape (6,) [V, A].
+    """
+    found = [classify(change, limits)]
+    sizes = np.abs(change[3:])
+    order = np.argsort(-sizes)
+    share = sizes[order] / max(float(sizes[order[0]]), 1e-30)
+    for count in (1, 2, 3):
+        # So many phases take part, or one more or fewer, if the one at the edge is near the limit.
+        edge = share[count] if count < 3 else 0.0
+        if edge < DOUBTFUL[1] and share[count - 1] > DOUBTFUL[0]:
+            kind = (FaultType.LG, FaultType.LL, FaultType.LLL)[count - 1]
+            phases = tuple(sorted(int(phase) for phase in order[:count]))
+            if phases not in [known for _, known in found]:
+                found.append((kind, phases))
+    return found
 
 
 def earthed_phase(before: Complexes, change: Complexes, limits: Thresholds) -> tuple[int, float]:

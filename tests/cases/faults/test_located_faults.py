@@ -1,0 +1,70 @@
+"""The location's model against OpenDSS, which solves the same faulted feeders by its own equations. See README.md."""
+
+import numpy as np
+import pytest
+
+from algorithms.api.network_reader import parse
+from algorithms.grid.fault_impedance import FaultKind, Hypothesis
+from algorithms.grid.fault_location import Readings, locate
+from algorithms.grid.fault_scenarios import HeadMeasurement
+from algorithms.grid.feeder import feeder_ahead
+from tests.support.fault_grids import rural, urban
+from tests.support.opendss import opendss_commands
+
+
+def short_circuit(feeder, section, distance, commands):
+    """Solve a feeder in OpenDSS, with a fault or without: head voltages and currents, magnitudes at the meters."""
+    from dss import DSS
+
+    document = feeder.document()
+    document["terminals"] = []
+    one, other, _, length = feeder.sections[section]
+    branch = next(item for item in document["branches"] if item["from_node"] == one and item["to_node"] == other)
+    document["nodes"].append({"id": "fault", "phases": "ABC", "base_voltage": 22e3})
+    rest = {**branch, "id": "rest", "from_node": "fault", "length": length - distance}
+    branch["to_node"], branch["length"] = "fault", distance
+    document["branches"].append(rest)
+    model = parse(document)
+    lines = list(opendss_commands(model))
+    at = lines.index("set tolerance=1e-11")
+    DSS.Text.Commands("\n".join([*lines[:at], *commands, *lines[at:]]))
+    assert DSS.ActiveCircuit.Solution.Converged
+
+    def voltages(node):
+        DSS.ActiveCircuit.SetActiveBus(node)
+        found = np.array(DSS.ActiveCircuit.ActiveBus.Voltages)
+        return found[::2] + 1j * found[1::2]
+
+    DSS.ActiveCircuit.SetActiveElement(f"line.{model.branches.ids[0]}")
+    currents = np.array(DSS.ActiveCircuit.ActiveCktElement.Currents)
+    currents = (currents[::2] + 1j * currents[1::2])[:3]
+    return np.concatenate([voltages("bus"), currents]), np.array([np.abs(voltages(node)) for node in feeder.meters])
+
+
+@pytest.mark.parametrize("feeder", [urban(), rural()], ids=["urban", "rural"])
+@pytest.mark.parametrize(
+    ("kind", "phases", "resistance", "commands"),
+    [
+        (FaultKind.LG, (1,), 20.0, ["new fault.f phases=1 bus1=fault.2 r=20"]),
+        (FaultKind.LL, (0, 2), 5.0, ["new fault.f phases=1 bus1=fault.1 bus2=fault.3 r=5"]),
+        (FaultKind.LLL, (0, 1, 2), 1.0, ["new fault.f phases=3 bus1=fault.1.2.3 bus2=fault.4.4.4 r=1"]),
+    ],
+)
+def test_a_short_circuit_of_opendss_is_located_within_a_metre(feeder, kind, phases, resistance, commands):
+    section = len(feeder.sections) - 2
+    distance = 0.4 * feeder.sections[section][3]
+    before, usual = short_circuit(feeder, section, distance, [])
+    during, faulted = short_circuit(feeder, section, distance, commands)
+    network = feeder_ahead(parse(feeder.document()), "head")
+    small = np.full(6, 1e-2)
+    measured = HeadMeasurement(before, during, small, small, np.full(6, 1e-6), np.full(6, 1e-6))
+    positions = np.array([meter.position for meter in network.meters])
+    names = tuple(meter.device for meter in network.meters)
+    readings = Readings(names, positions, usual, faulted, np.full(usual.shape, 1e-5))
+    location = locate(network, measured, readings, [Hypothesis(kind, phases)])
+    best = location.candidates[0]
+    assert best.section == "-".join(feeder.sections[section][:2])
+    assert best.distance == pytest.approx(distance, abs=1.0)
+    assert best.resistance == pytest.approx(resistance, rel=1e-3)
+    assert location.trusted
+    assert abs(location.load_factor - 1.0) < 1e-3
