@@ -24,7 +24,6 @@ from algorithms.grid.observation import NONE, Observation
 from algorithms.grid.response import Response
 from algorithms.grid.tangent import PER_SOURCE
 
-
 FINEST = {
     Quantity.VOLTAGE: 1e-4,
     Quantity.VOLTAGE_ANGLE: 1e-7,
@@ -173,7 +172,9 @@ class Beforehand:
                 raise ValueError(f"{name} of shape {shape} expected, one for each measurement, found {array.shape}")
         for power in powers:
             if power is not None and power.shape != self._shape:
-                raise ValueError(f"powers of shape {self._shape} expected (loads, then generators), found {power.shape}")
+                raise ValueError(
+                    f"powers of shape {self._shape} expected (loads, then generators), found {power.shape}"
+                )
 
     def _gathered(
         self, values: Floats, uncertainty: Floats | None, prior: Complexes | None, u_prior: Complexes | None

@@ -20,7 +20,7 @@ from functools import cached_property
 import numpy as np
 
 from algorithms.api.network import NetworkModel
-from algorithms.api.network_tables import Complexes, Floats, Integers, Truths
+from algorithms.api.network_tables import Complexes, Floats, Truths
 from algorithms.grid.beforehand import Scan
 from algorithms.grid.elements import incidence
 from algorithms.grid.gain import Gain
@@ -139,12 +139,22 @@ class Estimate:
     @cached_property
     def u_magnitude(self) -> Floats:
         """Standard uncertainty of the magnitudes of `phase_voltages`, shape (n_nodes, 3) [V]."""
-        return np.abs(self.phase_voltages) * (self.patch or self.gain).u_magnitude
+        found: Floats = np.abs(self.phase_voltages) * (self.patch or self.gain).u_magnitude
+        return found
 
     @property
     def u_angle(self) -> Floats:
-        """Standard uncertainty of the angles of `phase_voltages` relative to the reference, shape (n_nodes, 3) [rad]."""
+        """Standard uncertainty of the angles of `phase_voltages` to the reference, shape (n_nodes, 3) [rad]."""
         return (self.patch or self.gain).u_angle
+
+    @cached_property
+    def observable(self) -> Truths:
+        """Whether readings and forecasts determine a voltage, a neutral with its phases, shape (n_nodes, 4)."""
+        nominal = self.model.nodes.nominal_voltage[:, np.newaxis]
+        found = self.energised.copy()
+        found[:, :3] &= (self.u_magnitude <= UNKNOWN * nominal) & self.converged
+        found[:, 3] &= (found[:, :3] | ~self.energised[:, :3]).all(axis=1)
+        return found
 
     @cached_property
     def power(self) -> Complexes:
@@ -155,7 +165,7 @@ class Estimate:
     def u_power(self) -> Complexes:
         """Standard uncertainties of P as real and of Q as imaginary part of `power` [W, var]."""
         count = len(self._response.elements)
-        sigma = np.sqrt(self._variance_of_state())[len(self.scan.start) - 2 * count :]
+        sigma = np.sqrt(self.variance_of_state)[len(self.scan.start) - 2 * count :]
         return self._spread(sigma[:count] + 1j * sigma[count:])
 
     def _spread(self, values: Complexes) -> Complexes:
@@ -164,18 +174,21 @@ class Estimate:
         spread[elements.row, elements.column] = values
         return spread
 
-    def _variance_of_state(self) -> Floats:
+    @cached_property
+    def variance_of_state(self) -> Floats:
+        """Variances of the state (`tangent`), shape (n,)."""
         gain = self.gain
         before = gain.u_state**2 - np.einsum("ij,ij,j->i", gain.right, gain.right, 1.0 - gain.shrink)
         if self.patch is None:
-            return np.maximum(before, 0.0)
+            return np.asarray(np.maximum(before, 0.0))
         patch, directions = self.patch, len(gain.strength)
         told = np.zeros((len(self.scan.start), directions + len(patch.widened)))
         told[:, :directions] = gain.right
         told[patch.widened, directions + np.arange(len(patch.widened))] = patch.added
         towards = told @ patch.across
         before[patch.widened] += patch.added**2
-        return np.maximum(before - np.einsum("ij,jk,ik->i", towards, patch.middle, towards), 0.0)
+        before -= np.einsum("ij,jk,ik->i", towards, patch.middle, towards)
+        return np.asarray(np.maximum(before, 0.0))
 
     @cached_property
     def objective(self) -> float:
@@ -192,7 +205,7 @@ class Estimate:
         present = len(self.residuals) - len(self.scan.missing)
         if not free.any():
             return present
-        share = 1.0 - self._variance_of_state()[free] / np.maximum(self.scan.u_state[free] ** 2, 1e-300)
+        share = 1.0 - self.variance_of_state[free] / np.maximum(self.scan.u_state[free] ** 2, 1e-300)
         return max(present - int(np.count_nonzero(share > 0.5)), 0)
 
     @property

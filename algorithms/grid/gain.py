@@ -36,6 +36,8 @@ WHOLE = 700
 """Largest state that is decomposed whole [1]."""
 DIRECTIONS = 64
 """Directions kept of a larger one."""
+CACHED = 50_000
+"""Entries of a matrix that the processor's own caches hold [1]."""
 WEAKEST = 1e-2
 """Weakest direction worth keeping of a larger one."""
 
@@ -100,7 +102,8 @@ class Gain:
         """Give the variance of J dx for each row of J, shape (q, n) -> (q,)."""
         before = np.einsum("ij,ij->i", loadings * self.u_state, loadings * self.u_state)
         told = self.spread(loadings)
-        return np.maximum(before - np.einsum("ij,ij,j->i", told, told, 1.0 - self.shrink), 0.0)
+        after: Floats = np.maximum(before - np.einsum("ij,ij,j->i", told, told, 1.0 - self.shrink), 0.0)
+        return after
 
     def weighted(self) -> Floats:
         """Give U, 0 for readings that are not there, shape (e, r)."""
@@ -136,9 +139,20 @@ def make_gain(tangent: Tangent, u_state: Floats, u_readings: Floats) -> Gain:
         left=np.ascontiguousarray(left),
         right=np.ascontiguousarray(right),
         shrink=shrink,
-        step=np.ascontiguousarray((left * (strength * shrink)).T),
-        moves=tangent.moves(right),
+        step=_for_steps((left * (strength * shrink)).T),
+        moves=_for_steps(tangent.moves(right)),
     )
+
+
+def _for_steps(matrix: Floats) -> Floats:
+    """
+    Make a matrix ready to be read at each step.
+
+    What does not fit the fast caches is kept with half the digits: steps correct each other, so that only their number
+    could suffer.
+    """
+    single = matrix.size > CACHED
+    return np.ascontiguousarray(matrix, dtype=np.float32 if single else np.float64)
 
 
 def _whole(sensitivity: Floats) -> tuple[Floats, Floats, Floats]:

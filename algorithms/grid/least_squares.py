@@ -142,7 +142,7 @@ class Estimator:
         while not iteration.converged and steps < iterations:
             # The operating point has moved too far for the derivatives: take them where the steps have led.
             gain, patch = self._moved(gain, scan, iteration), None
-            iteration.run(scan, gain, patch, turn, min(RELINEARISED, iterations - steps), careful=True)
+            iteration.run_carefully(scan, gain, turn, min(RELINEARISED, iterations - steps))
             steps += iteration.steps
         return Estimate(self.model, self.measurements, gain, patch, scan, turn, iteration)
 

@@ -20,6 +20,7 @@ from math import isfinite
 
 from algorithms.api.errors import Problem
 from algorithms.api.network import NetworkModel
+from algorithms.api.network_tables import Table
 
 
 class Quantity(StrEnum):
@@ -94,12 +95,10 @@ def _of_one(model: NetworkModel, measurement: Measurement, where: str) -> Iterat
         yield Problem(f"{where}.uncertainty", "more than 0", f"{measurement.uncertainty}", "state its standard value")
     voltage = measurement.quantity in VOLTAGES
     allowed = (*PHASES, *PAIRS) if voltage else (*PHASES, *PAIRS, ALL)
-    if measurement.phases not in allowed or (
-        measurement.phases == ALL and measurement.quantity not in POWERS
-    ):
+    if measurement.phases not in allowed or (measurement.phases == ALL and measurement.quantity not in POWERS):
         yield Problem(f"{where}.phases", f"one of {', '.join(allowed)}", measurement.phases)
         return
-    tables = {"node": model.nodes} if voltage else _tables(model)
+    tables: dict[str, Table] = {"node": model.nodes} if voltage else _tables(model)
     kind = next((name for name, table in tables.items() if measurement.place in table.rows), None)
     if kind is None:
         expected = "a node" if voltage else "a load, generator, branch, transformer, source or node"
@@ -123,7 +122,7 @@ def _of_one(model: NetworkModel, measurement: Measurement, where: str) -> Iterat
         yield Problem(f"{where}.phases", f"phases that {measurement.place} has", measurement.phases)
 
 
-def _tables(model: NetworkModel) -> dict[str, object]:
+def _tables(model: NetworkModel) -> dict[str, Table]:
     return {
         "load": model.loads,
         "generator": model.generators,

@@ -21,6 +21,8 @@ from algorithms.grid.tangent import Tangent
 
 SLICE = 512
 """Voltages worked through at once."""
+COLUMNS = 64
+"""Elements worked through at once."""
 
 
 class NodeTable:
@@ -59,23 +61,57 @@ class NodeTable:
         """Conjugate of each voltage, divided by its magnitude squared, shape (q,) [1/V]."""
         voltages = np.append(self._tangent.response.voltages(self._tangent.point), 0.0)
         across = voltages[self._first] - voltages[self._second]
-        return 1.0 / across
+        direction: Complexes = 1.0 / across
+        return direction
 
     @cached_property
     def _tables(self) -> tuple[Floats, Floats, Floats, Floats]:
         """Give variances and spreads of logarithms of magnitudes, then of angles."""
-        count, directions = len(self.places), self._right.shape[1]
-        variances, spreads = np.empty((2, count)), np.empty((2, count, directions))
-        for start in range(0, count, SLICE):
+        told = self._told
+        before = self._before_by_rows() if self._tangent.inputs is not None else self._before_by_columns()
+        spreads = [self.of_entries(self._right, angles=angles) for angles in (False, True)]
+        variances = [
+            np.maximum(all_of_it - np.einsum("ij,ij,j->i", spread, spread, told), 0.0)
+            for all_of_it, spread in zip(before, spreads, strict=True)
+        ]
+        return variances[0], spreads[0], variances[1], spreads[1]
+
+    def _before_by_rows(self) -> tuple[Floats, Floats]:
+        """Give variances before any reading, voltage by voltage, from derivatives that are kept."""
+        before = np.empty((2, len(self.places)))
+        for start in range(0, len(self.places), SLICE):
             part = slice(start, start + SLICE)
             watch = incidence(self._first[part], self._second[part], self._tangent.response.admittance.points.count)
             loadings = self._tangent.loadings(self._tangent.response.seen(watch)) * self._direction[part, np.newaxis]
             for each, projected in enumerate((loadings.real, loadings.imag)):
-                spreads[each, part] = spread = projected @ self._right
                 weighted = projected * self._u_state
-                before = np.einsum("ij,ij->i", weighted, weighted)
-                variances[each, part] = np.maximum(before - np.einsum("ij,ij,j->i", spread, spread, self._told), 0.0)
-        return variances[0], spreads[0], variances[1], spreads[1]
+                before[each, part] = np.einsum("ij,ij->i", weighted, weighted)
+        return before[0], before[1]
+
+    def _before_by_columns(self) -> tuple[Floats, Floats]:
+        """Give variances before any reading, element by element: one solution of the network for each."""
+        tangent, sources = self._tangent, self._tangent.emf.shape[1]
+        elements = len(tangent.inverse)
+        unit = np.eye(tangent.size, sources) * self._u_state[:, np.newaxis]
+        of_sources = [self.of_entries(unit, angles=angles) for angles in (False, True)]
+        magnitudes, angles = (np.einsum("ij,ij->i", each, each) for each in of_sources)
+        sigma = self._u_state[sources : sources + elements], self._u_state[sources + elements :]
+        emfs = tangent.emf.shape[0]
+        for start in range(0, elements, COLUMNS):
+            at = np.arange(start, min(start + COLUMNS, elements))
+            inputs = np.zeros((tangent.response.size, len(at)), dtype=complex)
+            inputs[emfs + at, at - start] = tangent.inverse[at]
+            change = self._projected(inputs)
+            along, turning = change.real**2, change.imag**2
+            magnitudes += along @ sigma[0][at] ** 2 + turning @ sigma[1][at] ** 2
+            angles += turning @ sigma[0][at] ** 2 + along @ sigma[1][at] ** 2
+        return magnitudes, angles
+
+    def _projected(self, inputs: Complexes) -> Complexes:
+        """Give relative changes of voltages for changes of inputs, shape (n_inputs, j) -> (q, j)."""
+        voltages = self._tangent.response.voltages(inputs)
+        voltages = np.concatenate([voltages, np.zeros((1, voltages.shape[1]))])
+        return (voltages[self._first] - voltages[self._second]) * self._direction[:, np.newaxis]
 
     def variances(self, *, angles: bool) -> Floats:
         """Give the variances, relative to the magnitude squared or in rad squared, shape (q,)."""
@@ -87,13 +123,13 @@ class NodeTable:
 
     def of_entries(self, entries: Floats, *, angles: bool) -> Floats:
         """Give how voltages change with entries of the state, shape (n, k) -> (q, k)."""
-        voltages = self._tangent.response.voltages(self._tangent.of_inputs(entries))
-        voltages = np.concatenate([voltages, np.zeros((1, voltages.shape[1]))])
-        change = (voltages[self._first] - voltages[self._second]) * self._direction[:, np.newaxis]
+        inputs = self._tangent.inputs
+        of_inputs = self._tangent.of_inputs(entries) if inputs is None else inputs @ entries
+        change = self._projected(of_inputs)
         return np.ascontiguousarray(change.imag if angles else change.real)
 
     def laid_out(self, variances: Floats) -> Floats:
-        """Give standard uncertainties as an array of nodes and phases, 0 where there is no voltage, shape (n_nodes, 3)."""
+        """Give standard uncertainties by node and phase, 0 where there is no voltage, shape (n_nodes, 3)."""
         found = np.zeros(self.shape)
         found.ravel()[self.places] = np.sqrt(variances)
         return found

@@ -15,7 +15,7 @@ Rules:
   bound where there is none.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -71,6 +71,28 @@ def gathered(entries: list[tuple[int, int, complex]], shape: tuple[int, int]) ->
     return csr_array(coo_array((np.array(values, dtype=complex), (rows, columns)), shape=shape))
 
 
+_Rows = dict[Quantity, list[tuple[int, list[tuple[int, int]]]]]
+"""Measurements of each quantity with the voltages and currents, by their numbers, that they are made of."""
+
+
+def _parts(
+    terminals: Terminals, measurement: Measurement, voltages: _Seen, currents: _Seen
+) -> Iterator[tuple[int, int]]:
+    """Give the voltages and currents that a measurement is made of, phase by phase; none where all is dead."""
+    for phase in measurement.phases if measurement.phases == ALL else (measurement.phases,):
+        pair = terminals.between(measurement, phase)
+        if pair is None:
+            continue
+        at = voltages.add(pair, _between(pair))
+        if measurement.quantity in VOLTAGES:
+            yield at, NONE
+            continue
+        key = (measurement.place, measurement.end, phase)
+        if key not in currents.keys:
+            currents.add(key, terminals.current(measurement, phase))
+        yield at, currents.keys[key]
+
+
 class Observation:
     """
     The equations of a list of measurements.
@@ -105,31 +127,18 @@ class Observation:
         self.own: Integers = np.full((len(elements), 2), NONE, dtype=np.intp)
         voltages, currents = _Seen(), _Seen()
         across = zip(elements.first.tolist(), elements.second.tolist(), strict=True)
-        for element, pair in enumerate(across):  # several may be between the same points
-            voltages.add((element, pair), _between(pair))
-            voltages.keys.setdefault(pair, element)
-        rows: dict[Quantity, list[tuple[int, list[tuple[int, int]]]]] = {quantity: [] for quantity in _ORDER}
+        for number, pair in enumerate(across):  # several may be between the same points
+            voltages.add((number, pair), _between(pair))
+            voltages.keys.setdefault(pair, number)
+        rows: _Rows = {quantity: [] for quantity in _ORDER}
         dead = []
         for index, measurement in enumerate(measurements):
             element = terminals.element(measurement) if measurement.quantity in POWERS else None
-            if element is not None:
-                column = int(measurement.quantity == Quantity.Q)
-                if self.own[element, column] == NONE:
-                    self.own[element, column] = index
-                    continue
-            parts = []
-            for phase in measurement.phases if measurement.phases == ALL else (measurement.phases,):
-                pair = terminals.between(measurement, phase)
-                if pair is None:
-                    continue
-                at = voltages.add(pair, _between(pair))
-                if measurement.quantity in VOLTAGES:
-                    parts.append((at, NONE))
-                    continue
-                key = (measurement.place, measurement.end, phase)
-                if key not in currents.keys:
-                    currents.add(key, terminals.current(measurement, phase))
-                parts.append((at, currents.keys[key]))
+            column = int(measurement.quantity == Quantity.Q)
+            if element is not None and self.own[element, column] == NONE:
+                self.own[element, column] = index
+                continue
+            parts = list(_parts(terminals, measurement, voltages, currents))
             if parts:
                 rows[measurement.quantity].append((index, parts))
             else:
@@ -154,7 +163,7 @@ class Observation:
             if self.direct.nnz:
                 self.matrix += self.direct.toarray()
 
-    def _compile(self, rows: dict[Quantity, list[tuple[int, list[tuple[int, int]]]]]) -> None:
+    def _compile(self, rows: _Rows) -> None:
         """Put equations in order of their quantity, and say where each finds its voltage and its current."""
         self.extra: Integers = np.array([index for quantity in _ORDER for index, _ in rows[quantity]], dtype=np.intp)
 

@@ -72,7 +72,8 @@ class Patch:
         towards = told @ self.across
         lost = np.einsum("ij,jk,ik->i", towards, self.middle, towards)
         wide = np.einsum("ij,ij->i", told[:, len(gain.strength) :], told[:, len(gain.strength) :])
-        return np.maximum(gain.variance(loadings) + wide - lost, 0.0)
+        after: Floats = np.maximum(gain.variance(loadings) + wide - lost, 0.0)
+        return after
 
     @cached_property
     def u_magnitude(self) -> Floats:
@@ -132,7 +133,7 @@ def make_patch(gain: Gain, widened: Integers, added: Floats, removed: Integers) 
     gone = np.arange(2 * more, columns.shape[1])
     inverse[gone, gone] = -1.0
     across = base[:, np.newaxis] * columns
-    middle = np.linalg.inv(inverse + columns.T @ across)
+    middle = np.asarray(np.linalg.inv(inverse + columns.T @ across), dtype=float)
     return Patch(
         gain=gain,
         widened=widened,

@@ -71,7 +71,8 @@ class Residuals:
         together = np.clip(covariance[others] / np.sqrt(self._share[others] * self._share[row]), -1.0, 1.0)
         own, found = self.normalised[row], self.normalised[others]
         explained = np.abs(own - together * found) < CHANCE * np.sqrt(1.0 - together**2) + 1e-9 * abs(own)
-        return others[explained & (found**2 > own**2 - CHANCE**2)]
+        alike: Integers = others[explained & (found**2 > own**2 - CHANCE**2)]
+        return alike
 
 
 def judge_residuals(estimate: Estimate) -> Residuals:

@@ -1,5 +1,5 @@
 r"""
-What voltages and currents of a network follow from its sources and its loads' currents: the linear half of an estimator.
+What voltages of a network follow from its sources' emfs and its loads' currents: the linear half of an estimator.
 
 Where it stands: `observation` asks it for what meters see, `least_squares` for the voltages of all nodes. With Y of
 `admittance`, the emfs E of sources, and the currents I of `elements` with incidence C,

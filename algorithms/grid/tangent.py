@@ -102,10 +102,10 @@ class Tangent:
     @property
     def size(self) -> int:
         """Number of real numbers in the state."""
-        return self.emf.shape[1] + 2 * len(self.inverse)
+        return int(self.emf.shape[1]) + 2 * len(self.inverse)
 
     def of_inputs(self, change: Floats) -> Complexes:
-        """Give the change of inputs for changes of the state, shape (n, j) -> (n_inputs, j), without the second term."""
+        """Give changes of inputs for changes of the state, without the second term, shape (n, j) -> (n_inputs, j)."""
         sources, elements = self.emf.shape[1], len(self.inverse)
         power = change[sources : sources + elements] - 1j * change[sources + elements :]
         return np.concatenate([self.emf @ change[:sources], self.inverse[:, np.newaxis] * power])

@@ -12,6 +12,7 @@ import numpy as np
 
 from algorithms.api.network import NetworkModel
 from algorithms.api.network_equipment import Connection
+from algorithms.api.network_tables import Complexes, Integers
 from algorithms.grid.measurement import ALL, PAIRS, PHASES, VOLTAGES, Measurement
 from algorithms.grid.points import EARTH
 from algorithms.grid.response import Response
@@ -68,7 +69,9 @@ class Terminals:
                 return tuple(name for name, there in zip(names, table.connected[row].tolist(), strict=True) if there)
         if equipment in model.sources.rows or equipment in model.nodes.rows:
             node = model.nodes.rows.get(equipment)
-            conductors = model.nodes.conductors[model.sources.node[model.sources.rows[equipment]] if node is None else node]
+            conductors = model.nodes.conductors[
+                model.sources.node[model.sources.rows[equipment]] if node is None else node
+            ]
         else:
             edges = model.branches if equipment in model.branches.rows else model.transformers
             conductors = edges.conductors[edges.rows[equipment]]
@@ -129,11 +132,13 @@ class Terminals:
             row = model.sources.rows[place]
             primitive = self._response.admittance.sources[row][column]
             inside = self._primitive(self._points.at_source[row], primitive)
-            return Current(inside.points, tuple((3 * row + k, -complex(primitive[k])) for k in range(3) if primitive[k]))
+            return Current(
+                inside.points, tuple((3 * row + k, -complex(primitive[k])) for k in range(3) if primitive[k])
+            )
         return self._drawn(measurement, phase)
 
     @staticmethod
-    def _primitive(points: np.ndarray[tuple[int], np.dtype[np.intp]], primitive: np.ndarray) -> Current:  # type: ignore[type-arg]
+    def _primitive(points: Integers, primitive: Complexes) -> Current:
         pairs = zip(points.tolist(), primitive.tolist(), strict=True)
         return Current(tuple((point, value) for point, value in pairs if point != EARTH and value))
 
@@ -144,7 +149,11 @@ class Terminals:
         if place in model.nodes.rows:
             elements = self._at_node.get(model.nodes.rows[place], [])
         else:
-            row = model.loads.rows[place] if place in model.loads.rows else len(model.loads) + model.generators.rows[place]
+            row = (
+                model.loads.rows[place]
+                if place in model.loads.rows
+                else len(model.loads) + model.generators.rows[place]
+            )
             elements = [self._places[row, own] for own in range(3) if (row, own) in self._places]
         inputs, emfs = [], len(self._response.emfs)
         for element in elements:
