@@ -198,6 +198,13 @@ def problems_of(detail: DeviceDetail) -> list[str]:
         problems += [f"it refused revision {reported.refused.revision}: {item}" for item in reported.refused.problems]
     elif reported.applied_revision < detail.desired.revision:
         problems.append(f"it has applied revision {reported.applied_revision}, not yet {detail.desired.revision}")
+    wanted, network = detail.desired.configuration.topology, reported.network
+    if wanted is not None and network is not None:
+        behind = network.model_revision < wanted.model_revision or network.topology_revision < wanted.topology_revision
+        if behind:
+            works = f"revision {network.model_revision}, switches of revision {network.topology_revision}"
+            due = f"{wanted.model_revision} and {wanted.topology_revision}"
+            problems.append(f"it works on network {network.network} of {works}, not yet on {due}")
     return problems + _parts_in_trouble(reported) + list(reported.problems)
 
 
