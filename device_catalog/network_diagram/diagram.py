@@ -318,7 +318,7 @@ class _Diagram:
                 self.labels.take(symbols.meter(self.canvas, badge, scale, "measured"))
             if self.small:
                 end = place[0] + 25 * scale * turned[0], place[1] + 25 * scale * turned[1]
-                self._powers.append((power_words(ones), end, "brl" if turned[1] > 0.5 else "lba"))
+                self._powers.append((power_words(ones), end, _sides(turned)))
 
     def _marks(self) -> None:
         for mark in self.overlay.marks:
@@ -460,6 +460,14 @@ def _kind(load: Load) -> str:
 def _turned(direction: Point, number: int) -> Point:
     x, y = direction
     return (-y, x) if number == 1 else (y, -x)
+
+
+def _sides(direction: Point) -> str:
+    """Give the sides where there is room for a word, for something that points so."""
+    x, y = direction
+    if abs(x) > abs(y):
+        return "rab" if x > 0 else "lab"
+    return "brl" if y > 0 else "arl"
 
 
 def _middle_of(box: tuple[float, float, float, float]) -> Point:

@@ -178,7 +178,7 @@ def middle(path: tuple[Point, ...]) -> tuple[Point, Point]:
     It is the upright piece where a path has one corner, since in a tree the other may be part of a busbar; the longest
     elsewhere.
     """
-    pieces = list(itertools.pairwise(path))
+    pieces = [piece for piece in itertools.pairwise(path) if piece[0] != piece[1]] or [(path[0], path[-1])]
     upright = [piece for piece in pieces if len(pieces) == 2 and abs(piece[0][0] - piece[1][0]) < 0.5]
     start, end = max(upright or pieces, key=lambda piece: length((piece[0], piece[1])))
     size = length((start, end)) or 1.0

@@ -45,6 +45,7 @@ def geographic(structure: Structure) -> Layout:
     for node, (x, y) in raw.items():
         layout.places[node] = MARGIN[0] + (x - left) * factor, MARGIN[1] + (high - y) * factor
     _apart(structure, layout)
+    _ties_apart(structure, layout)
     for edge in edges(structure.document):
         layout.paths[edge.id] = layout.places[edge.from_node], layout.places[edge.to_node]
     _hanging(structure, layout)
@@ -77,6 +78,31 @@ def _apart(structure: Structure, layout: Layout) -> None:
             layout.places[above] = here[0] - near * direction[0], here[1] - near * direction[1]
         else:
             layout.places[node] = there[0] + near * direction[0], there[1] + near * direction[1]
+
+
+def _ties_apart(structure: Structure, layout: Layout) -> None:
+    """Draw the ends of lines that an open switch holds apart from the node it stands at."""
+    wanted = APART * layout.scale
+    for tie in structure.ties:
+        ends = (tie.from_node, tie.to_node)
+        loose = next((end for end in ends if end in structure.between), None)
+        if loose is None or length(tuple(layout.places[end] for end in ends)) >= wanted:
+            continue
+        way = structure.parents[loose]
+        direction = _towards(structure, layout, loose, way[0] if way else loose)
+        x, y = layout.places[loose]
+        layout.places[loose] = x + wanted * direction[0], y + wanted * direction[1]
+
+
+def _towards(structure: Structure, layout: Layout, node: str, other: str) -> Point:
+    """Give the direction from a node to another, or on to the first above that stands elsewhere."""
+    here, way = layout.places[node], structure.parents[node]
+    while length((here, layout.places[other])) < 1.0 and way is not None:
+        other, way = way[0], structure.parents[way[0]]
+    size = length((here, layout.places[other]))
+    if size < 1.0:
+        return 0.0, 1.0
+    return (layout.places[other][0] - here[0]) / size, (layout.places[other][1] - here[1]) / size
 
 
 def _onward(structure: Structure, layout: Layout, node: str, above: str) -> Point | None:

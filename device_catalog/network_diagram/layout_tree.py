@@ -220,6 +220,7 @@ class _Tree:
                     path: tuple[Point, ...] = ((x, y), (x, y + size))
                 else:
                     down = 17 * self.layout.scale * (number + bool(node in self._served) - 1)
-                    path = ((x, y), (x - min(down, 12.0), y + down), (x - size - 8, y + down))
+                    bend = ((x - min(down, 12.0), y + down),) if down else ()
+                    path = ((x, y), *bend, (x - size - 8, y + down))
                 self.layout.stubs.append(Stub(tie, node, path, other))
         assert all(length(stub.path) > 0 for stub in self.layout.stubs)  # noqa: S101 - what is drawn has a length
