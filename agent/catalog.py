@@ -18,7 +18,7 @@ from algorithms.api.errors import shortened
 from device_catalog.contract import paths
 from device_catalog.contract.calibration import Calibration
 from device_catalog.contract.documents import Poll
-from device_catalog.contract.network_leases import LeaseGrant, LeaseRequest
+from device_catalog.contract.network_leases import LeaseGrant, LeaseRequest, SwitchNewsDocument
 from device_catalog.contract.register import ProblemDocument
 from device_catalog.contract.reports import Reported
 
@@ -137,6 +137,18 @@ class CatalogClient:
             return msgspec.json.decode(answer, type=LeaseGrant)
         except msgspec.DecodeError as error:
             raise CatalogError(f"expected a lease from the catalog, found: {error}") from error
+
+    def tell_switches(self, network: str, news: SwitchNewsDocument) -> None:
+        """
+        Say where switches stand that were moved under a lease.
+
+        Raises
+        ------
+        CatalogError
+        """
+        headers = {"Content-Type": "application/json"}
+        path = paths.NETWORK_LEASE_STATES.format(network=network)
+        self._exchange("POST", path, headers=headers, body=msgspec.json.encode(news))
 
     def give_back(self, network: str, token: int) -> None:
         """

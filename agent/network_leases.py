@@ -17,13 +17,15 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
+
 from agent.catalog import CatalogClient
 from agent.clock import Clock
 from agent.errors import CatalogError
 from agent.request_thread import Requests, RequestThread
 from algorithms.api.errors import Problem, shortened
 from algorithms.api.records import Command, Reply, Request
-from device_catalog.contract.network_leases import LONGEST, LeaseRequest
+from device_catalog.contract.network_leases import LONGEST, LeaseRequest, SwitchNewsDocument
 from device_catalog.contract.topics import is_identifier
 
 log = logging.getLogger(__name__)
@@ -77,8 +79,12 @@ class LeaseDesk:
         elif len(self._tasks) >= MOST:
             self._refuse(request, Problem("lease", f"at most {MOST} requests at a time", "more"))
         else:
-            releasing = request.arguments.get("release") is True
-            work = self._release(network) if releasing else self._acquire(network, request)
+            if "states" in request.arguments:
+                work = self._tell(network, request.arguments["states"])
+            elif request.arguments.get("release") is True:
+                work = self._release(network)
+            else:
+                work = self._acquire(network, request)
             task = asyncio.get_running_loop().create_task(work, name="lease")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -134,6 +140,17 @@ class LeaseDesk:
                 {"token": grant.token, "seconds": max(0.0, asked + grant.seconds - self._clock.monotonic())},
             )
         )
+
+    async def _tell(self, network: str, states: object) -> None:
+        """Say where switches stand; the catalog makes it the topology."""
+        held = self._held.get(network)
+        if held is None:
+            return
+        try:
+            news = msgspec.convert({"holder": self._device, "token": held.token, "states": states}, SwitchNewsDocument)
+            await self._requests.run(lambda: self._catalog.tell_switches(network, news))
+        except (CatalogError, msgspec.ValidationError) as error:
+            log.warning("where the switches of %s stand could not be told: %s", network, error)
 
     async def _release(self, network: str) -> None:
         held = self._held.pop(network, None)

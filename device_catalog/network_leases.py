@@ -103,6 +103,21 @@ class NetworkLeases:
             )
         return _grant(last._replace(expires_ns=expires_ns), request.seconds)
 
+    async def expect(self, network: str, holder: str, token: int) -> None:
+        """
+        Make sure that a lease is in force.
+
+        Raises
+        ------
+        NetworkUnknown
+        Conflict
+            When it is not.
+        """
+        grant = await self.holder(network)
+        if grant is None or (grant.holder, grant.token) != (holder, token):
+            found = f"{grant.token} of {grant.holder}" if grant is not None else "none"
+            raise Conflict(f"expected lease {token} of {holder} to be in force, found {found}")
+
     async def release(self, network: str, holder: str, token: int) -> None:
         """Give a lease back; one that is not in force any more is given back already."""
         await self._threads.write(self._release, network, holder, token)

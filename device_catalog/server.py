@@ -42,6 +42,7 @@ from device_catalog.storage.recording_files import RecordingFiles
 from device_catalog.storage.recordings import RecordingStore
 from device_catalog.storage.store import Store
 from device_catalog.storage.threads import StorageThreads
+from device_catalog.switch_news import SwitchNews
 
 TICK = 0.1
 """How often leases are looked at [s]."""
@@ -134,13 +135,14 @@ class Server:
         shelf = Shelf(stores.networks)
         self._networks = Networks(register, stores.networks, shelf, self._publisher, config.tenant)
         self._missing = "the register is being read"
+        leases = NetworkLeases(stores.leases, stores.networks, self._threads)
         application = make_application(
             self._fleet,
             Changes(register, stores.networks),
             Questions(register),
             self._recordings,
             (self._networks, NetworkQuestions(stores.networks, shelf, self._threads)),
-            NetworkLeases(stores.leases, stores.networks, self._threads),
+            (leases, SwitchNews(leases, self._networks, shelf, self._threads)),
             operators,
             ready=lambda: self._missing,
             metrics=lambda: metrics_text(self._fleet, self._threads, self._publisher),

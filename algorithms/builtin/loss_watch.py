@@ -90,7 +90,7 @@ class LossWatch:
     refusal: str = ""
     _looked_ns: int | None = None
     _gaining_ns: int | None = None
-    _changed_ns: int | None = None
+    changed_ns: int | None = None
     _proposed: tuple[tuple[str, ...], tuple[str, ...]] | None = None
     _since_ns: int = 0
     _made: tuple[Move, ...] = ()
@@ -123,7 +123,7 @@ class LossWatch:
         if self._gaining_ns is None:
             self._gaining_ns = now_ns
         if self._within(self._gaining_ns, settings.hold, now_ns) or self._within(
-            self._changed_ns, settings.rest, now_ns
+            self.changed_ns, settings.rest, now_ns
         ):
             return []
         return self._propose(flow, found, gain, now_ns)
@@ -263,7 +263,7 @@ class LossWatch:
         }
         started = self._since_ns
         if self._steps:
-            self._changed_ns = now_ns
+            self.changed_ns = now_ns
         self.phase, self._sequence, self._made, self._steps = LossPhase.WATCHING, None, (), []
         self._gaining_ns, self._proposed, self._undone = None, None, ""
         severity = Severity.NOTICE if well else Severity.WARNING

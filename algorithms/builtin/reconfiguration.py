@@ -65,6 +65,7 @@ class ReconfigurationMemory(msgspec.Struct, frozen=True, tag="reconfiguration"):
     cases: tuple[FaultCase, ...] = ()
     before: tuple[bool, ...] = ()
     asked: int = 0
+    changed_ns: int | None = None
 
 
 class Reconfiguration(Algorithm):
@@ -144,6 +145,7 @@ class Reconfiguration(Algorithm):
             cases=tuple(self._faults.cases),
             before=tuple(before.tolist()) if before is not None else (),
             asked=self._asked,
+            changed_ns=self._losses.changed_ns,
         )
         return msgspec.msgpack.encode(memory)
 
@@ -203,11 +205,7 @@ class Reconfiguration(Algorithm):
         if self._lease is not None and self._lease.until_ns <= self._now_ns:
             self._lease = None
         if not wanted:
-            if self._lease is None and self._asking is None:
-                return []
-            held = {"token": self._lease.token} if self._lease is not None else {}
-            self._lease = self._asking = None
-            return [self._request({"release": True, **held})]
+            return self._give_back()
         fresh = self._lease is not None and self._now_ns < self._renewal_ns
         waiting = self._asking is not None and self._now_ns - self._asking[1] < round(ASKED_AGAIN * NANOSECONDS)
         if fresh or waiting:
@@ -216,6 +214,17 @@ class Reconfiguration(Algorithm):
         request = self._request({"seconds": LEASE_TIME, **held})
         self._asking = request.id, self._now_ns
         return [request]
+
+    def _give_back(self) -> list[Record]:
+        """Say where switches stand that were moved, and let go of the network."""
+        if self._lease is None and self._asking is None:
+            return []
+        told: list[Record] = []
+        if self._lease is not None:
+            told.append(self._request({"states": self._board.reported()}))
+        held = {"token": self._lease.token} if self._lease is not None else {}
+        self._lease = self._asking = None
+        return [*told, self._request({"release": True, **held})]
 
     def _request(self, arguments: dict[str, Any]) -> Request:
         self._asked += 1
@@ -255,7 +264,7 @@ class Reconfiguration(Algorithm):
             raise CheckpointError(f"expected the memory of a reconfigurator, found: {error}") from error
         if memory.network != self._model.network:
             raise CheckpointError(f"expected a memory of {self._model.network}, found one of {memory.network}")
-        self._asked = memory.asked
+        self._asked, self._losses.changed_ns = memory.asked, memory.changed_ns
         known = [
             case
             for case in memory.cases

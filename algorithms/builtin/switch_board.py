@@ -82,6 +82,10 @@ class SwitchBoard:
             )
         return fit
 
+    def reported(self) -> dict[str, str]:
+        """Tell where switches stand by their own word."""
+        return {name: report.state.value for name, (_, report) in self._reports.items() if report.state is not None}
+
     def silent(self, now_ns: int) -> list[str]:
         """Name the switches operated from afar that are not heard."""
         switches = self.model.switches

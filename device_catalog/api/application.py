@@ -45,6 +45,7 @@ from device_catalog.networks import Networks
 from device_catalog.questions import MAXIMUM_PAGE, Questions
 from device_catalog.recordings import Recordings
 from device_catalog.storage.rows import Filters
+from device_catalog.switch_news import SwitchNews
 
 OPERATOR = "operator"
 AnyRequest = Request[Any, Any, Any]
@@ -60,7 +61,7 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
     questions: Questions,
     recordings: Recordings,
     networks: tuple[Networks, NetworkQuestions],
-    leases: NetworkLeases,
+    leases: tuple[NetworkLeases, SwitchNews],
     operators: Operators,
     ready: Callable[[], str],
     metrics: Callable[[], bytes],
@@ -76,7 +77,8 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
     recordings : Recordings
     networks : tuple
         What changes networks, and what answers questions about them.
-    leases : NetworkLeases
+    leases : tuple
+        Who may switch a network, and what becomes of what its holder says.
     operators : Operators
     ready : callable
         Says what the catalog still waits for; empty when it can serve.
@@ -218,7 +220,7 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
             history,
             *recording_handlers(recordings, access, _body),
             *network_handlers(*networks, access, _body, OPERATOR),
-            *lease_handlers(leases, access, _document),
+            *lease_handlers(*leases, access, _document),
             health,
             readiness,
             counters,

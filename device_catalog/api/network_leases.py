@@ -15,14 +15,16 @@ from algorithms.api.errors import shortened
 from algorithms.api.forms import read_struct
 from device_catalog.api.problems import HttpError
 from device_catalog.api.recordings import AnyRequest
-from device_catalog.contract.network_leases import LeaseRequest
-from device_catalog.contract.paths import NETWORK_LEASE
+from device_catalog.contract.network_leases import LeaseRequest, SwitchNewsDocument
+from device_catalog.contract.paths import NETWORK_LEASE, NETWORK_LEASE_STATES
 from device_catalog.contract.rules import IDENTIFIER
 from device_catalog.contract.topics import is_identifier
 from device_catalog.errors import Refused
 from device_catalog.network_leases import NetworkLeases
+from device_catalog.switch_news import SwitchNews
 
 _encode = msgspec.json.encode
+_states_path = NETWORK_LEASE_STATES.replace("{network}", "{network:str}")
 _path = NETWORK_LEASE.replace("{network}", "{network:str}")
 
 
@@ -39,8 +41,8 @@ class Speakers(Protocol):
         """Refuse whoever is neither operator nor that device; tell whether it is the device."""
 
 
-def handlers(
-    leases: NetworkLeases, access: Speakers, decoded: Callable[[AnyRequest], Any]
+def handlers(  # noqa: C901 - a list of small handlers
+    leases: NetworkLeases, news: SwitchNews, access: Speakers, decoded: Callable[[AnyRequest], Any]
 ) -> Sequence[HTTPRouteHandler]:
     """
     Make the handlers.
@@ -48,6 +50,7 @@ def handlers(
     Parameters
     ----------
     leases : NetworkLeases
+    news : SwitchNews
     access : Speakers
     decoded : callable
         Reads a request's body as JSON.
@@ -94,7 +97,16 @@ def handlers(
             raise Refused(problems)
         return wanted
 
-    return [acquire, renew, release, holder]
+    @post(_states_path, status_code=200)
+    async def tell(request: AnyRequest) -> Response[bytes]:
+        access.somebody(request)
+        told, problems = read_struct(SwitchNewsDocument, await decoded(request))
+        if problems or told is None:
+            raise Refused(problems)
+        access.speaks_for(request, told.holder)
+        return _json(_encode(await news.take(_network(request), told)))
+
+    return [acquire, renew, release, holder, tell]
 
 
 def _network(request: AnyRequest) -> str:

@@ -12,7 +12,7 @@ import msgspec
 from algorithms.api.network_document import NetworkDocument, SwitchStates
 from device_catalog.contract.calibration import Calibration
 from device_catalog.contract.documents import Configuration, Desired
-from device_catalog.contract.network_leases import LeaseGrant, LeaseRequest
+from device_catalog.contract.network_leases import LeaseGrant, LeaseRequest, SwitchNewsDocument
 from device_catalog.contract.networks import AreaDocument, NetworkPage, NetworkStored, RevisionPage
 from device_catalog.contract.paths import (
     APPLIED_HEADER,
@@ -28,6 +28,7 @@ from device_catalog.contract.paths import (
     NETWORK,
     NETWORK_AREA,
     NETWORK_LEASE,
+    NETWORK_LEASE_STATES,
     NETWORK_REVISION,
     NETWORK_REVISIONS,
     NETWORKS,
@@ -280,6 +281,18 @@ OPERATIONS = (
         200,
         LeaseRequest,
         LeaseGrant,
+        (),
+        (),
+        (401, 404, 409, 413, 422),
+    ),
+    Operation(
+        "post",
+        NETWORK_LEASE_STATES,
+        "Say where some switches of a network stand, under its lease; the devices whose part it changes are told",
+        "device",
+        200,
+        SwitchNewsDocument,
+        NetworkStored,
         (),
         (),
         (401, 404, 409, 413, 422),

@@ -10,6 +10,7 @@ from datetime import datetime
 
 import msgspec
 
+from algorithms.api.network_operation import SwitchState
 from device_catalog.contract.documents import Strict
 
 LONGEST = 300.0
@@ -33,6 +34,24 @@ class LeaseRequest(Strict, frozen=True):
     holder: str
     seconds: float = 60.0
     token: int = 0
+
+
+class SwitchNewsDocument(Strict, frozen=True):
+    """
+    Where the holder of a lease has seen some switches stand.
+
+    Attributes
+    ----------
+    holder : str
+    token : int
+        Of its lease.
+    states : dict
+        By id of the switch; those left out are as they were.
+    """
+
+    holder: str
+    token: int
+    states: dict[str, SwitchState]
 
 
 class LeaseGrant(msgspec.Struct, frozen=True):

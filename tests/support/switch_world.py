@@ -43,11 +43,15 @@ class LeaseOffice:
         self.refuses = ""
         self.answers = True
         self.seconds = 60.0
+        self.told: dict[str, str] = {}
 
     def ask(self, request: Request) -> Reply | None:
         if not self.answers:
             return None
         arguments = request.arguments
+        if "states" in arguments:
+            self.told = dict(arguments["states"])
+            return None
         if arguments.get("release"):
             self.holder = ""
             return Reply(request.id, request.recipient, request.sender, request.time_ns, {})

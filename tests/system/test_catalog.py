@@ -232,6 +232,7 @@ def test_the_description_is_true_to_the_server(catalog):
         ("patch", "/v1/devices/{device}/recordings/{recording}/file"): {"data": b"samples"},
         ("put", "/v1/networks/{network}"): {"json": network, "headers": {"If-Match": "*"}},
         ("post", "/v1/networks/{network}/lease"): {"json": {"holder": "m-placed"}},
+        ("post", "/v1/networks/{network}/lease/states"): {"json": {"holder": "m-placed", "token": 1, "states": {}}},
         ("put", "/v1/networks/{network}/lease"): {"json": {"holder": "m-placed", "token": 1}},
         ("put", "/v1/networks/{network}/topology"): {"json": states_of(network, 1), "headers": {"If-Match": '"0"'}},
     }

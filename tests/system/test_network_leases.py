@@ -119,6 +119,24 @@ def test_an_operator_sees_who_holds_a_network_and_takes_it_away(placed):
     assert ask(placed, "PUT", "control-1", token=token).status_code == 409
 
 
+def test_the_holder_says_where_switches_stand_and_nobody_else_does(placed):
+    catalog, _ = placed
+    path, topology = f"{PATH}/states", f"/v1/networks/{NETWORK}/topology"
+    token = acquire(placed, "control-1")
+    before = catalog.operator("GET", topology).json()
+    moved = {"s-l2": "open", "tie-l": "closed"}
+    news = {"token": token, "states": moved}
+    assert ask(placed, "POST", "control-2", path=path, **news).status_code == 409
+    assert ask(placed, "POST", "control-1", path=path, **{**news, "token": token - 1}).status_code == 409
+    assert ask(placed, "POST", "control-1", path=path, token=token, states={"nobody": "open"}).status_code == 422
+    answer = ask(placed, "POST", "control-1", path=path, **news)
+    assert (answer.status_code, answer.json()["topology_revision"]) == (200, before["revision"] + 1), answer.text
+    after = catalog.operator("GET", topology).json()
+    assert after["states"] == {**before["states"], **moved}
+    assert ask(placed, "POST", "control-1", path=path, **news).json()["topology_revision"] == after["revision"]
+    ask(placed, "DELETE", "control-1", token=token)
+
+
 def test_leases_survive_a_kill(tmp_path):
     with CatalogProcess(state=tmp_path / "state") as catalog:
         credentials = prepare(catalog)

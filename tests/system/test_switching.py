@@ -123,6 +123,8 @@ def test_a_located_fault_is_enclosed_and_service_restored_by_agents_that_only_me
             "the lease being given back",
             timeout=10,
         )
+        states = plant.catalog.operator("GET", f"/v1/networks/{NETWORK}/topology").json()["states"]
+        assert {name: states[name] for name in SWITCHES} == {"breaker-p": "open", "p1-far": "open", "tie": "closed"}
         token = commands[0].fields["arguments"]["token"]
         stale = Command(
             "late-1",

@@ -44,6 +44,8 @@ def test_a_fault_is_enclosed_and_everybody_healthy_is_supplied_again():
     assert set(made.model.nodes.ids) - made.live() == {"p3a", "p3b"}
     assert made.loops() == ()
     assert made.lease.holder == ""  # given back
+    assert made.lease.told["tie"] == "closed"
+    assert made.lease.told["p3-near"] == "open"
 
 
 def test_nothing_is_ordered_before_the_protection_gave_up():
