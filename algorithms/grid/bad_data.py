@@ -9,8 +9,8 @@ Rules:
   chance. One reading is left out at a time, and the state solved again.
 - A critical reading is never blamed. Where several readings would explain a contradiction as well, all of them are
   named; the one with the largest residual is left out.
-- Where readings ask for more than the network can carry, as kW in place of W do, the largest residual of the linear
-  estimate is left out first.
+- Where readings ask for more than the network can carry, as W in place of kW do, the one furthest beyond that is left
+  out first, since no estimate has such a reading; failing such, the largest residual of the linear estimate.
 - What is left out is replaced as if the meter had fallen silent, uncertainty included.
 
 References
@@ -46,7 +46,7 @@ class Contradiction:
     ----------
     measurement : str
     normalised_residual : float
-        Reading less estimate, over its standard deviation [1].
+        Reading less estimate, over its standard deviation; where no estimate has such a reading, all of it [1].
     alternatives : tuple of str
         Readings that would explain it as well.
     """
@@ -106,6 +106,13 @@ def examine(
     while True:
         estimate = estimator.estimate(values, uncertainty, prior=prior, u_prior=u_prior)
         limit = chi_squared_limit(estimate.degrees_of_freedom, confidence)
+        beyond = None if estimate.converged else estimator.unbearable(values)
+        if beyond is not None and len(suspects) < most:
+            index, _ = beyond
+            sigma = estimator.measurements[index].uncertainty if uncertainty is None else float(uncertainty[index])
+            suspects.append(Contradiction(estimator.measurements[index].id, float(values[index]) / sigma, ()))
+            values[index] = np.nan
+            continue
         if not estimate.converged:
             estimate = estimator.estimate(values, uncertainty, prior=prior, u_prior=u_prior, iterations=1)
         excessive = not estimate.converged or estimate.objective > limit

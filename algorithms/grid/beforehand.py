@@ -152,6 +152,24 @@ class Beforehand:
             self._usual_prior = tuple(None if each is None else each.copy() for each in (prior, u_prior))  # type: ignore[assignment]
         return scan
 
+    def own_readings(self, values: Floats) -> tuple[Complexes, Integers]:
+        """
+        Give what meters read of the powers of elements.
+
+        Returns
+        -------
+        powers : numpy.ndarray
+            0 for what was not read, shape (m,) [VA].
+        measurement : numpy.ndarray
+            The larger of the one of P and the one of Q, shape (m,).
+        """
+        parts, count = np.zeros(2 * len(self._elements)), len(self._elements)
+        parts[self._read] = np.nan_to_num(values[self._reading], posinf=0.0, neginf=0.0)
+        index = np.zeros(2 * count, dtype=np.intp)
+        index[self._read] = self._reading
+        larger = np.where(np.abs(parts[:count]) >= np.abs(parts[count:]), index[:count], index[count:])
+        return parts[:count] + 1j * parts[count:], larger
+
     def _as_usual(self, values: Floats, prior: Complexes | None, u_prior: Complexes | None) -> bool:
         """Tell whether nothing but numbers that meters read is different from the usual scan."""
         if values.shape != self._u_measurements.shape or not np.isfinite(values.sum()):

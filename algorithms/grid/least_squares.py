@@ -47,6 +47,8 @@ from algorithms.grid.patch import Patch, make_patch
 from algorithms.grid.response import Response
 from algorithms.grid.tangent import emf_directions, tangent_at
 
+CANDIDATES = 5
+"""Largest powers that are looked at when a scan asks for more than the network can carry."""
 SAME = 0.05
 """Sigmas that differ by less, relatively, are those the gain was made with."""
 PATCHED = 24
@@ -134,6 +136,33 @@ class Estimator:
         if not len(currents) or iterations == 1 or (found.converged and found.objective <= self._plausible(found)):
             return found
         return self._around_currents(scan, found, turn, iterations)
+
+    def unbearable(self, values: Floats) -> tuple[int, float] | None:
+        """
+        Find the reading of a power that is furthest beyond what the network can carry to where it was read.
+
+        Parameters
+        ----------
+        values : numpy.ndarray
+            Readings as in `estimate`.
+
+        Returns
+        -------
+        tuple or None
+            Measurement, and how many times what can be carried it is; None where nothing is beyond.
+        """
+        powers, measurement = self._beforehand.own_readings(values)
+        elements = self.response.elements
+        draw = np.abs(powers) / elements.nominal**2
+        worst = None
+        for element in np.argsort(draw)[: -CANDIDATES - 1 : -1].tolist():
+            current = np.zeros(self.response.size, dtype=complex)
+            current[len(self.response.emfs) + element] = 1.0
+            # U squared over 4 |Z| is the most that can be drawn by an impedance behind another one of the same angle.
+            times = 4.0 * abs(self.observation.see(current)[element]) * float(draw[element])
+            if times > 1.0 and (worst is None or times > worst[1]):
+                worst = int(measurement[element]), times
+        return worst
 
     def _solve(self, scan: Scan, gain: Gain, patch: Patch | None, turn: float, iterations: int) -> Estimate:
         iteration = self._iteration

@@ -75,7 +75,7 @@ def view(estimate: Estimate) -> View:
     """Tell what the readings of a scan leave in the dark."""
     model = estimate.model
     live = estimate.energised[:, :3]
-    hidden = (live & ~estimate.observable[:, :3]).any(axis=1)
+    hidden: Truths = np.asarray((live & ~estimate.observable[:, :3]).any(axis=1))
     dark = ~live.any(axis=1)
     read = np.zeros(len(model.nodes), dtype=np.intp)
     equations = estimate.gain.tangent.observation.extra
