@@ -77,6 +77,8 @@ def average(rows: Floats, interval: float, fluctuation: Floats, powers: Integers
         For each value the one of the same phase it makes a complex power with, itself where there is none: what
         wanders is the load, not its reactive part alone, shape (m,), int.
     """
+    if len(rows) == 1:
+        return _of_one(rows, interval, fluctuation, powers)
     kept, duplicates, contradictions = _believable(rows)
     count = (rows.shape[1] - 2) // 2
     if not len(kept):
@@ -104,6 +106,21 @@ def average(rows: Floats, interval: float, fluctuation: Floats, powers: Integers
         contradictions=contradictions,
         invalid=int((stated & ~there).sum()),
     )
+
+
+def _of_one(rows: Floats, interval: float, fluctuation: Floats, powers: Integers) -> Averaged:
+    """Do the same for a single reading, which is what most meters give."""
+    values, sigmas = rows[0, 2::2], rows[0, 3::2]
+    there = np.isfinite(values) & np.isfinite(sigmas) & (sigmas >= 0)
+    own = np.where(there, sigmas, np.nan)
+    mean = np.where(there, values, np.nan)
+    size = np.where(there, values, 0.0)
+    partner = np.where(powers == np.arange(len(size)), 0.0, size[powers])
+    unseen = 1.0 - _covered(rows, interval)
+    spread = (fluctuation * fluctuation) * (size * size + partner * partner)
+    invalid = np.count_nonzero(~there) - np.count_nonzero(np.isnan(values) & np.isnan(sigmas))
+    uncertainty = np.sqrt(own * own + unseen * spread)
+    return Averaged(mean, uncertainty, float(rows[0, 0]), 0, 0, int(invalid))
 
 
 def _believable(rows: Floats) -> tuple[Floats, int, int]:

@@ -175,7 +175,10 @@ class Collector:
         lag, bearable = now - time_ns - window_ns // 2, timing.deadline + timing.tolerance
         if (self._closed is not None and number <= self._closed) or self._start(number + 1) + bearable < now:
             self._counts["late"] += 1
-            one.note(lag, believable=False)
+            one.note(lag, believable=lag <= bearable)
+            if lag <= bearable:  # it would have been in time, had it been waited for
+                one.take(time_ns)
+                self._wait_again(source)
             return
         if self._numbers + len(values) > SURPLUS:
             self._counts["surplus"] += 1
@@ -187,15 +190,17 @@ class Collector:
         rows.extend((time_ns - self._start(number), window_ns, *values))
         self._numbers += len(values) + 2
         one.take(time_ns)
-        returned = one.missed >= timing.patience
-        if returned:
-            one.missed = 0
+        self._wait_again(source)
         if self._current is None or number < self._current:
             self._begin(number)
-        elif returned:
-            self._awaited.add(source)
         if source in self._awaited and self._has_told_all(source, self._current or number):
             self._awaited.discard(source)
+
+    def _wait_again(self, source: int) -> None:
+        one = self._sources[source]
+        if one.missed >= self._timing.patience:
+            self._awaited.add(source)
+        one.missed = 0
 
     def _begin(self, number: int) -> None:
         self._current = number

@@ -271,12 +271,12 @@ def _of_state(state: GridState, source: Source) -> list[tuple[float, float]]:
                 found.append(NOTHING)
             else:
                 u = _beyond_phases(powers) if column.key == ALL else estimate.uncertainty
-                found.append((estimate.value, u))
+                found.append(NOTHING if u is None else (estimate.value, u))
     return found
 
 
-def _beyond_phases(powers: Mapping[str, Estimate]) -> float:
-    """Give the uncertainty of what a sum tells beyond its phases, which count already; NaN where that is nothing."""
+def _beyond_phases(powers: Mapping[str, Estimate]) -> float | None:
+    """Give the uncertainty of what a sum tells beyond its phases, which count already; None where that is nothing."""
     of_phases = sum(powers[phase].uncertainty ** 2 for phase in PHASES if phase in powers)
     of_sum = powers[ALL].uncertainty ** 2
-    return 1.0 / math.sqrt(1.0 / of_sum - 1.0 / of_phases) if 0.0 < of_sum < 0.98 * of_phases else math.nan
+    return 1.0 / math.sqrt(1.0 / of_sum - 1.0 / of_phases) if 0.0 < of_sum < 0.98 * of_phases else None

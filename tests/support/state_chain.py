@@ -129,6 +129,8 @@ class Chain:
     document : NetworkDocument
     settings : mapping
         By level.
+    without : iterable of str
+        Areas that somebody else estimates.
 
     Attributes
     ----------
@@ -139,10 +141,18 @@ class Chain:
     events : list of Event
     """
 
-    def __init__(self, document: NetworkDocument, settings: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+    def __init__(
+        self,
+        document: NetworkDocument,
+        settings: Mapping[str, Mapping[str, Any]] | None = None,
+        without: Iterable[str] = (),
+    ) -> None:
         cutter = Areas(document)
+        skipped = set(without)
         self.areas: dict[str, Area] = {
-            area.id: area for area in sorted(document.areas, key=lambda area: _order.index(area.level))
+            area.id: area
+            for area in sorted(document.areas, key=lambda area: _order.index(area.level))
+            if area.id not in skipped
         }
         self.models = {name: parse(cutter.cut(name)) for name in self.areas}
         self.plugins: dict[str, Algorithm] = {}
@@ -155,6 +165,21 @@ class Chain:
             plugin = PLUGINS[area.level]((settings or {}).get(area.level, {}))
             plugin.start(Context(device=area.device, network=self.models[name]), None)
             self.plugins[name] = plugin
+
+    @property
+    def devices(self) -> list[str]:
+        """Meters whose frames are read."""
+        return sorted({terminal.device for model in self.models.values() for terminal in model.terminals})
+
+    @property
+    def fed_by(self) -> list[str]:
+        """Areas whose states are read."""
+        return sorted(self._above)
+
+    def takers(self, record: Any) -> list[str]:
+        """Name the areas whose plug-ins take a record."""
+        name = self._above.get(record.area) if isinstance(record, GridState) else self._reads.get(record.terminal)
+        return [] if name is None else [name]
 
     def reader_of(self, terminal: str) -> str:
         """Name the area whose plug-in takes the readings of a terminal."""

@@ -356,10 +356,11 @@ def test_a_feeder_breaker_is_measured_at_what_is_behind_it(grid):
             area["nodes"] = [*area["nodes"], "m0x"]
     document["terminals"] = [{"id": "at-cb", "node": "m0", "phases": "ABC", "equipment": "cb", "device": "meter-cb"}]
     stage = Stage((document_of(document), grid[1], {}), MvState, "mv")
-    values = {(Quantity.VOLTAGE, phase): (8800.0, 88.0) for phase in "ABC"}
-    for phase in "ABC":
-        values |= {(Quantity.P, phase): (5e3, 50.0), (Quantity.Q, phase): (1e3, 20.0)}
+    expected = stage.model.loads.p[stage.model.loads.rows["below-lv-1"]]
+    values = {(Quantity.VOLTAGE, phase): (8830.0, 88.0) for phase in "ABC"}
+    for phase, power in zip("ABC", expected, strict=True):
+        values |= {(Quantity.P, phase): (1.05 * power, 10.0), (Quantity.Q, phase): (0.0, 2e4)}
     state = stage.minute(0, {"at-cb": frame_of("at-cb", values, START_NS)})
     feeder = next(one for one in state.branches if one.branch == "b-m1")
-    assert sum(one.value for one in feeder.p.values()) == pytest.approx(15e3, rel=0.02)
-    assert all(one.uncertainty < 60 for one in feeder.p.values())
+    assert [one.value for one in feeder.p.values()] == pytest.approx(1.05 * expected, rel=0.02)
+    assert [one.uncertainty for one in feeder.p.values()] == pytest.approx([10.0] * 3, rel=0.2)

@@ -86,3 +86,13 @@ def test_a_mean_lies_among_its_readings_and_is_no_surer_than_the_surest(found):
     values, sigmas = zip(*once.values(), strict=True)
     assert min(values) - 1e-6 <= averaged.values[0] <= max(values) + 1e-6
     assert averaged.uncertainty[0] >= min(sigmas) * (1 - 1e-9) - 1e-100
+
+
+@given(st.floats(-1e6, 1e6), st.floats(0, 1e4), st.floats(0, 60), st.floats(0, 60))
+def test_a_single_reading_is_judged_as_many_of_it_would_be(value, u, time, window):
+    table = np.array([[1e9 * time, 1e9 * window, value, u, np.nan, np.nan]])
+    settings = INTERVAL, np.array([0.1, 0.1]), np.array([1, 0])
+    one, twice = average(table, *settings), average(np.repeat(table, 2, axis=0), *settings)
+    assert one.values == pytest.approx(twice.values, nan_ok=True)
+    assert one.uncertainty == pytest.approx(twice.uncertainty, nan_ok=True)
+    assert one.invalid == twice.invalid == 0

@@ -112,6 +112,22 @@ def test_a_silent_source_is_given_up_and_waited_for_again_when_it_returns():
     assert stage.numbers()[-1] == 8
 
 
+def test_who_is_a_little_late_each_time_is_waited_for_again():
+    stage = Stage()
+    for minute in range(2):
+        stage.put(0, 60 * minute + 1).put(1, 60 * minute + 5)
+    for minute in range(2, 6):
+        stage.put(0, 60 * minute + 1).at(60 * minute + 20)
+    stage.put(0, 361)
+    assert stage.numbers()[-1] == 6
+    stage.put(1, 365)
+    assert "late" in dict(stage.collector._counts)
+    stage.put(0, 421)
+    assert stage.numbers()[-1] == 6
+    stage.put(1, 425)
+    assert stage.numbers()[-1] == 7
+
+
 def test_late_readings_are_counted_and_change_nothing():
     stage = Stage().put(0, 30, window=60.0).at(62.5)
     stage.put(1, 20, now=63).at(130)
