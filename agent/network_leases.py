@@ -123,7 +123,7 @@ class LeaseDesk:
                 lambda: self._catalog.lease(network, LeaseRequest(self._device, wanted, token))
             )
         except CatalogError as error:
-            if error.status is not None:  # it said no: what was held is not any more
+            if 400 <= error.status < 500:  # it said no: what was held is not any more
                 self._held.pop(network, None)
             self._refuse(request, Problem("lease", f"the right to switch {network}", shortened(str(error), 300)))
             return

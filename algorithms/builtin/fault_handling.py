@@ -1,9 +1,9 @@
 """
 From a located fault to service restored: waits for the protection, proves the line dead, isolates, restores. Pure.
 
-Where it stands: the core of the reconfiguration plug-in on a fault. `fault_case` says when a line may be touched,
-`grid.restoration` what to do, `switching_sequence` does it; the plug-in brings reports, frames and the lease, and sends
-what this gives back.
+Where it stands: the core of the reconfiguration plug-in on a fault. `fault_case` and `restoration_checks` say when a
+line may be touched, `grid.restoration` what to do, `restoration_steps` how that is written, `switching_sequence` does
+it; the plug-in brings reports, frames and the lease, and sends what this gives back.
 
 The phases, each left only for the next or for the end::
 
@@ -21,35 +21,24 @@ Rules:
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
-from algorithms.api.grid_records import Proposal, SwitchStep
 from algorithms.api.network_operation import SwitchState
 from algorithms.api.network_tables import Truths
-from algorithms.api.readings import Estimate
-from algorithms.api.records import Event, Record, Severity
-from algorithms.api.wire import NANOSECONDS, time_text
-from algorithms.builtin.fault_case import FaultCase, VoltageWatch, feeder_nodes
+from algorithms.api.records import Record
+from algorithms.api.wire import NANOSECONDS
+from algorithms.builtin.fault_case import FaultCase, VoltageWatch
+from algorithms.builtin.restoration_checks import is_enclosed, objection, why_not_dead
+from algorithms.builtin.restoration_steps import ending, proposal_of, stages_of, unlocked
 from algorithms.builtin.switch_board import SwitchBoard
 from algorithms.builtin.switch_words import Cause, SwitchReport
-from algorithms.builtin.switching_sequence import (
-    Lease,
-    Progress,
-    Stage,
-    SwitchingSequence,
-    closing,
-    opening,
-)
+from algorithms.builtin.switching_sequence import Lease, Progress, SwitchingSequence
 from algorithms.grid.limits import Limits
-from algorithms.grid.restoration import Restoration, enclosing, faulted_zones, restore
+from algorithms.grid.restoration import Restoration, restore
 from algorithms.grid.switched import SwitchedNetwork
 from algorithms.grid.tree_flow import Demand, TreeFlow
 
 REPLANS = 4
 """Plans made anew at most after a switch did not do as it was told."""
-UNTOUCHED = "as the protection left it: nothing was switched"
-ENCLOSED = "the fault is enclosed and locked; what was brought back stays so, the rest stays dark"
-HALF_OPEN = "what was opened stays open and locked; nothing was closed"
 
 
 class Phase(StrEnum):
@@ -124,6 +113,7 @@ class FaultHandling:
     _again: bool = False
     _replans: int = 0
     _plan: Restoration | None = None
+    _covered: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=dict)
     _sequence: SwitchingSequence | None = None
     _done: list[tuple[str, str, int]] = field(default_factory=list)
     _failed: dict[str, str] = field(default_factory=dict)
@@ -274,7 +264,8 @@ class FaultHandling:
 
     def _wait_for_protection(self, now_ns: int) -> list[Record]:
         protections = self.board.model.protections
-        self._note_enclosed()
+        for case in self.cases:
+            case.enclosed = case.enclosed or is_enclosed(self.board, case, self.tags)
         waiting = [
             case
             for case in self.cases
@@ -300,20 +291,6 @@ class FaultHandling:
         names = ", ".join(case.breaker or "no breaker known" for case in waiting)
         return self._end("no-lockout", f"the protection did not end its sequence: {names}", now_ns)
 
-    def _note_enclosed(self) -> None:
-        """Believe the switches themselves: a fault is enclosed where all around it say that they are locked for it."""
-        open_cases = [case for case in self.cases if not case.enclosed]
-        network = SwitchedNetwork(self.board.model) if open_cases else None
-        for case in open_cases:
-            if network is None:
-                break
-            around = enclosing(network, faulted_zones(network, case.branches, case.nodes))
-            reports = [self.board.report(self.board.model.switches.ids[row]) for row in around]
-            case.enclosed = bool(reports) and all(
-                report is not None and report.state is SwitchState.OPEN and report.tag in self.tags
-                for report in reports
-            )
-
     def _prove_dead(self, now_ns: int) -> list[Record]:
         if self.board.gathering(now_ns):
             return []
@@ -324,13 +301,9 @@ class FaultHandling:
             missing = self.voltages.missing(since_ns)
             if missing:
                 why = f"waiting for {', '.join(missing[:5])}"
-        for case in self.cases:
-            if case.live or case.enclosed or not case.breaker:
-                continue
-            nodes = feeder_nodes(self.board.model, self.before(), case.breaker)
-            dead, said = self.voltages.dead(nodes, case.opened_ns or case.start_ns)
-            if not dead and (self.settings.by_meters or said.startswith("the line is alive")):
-                why = said
+        closing_in = [case for case in self.cases if case.breaker and not (case.live or case.enclosed)]
+        by_meters = self.settings.by_meters
+        why = why_not_dead(closing_in, self.board, self.voltages, self.before(), by_meters=by_meters) or why
         if not why:
             self._enter(Phase.PLANNING, now_ns)
             return []
@@ -347,43 +320,17 @@ class FaultHandling:
         settings = self.settings
         plan = restore(flow, branches, self.before(), settings.limits, nodes=nodes, pickup=settings.pickup)
         self._plan = plan
-        against = self._against(flow, plan)
-        given: list[Record] = [self._proposal(plan, against, now_ns)]
+        self._covered = {case.id: (case.branches, case.nodes) for case in self.cases}
+        times = [case.opened_ns or case.start_ns for case in self.cases]
+        times += [at for _, verb, at in self._done if verb == "close"]
+        against = objection(flow, plan, self.cases, self.voltages, max(times, default=0))
+        given: list[Record] = [proposal_of(plan, self.board, against, now_ns, settings.patience)]
         if against or not settings.closed_loop:
             return [*given, *self._end("proposed", against or "the settings say to propose only", now_ns)]
-        if not (plan.isolate or plan.to_close or any(self._unlocked(name) for name in plan.locked)):
+        if not (plan.isolate or plan.to_close or unlocked(plan, self.board, self.tags)):
             return [*given, *self._end("nothing-to-do", "nothing can be brought back by switching", now_ns)]
         self._enter(Phase.LEASE, now_ns)
         return given
-
-    def _against(self, flow: TreeFlow, plan: Restoration) -> str:
-        """Say what forbids to switch without a person; nothing where nothing does."""
-        if not all(case.trusted for case in self.cases):
-            return "the location is not to be trusted"
-        if not all(case.breaker or case.live for case in self.cases):
-            return "no breaker is known that cleared the fault"
-        solution = flow.solve(flow.network.tree(flow.network.model.switches.closed))
-        if solution.tree.loops:
-            return "the switches, where they say they stand, close a loop"
-        live = {flow.network.model.nodes.ids[node] for node in solution.tree.order.tolist()}
-        times = [case.opened_ns or case.start_ns for case in self.cases]
-        times += [at for _, verb, at in self._done if verb == "close"]
-        blind = self.voltages.contradicting(live, max(times, default=0))
-        if blind:
-            return f"the topology contradicts the meters: {', '.join(blind[:5])} should be alive and see nothing"
-        switches = flow.network.model.switches
-        edges = solution.tree.edge.tolist()
-        for name in plan.isolate:
-            row = switches.rows[name]
-            edge = flow.network.branches + row
-            current = abs(solution.carried[edges.index(edge)]).max() if edge in edges else 0.0
-            if current > switches.breaks[row]:
-                return f"{name} carries {current:.0f} A and may break {switches.breaks[row]:g} A"
-        return ""
-
-    def _unlocked(self, name: str) -> bool:
-        report = self.board.report(name)
-        return report is None or report.tag not in self.tags or not report.tag
 
     def _wait_for_lease(self, now_ns: int) -> list[Record]:
         if self.lease is None or self.lease.until_ns <= now_ns:
@@ -393,27 +340,11 @@ class FaultHandling:
         if self._plan is None:
             raise RuntimeError("a plan expected before a lease is used, found none")
         name = self.cases[0].id[:40]
-        self._sequence = SwitchingSequence(name, self.lease, self._stages(self._plan))
+        settings = self.settings
+        stages = stages_of(self._plan, self.board, self.tags, settle=settings.settle, response=settings.response)
+        self._sequence = SwitchingSequence(name, self.lease, stages)
         self._enter(Phase.SWITCHING, now_ns)
         return []
-
-    def _stages(self, plan: Restoration) -> list[Stage]:
-        tag, settle = self.cases[0].id, self.settings.settle
-        around = [name for name in plan.locked if name in plan.isolate or self._unlocked(name)]
-        stages = [
-            Stage("isolate", tuple(opening(name, self._patience(name), self._tag(name, tag)) for name in around)),
-            Stage("part", tuple(opening(name, self._patience(name)) for name in plan.to_open)),
-            *(Stage("restore", (closing(name, self._patience(name)),), settle) for name in plan.to_close),
-        ]
-        return [stage for stage in stages if stage.wishes]
-
-    def _tag(self, name: str, tag: str) -> str:
-        report = self.board.report(name)
-        return report.tag if report is not None and report.tag in self.tags else tag
-
-    def _patience(self, name: str) -> float:
-        switches = self.board.model.switches
-        return float(switches.operating_time[switches.rows[name]]) + self.settings.response
 
     def _switch(self, now_ns: int) -> list[Record]:
         sequence = self._sequence
@@ -452,61 +383,20 @@ class FaultHandling:
         self._failed |= sequence.failed
         if sequence.at >= 1 or sequence.progress is Progress.DONE or sequence.stages[0].name != "isolate":
             for case in self.cases:  # the stage that encloses them was confirmed
-                case.enclosed = True
+                case.enclosed |= self._covered.get(case.id) == (case.branches, case.nodes)
         self._sequence = None
 
     def _end(self, outcome: str, why: str, now_ns: int, gone: list[FaultCase] | None = None) -> list[Record]:
         if self._sequence is not None:
             self._sequence.abandon()
             self._collect(self._sequence)
-        verbs = {verb for _, verb, _ in self._done}
-        position = UNTOUCHED if not verbs else (ENCLOSED if "close" in verbs else HALF_OPEN)
         cases = gone or self.cases
         if not self.cases:
             self._before = None
-        plan = self._plan
-        evidence: dict[str, Any] = {
-            "network": self.board.model.network,
-            "cases": [case.id for case in cases],
-            "outcome": outcome,
-            "reason": why,
-            "position": "restored" if outcome == "restored" else position,
-            "steps": [{"switch": name, "verb": verb, "time": time_text(at)} for name, verb, at in self._done],
-            "failed": self._failed,
-            "silent": self.board.silent(now_ns)[:50],
-            "unserved": dict(list(plan.unserved.items())[:200]) if plan is not None else {},
-            "unserved_customers": plan.unserved_customers if plan is not None else 0,
-            "restored_customers": plan.restored_customers if plan is not None and outcome == "restored" else 0,
-        }
-        well = outcome in ("restored", "proposed", "passed", "nothing-to-do")
-        severity = Severity.NOTICE if well else Severity.CRITICAL
-        started = min((case.start_ns for case in cases), default=now_ns)
+        told = ending(outcome, why, cases, self._plan, self.board, done=self._done, failed=self._failed, now_ns=now_ns)
         for case in self.cases:
             case.settled = True
         self._enter(Phase.SETTLED if self.cases else Phase.IDLE, now_ns)
         self._done, self._failed, self._replans, self._again = [], {}, 0, False
         self.board.bad.clear()
-        return [Event("restoration", cases[0].breaker, started, now_ns, severity, (), evidence)]
-
-    def _proposal(self, plan: Restoration, against: str, now_ns: int) -> Proposal:
-        steps = [
-            *(SwitchStep(name, "open", "the line is dead") for name in plan.isolate),
-            *(SwitchStep(name, "open", "all around the fault are open and locked") for name in plan.to_open),
-            *(SwitchStep(name, "closed", "all before are confirmed") for name in plan.to_close),
-        ]
-        return Proposal(
-            kind="restoration",
-            network=self.board.model.network,
-            topology_revision=self.board.model.topology_revision,
-            time_ns=now_ns,
-            expires_ns=now_ns + round(self.settings.patience * NANOSECONDS),
-            steps=tuple(steps),
-            gain={"customers": Estimate(float(plan.restored_customers), 0.0)},
-            checks={
-                "radial": True,
-                "limits": True,
-                "every way was looked at": plan.complete,
-                "may be switched without a person": not against,
-            },
-            unserved=dict(list(plan.unserved.items())[:200]),
-        )
+        return [told]
