@@ -8,6 +8,7 @@ Where it stands: ``tresma network draw`` calls `diagram.draw`; pages and reports
 - `layout`: where everything goes: `layout_tree` (radial, from the top down) or `layout_map` (where it is).
 - `symbols`: transformers, switches, loads, generators, meters, sources.
 - `labels`: names that do not overlap.
-- `diagram`: puts all of this on a `canvas.Canvas`.
+- `diagram`: puts all of this on a `canvas.Canvas`, by way of a `picture.Picture` and, in this order, `conductors`,
+  `attachments`, `marks`, `names` and `legend`.
 - `svg`, `raster`: a canvas as SVG (no library needed) or as PNG and PDF (matplotlib).
 """

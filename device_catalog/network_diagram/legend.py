@@ -10,8 +10,8 @@ from algorithms.api.network_document import NetworkDocument
 from algorithms.api.network_operation import Level, SwitchKind
 from device_catalog.network_diagram import symbols
 from device_catalog.network_diagram.canvas import Canvas, Circle, Point, Style, Text, text_width
-from device_catalog.network_diagram.layout import Structure
 from device_catalog.network_diagram.overlay import Overlay
+from device_catalog.network_diagram.picture import DEAD, Picture, voltage_colour
 from device_catalog.network_diagram.words import short
 
 NAMED_AREAS = 8
@@ -35,20 +35,13 @@ def draw_title(canvas: Canvas, document: NetworkDocument, overlay: Overlay) -> N
         canvas.add(Text((24, 68), overlay.caption, 12.5, "#333333"), layer=9)
 
 
-def draw_legend(
-    canvas: Canvas,
-    structure: Structure,
-    overlay: Overlay,
-    areas: Mapping[str, str],
-    colour_of: Callable[[float], str],
-    *,
-    left_out: int,
-) -> None:
+def draw_legend(picture: Picture) -> None:
     """Say what occurs in the picture, in as many rows as it takes."""
+    canvas, left_out = picture.canvas, picture.labels.left_out
     top = canvas.height + 16
     x, y = 24.0, top + 18
     canvas.line([(24, top - 8), (canvas.width - 24, top - 8)], Style(stroke="#cccccc", width=0.8), layer=9)
-    for sign, words in _entries(structure, overlay, areas, colour_of):
+    for sign, words in _entries(picture):
         wide = _symbol + text_width(words, SIZE) + 14
         if x + wide > canvas.width - 12 and x > 24:
             x, y = 24.0, y + _row
@@ -63,18 +56,16 @@ def draw_legend(
     canvas.height = y + 24
 
 
-def _entries(
-    structure: Structure, overlay: Overlay, areas: Mapping[str, str], colour_of: Callable[[float], str]
-) -> Iterator[Entry]:
-    document = structure.document
-    for colour, words in overlay.legend:
+def _entries(picture: Picture) -> Iterator[Entry]:
+    document, structure = picture.document, picture.structure
+    for colour, words in picture.overlay.legend:
         yield _dot(colour), words
     for voltage in sorted({node.base_voltage for node in document.nodes}, reverse=True):
         words = f"{voltage / 1e3:g} kV" if voltage >= 1e3 else f"{voltage:g} V"
-        yield _stroke(colour_of(voltage)), words
+        yield _stroke(voltage_colour(voltage)), words
     if len(structure.live) < len(document.nodes):
-        yield _stroke("#9a9a9a", (5.0, 4.0)), "dead"
-    if structure.ties:
+        yield _stroke(DEAD, (5.0, 4.0)), "dead"
+    if picture.layout.stubs:
         yield _stroke("#444444", (4.0, 3.0)), "leads elsewhere"
     for kind in SwitchKind:
         of_kind = [one for one in document.switches if one.kind == kind]
@@ -82,7 +73,7 @@ def _entries(
             if any(structure.is_open(one) == is_open for one in of_kind):
                 yield _switch(kind, is_open=is_open), f"{kind}{', open' if is_open else ''}"
     yield from _hanging(document)
-    yield from _areas(document, areas)
+    yield from _areas(document, picture.colours)
 
 
 def _hanging(document: NetworkDocument) -> Iterator[Entry]:

@@ -26,13 +26,13 @@ from device_catalog.network_files.imported import Ids, Imported, Remarks
 from device_catalog.network_files.opendss_engine import Element, Engine
 from device_catalog.network_files.opendss_injections import Injections
 from device_catalog.network_files.opendss_lines import LETTERS, Conductors, Lines, as_rows, series_impedance
+from device_catalog.network_files.opendss_switches import PROTECTING, base_voltages, guards, protection, switch
 from device_catalog.network_files.opendss_transformers import transformer
 from device_catalog.network_files.reach import Edge, without_dark
 
 NEGLIGIBLE = 1e-4
 """Of a closed switch [ohm]."""
 
-_protecting = {"fuse": SwitchKind.FUSE, "recloser": SwitchKind.RECLOSER, "relay": SwitchKind.BREAKER}
 _feeding = ("generator", "pvsystem", "storage")
 _measuring = ("energymeter", "monitor", "sensor")
 _of_no_concern = {
@@ -106,7 +106,7 @@ class _Reader:
 
     def _series(self) -> None:
         """Read what leads from bus to bus."""
-        protecting = self._protecting()
+        protecting = guards(self.elements, self.remarks)
         for element in self.elements.pop("line", []):
             self._attempt(element, lambda one: self._line(one, protecting.get(one.name)))
         regulated = {
@@ -151,7 +151,7 @@ class _Reader:
             self.remarks.left_out(element.kind, str(error), [element.name])
 
     def _buses(self) -> None:
-        self.base = _base_voltages(self.engine, self.elements, self.remarks)
+        self.base = base_voltages(self.engine, self.elements, self.remarks)
         strange, placed = [], False
         for bus, _, numbers, place in self.engine.buses():
             phases = "".join(LETTERS[node] for node in sorted(numbers) if node in LETTERS)
@@ -198,26 +198,13 @@ class _Reader:
             )
         )
 
-    def _protecting(self) -> dict[str, tuple[Element, int]]:
-        """Give what protects a line, and at which of its ends."""
-        found = {}
-        for kind in _protecting:
-            for element in self.elements.pop(kind, []):
-                guarded = (element.text("switchedobj") or element.text("monitoredobj")).lower()
-                terminal = round(element.number("switchedterm") or 1)
-                if guarded.startswith("line."):
-                    found[guarded.partition(".")[2]] = element, terminal
-                else:
-                    self.remarks.left_out(kind, "it protects no line", [element.name])
-        return found
-
     def _line(self, element: Element, protected: tuple[Element, int] | None) -> None:
         conductors = Conductors(element.nodes)
         ends = [self.of_bus[bus] for bus in element.buses]
         for end, grounded in zip(ends, conductors.grounded, strict=True):
             if grounded:
                 self._ground(end)
-        kind = _protecting[protected[0].kind] if protected else SwitchKind.LOAD_BREAK_SWITCH
+        kind = PROTECTING[protected[0].kind] if protected else SwitchKind.LOAD_BREAK_SWITCH
         state = SwitchState.OPEN if any(element.opened) else SwitchState.CLOSED
         if element.flag("switch"):
             name = self._switch(element, (ends[0], ends[1]), conductors.phases, kind, state)
@@ -245,32 +232,16 @@ class _Reader:
     def _switch(
         self, element: Element, ends: tuple[str, str], phases: str, kind: SwitchKind, state: SwitchState
     ) -> str:
-        name = self.ids.take(element.name, "switch")
-        rating = element.number("normamps")
-        breaks = rating if kind in (SwitchKind.LOAD_BREAK_SWITCH, SwitchKind.BREAKER, SwitchKind.RECLOSER) else 0.0
-        self.switches.append(
-            Switch(
-                id=name,
-                name=element.name if element.name != name else "",
-                from_node=ends[0],
-                to_node=ends[1],
-                kind=kind,
-                phases=phases,
-                normal=state,
-                rating=rating if rating >= 2.0 else None,
-                breaks=breaks,
-                closes=breaks,
-            )
-        )
-        self.equipment.setdefault(element.full_name.lower(), name)
-        return name
+        found = switch(self.ids.take(element.name, "switch"), element, ends, phases, kind=kind, state=state)
+        self.switches.append(found)
+        self.equipment.setdefault(element.full_name.lower(), found.id)
+        return found.id
 
     def _switch_at(
         self, element: Element, end: str, phases: str, kind: SwitchKind, state: SwitchState
     ) -> tuple[str, str]:
         """Put a switch and a node between a node and a line; give both."""
-        bus = self.nodes[end]
-        between = self.ids.take(f"{element.name}-at-{end}", "node")
+        bus, between = self.nodes[end], self.ids.take(f"{element.name}-at-{end}", "node")
         self.nodes[between] = Node(
             id=between,
             name=f"{element.name} ({end})",
@@ -278,43 +249,14 @@ class _Reader:
             base_voltage=bus.base_voltage,
             position=bus.position,
         )
-        rating = element.number("normamps")
         name = self.ids.take(f"{element.name}-switch", "switch")
-        breaks = rating if kind in (SwitchKind.LOAD_BREAK_SWITCH, SwitchKind.BREAKER, SwitchKind.RECLOSER) else 0.0
-        self.switches.append(
-            Switch(
-                id=name,
-                from_node=end,
-                to_node=between,
-                kind=kind,
-                phases=phases,
-                normal=state,
-                rating=rating if rating >= 2.0 else None,
-                breaks=breaks,
-                closes=breaks,
-            )
-        )
+        self.switches.append(switch(name, element, (end, between), phases, kind=kind, state=state))
         return name, between
 
-    def _protection(self, element: Element, switch: str) -> None:
-        if element.kind == "fuse":
-            self.remarks.left_out(
-                "curve of fuses", "the document says what is a fuse, not how fast it melts", [element.name]
-            )
-            return
-        dead = element.numbers("recloseintervals")
-        self.protections.append(
-            Protection(
-                id=self.ids.take(element.name, element.kind),
-                switch=switch,
-                phase_current=_above_zero(element, "phasetrip"),
-                ground_current=_above_zero(element, "groundtrip"),
-                dead_times=tuple(dead) if element.kind == "recloser" else (),
-            )
-        )
-        self.remarks.left_out(
-            "curves of relays and reclosers", "only pick-up currents and dead times are kept", [element.name]
-        )
+    def _protection(self, element: Element, switch_id: str) -> None:
+        found = protection(element, switch_id, self.ids, self.remarks)
+        if found is not None:
+            self.protections.append(found)
 
     def _transformer(self, element: Element, regulated: int | None) -> None:
         name = self.ids.take(element.name, "transformer")
@@ -382,33 +324,3 @@ class _Reader:
         if apart:
             why = "OpenDSS connects them to earth; here they go to the neutral of their node"
             self.remarks.changed("loads at nodes with a neutral", why, list(dict.fromkeys(apart)))
-
-
-def _above_zero(element: Element, name: str) -> float | None:
-    value = element.number(name)
-    return value if value > 0 else None
-
-
-def _base_voltages(engine: Engine, elements: dict[str, list[Element]], remarks: Remarks) -> dict[str, float]:
-    """Give the nominal voltage line to line of each bus [V], by lines and transformers where it is not stated."""
-    found = {bus: round(base * math.sqrt(3), 6) for bus, base, _, _ in engine.buses()}
-    if all(found.values()):
-        return found
-    missing = [bus for bus, base in found.items() if not base]
-    why = "the file sets no voltage bases: those of sources and windings"
-    remarks.assumed("nominal voltages of buses", why, missing)
-    for source in elements["vsource"]:
-        found[source.buses[0]] = found[source.buses[0]] or source.number("basekv") * 1e3
-    for winding in elements["transformer"]:
-        across = math.sqrt(3) if winding.phases == 1 and len(set(winding.nodes[0]) & {1, 2, 3}) == 1 else 1.0
-        for bus, voltage in zip(winding.buses, winding.numbers("kvs"), strict=True):
-            found[bus] = found[bus] or voltage * 1e3 * across
-    for _ in found:
-        before = dict(found)
-        for kind in ("line", "reactor"):
-            for joining in elements[kind]:
-                one, other = joining.buses[0], joining.buses[-1]
-                found[one], found[other] = found[one] or found[other], found[other] or found[one]
-        if found == before:
-            break
-    return found

@@ -11,7 +11,6 @@ Rules:
 - Coordinates in degrees (GeoJSON) become metres east and north of their middle.
 """
 
-import json
 import logging
 import math
 import warnings
@@ -28,10 +27,11 @@ from algorithms.api.network_equipment import Branch, Node, SequenceImpedance, Tr
 from algorithms.api.network_operation import Switch, SwitchKind, SwitchState, Terminal
 from device_catalog.network_files.earth import between_phases
 from device_catalog.network_files.errors import NetworkFileError
-from device_catalog.network_files.frames import Row, has, master_id, name_of, number, rows, text, volts
+from device_catalog.network_files.frames import Row, master_id, name_of, number, rows, text, volts
 from device_catalog.network_files.imported import Ids, Imported, Remarks
 from device_catalog.network_files.pandapower_injections import InjectionReader
 from device_catalog.network_files.pandapower_lines import Lines, transformer
+from device_catalog.network_files.pandapower_positions import positions
 from device_catalog.network_files.pandapower_solution import OF_OLD_NETS, solve, sources, voltages
 from device_catalog.network_files.reach import without_dark
 
@@ -232,7 +232,7 @@ class _Reader:
         )
 
     def _buses(self) -> None:
-        off, places = [], _places(self.net, self.remarks)
+        off, places = [], positions(self.net, self.remarks)
         for row in rows(self.net, "bus"):
             if not row.get("in_service", True):
                 off.append(name_of(row, "bus"))
@@ -378,41 +378,3 @@ class _Reader:
             self.terminals.append(Terminal(id=name, node=node, equipment=equipment, phases="ABC"))
         if places:
             self.remarks.left_out("measured values", "the document says where is measured, not what")
-
-
-def _places(net: Any, remarks: Remarks) -> dict[Any, tuple[float, float]]:
-    """Give positions of buses [m], as far as they are known."""
-    found: dict[Any, tuple[float, float]] = {}
-    for row in rows(net, "bus"):
-        try:
-            x, y = json.loads(row.get("geo") or "")["coordinates"][:2]
-            found[row["index"]] = float(x), float(y)
-        except (ValueError, TypeError, KeyError):
-            if has(row, "x", "y"):
-                found[row["index"]] = number(row, "x"), number(row, "y")
-    if not found:
-        return {}
-    middle = [sum(place[axis] for place in found.values()) / len(found) for axis in (0, 1)]
-    scale = _scale(net, found, middle[1])
-    if scale is None:
-        remarks.changed("positions", "their distances are not those of the lines: good for drawing only")
-        scale = 1.0, 1.0
-    return {bus: ((x - middle[0]) * scale[0], (y - middle[1]) * scale[1]) for bus, (x, y) in found.items()}
-
-
-def _scale(net: Any, places: Mapping[Any, tuple[float, float]], latitude: float) -> tuple[float, float] | None:
-    """Tell how many metres a unit is east and north; nothing where positions are no map."""
-    degree = 111_320.0
-    ways = [(1.0, 1.0)]
-    if all(abs(x) <= 180 and abs(y) <= 90 for x, y in places.values()):
-        ways.append((degree * math.cos(math.radians(latitude)), degree))
-    lines = [row for row in rows(net, "line") if row["from_bus"] in places and row["to_bus"] in places]
-    length = sum(number(row, "length_km") for row in lines) * 1e3
-    for east, north in ways:
-        straight = 0.0
-        for row in lines:
-            (x1, y1), (x2, y2) = places[row["from_bus"]], places[row["to_bus"]]
-            straight += math.hypot((x2 - x1) * east, (y2 - y1) * north)
-        if length and 0.2 <= straight / length <= 1.1:
-            return east, north
-    return None

@@ -2,7 +2,7 @@
 What hangs together in a network document.
 
 Where it stands: importers leave out what no source feeds (`without_dark`); `areas` and the drawing follow the network
-from its sources.
+from its sources; `summary` counts loops.
 """
 
 from collections import deque
@@ -66,3 +66,23 @@ def without_dark(document: NetworkDocument, remarks: Remarks) -> NetworkDocument
         },
     }
     return msgspec.structs.replace(document, **{name: tuple(values) for name, values in kept.items()})
+
+
+class Joined:
+    """Disjoint sets of nodes."""
+
+    def __init__(self, nodes: Iterable[str]) -> None:
+        self.first = {node: node for node in nodes}
+
+    def root(self, node: str) -> str:
+        """Give the node that stands for the set of this one."""
+        while (above := self.first[node]) != node:
+            self.first[node] = self.first[above]
+            node = self.first[node]
+        return node
+
+    def join(self, one: str, other: str) -> bool:
+        """Join two sets; tell whether they were one already."""
+        one, other = self.root(one), self.root(other)
+        self.first[other] = one
+        return one == other
