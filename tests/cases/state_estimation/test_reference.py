@@ -72,4 +72,4 @@ def test_uncertainties_are_those_of_draws():
     powers = np.array([one.power.real for one in found])
     sigma = found[0].u_power.real
     drawn = sigma > 0
-    assert (np.abs(powers.std(axis=0)[drawn] / sigma[drawn] - 1) < 0.12).all()
+    assert (np.abs(powers.std(axis=0)[drawn] / sigma[drawn] - 1) < 0.16).all()
