@@ -161,7 +161,8 @@ class Areas:
             ahead = deque(node for node in (area.head, *(s.node for s in self.document.sources)) if node in own)
         else:
             boundary[area.head] = None
-            ahead = deque(other for edge, other, _ in self._at[area.head] if other in own and self._conducts(edge))
+            fed = self._at[area.head] if area.head in self._ways else ()
+            ahead = deque(other for edge, other, _ in fed if other in own and self._conducts(edge))
         while ahead:
             node = ahead.popleft()
             if node in inside:
@@ -170,8 +171,9 @@ class Areas:
             for edge, other, _ in self._at[node]:
                 if other in inside or not self._conducts(edge):
                     continue
-                if self._is_above(other, node, area):
-                    boundary[other] = None
+                if other not in own and self._is_above(other, node):
+                    if other in self._ways:  # dark, it feeds nothing
+                        boundary[other] = None
                 elif self._is_beside(other, node, area):
                     ahead.append(other)
         inside |= self._dark_beside(own, inside | boundary.keys())
@@ -193,19 +195,21 @@ class Areas:
     def _conducts(self, edge: Edge) -> bool:
         return not isinstance(edge, Switch) or self._closed(edge)
 
-    def _is_above(self, other: str, node: str, area: Area) -> bool:
-        """Tell whether the area ends at `other`, which feeds it."""
-        one, here = self._owner.get(other), self._owner.get(node, area)
-        if one is None or one is here or one is area:
+    def _is_above(self, other: str, node: str) -> bool:
+        """Tell whether `other` belongs to the area that feeds the one of `node`."""
+        one, here = self._owner.get(other), self._owner.get(node)
+        if one is None or here is None or one is here:
             return False
         return _levels.index(one.level) > _levels.index(here.level) or self._owner.get(here.head) is one
 
     def _is_beside(self, other: str, node: str, area: Area) -> bool:
         """Tell whether `other` belongs to what the area supplies at its own level."""
         one, here = self._owner.get(other), self._owner.get(node, area)
-        if one is None or one is here or one is area:
+        if one is None or one is area:
             return True
-        return one.level is area.level and self._owner.get(one.head) is not here
+        if other not in self._ways:  # nobody supplies what is dark: its owner keeps it
+            return False
+        return one is here or (one.level is area.level and self._owner.get(one.head) is not here)
 
     def _below(self, inside: set[str]) -> list[Area]:
         """Give the areas directly below those nodes, and supplied from there at present."""
@@ -332,13 +336,18 @@ class Areas:
         return self._ways_from_sources(conducting=False)
 
     def _ways_from_sources(self, *, conducting: bool) -> "_Ways":
-        """Give, for each node, the last step of the way of the fewest elements from a source; none at the source."""
+        """
+        Give, for each node, the last step of the way of the fewest elements from a source; none at the source.
+
+        What conducts feeds downwards only: nobody feeds a dark feeder through the transformers of its customers.
+        """
         ways: _Ways = {source.node: None for source in self.document.sources}
         ahead = deque(ways)
         while ahead:
             node = ahead.popleft()
             for edge, other, _ in self._at[node]:
-                if other not in ways and (self._conducts(edge) or not conducting):
+                backwards = conducting and self._is_above(other, node)
+                if other not in ways and not backwards and (self._conducts(edge) or not conducting):
                     ways[other] = edge, node
                     ahead.append(other)
         return ways
