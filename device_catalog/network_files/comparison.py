@@ -5,32 +5,10 @@ Where it stands: ``tresma network import`` tells the result of `difference`. It 
 the power flow that agents use (`algorithms.grid`), against the voltages the other program found.
 """
 
-from dataclasses import dataclass
-
 from algorithms.api.network_reader import parse
 from algorithms.api.network_tables import CONDUCTORS
 from algorithms.grid.powerflow import prepare
-from device_catalog.network_files.imported import Imported
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """
-    The largest difference of a voltage.
-
-    Attributes
-    ----------
-    relative : float
-        Magnitude of the complex difference, relative to nominal [1].
-    place : str
-        Conductor it is at, such as ``l1.A``.
-    compared : int
-        Voltages compared.
-    """
-
-    relative: float
-    place: str
-    compared: int
+from device_catalog.network_files.imported import Difference, Imported
 
 
 def difference(imported: Imported) -> Difference | None:

@@ -82,6 +82,25 @@ class Imported(msgspec.Struct, frozen=True):
     voltages: Mapping[str, Mapping[str, complex]] = {}
 
 
+class Difference(msgspec.Struct, frozen=True):
+    """
+    The largest difference of a voltage from what the other program found.
+
+    Attributes
+    ----------
+    relative : float
+        Magnitude of the complex difference, relative to nominal [1].
+    place : str
+        Conductor it is at, such as ``l1.A``.
+    compared : int
+        Voltages compared.
+    """
+
+    relative: float
+    place: str
+    compared: int
+
+
 class Remarks:
     """Remarks as they come up, one for each kind of thing."""
 

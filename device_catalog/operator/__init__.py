@@ -11,5 +11,6 @@ The operator's terminal: register meters, change what they do, watch what they m
 - `subscriber`: the two brokers.
 - `table`: a fleet drawn for a terminal.
 - `watch`: ``tresma watch``.
+- `network_arguments`: ``tresma network ...``: `network_import`, `network_check`, `network_draw`, `network_store`.
 - `report`: ``tresma report``, with `report_data`, `report_limits` (pure), `report_plots` and `report_page`.
 """

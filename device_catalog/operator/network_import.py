@@ -13,11 +13,9 @@ from algorithms.api.errors import NetworkError
 from algorithms.api.network_document import NetworkDocument
 from algorithms.api.network_problems import problems
 from device_catalog.contract.topics import is_identifier
-from device_catalog.network_files import opendss_import, pandapower_import
 from device_catalog.network_files.areas import with_areas, with_meters
-from device_catalog.network_files.comparison import Difference, difference
 from device_catalog.network_files.errors import NetworkFileError
-from device_catalog.network_files.imported import Imported, Remarks
+from device_catalog.network_files.imported import Difference, Imported, Remarks
 from device_catalog.network_files.summary import summarise, summary_lines
 from device_catalog.network_files.writing import as_text, write_file
 from device_catalog.operator.errors import OperatorError, UsageError
@@ -114,6 +112,9 @@ def _judge(options: argparse.Namespace) -> None:
 
 
 def _read(source: str) -> Imported:
+    # What reads other programs' files takes half a second to load, which no other command should pay.
+    from device_catalog.network_files import opendss_import, pandapower_import  # noqa: PLC0415
+
     if source == EUROPEAN_LV:
         return pandapower_import.read_european_lv()
     kind, _, rest = source.partition(":")
@@ -149,6 +150,8 @@ def _completed(imported: Imported, options: argparse.Namespace) -> Imported:
 
 
 def _compared(imported: Imported) -> Difference | str | None:
+    from device_catalog.network_files.comparison import difference  # noqa: PLC0415 - loads the solver
+
     try:
         return difference(imported)
     except (NetworkError, ValueError) as error:
