@@ -35,7 +35,8 @@ POINTS = 11
 STEPS = 5
 LIKELY = 9.0
 """An alternative's cost exceeds the best by no more than this: three standard deviations."""
-CONFIDENCE = 0.01
+CONFIDENCE = 0.001
+"""Chance of a cost so high that readings are taken to contradict each other [1]."""
 UNEXPLAINED = 2e-5
 """Share of a voltage that no model explains: converters are not quite linear, no load is a constant [1]."""
 MISFIT = 0.1
@@ -193,7 +194,7 @@ class _Search:
         self.walked = walk(self.feeder, self.all.looking, self.ways, self.all.during[:, :3], self.all.during[:, 3:])
         self.plain = _first(self.walked)
         readings = self.readings
-        before = (self.walked.from_head @ self.all.before[:, None, :3, None])[..., 0]
+        before = (self.walked.onward[:, :, 0] @ self.all.before[:, None, :3, None])[..., 0]
         shift = np.abs(before) / np.abs(before[:1])
         usual = np.abs(self.usual[readings.positions])
         self.expected = shift * (readings.during * usual / readings.before)[None]
@@ -399,7 +400,7 @@ def _first(walked: Walk) -> Walk:
     )  # fmt: skip
     return replace(
         walked, looking=one, sending=walked.sending[:1], current=walked.current[:1], aside=walked.aside[:1],
-        onward=walked.onward[:1], from_head=walked.from_head[:1],
+        onward=walked.onward[:1],
     )  # fmt: skip
 
 

@@ -7,8 +7,8 @@ other one has one quantity off by one standard deviation.
 
 Rules:
 
-- Half of a line's variance is taken to be common to all lines (a data base errs alike), half its own; R and X err
-  apart.
+- Every line errs by itself as its data state, and all lines together by half of that variance more, since data bases
+  err alike; R and X err apart.
 - Loads err by node, P and Q apart; what they draw together is known from the head, so their sum is kept.
 - Head channels err in gain and angle before the fault and in it alike, and by noise anew.
 """
@@ -124,15 +124,15 @@ def scenarios(feeder: Feeder, measured: HeadMeasurement, load: Complexes) -> Sce
     count = 1 + 2 * u + 3 + 2 * n + 24 + 3
     z, y = (np.repeat(matrix[None], count, axis=0) for matrix in (feeder.z, feeder.y))
     loads = np.repeat(load[None], count, axis=0)
-    share = feeder.z_uncertainty * np.sqrt(0.5)
+    shared = feeder.z_uncertainty * np.sqrt(0.5)
     row = 1
     own = np.arange(u)
-    scaled = share[lines, None, None] * feeder.z[lines]
+    scaled = feeder.z_uncertainty[lines, None, None] * feeder.z[lines]
     z[row + own, lines] += scaled.real
     z[row + u + own, lines] += 1j * scaled.imag
     row += 2 * u
-    z[row] += share[:, None, None] * feeder.z.real
-    z[row + 1] += 1j * share[:, None, None] * feeder.z.imag
+    z[row] += shared[:, None, None] * feeder.z.real
+    z[row + 1] += 1j * shared[:, None, None] * feeder.z.imag
     y[row + 2] *= 1.0 + feeder.y_uncertainty[:, None, None]
     row += 3
     total = complex((COMPONENTS @ load.sum(axis=0) @ SEQUENCES)[1, 1])

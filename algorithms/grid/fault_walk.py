@@ -87,6 +87,34 @@ class Looking:
     transfer: Complexes
 
 
+def inverse(matrices: Complexes) -> Complexes:
+    """
+    Invert matrices by their adjugates: for stacks of three by three ten times as fast as elimination.
+
+    Parameters
+    ----------
+    matrices : numpy.ndarray
+        Near to unity, as those here are, shape (..., 3, 3).
+
+    Examples
+    --------
+    >>> bool(np.allclose(inverse(np.diag([1.0, 2.0, 4.0]) + 0j), np.diag([1.0, 0.5, 0.25])))
+    True
+    """
+    (a, b, c), (d, e, f), (g, h, i) = np.moveaxis(matrices, (-2, -1), (0, 1))
+    found = np.empty_like(matrices)
+    first, second, third = e * i - f * h, f * g - d * i, d * h - e * g
+    scale = 1.0 / (a * first + b * second + c * third)
+    found[..., 0, 0], found[..., 1, 0], found[..., 2, 0] = first * scale, second * scale, third * scale
+    found[..., 0, 1], found[..., 1, 1], found[..., 2, 1] = (
+        (c * h - b * i) * scale, (a * i - c * g) * scale, (b * g - a * h) * scale
+    )  # fmt: skip
+    found[..., 0, 2], found[..., 1, 2], found[..., 2, 2] = (
+        (b * f - c * e) * scale, (c * d - a * f) * scale, (a * e - b * d) * scale
+    )  # fmt: skip
+    return found
+
+
 def look_in(feeder: Feeder, z: Complexes, y: Complexes, load: Complexes) -> Looking:
     """
     Gather admittances from the leaves up.
@@ -105,7 +133,7 @@ def look_in(feeder: Feeder, z: Complexes, y: Complexes, load: Complexes) -> Look
     for position in range(len(feeder.nodes) - 1, 0, -1):
         below = down[:, position]
         b = z[:, position]
-        into[:, position] = np.linalg.solve(d[:, position] + below @ b, c[:, position] + below @ a[:, position])
+        into[:, position] = inverse(d[:, position] + below @ b) @ (c[:, position] + below @ a[:, position])
         transfer[:, position] = a[:, position] - b @ into[:, position]
         down[:, feeder.parent[position]] += into[:, position]
     return Looking(z, y, down, into, transfer)
@@ -125,9 +153,7 @@ class Walk:
     aside : numpy.ndarray
         Voltages at meters that are not fed through a section, shape (s, u, m, 3) [V].
     onward : numpy.ndarray
-        From the voltage at the end of a section to that at a meter fed through it, shape (s, u, m, 3, 3) [1].
-    from_head : numpy.ndarray
-        From the head's voltage to the meters' without a fault, shape (s, m, 3, 3) [1].
+        From voltages at positions to those at meters fed through them, shape (s, m, k, 3, 3) [1].
     """
 
     looking: Looking
@@ -136,7 +162,6 @@ class Walk:
     current: Complexes
     aside: Complexes
     onward: Complexes
-    from_head: Complexes
 
 
 def walk(feeder: Feeder, looking: Looking, ways: Ways, voltage: Complexes, current: Complexes) -> Walk:
@@ -166,19 +191,17 @@ def walk(feeder: Feeder, looking: Looking, ways: Ways, voltage: Complexes, curre
         reached = source - (z[:, position] @ series[..., None])[..., 0]
         volts[:, position] = reached
         into[:, position] = series - (half @ reached[..., None])[..., 0]
-    onward = _transfers(feeder, looking, ways)
-    numbers = np.arange(ways.positions.size)
     fork, sections = ways.fork, ways.sections
-    aside = (onward[:, numbers, fork] @ volts[:, fork][..., None])[..., 0]
-    return Walk(
-        looking,
-        ways,
-        volts[:, feeder.parent[sections]],
-        sent[:, sections],
-        aside,
-        onward[:, numbers[None, :], sections[:, None]],
-        onward[:, numbers, 0],
-    )
+    onward = _transfers(feeder, looking, ways)
+    aside = np.empty((scenarios, sections.size, ways.positions.size, 3), dtype=complex)
+    for number, position in enumerate(ways.positions.tolist()):
+        # Only places on the way to the meter can be where the way to a section leaves it.
+        places = [0, *feeder.path(position)]
+        rank = np.zeros(count, dtype=np.intp)
+        rank[places] = np.arange(len(places))
+        reached = (onward[:, number, places] @ volts[:, places][..., None])[..., 0]
+        aside[:, :, number] = reached[:, rank[fork[:, number]]]
+    return Walk(looking, ways, volts[:, feeder.parent[sections]], sent[:, sections], aside, onward)
 
 
 def _transfers(feeder: Feeder, looking: Looking, ways: Ways) -> Complexes:
@@ -235,11 +258,9 @@ def at_points(walked: Walk, rows: Integers, shares: Floats) -> Point:
     rest = (1.0 - shares)[:, None, None]
     half = rest * y / 2
     behind = looking.down[:, sections] + half
-    through = np.linalg.solve(_eye + rest * (z @ behind), voltage[..., None])  # voltage at the end of the section
+    through = inverse(_eye + rest * (z @ behind)) @ voltage[..., None]  # voltage at the end of the section
     below = (behind @ through)[..., 0] + (half @ voltage[..., None])[..., 0]
     meters = walked.aside[:, rows]
-    fed = walked.ways.below[rows]
-    if fed.any():
-        reached = (walked.onward[:, rows] @ through[:, :, None])[..., 0]
-        meters = np.where(fed[None, :, :, None], reached, meters)
+    places, numbers = np.nonzero(walked.ways.below[rows])
+    meters[:, places, numbers] = (walked.onward[:, numbers, sections[places]] @ through[:, places])[..., 0]
     return Point(voltage, above - below, meters)

@@ -49,6 +49,12 @@ from algorithms.grid.tangent import emf_directions, tangent_at
 
 CANDIDATES = 5
 """Largest powers that are looked at when a scan asks for more than the network can carry."""
+MOVED = 0.3
+"""Currents that changed by more, relatively, ask for new derivatives of what their meters tell [1]."""
+IDLE = 0.01
+"""Share of the largest current below which one does not matter [1]."""
+MOVES = 3
+"""Most times that derivatives are taken anew in a scan that has converged."""
 SAME = 0.05
 """Sigmas that differ by less, relatively, are those the gain was made with."""
 PATCHED = 24
@@ -132,6 +138,10 @@ class Estimator:
         gain, patch = self._weigh(scan)
         turn = self._turn(gain, scan) if len(self.observation.angle_rows) else 0.0
         found = self._solve(scan, gain, patch, turn, iterations)
+        for _ in range(MOVES):
+            if iterations == 1 or not found.converged or not self._has_moved(found):
+                break
+            found = self._solve(scan, self._moved(found.gain, scan, self._iteration), None, turn, iterations)
         currents = self.observation.current_rows
         if not len(currents) or iterations == 1 or (found.converged and found.objective <= self._plausible(found)):
             return found
@@ -163,6 +173,15 @@ class Estimator:
             if times > 1.0 and (worst is None or times > worst[1]):
                 worst = int(measurement[element]), times
         return worst
+
+    def _has_moved(self, found: Estimate) -> bool:
+        """Tell whether currents that meters see are far from those the derivatives were taken at."""
+        before = found.gain.tangent.seen[self.observation.n_voltages :]
+        if not len(before):
+            return False
+        now = self.observation.see(found.inputs)[self.observation.n_voltages :]
+        size = np.abs(now)
+        return bool((np.abs(now - before) > MOVED * size + IDLE * size.max()).any())
 
     def _solve(self, scan: Scan, gain: Gain, patch: Patch | None, turn: float, iterations: int) -> Estimate:
         iteration = self._iteration
