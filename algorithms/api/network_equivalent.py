@@ -13,8 +13,8 @@ Rules of the source, which stands at a node that the area above owns:
   are taken for two standard deviations. An estimator takes the voltage from measurements and this for a beginning.
 
 Rule of the load, which stands at the node where an area below hands over its result: the sum of what is expected
-beforehand of all that area supplies, without losses. Loads between phases, and all below a three-phase transformer, are
-shared evenly by the phases.
+beforehand of all that area supplies, without losses. Loads between two phases are shared evenly by both. Below a
+transformer all phases carry their share, since a winding mixes them; how far they differ below it is uncertainty here.
 """
 
 import cmath
@@ -199,29 +199,36 @@ def equivalent_load(
     there = [phase for phase in live(node.phases) if phase in phases]
     if not there:
         return None
-    p, q = dict.fromkeys(there, 0.0), dict.fromkeys(there, 0.0)
-    variances: dict[str, dict[str, float] | None] = {"u_p": dict.fromkeys(there, 0.0), "u_q": dict.fromkeys(there, 0.0)}
-    profiles, known = set(), list(loads)
-    for load in known:
-        profiles.add(load.profile)
-        for key in load.p:
-            shares = [phase for phase in key if phase in p] if not evenly else there
-            shares = shares or there
-            for phase in shares:
-                p[phase] += load.p[key] / len(shares)
-                q[phase] += load.q[key] / len(shares)
-        for field, total in variances.items():
-            stated: dict[str, float] = getattr(load, field)
-            if not stated:
-                variances[field] = None  # one that is not known makes the sum unknown
-            elif total is not None:
-                for key, value in stated.items():
-                    shares = there if evenly else [phase for phase in key if phase in p] or there
-                    for phase in shares:
-                        total[phase] += (value / len(shares)) ** 2
-    spread = {
-        field: {} if total is None or not known else {phase: math.sqrt(value) for phase, value in total.items()}
-        for field, total in variances.items()
-    }
+    known = list(loads)
+    found: dict[str, dict[str, float]] = {}
+    for value, uncertainty in (("p", "u_p"), ("q", "u_q")):
+        told = [(getattr(load, value), getattr(load, uncertainty)) for load in known]
+        sums, spread = _sum(told, there)
+        if evenly:
+            mean = sum(sums.values()) / len(there)
+            apart = math.sqrt(sum((one - mean) ** 2 for one in sums.values()) / len(there))
+            sums = dict.fromkeys(there, mean)
+            if spread:
+                of_mean = math.sqrt(sum(one**2 for one in spread.values())) / len(there)
+                spread = dict.fromkeys(there, math.hypot(of_mean, apart))
+        found |= {value: sums, uncertainty: spread}
+    profiles = {load.profile for load in known}
     profile = profiles.pop() if len(profiles) == 1 else ""
-    return Load(id=name, name=title, node=node.id, p=p, q=q, u_p=spread["u_p"], u_q=spread["u_q"], profile=profile)
+    p, q, u_p, u_q = (found[field] for field in ("p", "q", "u_p", "u_q"))
+    return Load(id=name, name=title, node=node.id, p=p, q=q, u_p=u_p, u_q=u_q, profile=profile)
+
+
+def _sum(
+    told: Iterable[tuple[dict[str, float], dict[str, float]]], phases: Sequence[str]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Add up powers by phase, and their uncertainties; one that is not known makes the sum's unknown."""
+    sums, variances = dict.fromkeys(phases, 0.0), dict.fromkeys(phases, 0.0)
+    is_known = None
+    for powers, uncertainties in told:
+        is_known = bool(uncertainties) and is_known is not False
+        for key, value in powers.items():
+            shares = [phase for phase in phases if phase in key] or phases
+            for phase in shares:
+                sums[phase] += value / len(shares)
+                variances[phase] += (uncertainties.get(key, 0.0) / len(shares)) ** 2
+    return sums, {phase: math.sqrt(value) for phase, value in variances.items()} if is_known else {}

@@ -79,6 +79,10 @@ def test_areas_below_stand_at_their_head_with_what_is_expected_of_them():
     assert sum(whole["below-lv-1"].p.values()) == pytest.approx(900 + 1800 - 800 + 9000)
     assert whole["below-lv-1"].p["A"] == whole["below-lv-1"].p["C"], "a transformer lies between"
     assert whole["below-lv-1"].u_p == {}, "nobody knows that of the shop"
+    far = whole["below-lv-2"]
+    assert far.p == pytest.approx(dict.fromkeys("ABC", 400.0))
+    apart = (2 * 400.0**2 + 800.0**2) / 3
+    assert far.u_p == pytest.approx(dict.fromkeys("ABC", (200.0**2 + apart) ** 0.5)), "all of it is in one phase"
 
 
 def test_what_another_area_supplies_moves_with_its_meters_and_its_concentrator():
