@@ -40,6 +40,19 @@ B. C. Pal, IEEE Trans. Power Systems 27:2 (2012) 1106-1115, doi 10.1109/TPWRS.20
 def published_document(name: str) -> Document:
     """Give a published network as a document, its switches standing as published."""
     rows = [line.split(",") for line in (_folder / f"{name}.csv").read_text().splitlines() if line[0] != "#"]
+    return tabled_document(name, rows)
+
+
+def tabled_document(name: str, rows: list[list[str]]) -> Document:
+    """
+    Give a network as a document, every branch with a switch of its own.
+
+    Parameters
+    ----------
+    name : str
+    rows : list of list of str
+        ``voltage`` [kV]; ``source``, bus; ``load``, bus, kW, kvar; ``branch``, from, to, ohm, ohm, 1 closed or 0 open.
+    """
     base = next(1e3 * float(row[1]) for row in rows if row[0] == "voltage")
     branches = [row[1:] for row in rows if row[0] == "branch"]
     buses = sorted({int(bus) for row in branches for bus in row[:2]})
