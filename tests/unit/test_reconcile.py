@@ -14,7 +14,14 @@ from agent.reconcile import (
 )
 from algorithms.api.manifest import AlgorithmInfo
 from algorithms.api.records import Kind
-from device_catalog.contract.documents import Acquisition, Assignment, Brokers, Configuration, Poll
+from device_catalog.contract.documents import (
+    Acquisition,
+    Assignment,
+    Brokers,
+    Configuration,
+    Poll,
+    TopologyReference,
+)
 
 INFOS = {
     "phasors": AlgorithmInfo("phasors", "1.0.0", "A test.", (Kind.SAMPLES,), (Kind.FRAME,)),
@@ -93,3 +100,21 @@ def test_what_may_be_refused_comes_before_what_cannot_be_taken_back():
     )
     kinds = [type(step) for step in reconcile(before, after, INFOS)]
     assert kinds == [ReplaceSampler, StartAlgorithm, StopAlgorithm, SetPoll]
+
+
+def test_another_part_of_the_network_starts_what_needs_it_anew_and_another_revision_does_not():
+    infos = {
+        "estimate": AlgorithmInfo("estimate", "1.0.0", "A test.", (Kind.FRAME,), (Kind.EVENT,), needs_network=True),
+        "quality": INFOS["quality"],
+    }
+
+    def steps(before, after):
+        assigned = (Assignment("estimate"), Assignment("quality"))
+        return reconcile(
+            *(Configuration(algorithms=assigned, topology=topology) for topology in (before, after)), infos
+        )
+
+    first = TopologyReference("n", "a", 1, 0)
+    assert steps(first, TopologyReference("n", "a", 2, 5)) == ()
+    for other in (TopologyReference("n", "b", 1, 0), TopologyReference("m", "a", 1, 0), None):
+        assert steps(first, other) == (StartAlgorithm(Assignment("estimate")),)
