@@ -49,7 +49,8 @@ def timed(model: NetworkModel, effort: Effort, turns: int) -> tuple[Reconfigurat
 
 def main() -> None:
     options = arguments("Reconfiguration for fewer losses").parse_args()
-    report = Report("Reconfiguration for fewer losses", {"truth": "power-grid-model 1.12.110", "time": "processor time"})
+    conditions = {"truth": "power-grid-model 1.12.110", "time": "processor time"}
+    report = Report("Reconfiguration for fewer losses", conditions)
     turns = 5 if options.quick else 25
     for name, published in BASE_LOSSES.items():
         model = parse(published_document(name))
