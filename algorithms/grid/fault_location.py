@@ -27,12 +27,12 @@ from scipy.special import chdtri
 from algorithms.api.network_tables import Complexes, Floats, Integers, Truths
 from algorithms.grid.fault_impedance import Hypothesis, reactive_voltage
 from algorithms.grid.fault_scenarios import HeadMeasurement, fitted_loads, scenarios
-from algorithms.grid.fault_walk import Walk, at_points, find_ways, walk
+from algorithms.grid.fault_walk import Walk, at_points, find_ways, look_in, walk
 from algorithms.grid.feeder import Feeder
 
 POINTS = 11
 """Points of a section at which the cost is looked at first."""
-STEPS = 5
+STEPS, STEPS_AGAIN = 4, 2
 LIKELY = 9.0
 """An alternative's cost exceeds the best by no more than this: three standard deviations."""
 CONFIDENCE = 0.001
@@ -172,12 +172,12 @@ class _Search:
 
     def __init__(self, feeder: Feeder, measured: HeadMeasurement, readings: Readings) -> None:
         self.feeder, self.measured = feeder, measured
-        load, self.factor, looking = fitted_loads(feeder, measured, None)
-        usual = _voltages_before(feeder, looking.transfer[0], measured)
-        flexible = bool((feeder.exponents != 2.0).any())
-        if flexible:
-            load, self.factor, looking = fitted_loads(feeder, measured, usual)
-            usual = _voltages_before(feeder, looking.transfer[0], measured)
+        load, self.factor = fitted_loads(feeder, measured, None)
+        self.flexible = bool((feeder.exponents != 2.0).any())
+        if self.flexible:
+            # What they draw follows the voltage: once more at the voltages found.
+            load, self.factor = fitted_loads(feeder, measured, _voltages_before(feeder, measured, load))
+        usual = _voltages_before(feeder, measured, load)
         self.usual = usual
         expected = np.abs(usual[readings.positions])
         off = np.abs(readings.before / expected - 1.0)
@@ -185,7 +185,6 @@ class _Search:
         self.misfits = tuple(name for name, wrong in zip(readings.names, apart, strict=True) if wrong)
         self.readings = _kept(readings, ~apart)
         self.ways = find_ways(feeder, self.readings.positions)
-        self.flexible = flexible
         self._prepare(load)
 
     def _prepare(self, load: Complexes) -> None:
@@ -248,24 +247,28 @@ class _Search:
         whitening, spread = self._whitening(hypothesis, use, every, shares[:POINTS][best])
         cost = np.square(grid @ whitening.transpose(0, 2, 1)).sum(axis=2)
         starts = np.sort(_two_lowest(cost), axis=1)
-        found = self._refine(hypothesis, use, np.repeat(every, 2), starts.ravel() / (POINTS - 1), whitening)
+        found = self._refine(
+            hypothesis, use, np.repeat(every, 2), starts.ravel() / (POINTS - 1), whitening, steps=STEPS
+        )
         pick = found.cost.reshape(sections, 2).argmin(axis=1) + 2 * every
         fit = _Fit(found.shares[pick], found.cost[pick], found.cost[pick] + spread, found.slope[pick])
         near = np.flatnonzero(fit.weighed < fit.weighed.min() + 4 * LIKELY)
         whitening[near], spread[near] = self._whitening(hypothesis, use, near, fit.shares[near])
-        again = self._refine(hypothesis, use, near, fit.shares[near], whitening)
+        again = self._refine(hypothesis, use, near, fit.shares[near], whitening, steps=STEPS_AGAIN)
         weighed = fit.weighed.copy()
         shares, cost, slope = fit.shares.copy(), fit.cost.copy(), fit.slope.copy()
         shares[near], cost[near], slope[near] = again.shares, again.cost, again.slope
         weighed[near] = again.cost + spread[near]
         return _Fit(shares, cost, weighed, slope)
 
-    def _refine(self, hypothesis: Hypothesis, use: Truths, rows: Integers, shares: Floats, whitening: Floats) -> _Fit:
+    def _refine(
+        self, hypothesis: Hypothesis, use: Truths, rows: Integers, shares: Floats, whitening: Floats, *, steps: int
+    ) -> _Fit:
         """Take Gauss-Newton steps along sections, clipped to them, and keep the best point met."""
         weights = whitening[rows]
         best = _Fit(shares, np.full(rows.size, np.inf), np.zeros(0), np.zeros(rows.size))
         length = 1e-3
-        for step in range(STEPS + 1):
+        for step in range(steps + 1):
             ahead = np.where(shares + length <= 1.0, length, -length)
             both = self._residuals(
                 self.plain, hypothesis, use, np.concatenate([rows, rows]), np.concatenate([shares, shares + ahead])
@@ -279,7 +282,7 @@ class _Search:
                 np.where(better, shares, best.shares), np.where(better, cost, best.cost), best.weighed,
                 np.where(better, square, best.slope),
             )  # fmt: skip
-            if step < STEPS:
+            if step < steps:
                 move = np.clip(-(slope * white[0]).sum(axis=1) / square, -0.25, 0.25)
                 shares = np.clip(best.shares + move if step == 0 else shares + move, 0.0, 1.0)
         return best
@@ -376,7 +379,9 @@ class _Search:
         return voltages
 
 
-def _voltages_before(feeder: Feeder, transfer: Complexes, measured: HeadMeasurement) -> Complexes:
+def _voltages_before(feeder: Feeder, measured: HeadMeasurement, load: Complexes) -> Complexes:
+    """Give the voltages of all positions before the fault, shape (k, 3) [V]."""
+    transfer = look_in(feeder, feeder.z[None], feeder.y[None], load[None]).transfer[0]
     voltages = np.zeros((len(feeder.nodes), 3), dtype=complex)
     voltages[0] = measured.before[:3]
     for position in range(1, len(feeder.nodes)):

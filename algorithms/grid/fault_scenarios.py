@@ -63,9 +63,7 @@ class Scenarios:
     during: Complexes
 
 
-def fitted_loads(
-    feeder: Feeder, measured: HeadMeasurement, voltages: Complexes | None
-) -> tuple[Complexes, complex, Looking]:
+def fitted_loads(feeder: Feeder, measured: HeadMeasurement, voltages: Complexes | None) -> tuple[Complexes, complex]:
     """
     Scale all loads by one complex factor so that the feeder draws what the head measured before the fault.
 
@@ -79,34 +77,33 @@ def fitted_loads(
     load : numpy.ndarray
         Fitted admittances, shape (k, 3, 3) [S].
     factor : complex
-    looking : Looking
-        The feeder with them.
     """
     volts, amperes = (COMPONENTS[1] @ measured.before[part] for part in (slice(3), slice(3, 6)))
-    wanted = amperes / volts
     load = feeder.load_admittance(voltages)
-    z, y = feeder.z[None], feeder.y[None]
+    if not np.abs(load).max() or not abs(volts) > 0:
+        return load, 1.0 + 0j
+    wanted = complex(amperes / volts)
 
-    def seen(looking: Looking) -> complex:
-        return complex((COMPONENTS @ looking.into[0, 1] @ SEQUENCES)[1, 1])
+    def seen(*factors: complex) -> list[complex]:
+        count = len(factors)
+        z, y = (np.broadcast_to(matrix, (count, *matrix.shape)) for matrix in (feeder.z, feeder.y))
+        looking = look_in(feeder, z, y, np.array(factors)[:, None, None, None] * load)
+        return [complex(value) for value in (COMPONENTS @ looking.into[:, 1] @ SEQUENCES)[:, 1, 1]]
 
-    looking = look_in(feeder, z, y, load[None])
-    if not np.abs(load).max() or not np.isfinite(wanted):
-        return load, 1.0 + 0j, looking
-    factor, found = 1.0 + 0j, seen(looking)
-    drawn = complex((COMPONENTS @ load.sum(axis=0) @ SEQUENCES)[1, 1])
-    for _ in range(3):
-        step = (wanted - found) / drawn
-        factor += step
-        # A load that feeds, or ten times what is known, is another fault of the data and not for a factor to mend.
-        factor = complex(np.clip(factor.real, 0.05, 10.0), np.clip(factor.imag, -3.0, 3.0))
-        looking = look_in(feeder, z, y, factor * load[None])
-        before, found = found, seen(looking)
-        if abs(wanted - found) < 1e-6 * abs(wanted) or found == before:
-            break
-        if step:
-            drawn = (found - before) / step
-    return factor * load, factor, looking
+    empty, full = seen(0.0, 1.0)
+    if full == empty:
+        return load, 1.0 + 0j
+    # What the feeder draws is nearly proportional to its loads: a line through two points, then through the nearest.
+    factor = _bounded((wanted - empty) / (full - empty))
+    (drawn,) = seen(factor)
+    if factor != 1.0 and drawn != full:
+        factor = _bounded(factor + (wanted - drawn) * (factor - 1.0) / (drawn - full))
+    return factor * load, factor
+
+
+def _bounded(factor: complex) -> complex:
+    """Keep a factor where it may be: a load that feeds, or ten times what is known, is another fault of the data."""
+    return complex(np.clip(factor.real, 0.02, 10.0), np.clip(factor.imag, -3.0, 3.0))
 
 
 def scenarios(feeder: Feeder, measured: HeadMeasurement, load: Complexes) -> Scenarios:

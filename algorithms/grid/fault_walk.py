@@ -101,7 +101,7 @@ def inverse(matrices: Complexes) -> Complexes:
     >>> bool(np.allclose(inverse(np.diag([1.0, 2.0, 4.0]) + 0j), np.diag([1.0, 0.5, 0.25])))
     True
     """
-    (a, b, c), (d, e, f), (g, h, i) = np.moveaxis(matrices, (-2, -1), (0, 1))
+    (a, b, c), (d, e, f), (g, h, i) = [[matrices[..., row, column] for column in range(3)] for row in range(3)]
     found = np.empty_like(matrices)
     first, second, third = e * i - f * h, f * g - d * i, d * h - e * g
     scale = 1.0 / (a * first + b * second + c * third)
