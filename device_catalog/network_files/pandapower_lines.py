@@ -17,6 +17,7 @@ from algorithms.api.network_equipment import (
     TapChanger,
     Transformer,
 )
+from algorithms.api.network_quantities import LARGEST_IMPEDANCE_PER_METRE
 from device_catalog.network_files.frames import Row, has, name_of, number, text, volts
 from device_catalog.network_files.imported import Ids, Remarks
 
@@ -25,6 +26,9 @@ ZERO_SEQUENCE = (4.0, 3.5)
 
 LEAST_REACTANCE = 1e-9
 """Taken for a line without any [ohm/m]."""
+
+LEAST_SHORT_CIRCUIT, USUAL_SHORT_CIRCUIT, LARGEST_SHORT_CIRCUIT = 0.002, 0.1, 0.5
+"""Short-circuit voltages that can be, and one that is usual [1]."""
 
 MAGNETISING = "magnetising admittance"
 
@@ -54,17 +58,28 @@ class Lines:
         if length <= 0:
             self._remarks.left_out("line", "it has no length", [name_of(row, "line")])
             return None
+        sequence, times = self._stretched(row, self._sequence(row))
         return Branch(
             id=name,
             name=text(row, "name") if text(row, "name") != name else "",
             from_node=ends[0],
             to_node=ends[1],
-            length=length,
-            line_type=self._type(row),
+            length=length * times,
+            line_type=self._type(row, sequence),
         )
 
-    def _type(self, row: Row) -> str:
-        sequence = self._sequence(row)
+    def _stretched(self, row: Row, sequence: SequenceImpedance) -> tuple[SequenceImpedance, int]:
+        """Make a line longer that has more impedance than any conductor, as lines of some test cases have."""
+        per_metre = abs(complex(sequence.r1, sequence.x1))
+        if per_metre <= LARGEST_IMPEDANCE_PER_METRE:
+            return sequence, 1
+        times = math.ceil(2 * per_metre / LARGEST_IMPEDANCE_PER_METRE)
+        why = "no conductor has so much impedance in so little length: made longer, their impedance being the same"
+        self._remarks.changed("length of lines", why, [name_of(row, "line")])
+        fields = {field: getattr(sequence, field) / times for field in ("r1", "x1", "r0", "x0", "b1", "b0")}
+        return SequenceImpedance(**fields), times
+
+    def _type(self, row: Row, sequence: SequenceImpedance) -> str:
         parallel = max(number(row, "parallel", 1.0), 1.0)
         rating = number(row, "max_i_ka") * number(row, "df", 1.0) * parallel * 1e3
         rated = rating if 2.0 <= rating < 90e3 else None  # pandapower's way to say "not known" is 99999 kA
@@ -124,6 +139,11 @@ def transformer(row: Row, name: str, ends: tuple[str, str], remarks: Remarks) ->
     if apparent:
         why = "in the document it stands at the higher voltage, in pandapower in the middle"
         remarks.changed(f"{MAGNETISING} of transformers", why, called)
+    short_circuit = abs(series) / base
+    if not LEAST_SHORT_CIRCUIT <= short_circuit <= LARGEST_SHORT_CIRCUIT and rated[0] != rated[1]:
+        power *= USUAL_SHORT_CIRCUIT / short_circuit
+        why = f"{100 * short_circuit:.3g} % is no short-circuit voltage: as if it were 10 %, impedances being the same"
+        remarks.changed("rated power of transformers", why, called)
     tap = _tap(row, remarks)
     return Transformer(
         id=name,

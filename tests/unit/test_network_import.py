@@ -104,6 +104,17 @@ def test_what_the_file_does_not_say_is_listed_as_assumed(small):
     assert "North load" in remarks(small, RemarkKind.CHANGED)["balanced loads and generators"].names
 
 
+def test_a_line_with_more_impedance_than_any_conductor_is_made_longer_and_named():
+    net = small_pandapower_net()
+    net.line.loc[net.line.name == "Yard", ["length_km", "r_ohm_per_km", "x_ohm_per_km"]] = 0.001, 16.0, 40.0
+    imported = pandapower_import.take_over(net, "net", "net")
+    assert problems(imported.document) == []
+    yard = by_id(imported.document.branches)["Yard"]
+    kind = by_id(imported.document.line_types)[yard.line_type]
+    assert yard.length * kind.sequence.x1 == pytest.approx(0.04)
+    assert remarks(imported, RemarkKind.CHANGED)["length of lines"].names == ("Yard",)
+
+
 def test_unknown_equipment_and_what_is_out_of_service_is_listed_as_left_out():
     import pandapower as pp
 
