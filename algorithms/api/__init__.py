@@ -11,7 +11,8 @@ Each notion has one address; nothing is imported here, so that a process pays on
 - `network_document`: how a network is written in JSON, of `network_equipment` and `network_operation`.
 - `network_problems`: everything wrong with one (`network_schema`: its form, `network_quantities`: its numbers).
 - `network_reader`: from a right one to the model.
-- `network_area`: the part of a document that one agent needs (`network_equivalent`: what stands for the rest);
+- `network_area`: the part of a document that one agent needs (`network_supply`: which nodes, `network_equivalent`: what
+  stands for the rest);
   `network_states`: switch states judged; `network_connections`: what joins nodes.
 - `algorithm`: what every algorithm is, `Algorithm` and `AlgorithmInfo`.
 - `settings`: how an algorithm declares its settings and reads them, all problems at once.

@@ -2,7 +2,8 @@
 The part of a network that one agent needs, cut out of its document: `area_of`.
 
 Where it stands: the catalog cuts an area for each agent and tells only those whose part changed; the agent hands it to
-its algorithms as ``Context.network``. Pure, and without numpy. `network_equivalent` has what stands for the rest.
+its algorithms as ``Context.network``. `network_supply` says which nodes are an area's at present, `network_equivalent`
+what stands for the rest. Pure, and without numpy.
 
 What an area has:
 
@@ -17,25 +18,21 @@ What an area has:
 - Terminals where equipment of it is measured, or the voltage of one of its own nodes: no reading enters at two levels.
 """
 
-from collections import deque
 from collections.abc import Iterable, Iterator
-from functools import cached_property
 from typing import TypeVar
 from zlib import crc32
 
 import msgspec
 
 from algorithms.api.errors import NetworkError, Problem, shortened
-from algorithms.api.network_connections import Edge, IsClosed, Joined, edges, live, stands_normally
+from algorithms.api.network_connections import Edge, Joined, edges, live, stands_normally
 from algorithms.api.network_document import NetworkDocument, SwitchStates
 from algorithms.api.network_equipment import Branch, Element, Generator, Load, Source, Transformer
 from algorithms.api.network_equivalent import equivalent_load, equivalent_source
-from algorithms.api.network_operation import Area, Level, Switch, SwitchState, Terminal
+from algorithms.api.network_operation import Area, Switch, Terminal
+from algorithms.api.network_supply import Supply
 
 _replace = msgspec.structs.replace
-_levels = tuple(Level)
-
-_Ways = dict[str, tuple[Edge, str] | None]
 
 AnyElement = TypeVar("AnyElement", bound=Element)
 
@@ -100,22 +97,12 @@ class Areas:
 
     def __init__(self, document: NetworkDocument, states: SwitchStates | None = None) -> None:
         self.document = document
-        self._closed: IsClosed = stands_normally
-        if states is not None:
-            self._closed = lambda switch: states.states.get(switch.id) == SwitchState.CLOSED
+        self._supply = Supply(document, states)
         self._nodes = {node.id: node for node in document.nodes}
         self._areas = {area.id: area for area in document.areas}
-        self._owner = {node: area for area in document.areas for node in area.nodes}
-        self._at: dict[str, list[tuple[Edge, str, str]]] = {node.id: [] for node in document.nodes}
-        for _, edge, phases in edges(document):
-            self._at[edge.from_node].append((edge, edge.to_node, phases))
-            self._at[edge.to_node].append((edge, edge.from_node, phases))
         self._on_node: dict[str, list[Load]] = {}
         for load in (*document.loads, *document.generators):
             self._on_node.setdefault(load.node, []).append(load)
-        self._headed: dict[str, list[Area]] = {}
-        for area in document.areas:
-            self._headed.setdefault(area.head, []).append(area)
         self._metered: dict[str, list[Terminal]] = {}
         for terminal in document.terminals:
             self._metered.setdefault(terminal.node, []).append(terminal)
@@ -124,7 +111,6 @@ class Areas:
         lists = (*document.nodes, *document.line_types, *document.loads, *document.generators, *document.terminals)
         order = (*lists, *(edge for _, edge, _ in edges(document)), *document.areas)
         self._position = {element.id: position for position, element in enumerate(order)}
-        self._reached: dict[str, tuple[set[str], list[str]]] = {}
 
     def cut(self, name: str) -> NetworkDocument:
         """
@@ -138,9 +124,9 @@ class Areas:
         if area is None:
             known = shortened(", ".join(self._areas) or "none at all", 300)
             raise NetworkError([Problem("area", f"an area of {self.document.network}: {known}", shortened(name))])
-        inside, boundary = self._reach(area)
+        inside, boundary = self._supply.reach(area)
         part = self._equipment(area, inside, boundary)
-        loads = {one.id: self._load_of(one) for one in self._below(inside)}
+        loads = {one.id: self._load_of(one) for one in self._ordered(self._supply.below(inside))}
         below = [_replace(self._areas[name], nodes=()) for name, load in loads.items() if load is not None]
         # An area shows itself by having nodes, also while all of its own are supplied from elsewhere.
         own = _replace(area, nodes=tuple(node.id for node in part.nodes if node.id in inside) or (area.head,))
@@ -149,110 +135,27 @@ class Areas:
         equivalents = tuple(load for load in loads.values() if load is not None)
         return _replace(part, areas=(own, *below), loads=(*part.loads, *equivalents))
 
-    # ---- who hangs on what
-
-    def _reach(self, area: Area) -> tuple[set[str], list[str]]:
-        """Give the nodes of an area as it hangs together now, and its boundary, the head first."""
-        found = self._reached.get(area.id)
-        if found is not None:
-            return found
-        own, inside, boundary = set(area.nodes), set[str](), dict[str, None]()
-        if area.head in own:
-            ahead = deque(node for node in (area.head, *(s.node for s in self.document.sources)) if node in own)
-        else:
-            boundary[area.head] = None
-            fed = self._at[area.head] if area.head in self._ways else ()
-            ahead = deque(other for edge, other, _ in fed if other in own and self._conducts(edge))
-        while ahead:
-            node = ahead.popleft()
-            if node in inside:
-                continue
-            inside.add(node)
-            for edge, other, _ in self._at[node]:
-                if other in inside or not self._conducts(edge):
-                    continue
-                if other not in own and self._is_above(other, node):
-                    if other in self._ways:  # dark, it feeds nothing
-                        boundary[other] = None
-                elif self._is_beside(other, node, area):
-                    ahead.append(other)
-        inside |= self._dark_beside(own, inside | boundary.keys())
-        inside -= boundary.keys()
-        self._reached[area.id] = inside, list(boundary)
-        return self._reached[area.id]
-
-    def _dark_beside(self, own: set[str], there: set[str]) -> set[str]:
-        """Give the own nodes that nothing feeds at present, and that switches could join to what is there."""
-        dark, found = {node for node in own if node not in self._ways}, set[str]()
-        ahead = deque(node for node in dark if any(other in there for _, other, _ in self._at[node]))
-        while ahead:
-            node = ahead.popleft()
-            if node not in found:
-                found.add(node)
-                ahead.extend(other for _, other, _ in self._at[node] if other in dark)
-        return found
-
-    def _conducts(self, edge: Edge) -> bool:
-        return not isinstance(edge, Switch) or self._closed(edge)
-
-    def _is_above(self, other: str, node: str) -> bool:
-        """Tell whether `other` belongs to the area that feeds the one of `node`."""
-        one, here = self._owner.get(other), self._owner.get(node)
-        if one is None or here is None or one is here:
-            return False
-        return _levels.index(one.level) > _levels.index(here.level) or self._owner.get(here.head) is one
-
-    def _is_beside(self, other: str, node: str, area: Area) -> bool:
-        """Tell whether `other` belongs to what the area supplies at its own level."""
-        one, here = self._owner.get(other), self._owner.get(node, area)
-        if one is None or one is area:
-            return True
-        if other not in self._ways:  # nobody supplies what is dark: its owner keeps it
-            return False
-        return one is here or (one.level is area.level and self._owner.get(one.head) is not here)
-
-    def _below(self, inside: set[str]) -> list[Area]:
-        """Give the areas directly below those nodes, and supplied from there at present."""
-        found = [
-            area
-            for node in inside
-            for area in self._headed.get(node, ())
-            if self._owner.get(node) is not area and self._fed_through_head(area)
-        ]
-        return self._ordered(found)
-
-    def _fed_through_head(self, area: Area) -> str:
-        """Give the phases by which an area hangs on its head at present."""
-        inside, _ = self._reach(area)
-        phases = {
-            phase
-            for edge, other, stated in self._at[area.head]
-            if other in inside and self._conducts(edge)
-            for phase in live(stated)
-        }
-        return "".join(phase for phase in "ABC" if phase in phases)
-
     def _load_of(self, area: Area) -> Load | None:
-        inside, _ = self._reach(area)
+        inside, _ = self._supply.reach(area)
         through = any(
             isinstance(edge, Transformer) and other in inside for node in (area.head, *inside) for edge, other, _ in
-            self._at[node]
+            self._supply.joints[node]
         )  # fmt: skip
         return equivalent_load(
             below_id(area.id),
             area.name or area.id,
             self._nodes[area.head],
             self._all_loads(area, set()),
-            self._fed_through_head(area),
+            self._supply.phases_at_head(area),
             evenly=through,
         )
 
     def _all_loads(self, area: Area, seen: set[str]) -> list[Load]:
         """Give the loads of an area and of those below it."""
         seen.add(area.id)
-        inside, _ = self._reach(area)
+        inside, _ = self._supply.reach(area)
         loads = [load for node in inside for load in self._on_node.get(node, ())]
-        for one in self._below(inside):
+        for one in self._ordered(self._supply.below(inside)):
             if one.id not in seen:
                 loads += self._all_loads(one, seen)
         return self._ordered(loads)
@@ -268,10 +171,10 @@ class Areas:
         """Give what joins nodes of the area, or one and its boundary; what is open leads to its own head only."""
         kept: list[Edge] = []
         for node in inside:
-            owner = self._owner.get(node)
+            owner = self._supply.owner.get(node)
             head = owner.head if owner is not None else ""
-            for edge, other, _ in self._at[node]:
-                if other in inside or (other in boundary and (self._conducts(edge) or other == head)):
+            for edge, other, _ in self._supply.joints[node]:
+                if other in inside or (other in boundary and (self._supply.conducts(edge) or other == head)):
                     kept.append(edge)
         return self._ordered(kept)
 
@@ -312,45 +215,14 @@ class Areas:
 
     def _is_open(self, name: str) -> bool:
         switch = self._switches.get(name)
-        return switch is not None and not self._closed(switch)
+        return switch is not None and not self._supply.conducts(switch)
 
     def _source_at(self, name: str) -> Source:
-        """Make the equivalent source of a node: where it is dark at present, by a way that switches could make."""
-        tree = self._ways if name in self._ways else self._possible_ways
-        way, node = [], name
-        while (step := tree[node]) is not None:
-            edge, nearer = step
-            way.append((edge, edge.from_node == nearer))
-            node = nearer
-        source = next(one for one in self.document.sources if one.node == node)
+        """Make the equivalent source of a node of the boundary."""
+        source, way = self._supply.way_to(name)
         identity = f"above-{name}"
         identity = identity if len(identity) <= 64 else f"{identity[:55]}-{crc32(name.encode()):08x}"
-        return equivalent_source(identity, self._nodes[name], source, way[::-1], self._line_types)
-
-    @cached_property
-    def _ways(self) -> "_Ways":
-        return self._ways_from_sources(conducting=True)
-
-    @cached_property
-    def _possible_ways(self) -> "_Ways":
-        return self._ways_from_sources(conducting=False)
-
-    def _ways_from_sources(self, *, conducting: bool) -> "_Ways":
-        """
-        Give, for each node, the last step of the way of the fewest elements from a source; none at the source.
-
-        What conducts feeds downwards only: nobody feeds a dark feeder through the transformers of its customers.
-        """
-        ways: _Ways = {source.node: None for source in self.document.sources}
-        ahead = deque(ways)
-        while ahead:
-            node = ahead.popleft()
-            for edge, other, _ in self._at[node]:
-                backwards = conducting and self._is_above(other, node)
-                if other not in ways and not backwards and (self._conducts(edge) or not conducting):
-                    ways[other] = edge, node
-                    ahead.append(other)
-        return ways
+        return equivalent_source(identity, self._nodes[name], source, way, self._line_types)
 
 
 def _has_loop(part: NetworkDocument, area: Area) -> bool:
