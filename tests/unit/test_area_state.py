@@ -140,8 +140,9 @@ def test_kilowatts_in_place_of_watts_are_suspected_where_another_meter_tells(gri
     name = max(frames, key=lambda one: sum(power.p for power in own[one].power.values()))
     wrong = {phase: msgspec.structs.replace(one, p=one.p / 1e3, u_p=one.u_p) for phase, one in own[name].power.items()}
     own[name] = msgspec.structs.replace(own[name], power=wrong)
+    phase = next(iter(wrong))
     state = Stage((document, model, own)).minute(0, own)
-    assert any(name in (one.measurement.rpartition(".p.")[0], *one.alternatives) for one in state.suspects)
+    assert f"{name}.p.{phase}" in {found for one in state.suspects for found in (one.measurement, *one.alternatives)}
 
 
 def test_strangers_are_counted_and_named_once(grid):
