@@ -177,7 +177,7 @@ class Collector:
             self._counts["late"] += 1
             one.note(lag, believable=lag <= bearable)
             if lag <= bearable:  # it would have been in time, had it been waited for
-                one.take(time_ns)
+                one.take(time_ns, now)
                 self._wait_again(source)
             return
         if self._numbers + len(values) > SURPLUS:
@@ -189,7 +189,7 @@ class Collector:
         rows = self._open.setdefault(number, {}).setdefault(source, array("d"))
         rows.extend((time_ns - self._start(number), window_ns, *values))
         self._numbers += len(values) + 2
-        one.take(time_ns)
+        one.take(time_ns, now)
         self._wait_again(source)
         if self._current is None or number < self._current:
             self._begin(number)
@@ -219,7 +219,7 @@ class Collector:
         self._current = self._closed = None
         self._awaited = set()
         for one in self._sources:
-            one.last_ns = 0
+            one.last_ns = one.came_ns = 0
 
     # ---- ending
 

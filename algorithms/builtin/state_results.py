@@ -24,7 +24,7 @@ from msgspec.structs import replace as _replace
 from algorithms.api.grid_records import BranchState, GridState, NodeState, Suspect
 from algorithms.api.network import NetworkModel
 from algorithms.api.network_operation import Area
-from algorithms.api.network_tables import Floats, Integers, Truths
+from algorithms.api.network_tables import Floats, Integers
 from algorithms.api.readings import Estimate as Value
 from algorithms.api.readings import Phasor
 from algorithms.grid.bad_data import Examined
@@ -34,8 +34,6 @@ from algorithms.grid.measurement import ALL, PAIRS, PHASES
 
 MEDIUM_VOLTAGE = 1000.0
 """Above this, line to line, voltages between phases are told where there is no neutral [V]."""
-UNKNOWN = 0.04
-"""A voltage less sure than this, relative to nominal, is not observable: a public supply promises about as much [1]."""
 MOST_NAMES = 200
 """Names told of unobservable nodes, suspects and missing sources each."""
 
@@ -200,7 +198,7 @@ class _View:
     def __init__(self, estimate: Estimate, pairs: Integers, widen: float) -> None:
         self.estimate, self._widen = estimate, widen
         self._voltages, self._u = estimate.phase_voltages, widen * estimate.u_magnitude
-        self._u_angle, self.observable = widen * estimate.u_angle, _observable(estimate)
+        self._u_angle, self.observable = widen * estimate.u_angle, estimate.observable[:, :3]
         self._between: dict[int, tuple[Sequence[complex], Floats, Floats]] = {}
         if len(pairs):
             self._between = _line_voltages(estimate, pairs)
@@ -242,12 +240,6 @@ class _View:
         at = np.flatnonzero(connected)
         phases = [PHASES[column] for column in at]
         return _values(phases, power.real[at], u.real[at]), _values(phases, power.imag[at], u.imag[at])
-
-
-def _observable(estimate: Estimate) -> Truths:
-    """Tell which voltages the readings determine, shape (n_nodes, 3)."""
-    nominal = estimate.model.nodes.nominal_voltage[:, np.newaxis]
-    return estimate.energised[:, :3] & (estimate.u_magnitude <= UNKNOWN * nominal)
 
 
 def _phasor(value: complex, u: float, u_angle: float) -> Phasor:

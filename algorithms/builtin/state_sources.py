@@ -6,7 +6,8 @@ Where it stands: `state_collector` keeps one `SourceMemory` for each source and 
 Rules:
 
 - A source tells *rarely* when more than half an interval lies between its readings, such as a meter read once a minute.
-  Its next reading is due when its usual pause is over; a frequent source owes readings to the end of the interval.
+  Its next reading is due when its usual pause has passed since the last one came; a frequent source owes readings to
+  the end of the interval.
 - A reading is believable when it can have come in time: not ahead of the clock by more than the tolerance, and not
   older than the interval's deadline allows.
 - A source whose readings all were unbelievable for `ASTRAY_AFTER` intervals is astray: its clock is far off, or what
@@ -31,6 +32,8 @@ class SourceMemory:
     ----------
     last_ns : int
         Latest time stamp taken; 0 before the first [ns].
+    came_ns : int
+        When that reading came [ns].
     spacing_ns : int
         Usual pause between two readings; 0 while it is not known [ns].
     missed : int
@@ -49,12 +52,14 @@ class SourceMemory:
     strikes: int = 0
     refused: bool = False
     lag_ns: int = 0
+    came_ns: int = 0
 
-    def take(self, time_ns: int) -> None:
-        """Note the time stamp of a reading that is used."""
+    def take(self, time_ns: int, now_ns: int) -> None:
+        """Note the time stamp of a reading that is used, and when it came."""
         if not self.spacing_ns and 0 < self.last_ns < time_ns:
             self.spacing_ns = time_ns - self.last_ns
-        self.last_ns = max(self.last_ns, time_ns)
+        if time_ns >= self.last_ns:
+            self.last_ns, self.came_ns = time_ns, max(now_ns, time_ns)
 
     def note(self, lag_ns: int, *, believable: bool) -> None:
         """Note that a reading came `lag_ns` after the end of its window."""
@@ -70,9 +75,9 @@ class SourceMemory:
         return self.spacing_ns > 0 and latest_ns + self.spacing_ns + slack >= end_ns
 
     def due_ns(self, end_ns: int, interval_ns: int) -> int:
-        """Tell when it should have told at the latest in an interval that ends at `end_ns`."""
+        """Tell when its reading should have come at the latest, for an interval that ends at `end_ns`."""
         rarely = 2 * self.spacing_ns > interval_ns
-        return min(end_ns, self.last_ns + self.spacing_ns) if rarely and self.last_ns else end_ns
+        return min(end_ns, self.came_ns + self.spacing_ns) if rarely and self.came_ns else end_ns
 
     def learn(self, stamps: Iterable[int], before_ns: int | None) -> None:
         """Learn from the time stamps of an interval, and the last one of the interval before, how often it tells."""
