@@ -103,7 +103,7 @@ def read_fault(event: Event, model: NetworkModel, before: Truths) -> tuple[Fault
     problem : str
         Why there is none; empty for an event that is about something else.
     """
-    if event.kind not in (LOCATED, EARTH_FAULT):
+    if event.kind not in (LOCATED, EARTH_FAULT) or (event.kind == EARTH_FAULT and event.end_ns is not None):
         return None, ""
     evidence = event.evidence
     network = evidence.get("network")

@@ -37,6 +37,8 @@ from algorithms.grid.restoration import Restoration, restore
 from algorithms.grid.switched import SwitchedNetwork
 from algorithms.grid.tree_flow import Demand, TreeFlow
 
+SAME = 60.0
+"""Faults behind one breaker within this are one, told again with each reclosing [s]."""
 REPLANS = 4
 """Plans made anew at most after a switch did not do as it was told."""
 
@@ -158,14 +160,17 @@ class FaultHandling:
     # ---- what happens
 
     def take(self, case: FaultCase, now_ns: int) -> None:
-        """Take a fault; the same one again only adds places to it."""
+        """Take a fault; a later word on the same one counts, as long as nothing was switched, and else adds places."""
         for known in self.cases:
-            if known.breaker == case.breaker and abs(known.start_ns - case.start_ns) < 60 * NANOSECONDS:
-                places = tuple(dict.fromkeys((*known.branches, *case.branches)))
-                if places == known.branches and set(case.nodes) <= set(known.nodes):
+            if known.breaker == case.breaker and abs(known.start_ns - case.start_ns) < SAME * NANOSECONDS:
+                branches, nodes, trusted = case.branches, case.nodes, case.trusted
+                if known.id != case.id or known.enclosed or self._done_so_far() or self.phase is Phase.SWITCHING:
+                    branches = tuple(dict.fromkeys((*known.branches, *branches)))
+                    nodes = tuple(dict.fromkeys((*known.nodes, *nodes)))
+                    trusted = known.trusted and trusted
+                if (branches, nodes, trusted) == (known.branches, known.nodes, known.trusted):
                     return
-                known.branches, known.nodes = places, tuple(dict.fromkeys((*known.nodes, *case.nodes)))
-                known.trusted, known.enclosed = known.trusted and case.trusted, False
+                known.branches, known.nodes, known.trusted, known.enclosed = branches, nodes, trusted, False
                 break
         else:
             report = self.board.report(case.breaker)

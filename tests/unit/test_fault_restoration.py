@@ -5,7 +5,7 @@ import pytest
 from algorithms.api.algorithm import Context
 from algorithms.api.errors import SettingsError
 from algorithms.api.network_reader import parse
-from algorithms.api.records import Command, Result
+from algorithms.api.records import Command, Event, Result, Severity
 from algorithms.api.wire import NANOSECONDS
 from algorithms.builtin.reconfiguration import Reconfiguration
 from tests.support.feeder_pair import feeder_pair_document
@@ -128,6 +128,28 @@ def test_all_alternatives_are_enclosed_before_anything_is_closed():
     assert opened == {"p3-near", "p3-far", "p4-near", "p4-far"}
     verbs = [verb for _, verb in asked(made)]
     assert verbs == sorted(verbs, reverse=True)  # every open before every close
+
+
+def test_a_second_word_on_the_same_fault_takes_the_place_of_the_first():
+    made = world()
+    made.strike("p-line3")
+    made.wait(0.3)
+    start = made.now
+    for branch in ("p-line4", "p-line3"):
+        evidence = {"network": "pair", "branch": branch, "alternatives": [], "trusted": True}
+        made.give(Event("fault-located", "t-ph", start, None, Severity.CRITICAL, ("A",), evidence))
+    ended(made)
+    assert {name for name, verb in asked(made) if verb == "open"} == {"p3-near", "p3-far"}
+
+
+def test_a_fault_told_anew_with_each_reclosing_is_one_fault():
+    made = world()
+    made.strike("p-line3")
+    for _ in range(3):
+        made.wait(0.4)
+        made.tell("p-line3")
+    assert ended(made)["outcome"] == "restored"
+    assert len(made.outcome["cases"]) == 1
 
 
 def test_a_switch_that_jams_is_given_up_and_the_next_one_opened():
