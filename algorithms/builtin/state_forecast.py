@@ -133,7 +133,8 @@ class Forecast:
         self._ids = tuple(name for table in tables for name in table.ids)
         self._base = demand(model)
         u_p, u_q = (np.concatenate([getattr(table, name) for table in tables]) for name in ("u_p", "u_q"))
-        self._u_base: Complexes = u_p + 1j * u_q
+        self._u_base: Complexes = np.zeros(u_p.shape, dtype=complex)
+        self._u_base.real, self._u_base.imag = u_p, u_q  # infinite where nothing is known
         named = [name for table in tables for name in table.profile]
         self._rows = {
             name: np.array([row for row, wanted in enumerate(named) if wanted == name], dtype=np.intp)

@@ -29,6 +29,17 @@ def test_a_load_without_profile_is_expected_as_the_document_says(model):
     assert np.array_equal(sigma.real, model.loads.u_p)
 
 
+def test_of_a_load_without_any_knowledge_nothing_is_made_up():
+    document = three_level_document(stations=1, concentrators=1, customers=2, three_phase_share=0.0)
+    for load in document["loads"]:
+        del load["u_p"], load["u_q"]
+    unknown = parse(document)
+    _, sigma = forecast(unknown).at(MONDAY_NS)
+    there = unknown.loads.connected
+    assert np.isinf(sigma.real[there]).all()
+    assert np.isinf(sigma.imag[there]).all()
+
+
 def test_a_profile_scales_what_is_expected_by_the_time_of_day(model):
     profile = Profile(p=(0.5, 2.0), q=(1.0,), uncertainty=0.4, period=DAY)
     evening = MONDAY_NS + 18 * 3600 * SECOND
