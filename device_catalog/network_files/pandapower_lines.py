@@ -135,7 +135,7 @@ def transformer(row: Row, name: str, ends: tuple[str, str], remarks: Remarks) ->
     group = _vector_group(row, remarks)
     zero, magnetising = _zero_sequence(row, group, series, base)
     active = number(row, "pfe_kw") * 1e3 * parallel
-    apparent = max(number(row, "i0_percent") / 100 * power, active)
+    apparent = max(abs(number(row, "i0_percent")) / 100 * power, active)
     if apparent:
         why = "in the document it stands at the higher voltage, in pandapower in the middle"
         remarks.changed(f"{MAGNETISING} of transformers", why, called)
