@@ -29,7 +29,7 @@ import numpy as np
 from algorithms.api.network_area import below_id
 from algorithms.grid.estimate import Estimate
 from tests.benchmarks.report import Report, arguments
-from tests.support.day_chain import Area, Day, Tally
+from tests.support.day_chain import Area, Day, Tally, line_voltages
 from tests.support.metering import Accuracy
 
 UNMETERED = ("lv-2", "lv-5", "lv-8")
@@ -64,6 +64,7 @@ class Run:
         drawn = accuracy.errors(rng, np.ones(len(names)), len(day.minutes)) * table
         self.readings = {name: day.true[name] + drawn[:, column] for column, name in enumerate(names)}
         self.tallies = {level: Tally() for level in LEVELS}
+        self.pairs = Tally()
         self.failed = 0
         self.profiles = {
             "customer voltage": Profile("|V| at a customer's, as its concentrator finds it (c1-4-2, phase A)", "V"),
@@ -140,6 +141,18 @@ class Run:
             if area.name == of:
                 self._voltage(name, area, found, step, node)
         self._judge_flows(area, found, step)
+        if area.level == "mv":
+            self._judge_pairs(area, found, step)
+
+    def _judge_pairs(self, area: Area, found: Estimate, step: int) -> None:
+        """Judge voltages between phases, which know nothing of the zero sequence."""
+        true = self.day.voltages[step, self.rows[area.name], :3]
+        true = np.abs(true - np.roll(true, -1, axis=1))
+        told = line_voltages(found)
+        across, sigma = (np.array([told[row][part] for row in range(len(true))]) for part in (0, 1))
+        off = np.abs(across) - true
+        self.pairs.voltage.append(100 * off / true)
+        self.pairs.add("|V|", off, sigma)
 
     def _judge_head(self, area: Area, found: Estimate, step: int) -> None:
         """Judge what a concentrator's area draws."""
@@ -219,6 +232,10 @@ class Run:
                 report.figure(f"{name}: {words}, {quantity} within 2 sigma", share, "%", reach)
                 if judged:
                     report.figure(f"{name}: {words}, {quantity} within 2 sigma, not too wide", share, "%", "<= 97")
+        words = "medium voltage, between phases"
+        report.figure(f"{name}: {words}, largest error of |V|", self.pairs.largest, "%")
+        report.figure(f"{name}: {words}, RMS error of |V|", self.pairs.rms, "%")
+        report.figure(f"{name}: {words}, |V| within 2 sigma", self.pairs.share("|V|"), "%")
         report.figure(f"{name}: estimates that did not converge", self.failed, "1", "== 0")
         scans = len(self.day.minutes)
         for level, words in LEVELS.items():

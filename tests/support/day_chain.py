@@ -33,13 +33,6 @@ LEAST_POWER = 20.0
 """Uncertainty of a household's power is relative to no less than this [W, var]."""
 
 
-@dataclass(frozen=True)
-class Equivalent:
-    """What an area tells the one above: by key (``voltage.A``, ``p.ABC``...), value and standard uncertainty."""
-
-    values: dict[str, tuple[float, float]]
-
-
 class Area:
     """One area with its estimator; readings are looked up by the id of their measurement."""
 
@@ -92,6 +85,11 @@ class Area:
             told[f"{self.name}.p.{key}"] = (-float(flow.p[column]), float(flow.u_p[column]))
             told[f"{self.name}.q.{key}"] = (-float(flow.q[column]), float(flow.u_q[column]))
         return told
+
+
+def line_voltages(found: Estimate) -> dict[int, Any]:
+    """Give the voltages AB, BC, CA of every node, and the uncertainties of their magnitude and angle."""
+    return _line_voltages(found, np.arange(len(found.model.nodes)))
 
 
 @dataclass
