@@ -14,8 +14,6 @@ from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from importlib.metadata import version
 
-import msgspec
-
 from agent.allowance import Allowance
 from agent.apply import apply
 from agent.calibration import Calibrations
@@ -31,6 +29,7 @@ from agent.delivery.outbox import Outbox
 from agent.delivery.replay import SUBJECT, Replay
 from agent.errors import ConfigError
 from agent.network import Networks
+from agent.network_duty import NetworkDuty
 from agent.network_leases import SUBJECT as LEASE
 from agent.network_leases import LeaseDesk
 from agent.notify import ServiceManager
@@ -44,12 +43,10 @@ from agent.running import Place, RunningSet
 from agent.settings_in_force import SettingsInForce
 from agent.store import Store
 from algorithms.api.errors import WireError, shortened
-from algorithms.api.network_document import SwitchStates
 from algorithms.api.records import Command, Event, Record, Request
 from algorithms.api.wire import Header
 from device_catalog.contract import topics
-from device_catalog.contract.documents import Configuration, Desired, Neighbours, Poll, TopologyReference
-from device_catalog.contract.paths import MAXIMUM_NETWORK
+from device_catalog.contract.documents import Configuration, Desired, Neighbours, Poll
 from device_catalog.contract.presence import Session
 from device_catalog.contract.reports import Reported, TimeReport
 from device_catalog.contract.topics import BROKERS, BrokerName
@@ -104,8 +101,12 @@ class Service:
         self._running = RunningSet(
             workers, self._checkpoints, clock, self._publish, self._outputs.take, ask=self._ask_neighbours
         )
-        self._networks = Networks(config, store, self._network_changed, lambda: self._conversation.pace)
-        self._topology_topic = ""
+        self._networks = Networks(
+            config,
+            store,
+            lambda: self._duty.changed(),  # noqa: PLW0108 - made below
+            lambda: self._conversation.pace,
+        )
         self._recorder = EventRecorder(workers, store.folder / "recordings", config.device, self._publish, clock)
         self._handover = Handover(config, self._recorder)
         self._calibrations = Calibrations(store, clock)
@@ -121,6 +122,7 @@ class Service:
         self._stopping = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._changing = asyncio.Lock()  # one thing at a time changes what runs
+        self._duty = NetworkDuty(self._networks, self._running, self._changing, self._conversation.ask_now)
         self._isolation: dict[str, bool] = {}
         self._bad_commands = Allowance(BAD_COMMANDS)
         self._version = version("tresma")
@@ -197,20 +199,19 @@ class Service:
         before = self._running.place
         terminal = configuration.terminal or self._config.device
         self._running.place = Place(self._config.device, desired.tenant, terminal)
-        named = self._networks.reference
-        self._look_after(configuration.topology)
+        named = self._duty.reference
+        self._duty.look_after(configuration.topology)
         try:
             await apply(self._configuration, configuration, self._running, self, patient=patient)
         except ConfigError:
             self._running.place = before
-            self._look_after(named)
+            self._duty.look_after(named)
             raise
-        self._look_after(configuration.topology)
+        self._duty.look_after(configuration.topology)
         self._configuration = configuration
         await self._recorder.configure(configuration, desired.tenant, terminal)
         await self._outputs.configure(configuration)
         self._running.reroute()
-        self._listen_to_switches(desired.tenant)
         self._links["grid"].announce()
 
     def _meet_brokers(self, tenant: str) -> None:
@@ -229,51 +230,10 @@ class Service:
         self._inbox.answer(SUBJECT, Replay(self._outbox, device, tenant).answer)
         self._inbox.answer(RECORD, self._recorder.answer)
         self._inbox.listen("grid", topics.commands(tenant, device), self._obey)
+        self._duty.meet(self._inbox, tenant)
         self._inbox.listen("grid", topics.notify(tenant, device), lambda *_: self._conversation.ask_now())
         for link in self._links.values():
             link.start()
-
-    # ---- the network
-
-    def _look_after(self, reference: TopologyReference | None) -> None:
-        """Work on this part of the network, as far as it is here; have it fetched where an algorithm needs it."""
-        self._networks.want(reference, needed=self._running.needs_network)
-        self._running.network = self._networks.current
-        self._running.network_awaited = reference is not None and self._running.network is None
-
-    async def _network_changed(self) -> None:
-        """Go on with another network, without touching what does not need one."""
-        async with self._changing:
-            self._look_after(self._networks.reference)
-            await self._running.renew()
-            self._running.reroute()
-
-    def _listen_to_switches(self, tenant: str) -> None:
-        """Hear where the switches stand of the network that an algorithm works on, and of no other."""
-        reference = self._networks.reference
-        needed = reference is not None and self._running.needs_network
-        topic = topics.topology(tenant, reference.network) if reference is not None and needed else ""
-        if self._inbox is None or topic == self._topology_topic:
-            return
-        if self._topology_topic:
-            self._inbox.ignore("grid", self._topology_topic)
-        if topic:
-            self._inbox.listen("grid", topic, self._hear_switches)
-        self._topology_topic = topic
-
-    def _hear_switches(self, payload: bytes, _retained: bool) -> None:
-        """Ask the catalog at once where a switch of this agent's part stands otherwise by now; it alone is believed."""
-        network = self._running.network
-        if network is None or len(payload) > MAXIMUM_NETWORK:
-            return
-        try:
-            states = msgspec.json.decode(payload, type=SwitchStates)
-        except (msgspec.DecodeError, RecursionError) as error:
-            if self._bad_commands.take():
-                log.warning("switch states on %s cannot be read: %s", self._topology_topic, shortened(str(error)))
-            return
-        if network.is_contradicted_by(states):
-            self._conversation.ask_now()
 
     def _ask_neighbours(self, wishes: Sequence[Neighbours], levels: Mapping[str, str]) -> None:
         if self._inbox is not None:
@@ -302,10 +262,7 @@ class Service:
         desired = self._settings.desired
         if desired is None:
             return
-        self._networks.want(self._networks.reference, needed=self._running.needs_network)
-        self._listen_to_switches(desired.tenant)
-        if self._running.outdated:
-            await self._network_changed()
+        await self._duty.refresh()
         if not self._calibrations.stale():
             return
         try:
@@ -318,7 +275,6 @@ class Service:
         """Say how everything is."""
         problems = [*self._store.complaints, *self._calibrations.problems, *self._outputs.problems()]
         problems.extend([*self._settings.problems(), *self._checkpoints.problems(), *self._networks.problems()])
-        network = self._running.network if self._running.needs_network else None
         outbox = self._outbox.report()
         problems.extend(outbox.notes)
         if outbox.problem:
@@ -335,7 +291,7 @@ class Service:
             time=self._time,
             calibration=self._calibrations.report(),
             recordings=self._recorder.report(),
-            network=network.report() if network is not None else None,
+            network=self._duty.report(),
             isolation=self._isolation,
             problems=tuple(problems),
         )
