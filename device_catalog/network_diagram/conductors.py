@@ -15,6 +15,7 @@ from device_catalog.network_diagram.picture import DEAD, Picture
 from device_catalog.network_diagram.words import describe, short
 from device_catalog.network_files.reach import Edge
 
+_grey = "#e9eef5"
 _pale = ("#f9d9a8", "#bfe3c6", "#c9d7f2", "#f3c6d3", "#e3d3ee", "#f5e79b", "#bfe6e6", "#e6d5c3")
 
 
@@ -23,8 +24,13 @@ def draw_areas(picture: Picture) -> None:
     owner: dict[str, Area] = {}
     for level in (Level.LV, Level.CONCENTRATOR, Level.MV):
         for number, area in enumerate(one for one in picture.document.areas if one.level == level):
-            shift = {Level.LV: 0, Level.CONCENTRATOR: 1, Level.MV: 2}[level]
-            picture.colours[area.id] = _pale[(number + shift) % len(_pale)] if level != Level.MV else "#e9eef5"
+            if level == Level.MV:
+                colour = _grey
+            elif level == Level.LV:
+                colour = _pale[number % len(_pale)]
+            else:  # never the first, which the only low-voltage area of a network has
+                colour = _pale[1 + number % (len(_pale) - 1)]
+            picture.colours[area.id] = colour
             owner |= dict.fromkeys(area.nodes, area)
     order = {Level.CONCENTRATOR: 2, Level.LV: 1, Level.MV: 0}
     broad = 30.0 * picture.layout.scale
