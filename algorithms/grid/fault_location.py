@@ -33,6 +33,8 @@ from algorithms.grid.feeder import Feeder
 POINTS = 11
 """Points of a section at which the cost is looked at first."""
 STEPS, STEPS_AGAIN = 4, 2
+CLOSER = (2, 6)
+"""Least and most sections that are judged closer."""
 LIKELY = 9.0
 """An alternative's cost exceeds the best by no more than this: three standard deviations."""
 CONFIDENCE = 0.001
@@ -235,37 +237,65 @@ class _Search:
         return self._told(hypothesis, fit, use, tuple(suspects))
 
     def _fit(self, hypothesis: Hypothesis, use: Truths) -> _Fit:
-        """Fit every section: look at points, weigh by the covariance at the best, refine, weigh again, refine."""
+        """Fit every section: look at points, refine the best of each, then judge the likeliest sections closer."""
         sections = self.ways.sections.size
-        rows = np.repeat(np.arange(sections), POINTS)
-        shares = np.tile(np.linspace(0.0, 1.0, POINTS), sections)
-        residuals = self._residuals(self.plain, hypothesis, use, rows, shares)[0]
+        every, points = np.arange(sections), np.linspace(0.0, 1.0, POINTS)
+        residuals = self._residuals(self.plain, hypothesis, use, np.repeat(every, POINTS), np.tile(points, sections))[0]
         grid = residuals.reshape(sections, POINTS, -1)
-        rough = np.square(grid / self._rough_scale(use)).sum(axis=2)
-        best = rough.argmin(axis=1)
-        every = np.arange(sections)
-        whitening, spread = self._whitening(hypothesis, use, every, shares[:POINTS][best])
+        best = np.square(grid / self._rough_scale(use)).sum(axis=2).argmin(axis=1)
+        whitening, spread = self._whitening(hypothesis, use, every, points[best])
         cost = np.square(grid @ whitening.transpose(0, 2, 1)).sum(axis=2)
-        starts = np.sort(_two_lowest(cost), axis=1)
-        found = self._refine(
-            hypothesis, use, np.repeat(every, 2), starts.ravel() / (POINTS - 1), whitening, steps=STEPS
+        starts = points[_two_lowest(cost)].ravel()
+        rows = np.repeat(every, 2)
+        found = self._refine(hypothesis, use, rows, starts, whitening[rows])
+        fit = _lowest(found, rows, found.cost + spread[rows], sections)
+        order = np.argsort(fit.weighed)
+        count = int(np.count_nonzero(fit.weighed < fit.weighed.min() + 4 * LIKELY))
+        if count == 1 and fit.cost.min() < use.sum():  # one place explains everything
+            return self._closer(hypothesis, use, fit, order[:1], grid[:, :0])
+        return self._closer(hypothesis, use, fit, np.sort(order[: min(max(count, CLOSER[0]), CLOSER[1])]), grid)
+
+    def _closer(self, hypothesis: Hypothesis, use: Truths, fit: _Fit, near: Integers, grid: Floats) -> _Fit:
+        """
+        Judge some sections with the covariance of every place itself.
+
+        What wrong data do to a meter's voltage depends on where the fault is; near a metallic one it turns its sign.
+        """
+        places = np.arange(0, grid.shape[1], 2)
+        rows, shares = np.repeat(near, places.size), np.tile(places / (POINTS - 1), near.size)
+        whitening, spread = self._whitening(hypothesis, use, np.append(rows, near), np.append(shares, fit.shares[near]))
+        starts, both, chosen = fit.shares[near], near, rows.size + np.arange(near.size)
+        if places.size:
+            white = (whitening[: rows.size] @ grid[rows, np.tile(places, near.size)][..., None])[..., 0]
+            weighed = (np.square(white).sum(axis=1) + spread[: rows.size]).reshape(near.size, -1)
+            lowest = weighed.argmin(axis=1) + places.size * np.arange(near.size)
+            starts, both = np.append(shares[lowest], starts), np.append(near, near)
+            chosen = np.append(lowest, chosen)
+        found = self._refine(hypothesis, use, both, starts, whitening[chosen])
+        whitening, spread = self._whitening(hypothesis, use, both, found.shares)
+        found = self._refine(hypothesis, use, both, found.shares, whitening, steps=STEPS_AGAIN)
+        closer = _lowest(found, both, found.cost + spread, fit.shares.size)
+        judged = np.isfinite(closer.weighed)
+        # What was not judged closer is as unlikely as it was, by the yardstick of the nearest.
+        offset = float(closer.weighed.min() - fit.weighed[near].min())
+        return _Fit(
+            np.where(judged, closer.shares, fit.shares),
+            np.where(judged, closer.cost, fit.cost),
+            np.where(judged, closer.weighed, fit.weighed + max(offset, 0.0)),
+            np.where(judged, closer.slope, fit.slope),
         )
-        pick = found.cost.reshape(sections, 2).argmin(axis=1) + 2 * every
-        fit = _Fit(found.shares[pick], found.cost[pick], found.cost[pick] + spread, found.slope[pick])
-        near = np.flatnonzero(fit.weighed < fit.weighed.min() + 4 * LIKELY)
-        whitening[near], spread[near] = self._whitening(hypothesis, use, near, fit.shares[near])
-        again = self._refine(hypothesis, use, near, fit.shares[near], whitening, steps=STEPS_AGAIN)
-        weighed = fit.weighed.copy()
-        shares, cost, slope = fit.shares.copy(), fit.cost.copy(), fit.slope.copy()
-        shares[near], cost[near], slope[near] = again.shares, again.cost, again.slope
-        weighed[near] = again.cost + spread[near]
-        return _Fit(shares, cost, weighed, slope)
 
     def _refine(
-        self, hypothesis: Hypothesis, use: Truths, rows: Integers, shares: Floats, whitening: Floats, *, steps: int
+        self,
+        hypothesis: Hypothesis,
+        use: Truths,
+        rows: Integers,
+        shares: Floats,
+        weights: Floats,
+        *,
+        steps: int = STEPS,
     ) -> _Fit:
         """Take Gauss-Newton steps along sections, clipped to them, and keep the best point met."""
-        weights = whitening[rows]
         best = _Fit(shares, np.full(rows.size, np.inf), np.zeros(0), np.zeros(rows.size))
         length = 1e-3
         for step in range(steps + 1):
@@ -389,6 +419,22 @@ def _voltages_before(feeder: Feeder, measured: HeadMeasurement, load: Complexes)
     return voltages
 
 
+def _lowest(found: _Fit, rows: Integers, weighed: Floats, sections: int) -> _Fit:
+    """Give the likeliest of several points of each section; infinite costs where there is none."""
+    order = np.lexsort((weighed, rows))
+    first = order[np.unique(rows[order], return_index=True)[1]]
+    shares, slope = np.zeros((2, sections))
+    cost, likely = np.full((2, sections), np.inf)
+    at = rows[first]
+    shares[at], slope[at], cost[at], likely[at] = (
+        found.shares[first],
+        found.slope[first],
+        found.cost[first],
+        weighed[first],
+    )
+    return _Fit(shares, cost, likely, slope)
+
+
 def _kept(readings: Readings, keep: Truths) -> Readings:
     names = tuple(name for name, stays in zip(readings.names, keep, strict=True) if stays)
     return Readings(
@@ -411,8 +457,7 @@ def _first(walked: Walk) -> Walk:
 
 def _two_lowest(cost: Floats) -> Integers:
     """Give the lowest point of each row, and the lowest that is no neighbour of it, shape (n, 2)."""
-    rows = np.arange(cost.shape[0])
     first = cost.argmin(axis=1)
     away = np.abs(np.arange(cost.shape[1])[None] - first[:, None]) > 1
     second = np.where(away, cost, np.inf).argmin(axis=1)
-    return np.stack([first, second], axis=1)[rows]
+    return np.stack([first, second], axis=1)

@@ -5,13 +5,13 @@ Switching goes through `emt`, whose grid has the loads, banks and neighbouring f
 a blown fuse and spikes are written as equations upon its waveforms.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from tests.support.emt import DeltaLoad, Line, Simulator, Stage
-from tests.support.fault_grids import OMEGA, TYPES, Feeder
+from tests.support.fault_grids import OMEGA, TYPES, VOLTAGE, Feeder
 from tests.support.fault_trials import fault_conductance
 
 RATE = 6400.0
@@ -175,6 +175,37 @@ def inrush(feeder: Feeder, generator: np.random.Generator) -> Any:
     samples[3:6, at:] += currents
     samples[:3, at:] -= drop
     return samples
+
+
+def noisy_load(feeder: Feeder, generator: np.random.Generator, seconds: float, rate: float) -> Iterator[Any]:
+    """
+    Give a load that never rests, ten seconds at a time: wandering, flickering, stepping, unbalanced, with harmonics.
+
+    Currents are written down as such; the source's voltage drop follows from them, its frequency wanders by 20 mHz.
+    """
+    r, x = feeder.source
+    level = sum(p for p, _ in feeder.loads.values()) / 3 / VOLTAGE * np.sqrt(2)
+    angle, wander, slow = 0.0, 0.0, np.ones(3)
+    count = round(10 * rate)
+    for _ in range(int(np.ceil(seconds / 10))):
+        wander = float(np.clip(0.9 * wander + 0.01 * generator.standard_normal(), -0.02, 0.02))
+        steps = np.ones((3, 1000))
+        for at in generator.integers(0, 1000, size=4):
+            steps[:, at:] *= generator.uniform(0.75, 1.3)
+        steps *= (slow / steps.mean())[:, None]
+        flicker = generator.standard_normal((3, 1000)) * 0.15
+        for lag in (1, 2, 3):
+            flicker[:, lag:] += 0.5 * flicker[:, :-lag]
+        places = np.linspace(0, 999, count)
+        size = np.array([np.interp(places, np.arange(1000), row) for row in np.clip(steps + flicker, 0.3, 1.8)])
+        turn = angle + 2 * np.pi * (50 + wander) * np.arange(1, count + 1) / rate
+        angle = float(turn[-1] % (2 * np.pi))
+        phases = turn - 2 * np.pi / 3 * np.arange(3)[:, None]
+        waves = np.cos(phases - 0.3) + 0.05 * np.cos(5 * phases) + 0.03 * np.cos(7 * phases)
+        currents = level * size * waves
+        drop = r * currents + x / OMEGA * np.gradient(currents, axis=1) * rate
+        slow = np.clip(slow + 0.05 * generator.standard_normal(3), 0.6, 1.3)
+        yield np.vstack([np.sqrt(2) * VOLTAGE * np.cos(phases) - drop, currents])
 
 
 DISTURBANCES: dict[str, Maker] = {

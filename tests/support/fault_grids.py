@@ -200,7 +200,8 @@ def perturbed(
     """
     changed = copy.deepcopy(dict(document))
     for branch in changed["branches"]:
-        kind = next(item for item in changed["line_types"] if item["id"] == branch.pop("line_type"))
+        name_of_type = branch.pop("line_type")
+        kind = next(item for item in changed["line_types"] if item["id"] == name_of_type)
         length = branch["length"]
         for name in ("r", "x", "b"):
             branch[name] = (length * np.array(kind[name]) * (1 + lines * generator.standard_normal())).tolist()
