@@ -174,6 +174,7 @@ class _Restoring:
         drawn = np.maximum((flow.demand.wye + flow.demand.delta).real.sum(axis=1), 0.0)
         self.power = self.per_zone(drawn)
         self.helpless: dict[int, str] = dict.fromkeys(zones, "")
+        self.refused: dict[int, str] = {}
         self.opened: list[int] = []
         self.closing: list[int] = []
         self.tried = 0
@@ -239,7 +240,7 @@ class _Restoring:
             return "in the section that is faulted"
         if zone not in self.fed_before:
             return "dead before the fault"
-        return self.helpless[zone]
+        return self.refused.get(zone, self.helpless[zone])
 
     def weight(self, island: frozenset[int]) -> tuple[float, float, int]:
         return sum(self.customers[zone] for zone in island), sum(self.power[zone] for zone in island), -min(island)
@@ -280,9 +281,10 @@ class _Restoring:
                 self.helpless[zone] = self.helpless[zone] or "no switch that can be closed leads to it"
             return
         chosen, refusal = self.choose(island, ways)
+        if refusal:
+            self.refused |= dict.fromkeys(island, refusal)
         if chosen is None:
-            for zone in island:
-                self.helpless[zone] = refusal
+            self.helpless |= dict.fromkeys(island, refusal)
             return
         for row in chosen.opened:
             self.closed[row] = False
@@ -290,12 +292,7 @@ class _Restoring:
         for row in chosen.closed:
             self.closed[row] = True
             self.closing.append(row)
-        now = self.fed(self.closed)
-        for zone in island - now:
-            self.helpless[zone] = refusal
-        for zone in self.helpless:  # what is fed now may lead to others
-            if zone not in island and zone not in now and self.helpless[zone].startswith("no switch"):
-                self.helpless[zone] = ""
+        self.helpless = dict.fromkeys(self.helpless, "")  # what is fed now may lead to what is still dark
 
     def ways_in(self, island: frozenset[int], live: set[int]) -> list[int]:
         closes = self.model.switches.closes
@@ -335,7 +332,7 @@ class _Restoring:
                     break
             if best is not None and best.key[0] == 0 and best.key[1] == 0.0:
                 break
-        return best, refusal or "every way to it breaks a limit"
+        return best, refusal or ("" if best is not None else "every way to it breaks a limit")
 
     def broken(self, solution: TreeSolution, plan: _Plan) -> str:
         """Say what speaks against a plan; nothing where nothing does."""
