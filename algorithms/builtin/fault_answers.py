@@ -26,11 +26,15 @@ PLAUSIBLE = (0.2, 2.0)
 """Voltages before a fault, share of nominal, that a working meter may tell [1]."""
 HIGHEST = 3.0
 """Voltage in a fault, share of nominal, beyond which it is none [1]."""
+EARLIER = 1e-3
+"""Relative standard uncertainty of a voltage that an earlier fault's answer told [1]."""
 LEAST_UNCERTAINTY, MOST_UNCERTAINTY = 1e-6, 0.2
 """Bounds of what a meter may state as the uncertainty of during over before [1]."""
 
 
-def read_answers(asked: Sequence[tuple[Meter, Reply | None]], nominal: float) -> tuple[Readings, dict[str, str]]:
+def read_answers(
+    asked: Sequence[tuple[Meter, Reply | None]], nominal: float, usual: Mapping[str, Mapping[str, float]] | None = None
+) -> tuple[Readings, dict[str, str]]:
     """
     Make readings of answers.
 
@@ -40,6 +44,9 @@ def read_answers(asked: Sequence[tuple[Meter, Reply | None]], nominal: float) ->
         Meters with what they answered; None for nothing yet.
     nominal : float
         Phase to neutral at the feeder [V].
+    usual : mapping or None
+        Voltages of the phases before, by device, where the feeder was dead before this fault and they are known from
+        an earlier one [V].
 
     Returns
     -------
@@ -57,7 +64,8 @@ def read_answers(asked: Sequence[tuple[Meter, Reply | None]], nominal: float) ->
         elif reply.problems:
             missing[meter.device] = "; ".join(str(problem) for problem in reply.problems)[:300]
         else:
-            row = _row(reply.payload, nominal)
+            payload = reply.payload if usual is None else _with_usual(reply.payload, usual.get(meter.device, {}))
+            row = _row(payload, nominal)
             if row is None:
                 missing[meter.device] = "an answer without plausible voltages"
             else:
@@ -67,6 +75,28 @@ def read_answers(asked: Sequence[tuple[Meter, Reply | None]], nominal: float) ->
     columns = np.array(rows, dtype=float).reshape(-1, 3, 3)
     readings = Readings(tuple(names), np.array(positions, dtype=np.intp), columns[:, 0], columns[:, 1], columns[:, 2])
     return readings, missing
+
+
+def voltages_before(asked: Sequence[tuple[Meter, Reply | None]]) -> dict[str, dict[str, float]]:
+    """Give what meters said of the voltages before, by device [V]."""
+    found: dict[str, dict[str, float]] = {}
+    for meter, reply in asked:
+        before = None if reply is None else reply.payload.get("before")
+        if isinstance(before, dict):
+            values = {phase: _number(before.get(phase)) for phase in PHASES}
+            found[meter.device] = {phase: value for phase, value in values.items() if math.isfinite(value)}
+    return found
+
+
+def _with_usual(payload: Mapping[str, Any], usual: Mapping[str, float]) -> dict[str, Any]:
+    """Put voltages of an earlier fault before this one."""
+    during, noise = payload.get("during"), payload.get("noise")
+    if not (isinstance(during, dict) and isinstance(noise, dict)):
+        return dict(payload)
+    spread = {
+        phase: math.hypot(_number(noise.get(phase)) / max(_number(during.get(phase)), 1.0), EARLIER) for phase in usual
+    }
+    return {**payload, "before": dict(usual), "uncertainty": spread}
 
 
 def _row(payload: Mapping[str, Any], nominal: float) -> tuple[list[float], list[float], list[float]] | None:

@@ -12,8 +12,10 @@ samples, asks the voltage meters along the feeder (`fault_voltages`), and tells 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
+
+import numpy as np
 
 from algorithms.api.algorithm import Algorithm, Context
 from algorithms.api.errors import NetworkError, Problem, SettingsError
@@ -22,13 +24,14 @@ from algorithms.api.records import Event, Kind, Record, Reply, Request
 from algorithms.api.samples import Channel, SampleBlock
 from algorithms.api.settings import Setting, problems_of, read_settings
 from algorithms.api.wire import NANOSECONDS, time_text
-from algorithms.builtin.fault_answers import differs, located, not_located, read_answers
+from algorithms.builtin.fault_answers import differs, located, not_located, read_answers, voltages_before
 from algorithms.builtin.fault_detection import SETTINGS as DETECTION
 from algorithms.builtin.fault_detection import six_rows, thresholds
 from algorithms.builtin.fault_samples import FaultSamples, HeadPhasors, NotMeasured, measure_head
 from algorithms.builtin.fault_voltages import SUBJECT
 from algorithms.grid.fault_impedance import FaultKind, Hypothesis
 from algorithms.grid.fault_location import Location, locate
+from algorithms.grid.fault_scenarios import HeadMeasurement
 from algorithms.grid.fault_settings import FeederFacts, feeder_facts
 from algorithms.grid.feeder import Feeder, Meter, feeder_ahead
 from algorithms.waveform.fault_criteria import possible_types
@@ -37,6 +40,10 @@ CASES = 4
 """Faults worked on at once; more is told and left."""
 REMEMBERED = 10.0
 """Time for which late answers are taken [s]."""
+RECLOSING = 120.0
+"""Time for which what was before a fault is remembered for one that a reclosure finds again [s]."""
+DEAD = 0.2
+"""Share of what it drew, or of nominal voltage, below which a feeder was dead before a fault [1]."""
 
 SETTINGS = (
     Setting("answer_time", "number", "How long meters may take to answer.", "s", 0.3, 0.02, 5.0),
@@ -56,6 +63,15 @@ class _Case:
     used: frozenset[str] = frozenset()
     told: Location | None = None
     over: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Earlier:
+    """What was before a fault that has been located: a feeder switched onto it again has nothing before."""
+
+    measurement: HeadMeasurement
+    voltages: dict[str, dict[str, float]]
+    start_ns: int
 
 
 class FaultLocation(Algorithm):
@@ -84,6 +100,7 @@ class FaultLocation(Algorithm):
         self._samples: FaultSamples | None = None
         self._cases: list[_Case] = []
         self._now_ns = 0
+        self._earlier: _Earlier | None = None
 
     def start(self, context: Context, restored: bytes | None) -> None:  # noqa: ARG002 - a fault is over in a second
         """Read the settings and make ready; see `Algorithm.start`."""
@@ -104,7 +121,7 @@ class FaultLocation(Algorithm):
             raise SettingsError(problems)
         self._values = read_settings(self.info.settings, self.settings)
         self._context = context
-        self._channels, self._samples, self._cases, self._now_ns = None, None, [], 0
+        self._channels, self._samples, self._cases, self._now_ns, self._earlier = None, None, [], 0, None
 
     def process(self, record: SampleBlock | Record) -> Sequence[Event | Request]:
         """Keep samples, take faults and meters' answers; ask, and tell where faults are."""
@@ -209,7 +226,8 @@ class FaultLocation(Algorithm):
         if case.told is not None and answered == case.used:
             return []
         asked = [(meter, case.answers.get(identity)) for identity, meter in case.asked.items()]
-        readings, missing = read_answers(asked, feeder.nominal_voltage)
+        head, usual = self._live_before(case.measured.measurement, case.event, feeder)
+        readings, missing = read_answers(asked, feeder.nominal_voltage, usual)
         limits = thresholds(
             {setting.name: setting.default for setting in DETECTION}, self._facts, self._samples.channels,
             round(self._samples.rate / context.nominal_frequency), context.nominal_voltage,
@@ -217,8 +235,23 @@ class FaultLocation(Algorithm):
         hypotheses = [
             Hypothesis(FaultKind(kind), phases) for kind, phases in possible_types(case.measured.change, limits)
         ]
-        location = locate(feeder, case.measured.measurement, readings, hypotheses)
+        location = locate(feeder, head, readings, hypotheses)
+        if usual is None:
+            self._earlier = _Earlier(head, voltages_before(asked), case.event.start_ns)
         before, case.told, case.used = case.told, location, answered
         if before is not None and not differs(before, location):
             return []
         return [located(feeder, case.event, case.measured, location, (readings, missing))]
+
+    def _live_before(
+        self, measured: HeadMeasurement, event: Event, feeder: Feeder
+    ) -> tuple[HeadMeasurement, dict[str, dict[str, float]] | None]:
+        """Put what was before an earlier fault before this one, where the breaker was only closed onto it again."""
+        earlier = self._earlier
+        if earlier is None or not 0 < event.start_ns - earlier.start_ns < round(RECLOSING * NANOSECONDS):
+            return measured, None
+        drew, draws = (float(np.abs(one.before[3:]).max()) for one in (earlier.measurement, measured))
+        if draws > DEAD * drew and float(np.abs(measured.before[:3]).max()) > DEAD * feeder.nominal_voltage:
+            return measured, None
+        before = earlier.measurement
+        return replace(measured, before=before.before, noise_before=before.noise_before), earlier.voltages

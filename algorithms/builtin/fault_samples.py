@@ -230,6 +230,8 @@ class MeterVoltages:
         Magnitudes, shape (n,) [V].
     uncertainty : numpy.ndarray
         Relative standard uncertainty of during over before, shape (n,) [1].
+    noise : numpy.ndarray
+        Standard uncertainty of during from noise, shape (n,) [V].
     shift : float
         By how much later than asked the meter saw the fault begin [s].
     seen : bool
@@ -239,6 +241,7 @@ class MeterVoltages:
     before: Floats
     during: Floats
     uncertainty: Floats
+    noise: Floats
     shift: float
     seen: bool
 
@@ -272,7 +275,7 @@ def measure_meter(excerpt: Excerpt, begin: float, stop: float, search: float, no
     during = own.during(turn, first, last)
     one, other = np.abs(before.phasors), np.abs(during.phasors)
     uncertainty = np.hypot(before.noise / np.maximum(one, 1e-9), during.noise / np.maximum(other, 1e-9))
-    return MeterVoltages(one, other, uncertainty, (own.start - excerpt.start) / excerpt.rate, seen)
+    return MeterVoltages(one, other, uncertainty, during.noise, (own.start - excerpt.start) / excerpt.rate, seen)
 
 
 def _own_start(excerpt: Excerpt, search: float, nominal: float) -> int | None:

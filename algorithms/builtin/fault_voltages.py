@@ -126,6 +126,7 @@ class FaultVoltages(Algorithm):
             "before": dict(zip(names, found.before.tolist(), strict=True)),
             "during": dict(zip(names, found.during.tolist(), strict=True)),
             "uncertainty": dict(zip(names, found.uncertainty.tolist(), strict=True)),
+            "noise": dict(zip(names, found.noise.tolist(), strict=True)),
             "shift": found.shift,
             "seen": found.seen,
         }

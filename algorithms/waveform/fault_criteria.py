@@ -143,11 +143,13 @@ def _ahead(dv: Complexes, di: Complexes, before: Complexes, quiet: float, nomina
     negative = np.abs(di[2]) > np.abs(di[1])
     voltage, current = np.where(negative, dv[2], dv[1]), np.where(negative, di[2], di[1])
     behind = -voltage * np.conj(current)
+    memory = FORTESCUE[1] @ before[:3]
+    # A line that had no voltage and draws a fault's current at once was switched onto it.
+    dead = np.abs(memory) < 0.1 * nominal
     # -45 to 150 degrees: the impedance of a source, with what noise and offsets add.
     by_change = _between(behind, -45.0, 150.0) | (np.abs(voltage) < quiet)
-    memory = FORTESCUE[1] @ before[:3]
-    by_memory = _between(memory * np.conj(di[1]), -60.0, 110.0) | (np.abs(memory) < 0.1 * nominal)
-    ahead: Truths = by_change & by_memory
+    by_memory = _between(memory * np.conj(di[1]), -60.0, 110.0)
+    ahead: Truths = (by_change & by_memory) | dead
     return ahead
 
 

@@ -2,10 +2,10 @@
 Fault location: how far from the truth, on which section, how honest its uncertainty, and how long it takes.
 
 Faults at random places of a cable feeder of six sections and of an overhead feeder of twenty with laterals, as
-waveforms of `tests/support/emt.py` (its own equations: chains of pi cells, trapezoidal rule, breaker opening at zeros of
-current), sampled by multiplexed converters; meters have gain errors of 0.5 % and clocks of their own, 5 ms off (1 sigma).
-First the real algorithms exchange requests and answers; then the same faults are located with data made wrong, by the
-same functions. A distance to a place on another section is counted along the feeder.
+waveforms of `tests/support/emt.py` (its own equations: chains of pi cells, trapezoidal rule, breaker opening at zeros
+of current), sampled by multiplexed converters; meters have gain errors of 0.5 % and clocks of their own, 5 ms off
+(1 sigma). First the real algorithms exchange requests and answers; then the same faults are located with data made
+wrong, by the same functions. A distance to a place on another section is counted along the feeder.
 """
 
 import os

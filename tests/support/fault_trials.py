@@ -148,6 +148,27 @@ def recorded(
     return Recording(together[:6], meters, inception, opened, sample_rate)
 
 
+def reclosed(feeder: Feeder, fault: Fault, pause: float = 0.3, sample_rate: float = 6400.0) -> Recording:
+    """Simulate a fault, its breaker's opening, and after a pause its closing onto the same fault and opening again."""
+    grid = feeder.grid(section=fault.section, distance=fault.distance, angle=fault.angle, frequency=fault.frequency)
+    simulator = Simulator(grid, 0, feeder.meters, sample_rate=sample_rate)
+    faulted = Stage(fault.duration, {"fault": fault.conductance()})
+    first, state = simulator.run([Stage(fault.before), faulted])
+    pieces = [first]
+    for number in range(2):
+        piece, state, stage = opening(simulator, faulted, 0, state)
+        pieces.append(piece)
+        piece, state = simulator.run([replace(stage, duration=pause)], state)
+        pieces.append(piece)
+        if not number:
+            piece, state = simulator.run([faulted], state)
+            pieces.append(piece)
+    together = np.hstack(pieces)
+    opened = first.shape[1] + pieces[1].shape[1]
+    meters = together[6:].reshape(len(feeder.meters), 3, -1)
+    return Recording(together[:6], meters, round(fault.before * sample_rate), opened, sample_rate)
+
+
 @dataclass(frozen=True)
 class Converter:
     """Full scales [V, A], bits, noise [steps] and gain errors of an input stage."""

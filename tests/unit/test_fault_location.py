@@ -22,6 +22,7 @@ from tests.support.fault_trials import (
     Blocks,
     Fault,
     fault_conductance,
+    reclosed,
     recorded,
 )
 
@@ -145,6 +146,20 @@ def test_a_fault_that_spreads_is_located_by_what_it_became():
     assert event.evidence["branch"] == "u4-u5"
     assert event.evidence["distance"] == pytest.approx(80.0, abs=4.0)
     assert event.evidence["window"][0] > 0.06
+
+
+@pytest.mark.parametrize(("kind", "phases"), [("LG", (0,)), ("LLL", (0, 1, 2))])
+def test_a_fault_that_a_reclosure_finds_again_is_located_again_by_what_was_before_the_first(kind, phases):
+    feeder, fault = urban(), Fault(3, 140.0, kind, phases, 5.0, duration=0.15)
+    work = FeederAtWork(feeder, SIXTEEN)
+    events = located(work.run(reclosed(feeder, fault), np.random.default_rng(6)))
+    assert len(events) == 2
+    for event in events:
+        assert event.evidence["branch"] == "u3-u4"
+        assert event.evidence["distance"] == pytest.approx(140.0, abs=3.0)
+        assert event.evidence["missing"] == {}
+        assert event.evidence["trusted"] is True
+    assert events[1].start_ns - events[0].start_ns > 400_000_000
 
 
 def test_spikes_and_clipped_samples_are_left_out():
