@@ -20,8 +20,8 @@ from algorithms.api.network import NetworkModel
 from algorithms.api.network_operation import Protection, SwitchKind, SwitchState
 from algorithms.api.network_tables import Truths
 from algorithms.api.records import Event, MeasurementFrame
+from algorithms.api.switching import SwitchReport
 from algorithms.api.wire import NANOSECONDS
-from algorithms.builtin.switch_words import SwitchReport
 from algorithms.grid.switched import SwitchedNetwork
 
 LOCATED, EARTH_FAULT = "fault-located", "earth-fault"

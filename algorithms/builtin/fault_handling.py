@@ -25,12 +25,12 @@ from enum import StrEnum
 from algorithms.api.network_operation import SwitchState
 from algorithms.api.network_tables import Truths
 from algorithms.api.records import Record
+from algorithms.api.switching import Cause, SwitchReport
 from algorithms.api.wire import NANOSECONDS
 from algorithms.builtin.fault_case import FaultCase, VoltageWatch
 from algorithms.builtin.restoration_checks import is_enclosed, objection, why_not_dead
 from algorithms.builtin.restoration_steps import ending, proposal_of, stages_of, unlocked
 from algorithms.builtin.switch_board import SwitchBoard
-from algorithms.builtin.switch_words import Cause, SwitchReport
 from algorithms.builtin.switching_sequence import Lease, Progress, SwitchingSequence
 from algorithms.grid.limits import Limits
 from algorithms.grid.restoration import Restoration, restore

@@ -29,6 +29,7 @@ from algorithms.api.network import NetworkModel
 from algorithms.api.records import Command, Event, Kind, MeasurementFrame, Record, Reply, Request, Result
 from algorithms.api.samples import SampleBlock
 from algorithms.api.settings import problems_of, read_settings
+from algorithms.api.switching import read_report
 from algorithms.api.wire import NANOSECONDS
 from algorithms.builtin.fault_case import FaultCase, VoltageWatch, read_fault
 from algorithms.builtin.fault_handling import FaultHandling, Phase
@@ -40,7 +41,6 @@ from algorithms.builtin.reconfiguration_settings import (
     problems_between,
 )
 from algorithms.builtin.switch_board import SwitchBoard
-from algorithms.builtin.switch_words import read_report
 from algorithms.builtin.switching_sequence import Lease
 from algorithms.grid.switched import SwitchedNetwork
 from algorithms.grid.tree_flow import Demand, expected

@@ -2,9 +2,9 @@
 A simulated switch: carries out orders that it may obey, refuses the others with the reason, reports where it stands.
 
 Where it stands: an algorithm on the agent at a switch; a driver of real hardware takes its place with the same orders
-and reports (`switch_words`). It refuses what is not for its network, stale, repeated, out of order, given under an old
-lease, or a closing while it is locked. The agent has already refused what is addressed to others, retained or expired
-(`agent.commands`), and is where a signature (`Command.key_id`) will be checked.
+and reports (`algorithms.api.switching`). It refuses what is not for its network, stale, repeated, out of order, given
+under an old lease, or a closing while it is locked. The agent has already refused what is addressed to others, retained
+or expired (`agent.commands`), and is where a signature (`Command.key_id`) will be checked.
 
 Rules:
 
@@ -26,9 +26,7 @@ from algorithms.api.network_operation import SwitchState
 from algorithms.api.records import Command, Event, Kind, Record
 from algorithms.api.samples import SampleBlock
 from algorithms.api.settings import Setting, problems_of, read_settings
-from algorithms.api.wire import NANOSECONDS, time_text
-from algorithms.builtin.protection_cycle import Act, ProtectionCycle
-from algorithms.builtin.switch_words import (
+from algorithms.api.switching import (
     CLOSE,
     CONTENT,
     OPEN,
@@ -41,6 +39,8 @@ from algorithms.builtin.switch_words import (
     read_order,
     report_record,
 )
+from algorithms.api.wire import NANOSECONDS, time_text
+from algorithms.builtin.protection_cycle import Act, ProtectionCycle
 
 REMEMBERED = 64
 """Orders remembered, so that one that is repeated is known."""

@@ -19,8 +19,8 @@ from algorithms.api.network_document import SwitchStates
 from algorithms.api.network_operation import Operation, SwitchKind, SwitchState
 from algorithms.api.network_tables import Truths
 from algorithms.api.records import Result
+from algorithms.api.switching import SwitchReport, read_report
 from algorithms.api.wire import NANOSECONDS
-from algorithms.builtin.switch_words import SwitchReport, read_report
 
 
 class SwitchBoard:

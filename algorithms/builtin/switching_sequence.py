@@ -21,8 +21,8 @@ import msgspec
 
 from algorithms.api.network_operation import SwitchState
 from algorithms.api.records import Command
+from algorithms.api.switching import CLOSE, OPEN, UNLOCK, Order, Outcome, SwitchReport
 from algorithms.api.wire import NANOSECONDS
-from algorithms.builtin.switch_words import CLOSE, OPEN, UNLOCK, Order, Outcome, SwitchReport
 
 ATTEMPTS = 2
 

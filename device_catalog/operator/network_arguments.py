@@ -7,7 +7,7 @@ To add a verb, write a function like those in `VERBS` in a module of your own an
 import argparse
 from collections.abc import Callable
 
-from device_catalog.operator import network_check, network_draw, network_import, network_store
+from device_catalog.operator import network_check, network_draw, network_import, network_operate, network_store
 
 Add = Callable[..., argparse.ArgumentParser]
 """Adds one command to some commands: takes these, its name, what it does, and examples."""
@@ -26,6 +26,7 @@ VERBS: tuple[Callable[..., None], ...] = (
     network_check.add_verb,
     network_draw.add_verb,
     network_store.add_verbs,
+    network_operate.add_verbs,
 )
 """Each adds verbs: called with the commands, what adds one that asks the catalog, and what adds one that does not."""
 

@@ -24,10 +24,10 @@ from algorithms.api.records import (
     Request,
     Severity,
 )
+from algorithms.api.switching import read_report
 from algorithms.api.wire import NANOSECONDS
 from algorithms.builtin.reconfiguration import Reconfiguration
 from algorithms.builtin.switch import Switch
-from algorithms.builtin.switch_words import read_report
 from algorithms.grid.switched import SwitchedNetwork
 
 EPOCH = 1_800_000_000 * NANOSECONDS

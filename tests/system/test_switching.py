@@ -1,5 +1,8 @@
 """A fault told on the grid broker; reconfigurator and switches are agents of their own; the catalog gives the lease."""
 
+import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -82,6 +85,23 @@ def plant():
         yield one
 
 
+def operate(plant, *wishes):
+    """Give orders as a person at a terminal."""
+    environment = {
+        **os.environ,
+        "TRESMA_CATALOG": plant.catalog.url,
+        "TRESMA_TOKEN_FILE": str(plant.catalog.state / "operator.token"),
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "device_catalog.operator", "network", "operate", NETWORK, *wishes, "--yes"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment,
+        check=False,
+    )
+
+
 def newest(listener, topic):
     found = [message.fields for message in listener.heard if message.topic == topic]
     return found[-1]["payload"] if found else {}
@@ -140,6 +160,17 @@ def test_a_located_fault_is_enclosed_and_service_restored_by_agents_that_only_me
         assert "is in force" in newest(grid, where["tie"])["reason"]
         expired = Command("late-2", "tie", "open", 0, NANOSECONDS, {"network": NETWORK, "token": 99, "sequence": 1})
         say(plant, expired, "intruder", 2)
+        person = operate(plant, "tie=open", "p1-far=unlocked", "p1-far=closed")
+        assert person.returncode == 0, person.stderr
+        assert [line for line in person.stdout.splitlines() if "p1-far" in line][-1] == "p1-far: closed"
+        assert newest(grid, where["tie"])["state"] == "open"
+        states = plant.catalog.operator("GET", f"/v1/networks/{NETWORK}/topology").json()["states"]
+        assert {name: states[name] for name in SWITCHES} == {"breaker-p": "open", "p1-far": "closed", "tie": "open"}
+        refused = operate(plant, "breaker-p=closed", "tie=closed")
+        assert refused.returncode == 1
+        assert "locked open under" in refused.stderr
+        assert newest(grid, where["tie"])["state"] == "open"  # nothing more was ordered
+        assert plant.catalog.operator("GET", f"/v1/networks/{NETWORK}/lease").status_code == 404
         rtu = next(agent for agent in plant.agents if agent.device == "rtu-tie")
         wait_until(lambda: "expired" in rtu.said(), "the stale order being told", timeout=10)
-        assert newest(grid, where["tie"])["state"] == "closed"
+        assert newest(grid, where["tie"])["state"] == "open"

@@ -5,9 +5,9 @@ import pytest
 from algorithms.api.algorithm import Context
 from algorithms.api.errors import CheckpointError, SettingsError
 from algorithms.api.records import Command, Event, Severity
+from algorithms.api.switching import read_report
 from algorithms.api.wire import NANOSECONDS
 from algorithms.builtin.switch import Switch
-from algorithms.builtin.switch_words import read_report
 
 EPOCH = 1_800_000_000 * NANOSECONDS
 

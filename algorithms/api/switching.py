@@ -1,0 +1,129 @@
+"""
+What switches and those who operate them say to each other: orders and reports, read and written in one place.
+
+Where it stands: the algorithm at a switch carries out orders and reports; a reconfigurator, or a person at a terminal,
+gives orders and reads reports. An order is a `Command` to the switch (``v1/{tenant}/switches/{switch}/command``), a
+report a `Result` of the schema ``switch-state/1`` that names the switch as its terminal (``…/state``, retained).
+
+Rules:
+
+- Verbs are ``open``, ``close`` and ``unlock``. ``open`` with a `tag` also locks the switch under it: until ``unlock``
+  comes with the same tag, nobody closes it.
+- An order bears the token of the lease under which it is given, and its place among the orders of that lease. A
+  switch obeys no smaller token than the largest it has seen, and no earlier place.
+- Whoever operates a switch watches its reports: an order that nobody confirms was not carried out.
+"""
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from algorithms.api.network_operation import SwitchState
+from algorithms.api.records import Command, Result
+
+CONTENT = "switch-state/1"
+OPEN, CLOSE, UNLOCK = "open", "close", "unlock"
+VERBS = (OPEN, CLOSE, UNLOCK)
+
+
+class Outcome(StrEnum):
+    """What became of the last order."""
+
+    NONE = ""
+    UNDER_WAY = "under-way"
+    DONE = "done"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+class Cause(StrEnum):
+    """Why a switch stands where it stands."""
+
+    START = "start"
+    COMMAND = "command"
+    PROTECTION = "protection"
+    RECLOSING = "reclosing"
+
+
+class Order(msgspec.Struct, frozen=True):
+    """
+    The arguments of an order.
+
+    Attributes
+    ----------
+    network : str
+    token : int
+        Of the lease under which it is given.
+    sequence : int
+        Its place among the orders of that lease, from 1.
+    tag : str
+        Under which a switch is locked or unlocked; empty for neither.
+    """
+
+    network: str
+    token: int
+    sequence: int
+    tag: str = ""
+
+
+class SwitchReport(msgspec.Struct, frozen=True):
+    """
+    What a switch says of itself.
+
+    Attributes
+    ----------
+    network : str
+    state : SwitchState or None
+        None while it moves, or where it does not know.
+    tag : str
+        Under which it is locked open; empty where it is not.
+    lockout : bool
+        Whether its protection gave up closing again.
+    reclosing : bool
+        Whether its protection is going to close it again.
+    cause : Cause
+    token, sequence : int
+        The largest it has obeyed.
+    command : str
+        Id of the last order.
+    outcome : Outcome
+    reason : str
+        Why an order was refused or failed.
+    """
+
+    network: str
+    state: SwitchState | None
+    tag: str = ""
+    lockout: bool = False
+    reclosing: bool = False
+    cause: Cause = Cause.START
+    token: int = 0
+    sequence: int = 0
+    command: str = ""
+    outcome: Outcome = Outcome.NONE
+    reason: str = ""
+
+
+def report_record(switch: str, time_ns: int, report: SwitchReport) -> Result:
+    """Write a report as a record."""
+    payload: dict[str, Any] = msgspec.to_builtins(report)
+    return Result(CONTENT, switch, time_ns, payload, urgent=True)
+
+
+def read_report(record: Result) -> SwitchReport | None:
+    """Read a report; None for a record that is none."""
+    if record.content != CONTENT:
+        return None
+    try:
+        return msgspec.convert(record.payload, SwitchReport)
+    except msgspec.ValidationError:
+        return None
+
+
+def read_order(command: Command) -> Order | None:
+    """Read the arguments of an order; None where they are none."""
+    try:
+        return msgspec.convert(command.arguments, Order)
+    except msgspec.ValidationError:
+        return None

@@ -1,0 +1,290 @@
+"""
+``tresma network operate|lease``: a person's orders to switches, under the network's lease; who holds it.
+
+An order goes straight to the switch on the grid broker and is confirmed by the switch itself, retained beside it. The
+lease keeps everybody else from switching meanwhile, reconfigurators as well; it is given back at the end, after the
+catalog was told where the switches stand. The first order that is not carried out ends it: nothing more is ordered.
+"""
+
+import argparse
+import queue
+import secrets
+import ssl
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import msgspec
+from paho.mqtt import client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from algorithms.api.errors import WireError
+from algorithms.api.records import Command, Result
+from algorithms.api.switching import CLOSE, OPEN, UNLOCK, Order, Outcome, SwitchReport, read_report
+from algorithms.api.wire import Header, decode, encode
+from device_catalog.contract import paths, topics
+from device_catalog.contract.network_leases import LeaseGrant, LeaseRequest, SwitchNewsDocument
+from device_catalog.contract.topics import is_identifier
+from device_catalog.operator.catalog import Catalog, read
+from device_catalog.operator.errors import OperatorError, UsageError
+from device_catalog.operator.output import note, say, say_json
+from device_catalog.operator.settings import KEYS, Settings, read_settings
+from device_catalog.operator.subscriber import Endpoint, parse_endpoint
+
+RETAINED = 5.0
+"""How long a switch's last word may take to come from the broker [s]."""
+PATIENCE = 60.0
+"""How long a switch may take to carry out an order, unless told otherwise [s]."""
+_NANOSECONDS = 1_000_000_000
+_verbs = {"open": OPEN, "closed": CLOSE, "unlocked": UNLOCK}
+
+_OPERATE = """\
+Orders are given one after the other, each confirmed by the switch before the next. A locked switch is unlocked under
+the tag it is locked with, which is shown before you are asked.
+
+examples:
+  tresma network operate lv-feeder s-12=open tie-3=closed
+  tresma network operate lv-feeder s-7=unlocked s-7=closed --yes
+"""
+
+_LEASE = """\
+examples:
+  tresma network lease lv-feeder             who may switch it now
+  tresma network lease lv-feeder --end       take it away: whoever asks next gets a larger token, which switches prefer
+"""
+
+
+class LeaseCatalog(Catalog):
+    """The part of the catalog that is about leases of networks."""
+
+    def acquire(self, network: str, holder: str, seconds: float) -> LeaseGrant:
+        """Ask for the right to switch a network."""
+        path = paths.NETWORK_LEASE.format(network=network)
+        return read(self._exchange("POST", path, body=LeaseRequest(holder, seconds))[0], LeaseGrant)
+
+    def holder(self, network: str) -> LeaseGrant | None:
+        """Tell who holds it; None for nobody."""
+        try:
+            return read(self._exchange("GET", paths.NETWORK_LEASE.format(network=network))[0], LeaseGrant)
+        except OperatorError as error:
+            if error.status == 404 and "nobody" in str(error):
+                return None
+            raise
+
+    def tell(self, network: str, news: SwitchNewsDocument) -> None:
+        """Say where switches stand."""
+        self._exchange("POST", paths.NETWORK_LEASE_STATES.format(network=network), body=news)
+
+    def release(self, grant: LeaseGrant) -> None:
+        """Give it back."""
+        query = {"holder": grant.holder, "token": str(grant.token)}
+        self._exchange("DELETE", paths.NETWORK_LEASE.format(network=grant.network), query=query)
+
+    def end(self, network: str) -> None:
+        """Take it from whoever holds it."""
+        self._exchange("DELETE", paths.NETWORK_LEASE.format(network=network))
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What one switch shall do."""
+
+    switch: str
+    state: str
+
+
+def add_verbs(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    remote: Callable[..., argparse.ArgumentParser],
+    _local: Callable[..., argparse.ArgumentParser],
+) -> None:
+    """Add ``operate`` and ``lease``."""
+    operating = remote(commands, "operate", "open, close and unlock switches", _OPERATE)
+    operating.add_argument("network", metavar="NETWORK", type=_identifier)
+    operating.add_argument("wishes", metavar="SWITCH=open|closed|unlocked", nargs="+", type=_wish)
+    operating.add_argument(
+        "--grid", metavar="URL", help="grid broker, mqtt://host:port; asked of the catalog otherwise"
+    )
+    operating.add_argument("--tenant", metavar="NAME", help="of the switches; asked of the catalog otherwise")
+    operating.add_argument("--patience", type=float, default=PATIENCE, metavar="S", help="for each order [s]")
+    operating.add_argument("--yes", action="store_true", help="do not ask")
+    operating.set_defaults(command=operate)
+    holding = remote(commands, "lease", "who may switch a network now", _LEASE)
+    holding.add_argument("network", metavar="NETWORK", type=_identifier)
+    holding.add_argument("--end", action="store_true", help="take it away")
+    holding.set_defaults(command=lease)
+
+
+def lease(options: argparse.Namespace) -> None:
+    """Show who may switch a network, or take it away."""
+    catalog = _catalog(_settings(options))
+    if options.end:
+        catalog.end(options.network)
+    grant = catalog.holder(options.network)
+    if options.json:
+        say_json(grant)
+    elif grant is None:
+        say(f"{options.network}: nobody")
+    else:
+        say(f"{options.network}: {grant.holder} for {grant.seconds:.0f} s, token {grant.token}")
+
+
+def operate(options: argparse.Namespace) -> None:
+    """Give orders to switches, one after the other."""
+    settings = _settings(options)
+    if not 1.0 <= options.patience <= 120.0:
+        raise UsageError(f"expected a patience of 1 to 120 s, found {options.patience:g}")
+    catalog = _catalog(settings)
+    endpoint, tenant = _broker(catalog, options, settings)
+    names = list(dict.fromkeys(wish.switch for wish in options.wishes))
+    with _Line(endpoint, settings.ca, tenant, names) as line:
+        for name in names:
+            report = line.wait_for(name, lambda _: True, RETAINED)
+            if report is None:
+                raise OperatorError(f"expected {name} to have said where it stands, found nothing; is its agent there?")
+            if not options.json:
+                note(f"{name}: {_in_words(report)}")
+        if not options.yes:
+            _ask(options.wishes)
+        holder = f"operator-{secrets.token_hex(4)}"
+        grant = catalog.acquire(options.network, holder, min(300.0, (options.patience + 5.0) * len(options.wishes)))
+        try:
+            for number, wish in enumerate(options.wishes, start=1):
+                _carry_out(line, grant, wish, number, options)
+        finally:
+            states = {name: line.reports[name].state for name in names if name in line.reports}
+            known = {name: state for name, state in states.items() if state is not None}
+            with suppress(OperatorError):  # the reports themselves are on the broker
+                catalog.tell(options.network, SwitchNewsDocument(grant.holder, grant.token, known))
+            catalog.release(grant)
+    if options.json:
+        say_json({name: line.reports[name] for name in names})
+
+
+def _broker(catalog: LeaseCatalog, options: argparse.Namespace, settings: Settings) -> tuple[Endpoint, str]:
+    """Find the grid broker, and the tenant whose topics are used there, by a device of the network where not told."""
+    if settings.grid and options.tenant:
+        return parse_endpoint(settings.grid), str(options.tenant)
+    for summary in catalog.devices({"network": options.network}):
+        addresses = catalog.device(summary.device).desired.configuration.brokers.grid
+        if settings.grid or addresses:
+            return parse_endpoint(settings.grid or addresses[0]), str(options.tenant or summary.tenant)
+    raise UsageError(
+        f"where is the grid broker? No device of {options.network} names any; give --grid mqtt://host:1883 and --tenant"
+    )
+
+
+def _carry_out(line: "_Line", grant: LeaseGrant, wish: Wish, number: int, options: argparse.Namespace) -> None:
+    tag = line.reports[wish.switch].tag if wish.state == "unlocked" else ""
+    command = line.order(grant, wish.switch, _verbs[wish.state], number, tag, options.patience)
+    final = (Outcome.DONE, Outcome.REFUSED, Outcome.FAILED)
+    report = line.wait_for(
+        wish.switch, lambda one: one.command == command.id and one.outcome in final, options.patience
+    )
+    if report is None:
+        raise OperatorError(f"{wish.switch} did not answer within {options.patience:g} s; nothing more is ordered")
+    if report.outcome is not Outcome.DONE:
+        raise OperatorError(f"{wish.switch} {report.outcome}: {report.reason}; nothing more is ordered")
+    if not options.json:
+        say(f"{wish.switch}: {_in_words(report)}")
+
+
+class _Line:
+    """A connection to the grid broker that hears what some switches say."""
+
+    def __init__(self, endpoint: Endpoint, ca: str, tenant: str, names: list[str]) -> None:
+        self.reports: dict[str, SwitchReport] = {}
+        self._tenant, self._endpoint = tenant, endpoint
+        self._boot = time.time_ns() // _NANOSECONDS
+        self._heard: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv311)
+        if endpoint.tls:
+            self._client.tls_set_context(ssl.create_default_context(cafile=ca or None))
+        if endpoint.user:
+            self._client.username_pw_set(endpoint.user, endpoint.password)
+        wanted = [(topics.switch_state(tenant, name), 1) for name in names]
+        self._client.on_connect = lambda client, *_: client.subscribe(wanted)
+        self._client.on_message = lambda _client, _data, message: self._heard.put(bytes(message.payload))
+
+    def __enter__(self) -> Self:
+        try:
+            self._client.connect(self._endpoint.host, self._endpoint.port)
+        except OSError as error:
+            raise OperatorError(f"{self._endpoint} cannot be reached: {error.strerror or error}") from error
+        self._client.loop_start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def wait_for(self, name: str, fits: Callable[[SwitchReport], bool], seconds: float) -> SwitchReport | None:
+        """Wait until a switch says something that fits; None where it does not."""
+        deadline = time.monotonic() + seconds
+        while (report := self.reports.get(name)) is None or not fits(report):
+            try:
+                self._take(self._heard.get(timeout=max(0.0, deadline - time.monotonic())))
+            except queue.Empty:
+                return None
+        return report
+
+    def order(  # noqa: PLR0917 - the parts of an order
+        self, grant: LeaseGrant, switch: str, verb: str, number: int, tag: str, life: float
+    ) -> Command:
+        """Publish an order."""
+        now = time.time_ns()
+        arguments = msgspec.to_builtins(Order(grant.network, grant.token, number, tag))
+        expires = now + round(life * _NANOSECONDS)
+        command = Command(f"{grant.holder}-{grant.token}-{number}", switch, verb, now, expires, arguments)
+        payload = encode(command, Header(grant.holder, self._boot, 1, number, now))
+        self._client.publish(topics.switch_command(self._tenant, switch), payload, qos=1)
+        return command
+
+    def _take(self, payload: bytes) -> None:
+        with suppress(WireError):
+            _, record = decode(payload)
+            report = read_report(record) if isinstance(record, Result) else None
+            if report is not None and isinstance(record, Result):
+                self.reports[record.terminal] = report
+
+
+def _in_words(report: SwitchReport) -> str:
+    where = report.state.value if report.state is not None else "moving"
+    locked = f", locked under {report.tag}" if report.tag else ""
+    return f"{where}{locked}{', locked out by its protection' if report.lockout else ''}"
+
+
+def _ask(wishes: list[Wish]) -> None:
+    said = ", ".join(f"{wish.switch}={wish.state}" for wish in wishes)
+    try:
+        answer = input(f"operate {said}? [y/N] ")
+    except EOFError as error:
+        raise UsageError("expected an answer, found no terminal; give --yes") from error
+    if answer.strip().lower() not in ("y", "yes"):
+        raise OperatorError("nothing was ordered")
+
+
+def _wish(text: str) -> Wish:
+    name, _, state = text.partition("=")
+    if not is_identifier(name) or state not in _verbs:
+        raise argparse.ArgumentTypeError(f"expected SWITCH=open, =closed or =unlocked, found {text[:80]!r}")
+    return Wish(name, state)
+
+
+def _identifier(text: str) -> str:
+    if not is_identifier(text):
+        raise argparse.ArgumentTypeError(f"expected letters, digits, _ and - (at most 64), found {text[:80]!r}")
+    return text
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    return read_settings({key: getattr(options, key, None) for key in KEYS})
+
+
+def _catalog(settings: Settings) -> LeaseCatalog:
+    return LeaseCatalog(settings)
