@@ -24,7 +24,7 @@ from algorithms.grid.least_squares import Estimator
 from algorithms.grid.measurement import PAIRS, PHASES, Measurement, Quantity
 from tests.support.day_grid import CABINETS, SUBSTATIONS, day_document, day_of_demand
 from tests.support.exact_circuit import Circuit
-from tests.support.exact_wls import measured
+from tests.support.exact_rows import measured
 from tests.support.metering import Accuracy, at_customers, expected_power, flows_at, truths, voltages_at
 
 UNBALANCE = {"c": 0.03, "lv": 0.01, "mv": 0.01}

@@ -18,7 +18,8 @@ from algorithms.grid.bad_data import examine
 from algorithms.grid.least_squares import Estimator
 from algorithms.grid.measurement import Measurement, Quantity
 from tests.support.exact_circuit import Circuit
-from tests.support.exact_wls import ExactWls, measured
+from tests.support.exact_rows import measured
+from tests.support.exact_wls import ExactWls
 from tests.support.metering import (
     Metering,
     Wanted,

@@ -20,11 +20,10 @@ from scipy.sparse import coo_array, csr_array
 
 from algorithms.api.network import NetworkModel
 from algorithms.api.network_equipment import Connection
+from tests.support.exact_points import DEAD, clock_of, letters_of, number_points
 
 BASE = 10e3
 """Power that currents are scaled by [VA]."""
-EARTH = -1
-DEAD = -2
 _turn = cmath.rect(1.0, -2 * math.pi / 3)
 BEHIND = np.array([1.0, _turn, _turn**2])
 
@@ -38,21 +37,6 @@ class Pair:
 
     voltage: Row
     current: Row
-
-
-class Sets:
-    """Sets that are joined one by one."""
-
-    def __init__(self, count: int) -> None:
-        self.parent = list(range(count))
-
-    def root(self, one: int) -> int:
-        while self.parent[one] != one:
-            self.parent[one] = one = self.parent[self.parent[one]]
-        return one
-
-    def join(self, one: int, other: int) -> None:
-        self.parent[self.root(one)] = self.root(other)
 
 
 class Circuit:
@@ -75,7 +59,8 @@ class Circuit:
 
     def __init__(self, model: NetworkModel) -> None:
         self.model = model
-        self._join()
+        points = number_points(model)
+        self.at, self.stars, self.shunts, self.count = points.at, points.stars, points.shunts, points.count
         self.nominal = np.ones(self.count)
         for node, row in enumerate(self.at):
             for point in row[row >= 0]:
@@ -94,64 +79,6 @@ class Circuit:
         self.scale = np.concatenate([self.nominal, at_source, of_element])
         self.size = len(self.scale)
         self.constraints = self._kirchhoff()
-
-    def _join(self) -> None:
-        """Number the points: conductors of nodes, joined by closed switches, and star points left to themselves."""
-        model, table = self.model, self.model.transformers
-        earth = 4 * len(model.nodes)
-        joined, fed = Sets(earth + 1 + 2 * len(table)), Sets(earth + 1 + 2 * len(table))
-        solid = np.flatnonzero(model.nodes.grounded & (model.nodes.grounding_impedance == 0))
-        for row in solid:
-            joined.join(4 * int(row) + 3, earth)
-        ends = np.stack([table.from_node, table.to_node])
-        stars = {(row, end): earth + 1 + 2 * row + end for row in range(len(table)) for end in (0, 1)}
-        for (row, end), star in stars.items():
-            if model.nodes.conductors[ends[end, row], 3] and "n" in _letters(table.vector_group[row])[end].lower():
-                joined.join(star, 4 * int(ends[end, row]) + 3)
-            if table.grounded[row, end] and table.grounding_impedance[row, end] == 0:
-                joined.join(star, earth)
-        for one, other in _closed(model):
-            joined.join(one, other)
-        # Phases that a source reaches are alive, and neutrals and star points beside them.
-        for one, other in _carrying(model):
-            fed.join(joined.root(one), joined.root(other))
-        starts = {fed.root(joined.root(4 * int(node) + c)) for node in model.sources.node for c in range(3)}
-
-        def alive(node: int) -> bool:
-            phases = np.flatnonzero(model.nodes.conductors[node, :3])
-            return any(fed.root(joined.root(4 * node + int(c))) in starts for c in phases)
-
-        numbers: dict[int, int] = {}
-
-        def number(point: int, *, live: bool) -> int:
-            point = joined.root(point)
-            if point == joined.root(earth):
-                return EARTH
-            return numbers.setdefault(point, len(numbers)) if live else DEAD
-
-        self.at = np.full((len(model.nodes), 4), DEAD)
-        self.at[~model.nodes.conductors[:, 3], 3] = EARTH
-        for node, c in np.argwhere(model.nodes.conductors):
-            point = 4 * int(node) + int(c)
-            live = alive(int(node)) if c == 3 else fed.root(joined.root(point)) in starts
-            self.at[node, c] = number(point, live=live)
-        # A star point matters only where the winding is a star.
-        star_wound = {key: "Y" in _letters(table.vector_group[key[0]])[key[1]].upper() for key in stars}
-        self.stars = {
-            (row, end): number(star, live=alive(int(ends[end, row]))) if star_wound[row, end] else EARTH
-            for (row, end), star in stars.items()
-        }
-        through = [
-            (4 * int(row) + 3, model.nodes.grounding_impedance[row])
-            for row in np.flatnonzero(model.nodes.grounded & (model.nodes.grounding_impedance != 0))
-        ]
-        through += [
-            (star, table.grounding_impedance[key])
-            for key, star in stars.items()
-            if table.grounded[key] and table.grounding_impedance[key] != 0
-        ]
-        self.shunts = [(numbers.get(joined.root(point), DEAD), impedance) for point, impedance in through]
-        self.count = len(numbers)
 
     def _kirchhoff(self) -> csr_array:
         """Currents that leave each point through everything add up to nothing."""
@@ -206,7 +133,7 @@ class Circuit:
     def transformer(self, row: int, end: int) -> tuple[list[int], list[Row]]:
         """Give points and currents into a transformer at one end: its phases, then its star point."""
         table = self.model.transformers
-        letters, clock = _letters(table.vector_group[row]), _clock(table.vector_group[row])
+        letters, clock = letters_of(table.vector_group[row]), clock_of(table.vector_group[row])
         live = np.flatnonzero(table.conductors[row])
         points = [
             [*(int(self.at[node, c]) for c in live), self.stars[row, side]]
@@ -351,25 +278,6 @@ class Circuit:
             x[..., inside] = -(np.linalg.inv(rows[:, inside]) @ (others @ x[..., np.newaxis]))[..., 0]
 
 
-def _closed(model: NetworkModel) -> Iterator[tuple[int, int]]:
-    """Give conductors that closed switches join."""
-    table = model.switches
-    for row, c in np.argwhere(table.conductors & table.closed[:, np.newaxis]):
-        yield 4 * int(table.from_node[row]) + int(c), 4 * int(table.to_node[row]) + int(c)
-
-
-def _carrying(model: NetworkModel) -> Iterator[tuple[int, int]]:
-    """Give phases that a branch or transformer connects."""
-    for row, c in np.argwhere(model.branches.conductors[:, :3]):
-        yield 4 * int(model.branches.from_node[row]) + int(c), 4 * int(model.branches.to_node[row]) + int(c)
-    table = model.transformers
-    for row in range(len(table)):
-        live = np.flatnonzero(table.conductors[row, :3])
-        for node in (table.from_node[row], table.to_node[row]):
-            for c in live:
-                yield 4 * int(table.from_node[row]) + int(live[0]), 4 * int(node) + int(c)
-
-
 def _add(form: Row, point: int, value: complex) -> None:
     if point >= 0:
         form[point] = form.get(point, 0.0) + complex(value)
@@ -380,16 +288,6 @@ def _form(entries: list[tuple[Any, complex]]) -> Row:
     for point, value in entries:
         _add(form, int(point), value)
     return form
-
-
-def _letters(group: str) -> tuple[str, str]:
-    letters = group.rstrip("0123456789")
-    split = next(index for index, letter in enumerate(letters) if letter.islower())
-    return letters[:split], letters[split:]
-
-
-def _clock(group: str) -> int:
-    return int(group[len(group.rstrip("0123456789")) :])
 
 
 def _windings(letters: tuple[str, str], clock: int, phases: int) -> tuple[Any, Any]:

@@ -16,7 +16,7 @@ import numpy as np
 from algorithms.api.network import NetworkModel
 from algorithms.grid.measurement import Measurement, Quantity
 from tests.support.exact_circuit import Circuit
-from tests.support.exact_wls import measured
+from tests.support.exact_rows import measured
 from tests.support.network_engines import power_grid_model_input
 from tests.support.opendss import solved_by_opendss
 
