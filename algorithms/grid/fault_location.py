@@ -19,28 +19,20 @@ Rules:
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import chdtri
 
 from algorithms.api.network_tables import Complexes, Floats, Integers, Truths
+from algorithms.grid.fault_fit import LIKELY, Fit, PlaceFit
 from algorithms.grid.fault_impedance import Hypothesis, reactive_voltage
 from algorithms.grid.fault_scenarios import HeadMeasurement, fitted_loads, scenarios
-from algorithms.grid.fault_walk import Walk, at_points, find_ways, look_in, walk
+from algorithms.grid.fault_walk import at_points, find_ways, look_in, walk
 from algorithms.grid.feeder import Feeder
 
-POINTS = 11
-"""Points of a section at which the cost is looked at first."""
-STEPS, STEPS_AGAIN = 4, 2
-CLOSER = (2, 6)
-"""Least and most sections that are judged closer."""
-LIKELY = 9.0
-"""An alternative's cost exceeds the best by no more than this: three standard deviations."""
 CONFIDENCE = 0.001
 """Chance of a cost so high that readings are taken to contradict each other [1]."""
-UNEXPLAINED = 2e-5
-"""Share of a voltage that no model explains: converters are not quite linear, no load is a constant [1]."""
 MISFIT = 0.1
 """A meter whose voltage before the fault is off the model's by more is no meter of this node [1]."""
 INFEED = 0.02
@@ -159,16 +151,6 @@ def locate(feeder: Feeder, measured: HeadMeasurement, readings: Readings, hypoth
     return min(found, key=lambda location: location.candidates[0].cost)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Fit:
-    """The best point of every section: share of length, cost, cost with likelihood, squared slope of residuals."""
-
-    shares: Floats
-    cost: Floats
-    weighed: Floats
-    slope: Floats
-
-
 class _Search:
     """One fault, whatever its type."""
 
@@ -193,13 +175,13 @@ class _Search:
         """Walk all scenarios with loads as they are during the fault."""
         self.all = scenarios(self.feeder, self.measured, load)
         self.walked = walk(self.feeder, self.all.looking, self.ways, self.all.during[:, :3], self.all.during[:, 3:])
-        self.plain = _first(self.walked)
         readings = self.readings
         before = (self.walked.onward[:, :, 0] @ self.all.before[:, None, :3, None])[..., 0]
         shift = np.abs(before) / np.abs(before[:1])
         usual = np.abs(self.usual[readings.positions])
         self.expected = shift * (readings.during * usual / readings.before)[None]
         self.measured_at = np.isfinite(self.expected[0])
+        self.places = PlaceFit(self.walked, self.expected, readings.uncertainty, self.feeder.nominal_voltage)
 
     def best(self, hypothesis: Hypothesis) -> Location:
         """Find the likeliest places for a type of fault."""
@@ -215,7 +197,7 @@ class _Search:
 
     def _without_liars(self, hypothesis: Hypothesis) -> Location:
         use = self.measured_at.copy()
-        fit = self._fit(hypothesis, use)
+        fit = self.places.fit(hypothesis, use)
         suspects: list[str] = list(self.misfits)
         while True:
             freedom = int(use.sum())
@@ -228,7 +210,7 @@ class _Search:
             for number in meters.tolist():
                 rest = use.copy()
                 rest[number] = False
-                trials.append((self._fit(hypothesis, rest), rest, number))
+                trials.append((self.places.fit(hypothesis, rest), rest, number))
             other, rest, number = min(trials, key=lambda trial: float(trial[0].cost.min()))
             if float(fit.cost.min()) - float(other.cost.min()) < chdtri(3, 1e-3):
                 break
@@ -236,118 +218,10 @@ class _Search:
             fit, use = other, rest
         return self._told(hypothesis, fit, use, tuple(suspects))
 
-    def _fit(self, hypothesis: Hypothesis, use: Truths) -> _Fit:
-        """Fit every section: look at points, refine the best of each, then judge the likeliest sections closer."""
-        sections = self.ways.sections.size
-        every, points = np.arange(sections), np.linspace(0.0, 1.0, POINTS)
-        residuals = self._residuals(self.plain, hypothesis, use, np.repeat(every, POINTS), np.tile(points, sections))[0]
-        grid = residuals.reshape(sections, POINTS, -1)
-        best = np.square(grid / self._rough_scale(use)).sum(axis=2).argmin(axis=1)
-        whitening, spread = self._whitening(hypothesis, use, every, points[best])
-        cost = np.square(grid @ whitening.transpose(0, 2, 1)).sum(axis=2)
-        starts = points[_two_lowest(cost)].ravel()
-        rows = np.repeat(every, 2)
-        found = self._refine(hypothesis, use, rows, starts, whitening[rows])
-        fit = _lowest(found, rows, found.cost + spread[rows], sections)
-        order = np.argsort(fit.weighed)
-        count = int(np.count_nonzero(fit.weighed < fit.weighed.min() + 4 * LIKELY))
-        if count == 1 and fit.cost.min() < use.sum():  # one place explains everything
-            return self._closer(hypothesis, use, fit, order[:1], grid[:, :0])
-        return self._closer(hypothesis, use, fit, np.sort(order[: min(max(count, CLOSER[0]), CLOSER[1])]), grid)
-
-    def _closer(self, hypothesis: Hypothesis, use: Truths, fit: _Fit, near: Integers, grid: Floats) -> _Fit:
-        """
-        Judge some sections with the covariance of every place itself.
-
-        What wrong data do to a meter's voltage depends on where the fault is; near a metallic one it turns its sign.
-        """
-        places = np.arange(0, grid.shape[1], 2)
-        rows, shares = np.repeat(near, places.size), np.tile(places / (POINTS - 1), near.size)
-        whitening, spread = self._whitening(hypothesis, use, np.append(rows, near), np.append(shares, fit.shares[near]))
-        starts, both, chosen = fit.shares[near], near, rows.size + np.arange(near.size)
-        if places.size:
-            white = (whitening[: rows.size] @ grid[rows, np.tile(places, near.size)][..., None])[..., 0]
-            weighed = (np.square(white).sum(axis=1) + spread[: rows.size]).reshape(near.size, -1)
-            lowest = weighed.argmin(axis=1) + places.size * np.arange(near.size)
-            starts, both = np.append(shares[lowest], starts), np.append(near, near)
-            chosen = np.append(lowest, chosen)
-        found = self._refine(hypothesis, use, both, starts, whitening[chosen])
-        whitening, spread = self._whitening(hypothesis, use, both, found.shares)
-        found = self._refine(hypothesis, use, both, found.shares, whitening, steps=STEPS_AGAIN)
-        closer = _lowest(found, both, found.cost + spread, fit.shares.size)
-        judged = np.isfinite(closer.weighed)
-        # What was not judged closer is as unlikely as it was, by the yardstick of the nearest.
-        offset = float(closer.weighed.min() - fit.weighed[near].min())
-        return _Fit(
-            np.where(judged, closer.shares, fit.shares),
-            np.where(judged, closer.cost, fit.cost),
-            np.where(judged, closer.weighed, fit.weighed + max(offset, 0.0)),
-            np.where(judged, closer.slope, fit.slope),
-        )
-
-    def _refine(
-        self,
-        hypothesis: Hypothesis,
-        use: Truths,
-        rows: Integers,
-        shares: Floats,
-        weights: Floats,
-        *,
-        steps: int = STEPS,
-    ) -> _Fit:
-        """Take Gauss-Newton steps along sections, clipped to them, and keep the best point met."""
-        best = _Fit(shares, np.full(rows.size, np.inf), np.zeros(0), np.zeros(rows.size))
-        length = 1e-3
-        for step in range(steps + 1):
-            ahead = np.where(shares + length <= 1.0, length, -length)
-            both = self._residuals(
-                self.plain, hypothesis, use, np.concatenate([rows, rows]), np.concatenate([shares, shares + ahead])
-            )[0]
-            white = (weights @ np.stack([both[: rows.size], both[rows.size :]], axis=-1)).transpose(2, 0, 1)
-            slope = (white[1] - white[0]) / ahead[:, None]
-            cost = np.square(white[0]).sum(axis=1)
-            square = np.maximum(np.square(slope).sum(axis=1), 1e-30)
-            better = cost < best.cost
-            best = _Fit(
-                np.where(better, shares, best.shares), np.where(better, cost, best.cost), best.weighed,
-                np.where(better, square, best.slope),
-            )  # fmt: skip
-            if step < steps:
-                move = np.clip(-(slope * white[0]).sum(axis=1) / square, -0.25, 0.25)
-                shares = np.clip(best.shares + move if step == 0 else shares + move, 0.0, 1.0)
-        return best
-
-    def _residuals(self, walked: Walk, hypothesis: Hypothesis, use: Truths, rows: Integers, shares: Floats) -> Floats:
-        """Give all residuals at points, shape (s, n, 1 + used readings) [V]."""
-        point = at_points(walked, rows, shares)
-        rho, _ = reactive_voltage(hypothesis, point.voltage, point.current)
-        apart = np.abs(point.meters[:, :, use]) - self.expected[: rho.shape[0], None][:, :, use]
-        return np.concatenate([rho[..., None], apart], axis=2)
-
-    def _rough_scale(self, use: Truths) -> Floats:
-        """Give a scale of each residual that is good enough to find where to look closer [V]."""
-        voltage = self.feeder.nominal_voltage
-        scale = 1.0 + 1e-3 * self.expected[0][use]
-        return np.concatenate([[0.5 + 1e-3 * voltage], scale])
-
-    def _whitening(self, hypothesis: Hypothesis, use: Truths, rows: Integers, shares: Floats) -> tuple[Floats, Floats]:
-        """Give what makes residuals at points white, shape (n, r, r), and the logarithm of their spread, (n,)."""
-        residuals = self._residuals(self.walked, hypothesis, use, rows, shares)
-        change = (residuals[1:] - residuals[:1]).transpose(1, 2, 0)
-        covariance = change @ change.transpose(0, 2, 1)
-        expected = self.expected[0][use]
-        own = np.square(self.readings.uncertainty[use] * expected) + np.square(UNEXPLAINED * expected + 0.05)
-        floor = UNEXPLAINED * self.feeder.nominal_voltage
-        places = np.arange(covariance.shape[1])
-        covariance[:, places, places] += np.concatenate([[np.square(floor)], own])
-        lower = np.linalg.cholesky(covariance)
-        spread = 2.0 * np.log(lower[:, places, places]).sum(axis=1)
-        return np.linalg.inv(lower), spread
-
-    def _told(self, hypothesis: Hypothesis, fit: _Fit, use: Truths, suspects: tuple[str, ...]) -> Location:
+    def _told(self, hypothesis: Hypothesis, fit: Fit, use: Truths, suspects: tuple[str, ...]) -> Location:
         order = np.argsort(fit.weighed)
         likely = [int(row) for row in order if fit.weighed[row] <= fit.weighed[order[0]] + LIKELY]
-        point = at_points(self.plain, np.array(likely), fit.shares[likely])
+        point = at_points(self.places.plain, np.array(likely), fit.shares[likely])
         _, resistance = reactive_voltage(hypothesis, point.voltage, point.current)
         candidates = []
         for number, row in enumerate(likely):
@@ -358,7 +232,7 @@ class _Search:
     def _name(self, row: int) -> str:
         return self.feeder.section[int(self.ways.sections[row])]
 
-    def _candidate(self, row: int, fit: _Fit, resistance: float, current: Complexes) -> Candidate:
+    def _candidate(self, row: int, fit: Fit, resistance: float, current: Complexes) -> Candidate:
         feeder, position = self.feeder, int(self.ways.sections[row])
         length, share = float(feeder.length[position]), float(fit.shares[row])
         ends = feeder.nodes[feeder.parent[position]], feeder.nodes[position]
@@ -377,7 +251,7 @@ class _Search:
         )
 
     def _doubts(
-        self, hypothesis: Hypothesis, fit: _Fit, freedom: int, current: Complexes, best: Candidate
+        self, hypothesis: Hypothesis, fit: Fit, freedom: int, current: Complexes, best: Candidate
     ) -> tuple[str, ...]:
         doubts = []
         fed = self.feeder.generation / (3.0 * self.feeder.nominal_voltage)
@@ -398,7 +272,7 @@ class _Search:
         """Give the voltages of all positions with the fault at a candidate, shape (k, 3) [V]."""
         feeder = self.feeder
         everywhere = find_ways(feeder, np.arange(1, len(feeder.nodes)))
-        looking = self.plain.looking
+        looking = self.places.plain.looking
         during = self.measured.during[None]
         walked = walk(feeder, looking, everywhere, during[:, :3], during[:, 3:])
         position = int(self.ways.sections[row])
@@ -419,45 +293,8 @@ def _voltages_before(feeder: Feeder, measured: HeadMeasurement, load: Complexes)
     return voltages
 
 
-def _lowest(found: _Fit, rows: Integers, weighed: Floats, sections: int) -> _Fit:
-    """Give the likeliest of several points of each section; infinite costs where there is none."""
-    order = np.lexsort((weighed, rows))
-    first = order[np.unique(rows[order], return_index=True)[1]]
-    shares, slope = np.zeros((2, sections))
-    cost, likely = np.full((2, sections), np.inf)
-    at = rows[first]
-    shares[at], slope[at], cost[at], likely[at] = (
-        found.shares[first],
-        found.slope[first],
-        found.cost[first],
-        weighed[first],
-    )
-    return _Fit(shares, cost, likely, slope)
-
-
 def _kept(readings: Readings, keep: Truths) -> Readings:
     names = tuple(name for name, stays in zip(readings.names, keep, strict=True) if stays)
     return Readings(
         names, readings.positions[keep], readings.before[keep], readings.during[keep], readings.uncertainty[keep]
     )
-
-
-def _first(walked: Walk) -> Walk:
-    """Give the first scenario alone."""
-    looking = walked.looking
-    one = replace(
-        looking, z=looking.z[:1], y=looking.y[:1], down=looking.down[:1], into=looking.into[:1],
-        transfer=looking.transfer[:1],
-    )  # fmt: skip
-    return replace(
-        walked, looking=one, sending=walked.sending[:1], current=walked.current[:1], aside=walked.aside[:1],
-        onward=walked.onward[:1],
-    )  # fmt: skip
-
-
-def _two_lowest(cost: Floats) -> Integers:
-    """Give the lowest point of each row, and the lowest that is no neighbour of it, shape (n, 2)."""
-    first = cost.argmin(axis=1)
-    away = np.abs(np.arange(cost.shape[1])[None] - first[:, None]) > 1
-    second = np.where(away, cost, np.inf).argmin(axis=1)
-    return np.stack([first, second], axis=1)

@@ -38,7 +38,7 @@ DIRECTIONS = 64
 """Directions kept of a larger one."""
 CACHED = 50_000
 """Entries of a matrix that the processor's own caches hold [1]."""
-WEAKEST = 1e-2
+WEAKEST = 3e-2
 """Weakest direction worth keeping of a larger one."""
 
 

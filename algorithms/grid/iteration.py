@@ -149,7 +149,7 @@ class Iteration:
                 # Voltages follow the powers that were corrected just now: seeing that a step late costs steps.
                 walk.parts += walk.effect(step)
                 still = change <= TOLERANCE and size * contraction <= LEFT
-            walk.look()
+            walk.draw()
         self._keep(walk, residuals, done, max(change, 1e-3 * size), converged=still)
         if not still:
             self.restart(gain)
@@ -189,7 +189,7 @@ class Iteration:
                 walk.along = walk.along + step
                 walk.parts += correction
                 still = size * CONTRACTION <= LEFT or flat >= 2
-            walk.look()
+            walk.draw()
         converged = still and math.isfinite(best)
         self._keep(walk, residuals, done, max(change, 1e-3 * size), converged=converged)
         if not converged:

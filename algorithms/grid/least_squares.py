@@ -39,7 +39,7 @@ from algorithms.api.network import NetworkModel
 from algorithms.api.network_tables import Complexes, Floats, Integers
 from algorithms.grid.beforehand import Anchor, Beforehand, Scan
 from algorithms.grid.estimate import Estimate
-from algorithms.grid.gain import Gain, make_gain
+from algorithms.grid.gain import WHOLE, Gain, make_gain
 from algorithms.grid.iteration import Iteration
 from algorithms.grid.measurement import Measurement, check_measurements
 from algorithms.grid.observation import Observation
@@ -60,6 +60,8 @@ SAME = 0.05
 PATCHED = 24
 """Most rows worked into a gain; more make a new one."""
 ITERATIONS = 60
+RELINEARISED = 8
+"""Most steps on derivatives that were made anew within a scan, before they are made anew again."""
 RELINEARISED = 8
 """Most steps on derivatives that were made anew within a scan, before they are made anew again."""
 DENSE_STATE = 1_000_000
@@ -257,7 +259,7 @@ class Estimator:
 
     def _make(self, scan: Scan, point: Complexes) -> Gain:
         """Make the gain at an operating point, given as inputs."""
-        dense = self.observation.dense and len(scan.u_state) * self.response.size <= DENSE_STATE
+        dense = self.observation.dense and len(scan.u_state) <= WHOLE
         tangent = tangent_at(self.response, self.observation, self._emf, point, dense=dense)
         gain = make_gain(tangent, scan.u_state, scan.u_readings)
         self._gain, self._patch = gain, None

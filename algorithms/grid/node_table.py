@@ -69,7 +69,7 @@ class NodeTable:
         """Give variances and spreads of logarithms of magnitudes, then of angles."""
         told = self._told
         before = self._before_by_rows() if self._tangent.inputs is not None else self._before_by_columns()
-        spreads = [self.of_entries(self._right, angles=angles) for angles in (False, True)]
+        spreads = [self._of_state(self._right, angles=angles) for angles in (False, True)]
         variances = [
             np.maximum(all_of_it - np.einsum("ij,ij,j->i", spread, spread, told), 0.0)
             for all_of_it, spread in zip(before, spreads, strict=True)
@@ -93,7 +93,7 @@ class NodeTable:
         tangent, sources = self._tangent, self._tangent.emf.shape[1]
         elements = len(tangent.inverse)
         unit = np.eye(tangent.size, sources) * self._u_state[:, np.newaxis]
-        of_sources = [self.of_entries(unit, angles=angles) for angles in (False, True)]
+        of_sources = [self._of_state(unit, angles=angles) for angles in (False, True)]
         magnitudes, angles = (np.einsum("ij,ij->i", each, each) for each in of_sources)
         sigma = self._u_state[sources : sources + elements], self._u_state[sources + elements :]
         emfs = tangent.emf.shape[0]
@@ -121,10 +121,13 @@ class NodeTable:
         """Give how voltages spread over the directions, shape (q, r)."""
         return self._tables[3 if angles else 1]
 
-    def of_entries(self, entries: Floats, *, angles: bool) -> Floats:
-        """Give how voltages change with entries of the state, shape (n, k) -> (q, k)."""
+    def _of_state(self, change: Floats, *, angles: bool) -> Floats:
+        """Give relative changes of voltages for changes of the state, shape (n, k) -> (q, k)."""
         inputs = self._tangent.inputs
-        of_inputs = self._tangent.of_inputs(entries) if inputs is None else inputs @ entries
+        return self.projected(self._tangent.of_inputs(change) if inputs is None else inputs @ change, angles=angles)
+
+    def projected(self, of_inputs: Complexes, *, angles: bool) -> Floats:
+        """Give relative changes of voltages, or of angles, for changes of inputs, shape (n_inputs, j) -> (q, j)."""
         change = self._projected(of_inputs)
         return np.ascontiguousarray(change.imag if angles else change.real)
 

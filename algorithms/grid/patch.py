@@ -20,8 +20,9 @@ from functools import cached_property
 
 import numpy as np
 
-from algorithms.api.network_tables import Floats, Integers
+from algorithms.api.network_tables import Complexes, Floats, Integers
 from algorithms.grid.gain import Gain
+from algorithms.grid.tangent import side_by_side
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +49,8 @@ class Patch:
         Of Woodbury's formula, shape (q, q).
     moves : numpy.ndarray
         How emfs, powers and voltages change with the new directions, as in `Gain`, shape (2 (3 s + 2 m), k).
+    of_inputs : numpy.ndarray
+        How inputs change with them, shape (n_inputs, k).
     """
 
     gain: Gain
@@ -59,6 +62,7 @@ class Patch:
     across: Floats
     middle: Floats
     moves: Floats
+    of_inputs: Complexes
 
     def solve(self, gradient: Floats) -> Floats:
         """Apply the inverse of M', shape (r + k,)."""
@@ -87,15 +91,11 @@ class Patch:
 
     def _of_nodes(self, *, angles: bool) -> Floats:
         nodes, directions = self.gain.nodes, len(self.gain.strength)
-        more = nodes.of_entries(self._entries(), angles=angles)
+        more = nodes.projected(self.of_inputs, angles=angles)
         towards = nodes.spread(angles=angles) @ self.across[:directions] + more @ self.across[directions:]
         lost = np.einsum("ij,ij->i", towards @ self.middle, towards)
         variances = nodes.variances(angles=angles) + np.einsum("ij,ij->i", more, more) - lost
         return nodes.laid_out(np.maximum(variances, 0.0))
-
-    def _entries(self) -> Floats:
-        """Give what grew as directions of the state, shape (n, k)."""
-        return grown(len(self.gain.u_state), self.widened, self.added)
 
     def fits(self, widened: Integers, added: Floats, removed: Integers) -> bool:
         """Tell whether it is what is asked for."""
@@ -106,19 +106,12 @@ class Patch:
         )
 
 
-def grown(size: int, widened: Integers, added: Floats) -> Floats:
-    """Give a direction of the state for each of its entries that grew, shape (size, k)."""
-    entries = np.zeros((size, len(widened)))
-    entries[widened, np.arange(len(widened))] = added
-    return entries
-
-
 def make_patch(gain: Gain, widened: Integers, added: Floats, removed: Integers) -> Patch:
     """Work grown sigmas and missing readings into a gain."""
     strength, directions, more = gain.strength, len(gain.strength), len(widened)
-    entries = grown(len(gain.u_state), widened, added)
-    weight = 1.0 / gain.u_readings
-    pull = weight[:, np.newaxis] * gain.tangent.forward(entries) if more else np.zeros((len(weight), 0))
+    tangent, weight = gain.tangent, 1.0 / gain.u_readings
+    of_inputs, of_seen = tangent.columns(widened, added)
+    pull = weight[:, np.newaxis] * tangent.observation.change(tangent.seen, of_seen)
     pull[removed] = 0.0
     known = np.where(np.isfinite(gain.u_readings), gain.u_readings, 0.0)
     square = pull.T @ pull
@@ -143,5 +136,17 @@ def make_patch(gain: Gain, widened: Integers, added: Floats, removed: Integers) 
         base=base,
         across=across,
         middle=middle,
-        moves=gain.tangent.moves(entries),
+        moves=_moves(gain, widened, added, of_inputs, of_seen),
+        of_inputs=of_inputs,
     )
+
+
+def _moves(gain: Gain, widened: Integers, added: Floats, of_inputs: Complexes, of_seen: Complexes) -> Floats:
+    sources, elements = gain.tangent.emf.shape[1], len(gain.tangent.inverse)
+    powers = np.zeros((elements, len(widened)), dtype=complex)
+    at = widened - sources
+    drawn = at >= 0
+    reactive = at >= elements
+    powers[at[drawn] % elements, np.flatnonzero(drawn)] = np.where(reactive, 1j, 1.0)[drawn] * added[drawn]
+    emfs = of_inputs[: gain.tangent.emf.shape[0]]
+    return side_by_side(np.concatenate([emfs, powers, of_seen[:elements]]))

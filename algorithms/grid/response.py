@@ -12,7 +12,7 @@ Rules:
 
 - Inputs are the emfs A, B, C of each source, then the currents of the elements, in one vector of length n.
 - Y is factorised once for a position of all switches. Where the whole answer is a moderate matrix it is kept as one;
-  otherwise the factors answer.
+  otherwise a sweep answers where the network is radial, and the factors where it is not.
 """
 
 from functools import cached_property
@@ -20,6 +20,7 @@ from functools import cached_property
 import numpy as np
 from scipy.sparse import coo_array, csc_array, csr_array, hstack
 
+from algorithms.api.errors import NetworkError
 from algorithms.api.network import NetworkModel
 from algorithms.api.network_tables import Complexes
 from algorithms.grid.admittance import Admittance, describe, nodal_admittance
@@ -27,9 +28,19 @@ from algorithms.grid.elements import Elements, find_elements
 from algorithms.grid.factor import Factor
 from algorithms.grid.points import EARTH
 from algorithms.grid.primitives import source_voltages
+from algorithms.grid.sweep import Sweep
 
 DENSE_ENTRIES = 300_000
 """Largest answer kept as a matrix [1], 5 MB: beyond it, solving with the factors is faster than reading it."""
+
+
+def _sweep(model: NetworkModel) -> Sweep | None:
+    """Give the sweep of a network that it answers for in one pass; None for meshed ones and those that charge."""
+    try:
+        sweep = Sweep(model)
+    except NetworkError:
+        return None
+    return None if sweep.charging else sweep
 
 
 class Response:
@@ -65,6 +76,7 @@ class Response:
         self.size = len(self.emfs) + len(self.elements)
         self.drive: csc_array = csc_array(hstack([self._driven(), -self.elements.incidence.T], format="csc"))
         self._factor = Factor(self.admittance)
+        self._sweep = None if self.dense else _sweep(model)
 
     def _driven(self) -> csc_array:
         """Give the currents into the points for emfs of 1 V, shape (k, 3 s)."""
@@ -102,6 +114,9 @@ class Response:
         """
         if self.dense:
             return self.matrix @ inputs
+        if self._sweep is not None and inputs.ndim == 1:
+            emfs = len(self.emfs)
+            return self._sweep.respond(inputs[:emfs].reshape(-1, 3), inputs[emfs:])
         return self._factor.solve(np.asarray(self.drive @ inputs))
 
     def seen(self, watch: csr_array) -> Complexes:

@@ -170,7 +170,10 @@ class _Restoring:
         self.flow = _with_pickup(flow, dark, pickup)
         self.judge = Judge(self.flow, limits)
         zones = range(self.network.zones)
-        self.customers = self.per_zone(self.model.nodes.customers.astype(float))
+        customers = self.model.nodes.customers.astype(float)
+        self.supplied: Floats = np.zeros(len(customers))  # by the node that stands for them
+        np.add.at(self.supplied, self.network.standing_for, customers)
+        self.customers = self.per_zone(self.supplied)
         drawn = np.maximum((flow.demand.wye + flow.demand.delta).real.sum(axis=1), 0.0)
         self.power = self.per_zone(drawn)
         self.helpless: dict[int, str] = dict.fromkeys(zones, "")
@@ -209,11 +212,13 @@ class _Restoring:
             self.help(max(islands, key=self.weight), live)
         names = self.model.switches.ids
         live = self.fed(self.closed)
-        customers = self.model.nodes.customers
         back = [node for node, zone in enumerate(self.zone) if zone in live - start]
         unserved = {
-            self.model.nodes.ids[node]: self.reason(zone) for node, zone in enumerate(self.zone) if zone not in live
+            self.model.nodes.ids[node]: self.reason(zone)
+            for node, zone in enumerate(self.zone)
+            if zone not in live and self.network.counted[node]
         }
+        dark = [self.model.nodes.rows[name] for name in unserved]
         return Restoration(
             isolate=tuple(names[row] for row in self.around if self.present[row]),
             locked=tuple(names[row] for row in self.around),
@@ -221,8 +226,8 @@ class _Restoring:
             to_close=tuple(names[row] for row in self.in_order(start)),
             closed=self.closed,
             unserved=unserved,
-            restored_customers=int(customers[back].sum()),
-            unserved_customers=int(sum(customers[self.model.nodes.rows[name]] for name in unserved)),
+            restored_customers=int(self.supplied[back].sum()),
+            unserved_customers=int(self.supplied[dark].sum()),
             complete=self.complete,
             tried=self.tried,
         )

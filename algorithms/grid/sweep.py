@@ -102,10 +102,38 @@ class Sweep:
         at = np.full(len(model.nodes), EARTH, dtype=np.intp)
         at[self._nodes] = np.arange(len(self._nodes))
         place = np.append(points.conductor * len(self._nodes) + at[points.node], EARTH)
+        self._point_place = place[:-1]
+        self._roots_of = forest.source
         first, second = place[self.elements.first], place[self.elements.second]
         self._across = incidence(first, second, len(self._nodes) * self._width)
         self._drawing = self._across.T.tocsr()
         self._names = tuple(name_of(model, points, point) for point in self.elements.first)
+
+    @property
+    def charging(self) -> bool:
+        """Whether lines charge: their currents then depend on voltages, and one pass is not the answer."""
+        return self._shunt.size > 0
+
+    def respond(self, emfs: Complexes, currents: Complexes) -> Complexes:
+        """
+        Give voltages of points for given currents, in one pass; right where nothing charges.
+
+        Parameters
+        ----------
+        emfs : numpy.ndarray
+            Of the sources, shape (n_sources, 3) [V].
+        currents : numpy.ndarray
+            What the elements draw, shape (m,) [A].
+
+        Returns
+        -------
+        numpy.ndarray
+            To earth, shape (k,) [V].
+        """
+        behind = np.zeros_like(self._behind)
+        behind[:3] = emfs[self._roots_of].T
+        found: Complexes = self._forward(self._backward(self._drawn(currents)), behind).ravel()[self._point_place]
+        return found
 
     def solve(self, power: Complexes | None = None, *, tolerance: float = 1e-9, iterations: int = 300) -> Solution:
         """Find the voltages, starting from those without load; parameters and errors as in `CurrentInjection.solve`."""
@@ -175,12 +203,13 @@ class Sweep:
                     np.add.at(drawn[conductor], level.feeding, currents)
         return carried
 
-    def _forward(self, carried: Complexes) -> Complexes:
+    def _forward(self, carried: Complexes, behind: Complexes | None = None) -> Complexes:
         """Give voltages of what the ways to each position carry, shape (c, k) [V]."""
         voltages = np.empty_like(carried)
+        emfs = self._behind if behind is None else behind
         for level in self._levels:
             change = -np.einsum("ijk,jk->ik", level.drop, carried[:, level.here])
-            above = self._behind
+            above = emfs
             if len(level.feeding):
                 above = np.einsum("ijt,jt->it", level.lowering, voltages[:, level.feeding])
             change[:, level.roots - level.here.start] = above - np.einsum(

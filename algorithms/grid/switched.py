@@ -8,6 +8,8 @@ Rules:
 
 - *Edges* are branches, then switches, in the order of their tables. Transformers part the network: it is fed where a
   source stands or where a transformer leads down to it, and what is below a transformer is a load of the node above.
+- Only parts with a switch that is operated from afar count, or all where there is none: a ring of low voltage without
+  switches is nobody's business here.
 - A switch that may not be operated is part of the network: joined where it is closed, nothing where it is open.
 - Nodes of a tree are numbered so that everything below a node follows it directly (as in `radial`).
 - Two feeding points that are joined close a loop, as any other way round does.
@@ -89,7 +91,16 @@ class SwitchedNetwork:
     operable : numpy.ndarray
         Shape (n_switches,), bool.
     roots : list of int
-        Nodes where the network is fed.
+        Nodes where the parts that count are fed.
+    feeding : list of tuple
+        What feeds each of them: ``source`` or ``transformer``, and its row.
+    every_root, every_feeding : list
+        The same of all parts.
+    counted : numpy.ndarray
+        Whether a node is in a part that counts, shape (n_nodes,), bool.
+    standing_for : numpy.ndarray
+        The node that stands for each: itself where it counts, else the one above the transformer that feeds it, shape
+        (n_nodes,).
     zone : numpy.ndarray
         Number of the zone of each node, shape (n_nodes,): what hangs together without a switch that may be moved.
     zones : int
@@ -115,6 +126,8 @@ class SwitchedNetwork:
             raise ValueError(f"one truth for each of {len(switches)} switches expected, found {operable.shape}")
         self.model = model
         self.operable = operable
+        self.every_root, self.every_feeding = _feeding_points(model)
+        self.counted, self.standing_for = _scope(model, operable, self.every_feeding)
         self.branches = len(model.branches)
         self.ends = list(
             zip(
@@ -123,7 +136,9 @@ class SwitchedNetwork:
                 strict=True,
             )
         )
-        self.roots, self.feeding = _feeding_points(model)
+        kept = [number for number, node in enumerate(self.every_root) if self.counted[node]]
+        self.roots = [self.every_root[number] for number in kept]
+        self.feeding = [self.every_feeding[number] for number in kept]
         self._neighbours: list[list[tuple[int, int]]] = [[] for _ in range(len(model.nodes))]
         for edge, (one, other) in enumerate(self.ends):
             self._neighbours[one].append((other, edge))
@@ -257,7 +272,7 @@ class SwitchedNetwork:
         remedy = "make a switch of the loop operable, or describe it as one branch"
         for edge in np.flatnonzero(fixed).tolist():
             a, b = (_root(first, node) for node in self.ends[edge])
-            if a == b:
+            if a == b and self.counted[self.ends[edge][0]]:
                 where = f"{tables[edge]}[{names[edge]}]"
                 problems.append(Problem(where, "no loop that no switch can open", "one it closes", remedy))
             first[a] = b
@@ -279,6 +294,21 @@ def _root(first: list[int], at: int) -> int:
     while first[at] != at:
         first[at] = at = first[first[at]]
     return at
+
+
+def _scope(model: NetworkModel, operable: Truths, feeding: list[tuple[str, int]]) -> tuple[Truths, Integers]:
+    """Tell which nodes are in parts that count, and which node stands for each."""
+    part = np.array(parts_of(model), dtype=np.intp)
+    remote = operable | np.array([operation == Operation.REMOTE for operation in model.switches.operation], dtype=bool)
+    moved = np.unique(part[model.switches.from_node[remote]])
+    counted = np.isin(part, moved) if len(moved) else np.ones(len(part), dtype=bool)
+    standing = np.arange(len(part))
+    table = model.transformers
+    for kind, row in feeding:  # from the highest level down
+        low = table.to_node[row] if kind == "transformer" else 0
+        if kind == "transformer" and not counted[low]:
+            standing[part == part[low]] = standing[table.from_node[row]]
+    return counted, standing
 
 
 def parts_of(model: NetworkModel) -> list[int]:

@@ -145,6 +145,6 @@ def _move(flow: TreeFlow, judge: Judge, solution: TreeSolution, loop: Loop, plac
         closed_onto=closed_onto,
         broken=broken,
         reason=reason and f"{reason}, and the loop would make it {max(closed_onto, broken):.0f} A",
-        interrupted=int(model.nodes.customers[below].sum()) if reason else 0,
+        interrupted=int(model.nodes.customers[np.isin(network.standing_for, below)].sum()) if reason else 0,
         interruption=float(times.sum()) if reason else 0.0,
     )

@@ -20,13 +20,15 @@ Rules:
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import csr_array
 
-from algorithms.api.network_tables import Complexes, Floats
+from algorithms.api.network_tables import Complexes, Floats, Integers
 from algorithms.grid.observation import Observation
 from algorithms.grid.primitives import SEQUENCES
 from algorithms.grid.response import Response
 
 ROUNDS = 8
+FOLLOWED = 3
 ENOUGH = 1e-3
 """Derivatives that are as near are near enough, relative to the largest [1]."""
 PER_SOURCE = 6
@@ -127,8 +129,40 @@ class Tangent:
         if self.inputs is not None:
             return seen @ self.inputs
         sources = len(self.response.emfs)
-        of_powers = seen[:, sources:] * self.inverse
-        return np.concatenate([seen[:, :sources] @ self.emf, of_powers, -1j * of_powers], axis=1)
+        found = np.zeros((len(seen), self.size), dtype=complex)
+        part = seen
+        for turn in range(FOLLOWED):
+            # What elements draw changes with voltages, which change with what elements draw, ever less.
+            of_powers = part[:, sources:] * self.inverse
+            each = np.concatenate([part[:, :sources] @ self.emf, of_powers, -1j * of_powers], axis=1)
+            found += -each.conj() if turn % 2 else each
+            pulled = (part[:, sources:] * (self.drawn * self.inverse)).conj()
+            part = self.response.seen(csr_array(csr_array(pulled) @ self.response.elements.incidence))
+        return found
+
+    def columns(self, entries: Integers, size: Floats) -> tuple[Complexes, Complexes]:
+        """
+        Give changes of inputs, and of what is seen, for changes of single entries of the state.
+
+        Parameters
+        ----------
+        entries : numpy.ndarray
+            Shape (k,).
+        size : numpy.ndarray
+            How large each is, shape (k,).
+
+        Returns
+        -------
+        tuple of numpy.ndarray
+            Shapes (n_inputs, k) and (u, k).
+        """
+        if self.inputs is not None:
+            of_inputs = self.inputs[:, entries] * size
+        else:
+            change = np.zeros((self.size, len(entries)))
+            change[entries, np.arange(len(entries))] = size
+            of_inputs = self.of_inputs(change)
+        return of_inputs, self.observation.see(of_inputs)
 
     def forward(self, change: Floats) -> Floats:
         """Give changes of what meters tell, shape (n, j) -> (e, j)."""
@@ -155,7 +189,7 @@ class Tangent:
         else:
             across = self.observation.see(self.of_inputs(change))[:elements]
         powers = change[sources : sources + elements] + 1j * change[sources + elements :]
-        return _side_by_side(np.concatenate([self.emf @ change[:sources], powers, across]))
+        return side_by_side(np.concatenate([self.emf @ change[:sources], powers, across]))
 
     def adjoint(self, weights: Floats) -> Floats:
         """Apply the transpose of `forward`, shape (e, j) -> (n, j)."""
@@ -183,7 +217,7 @@ def _follow_voltages(of_drawn: Complexes, across: Complexes, of_inputs: Complexe
         before = following
 
 
-def _side_by_side(matrix: Complexes) -> Floats:
+def side_by_side(matrix: Complexes) -> Floats:
     """Give real and imaginary part of each row after another, shape (k, j) -> (2 k, j)."""
     return np.ascontiguousarray(np.stack([matrix.real, matrix.imag], axis=1).reshape(2 * len(matrix), matrix.shape[1]))
 
@@ -221,5 +255,5 @@ def tangent_at(
         of_inputs[sources + diagonal, size + elements + diagonal] = -1j * inverse
         _follow_voltages(of_inputs[sources:], observation.matrix[:elements], of_inputs, drawn * inverse)
         of_seen = observation.matrix @ of_inputs
-        follow = _side_by_side(of_seen[:elements])
+        follow = side_by_side(of_seen[:elements])
     return Tangent(response, observation, emf, inverse, drawn, inputs, seen, of_inputs, of_seen, started, follow)

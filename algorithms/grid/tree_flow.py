@@ -202,8 +202,9 @@ def expected(network: SwitchedNetwork) -> Demand:
         np.add.at(delta, table.node[paired], drawn[paired])
     part = np.array(parts_of(model))
     transformers = model.transformers
-    below = [row for kind, row in network.feeding if kind == "transformer"]
-    share = {name: sum(1 for node in network.roots if part[node] == name) for name in part[network.roots].tolist()}
+    below = [row for kind, row in network.every_feeding if kind == "transformer"]
+    fed = part[network.every_root].tolist()
+    share = {name: fed.count(name) for name in fed}
     for row in reversed(below):  # the lowest level was found last
         inside = part == part[transformers.to_node[row]]
         total = (wye[inside].sum() + delta[inside].sum()) / share[int(part[transformers.to_node[row]])]

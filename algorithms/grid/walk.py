@@ -69,10 +69,14 @@ class Walk:
             self.along = np.concatenate([along, np.zeros(len(patch.widened))])
             self._moves = np.concatenate([gain.moves, patch.moves], axis=1)
 
-    def look(self) -> Complexes:
-        """Give what is seen with the powers and voltages as they are, shape (u,)."""
+    def draw(self) -> None:
+        """Have the elements draw their powers at the voltages as they are."""
         self.inputs[: self._emfs] = self.emfs
         np.conjugate(self.powers / self.across, out=self._drawn)
+
+    def look(self) -> Complexes:
+        """Give what is seen with the powers and voltages as they are, shape (u,)."""
+        self.draw()
         return self._observation.see(self.inputs)
 
     def residuals(self, seen: Complexes) -> Floats:
