@@ -18,7 +18,7 @@ import numpy as np
 
 from algorithms.api.network import NetworkModel
 from algorithms.api.network_operation import Protection, SwitchKind, SwitchState
-from algorithms.api.network_tables import Truths
+from algorithms.api.network_tables import Integers, Truths
 from algorithms.api.records import Event, MeasurementFrame
 from algorithms.api.switching import SwitchReport
 from algorithms.api.wire import NANOSECONDS
@@ -222,7 +222,7 @@ class VoltageWatch:
 
 
 def feeder_nodes(model: NetworkModel, before: Truths, breaker: str) -> set[str]:
-    """Name the nodes that a breaker fed."""
+    """Name the nodes that a breaker fed, with all below their transformers."""
     network = SwitchedNetwork(model)
     tree = network.tree(before)
     edge = network.branches + model.switches.rows[breaker]
@@ -230,4 +230,10 @@ def feeder_nodes(model: NetworkModel, before: Truths, breaker: str) -> set[str]:
     if not len(places):
         return set()
     start = int(places[0])
-    return {model.nodes.ids[node] for node in tree.order[start : int(tree.end[start])]}
+    return names_of(network, tree.order[start : int(tree.end[start])])
+
+
+def names_of(network: SwitchedNetwork, rows: Integers) -> set[str]:
+    """Name some nodes and all for which they stand."""
+    found = np.flatnonzero(np.isin(network.standing_for, rows))
+    return {network.model.nodes.ids[node] for node in found.tolist()}

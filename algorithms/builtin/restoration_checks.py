@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from algorithms.api.network_operation import SwitchState
 from algorithms.api.network_tables import Truths
-from algorithms.builtin.fault_case import FaultCase, VoltageWatch, feeder_nodes
+from algorithms.builtin.fault_case import FaultCase, VoltageWatch, feeder_nodes, names_of
 from algorithms.builtin.switch_board import SwitchBoard
 from algorithms.grid.restoration import Restoration, enclosing, faulted_zones
 from algorithms.grid.switched import SwitchedNetwork
@@ -75,8 +75,7 @@ def objection(
     solution = flow.solve(network.tree(switches.closed))
     if solution.tree.loops:
         return "the switches, where they say they stand, close a loop"
-    live = {network.model.nodes.ids[node] for node in solution.tree.order.tolist()}
-    blind = voltages.contradicting(live, since_ns)
+    blind = voltages.contradicting(names_of(network, solution.tree.order), since_ns)
     if blind:
         return f"the topology contradicts the meters: {', '.join(blind[:5])} should be alive and see nothing"
     edges = solution.tree.edge.tolist()

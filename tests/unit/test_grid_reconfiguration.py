@@ -71,11 +71,27 @@ def test_a_loop_that_no_switch_can_open_is_refused_by_name():
         SwitchedNetwork(parse(document))
 
 
+def test_rings_without_switches_below_a_transformer_are_nobodys_business_here():
+    document = feeder_document()
+    for switch in document["switches"]:
+        switch["operation"] = "remote"
+    document["branches"].append({**element(document, "b3"), "id": "ring"})
+    element(document, "area-lv")["radial"] = False
+    model = parse(document)
+    network = SwitchedNetwork(model)
+    names = model.nodes.ids
+    assert {names[node] for node in np.flatnonzero(network.counted)} == {"m0", "m1", "m2", "m3"}
+    assert [names[node] for node in network.standing_for[-3:]] == ["m2", "m2", "m2"]
+    assert network.tree(model.switches.closed).loops == ()
+
+
 def test_feeding_points_that_no_switch_parts_are_refused():
     document = feeder_pair_document()
     for switch in document["switches"]:
         switch["operation"] = "none"
         switch["normal"] = "closed"
+    element(document, "breaker-q")["operation"] = "remote"
+    document["sources"].append({**element(document, "grid-p"), "id": "second", "node": "p3"})
     with pytest.raises(NetworkError, match="feeding point"):
         SwitchedNetwork(parse(document))
 

@@ -11,7 +11,7 @@ from algorithms.grid.restoration import restore
 from algorithms.grid.switched import SwitchedNetwork
 from algorithms.grid.tree_flow import TreeFlow
 from tests.support.feeder_pair import feeder_pair_document
-from tests.support.networks import element
+from tests.support.networks import element, feeder_document
 
 
 def after_a_trip(document, *, breaker="breaker-p", stuck=()):
@@ -123,6 +123,18 @@ def test_a_broken_limit_elsewhere_does_not_forbid_what_makes_it_no_worse():
     element(document, "grid-q")["voltage"] *= 1.12
     flow, before = after_a_trip(document)
     assert "breaker-p" in restore(flow, ("p-line3",), before, Limits(0.9, 1.1)).to_close
+
+
+def test_customers_below_a_transformer_count_where_it_is_connected():
+    document = feeder_document()
+    for switch in document["switches"]:
+        switch["operation"] = "remote"
+    element(document, "cb")["closes"] = 0.0  # so that nothing comes back
+    model = parse(document)
+    tripped = model.with_switches(SwitchStates("net-1", 2, {"cb": "open", "tie": "open"}))
+    plan = restore(TreeFlow(SwitchedNetwork(tripped)), ("b2",), model.switches.closed)
+    assert plan.unserved_customers == 3
+    assert set(plan.unserved) == {"m1", "m2", "m3"}
 
 
 def test_a_branch_the_network_does_not_have_is_refused():
