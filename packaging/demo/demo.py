@@ -7,7 +7,10 @@ A catalog, two MQTT brokers (grid and data) and three meters run as processes of
 - ``simulated`` sees a voltage sag and a phase jump;
 - ``interrupted`` is killed half-way with kill -9, is noticed to be gone, and comes back.
 
-The demo does what an operator does: it registers the three through the REST API and watches the brokers. Its watcher
+Three agents more estimate the state of a small low-voltage grid from its customers' meters (`demo_grid`): two
+concentrators and the grid above them, each on the part of the network that the catalog cuts for it.
+
+The demo does what an operator does: it registers all of them through the REST API and watches the brokers. Its watcher
 is independent of the meters, so that what it says about lost and repeated frames is measured, not claimed. Whatever
 ends the demo, everything it started is gone afterwards. Exit status 0 when all went well, 1 otherwise, 2 for wrong use.
 """
@@ -27,6 +30,7 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # runs from a clone, installed or not
 
+from demo_grid import DEVICES, Grid
 from demo_plant import METERS, ROOT, Plant
 from demo_processes import DemoError, Household, descendants
 from demo_recording import examine, write_example
@@ -95,13 +99,21 @@ def _demo(options: argparse.Namespace, folder: Path, household: Household) -> in
     with Subscriber(brokers, subscriptions("default")) as subscriber:
         links = subscriber.links.values()
         household.wait_for(lambda: all(link.connected for link in links), "the watcher's connection", 10.0)
-        story = Story(plant, household, subscriber, options.seconds)
+        grid = Grid(plant.data_port)
+        story = Story(plant, household, subscriber, grid, options.seconds)
+        say("putting a low-voltage grid into the catalog, and starting the agents that estimate it")
+        plant.register_grid()
+        for device in DEVICES.values():
+            plant.start_agent(device)
+        grid.start()
         say(f"registering three meters ({', '.join(METERS)}) at {plant.catalog} and starting their agents")
         plant.register_meters()
         for device in METERS:
             plant.start_agent(device)
         say("waiting for the first frames")
         story.wait_for_frames()
+        say("waiting for the first states")
+        story.wait_for_states()
         by_hand = False
         try:
             story.run(Console())
@@ -111,13 +123,14 @@ def _demo(options: argparse.Namespace, folder: Path, household: Household) -> in
             by_hand = True
         seconds = time.monotonic() - story.began
         say("stopping the meters")
+        grid.stop()
         plant.stop_agents()
         story.settle()
         plant.stop_catalog()
-        return _close(story, subscriber, seconds, by_hand=by_hand)
+        return _close(story, subscriber, grid, seconds, by_hand=by_hand)
 
 
-def _close(story: Story, subscriber: Subscriber, seconds: float, *, by_hand: bool) -> int:
+def _close(story: Story, subscriber: Subscriber, grid: Grid, seconds: float, *, by_hand: bool) -> int:
     say()
     happened = story.happened()
     if happened:
@@ -127,10 +140,10 @@ def _close(story: Story, subscriber: Subscriber, seconds: float, *, by_hand: boo
         if len(happened) > LISTED:
             say(f"  and {len(happened) - LISTED} more")
     interruption = story.interruption()
-    for line in summary(story.view, interruption, seconds):
+    for line in [*summary(story.view, interruption, seconds), *grid.summary()]:
         say(line)
     cut_short = by_hand and not interruption.back_ns  # whoever ends a demo that runs on need not wait for all of it
-    wrong = faults(story.view, interruption if not cut_short else None, subscriber.overflowed)
+    wrong = faults(story.view, interruption if not cut_short else None, subscriber.overflowed) + grid.faults()
     say("all went well" if not wrong else "not all went well:")
     for line in wrong:
         say(f"  - {line}")

@@ -1,5 +1,5 @@
 """
-What the demo runs: a catalog, two brokers and three meters, each a process of its own on free loopback ports.
+What the demo runs: catalog, brokers, meters and a grid's agents, each a process of its own on free loopback ports.
 
 Meters are registered the way an operator does it, through the REST API; each agent starts with the few lines its
 registration gave, and nothing else.
@@ -14,13 +14,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import demo_grid
+import msgspec
 import requests
 import yaml
 from demo_processes import DemoError, Household, find_mosquitto, free_port, is_listening
 from demo_recording import Facts
 
+from algorithms.api.network_document import NetworkDocument
 from algorithms.api.wire import time_text
 from device_catalog.operator.catalog import Catalog
+from device_catalog.operator.network_store import NetworkCatalog
 from device_catalog.operator.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,8 +35,8 @@ METERS = (REPLAYING, SIMULATED, INTERRUPTED)
 POLL, LEASE = 0.5, 2.0
 """Of the demo's meters [s]; a real fleet polls every minute or so."""
 
-LEAD = 3.0
-"""From registration to the first sample of the recording: time for its agent to start [s]."""
+LEAD = 6.0
+"""From registration to the first sample of the recording: time for its agent, and five others, to start [s]."""
 
 ATTEMPTS = 3
 """A free port may be taken by somebody else before a broker gets it."""
@@ -67,6 +71,11 @@ class Plant:
     def catalog(self) -> str:
         """Address of the catalog."""
         return f"http://127.0.0.1:{self._ports['catalog']}"
+
+    @property
+    def data_port(self) -> int:
+        """Port of the data broker."""
+        return self._ports["data"]
 
     def broker(self, name: str) -> str:
         """Address of a broker."""
@@ -127,37 +136,61 @@ class Plant:
         token = (self.folder / "catalog" / "operator.token").read_text().strip()
         with Catalog(Settings(catalog=self.catalog, token=token)) as catalog:
             for device, acquisition in self._acquisitions().items():
-                registered = catalog.register(
-                    {
-                        "device": device,
-                        "kind": "meter",
-                        "description": f"the demo's {device} meter",
-                        "configuration": {
-                            "brokers": {"grid": [self.broker("grid")], "data": [self.broker("data")]},
-                            "acquisition": acquisition,
-                            "algorithms": [{"algorithm": "phasors", "settings": {"window": 3, "report_rate": 50}}],
-                            "poll": {"interval": POLL, "lease": LEASE},
-                        },
-                    }
-                )
-                lines = {
-                    "device": registered.device,
-                    "catalog": self.catalog,
-                    "credential": registered.credential,
-                    "state_dir": str(self.folder / f"{device}.state"),
-                }
-                path = self._config(device)
-                path.touch(mode=0o600)
-                path.write_text(yaml.safe_dump(lines))
+                phasors = {"algorithm": "phasors", "settings": {"window": 3, "report_rate": 50}}
+                self._register(catalog, device, f"the demo's {device} meter", acquisition, [phasors])
+
+    def register_grid(self) -> None:
+        """Put the low-voltage grid into the catalog, and register an agent for each of its areas."""
+        token = (self.folder / "catalog" / "operator.token").read_text().strip()
+        with NetworkCatalog(Settings(catalog=self.catalog, token=token)) as catalog:
+            catalog.put(msgspec.convert(demo_grid.document(), NetworkDocument), "*")
+            for area, device in demo_grid.DEVICES.items():
+                topology = {"network": demo_grid.NETWORK, "area": area}
+                words = f"estimates {area} of the demo's grid"
+                self._register(catalog, device, words, None, [demo_grid.algorithm_of(area)], topology=topology)
+
+    def _register(
+        self,
+        catalog: Catalog,
+        device: str,
+        description: str,
+        acquisition: dict[str, Any] | None,
+        algorithms: list[dict[str, Any]],
+        **more: Any,
+    ) -> None:
+        registered = catalog.register(
+            {
+                "device": device,
+                "kind": "meter" if acquisition is not None else "agent",
+                "description": description,
+                "configuration": {
+                    "brokers": {"grid": [self.broker("grid")], "data": [self.broker("data")]},
+                    "acquisition": acquisition,
+                    "algorithms": algorithms,
+                    "poll": {"interval": POLL, "lease": LEASE},
+                    **more,
+                },
+            }
+        )
+        lines = {
+            "device": registered.device,
+            "catalog": self.catalog,
+            "credential": registered.credential,
+            "state_dir": str(self.folder / f"{device}.state"),
+        }
+        path = self._config(device)
+        path.touch(mode=0o600)
+        path.write_text(yaml.safe_dump(lines))
 
     def start_agent(self, device: str) -> None:
-        """Start a meter's agent."""
+        """Start a device's agent."""
         command = [sys.executable, "-m", "agent", "run", "--config", str(self._config(device))]
         self.household.start(device, command, {"PYTHONPATH": str(ROOT)})
 
     def stop_agents(self) -> None:
-        """Ask all meters to end, and wait until they have."""
-        children = [self.household.children[device] for device in METERS if device in self.household.children]
+        """Ask all agents to end, and wait until they have."""
+        devices = (*METERS, *demo_grid.DEVICES.values())
+        children = [self.household.children[device] for device in devices if device in self.household.children]
         for child in children:
             child.ask_to_end()
         for child in children:

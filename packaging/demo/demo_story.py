@@ -7,12 +7,15 @@ Whatever the story says comes from its own watcher's view of what the brokers de
 import math
 import time
 
+import demo_grid
 from demo_plant import INTERRUPTED, LEASE, METERS, REPLAYING, Plant
 from demo_processes import Household
 from demo_summary import Interruption
 from demo_words import lines_taken, newest, occurrence_lines, say
 from rich.console import Console, Group
 from rich.live import Live
+from rich.padding import Padding
+from rich.text import Text
 
 from device_catalog.operator.fleet import FleetView, PresenceChange
 from device_catalog.operator.occurrences import Occurrence
@@ -50,14 +53,19 @@ class Story:
     plant : Plant
     household : Household
     subscriber : Subscriber
+    grid : Grid
+        Whose states are compared with the truth.
     seconds : float
         0 to run on [s].
     """
 
-    def __init__(self, plant: Plant, household: Household, subscriber: Subscriber, seconds: float) -> None:
+    def __init__(
+        self, plant: Plant, household: Household, subscriber: Subscriber, grid: demo_grid.Grid, seconds: float
+    ) -> None:
         self.view = FleetView(first=1, nominal_voltage=plant.nominal_voltage)
         self.began = time.monotonic()
         self._plant, self._household, self._subscriber, self._seconds = plant, household, subscriber, seconds
+        self._grid = grid
         self._killed_ns = self._revived_ns = self._back_ns = 0
         self._last = (0, 0)
         self._told: Occurrence | None = None
@@ -67,6 +75,10 @@ class Story:
     def wait_for_frames(self) -> None:
         """Wait until every meter has said something."""
         self._household.wait_for(self._all_speak, "a first frame of every meter", STARTING)
+
+    def wait_for_states(self) -> None:
+        """Wait until every area of the grid has been estimated."""
+        self._household.wait_for(self._all_estimated, "a first state of every area", STARTING)
 
     def run(self, console: Console) -> None:
         """Watch; kill a meter, see it noticed, bring it back; end when the time is over."""
@@ -118,7 +130,10 @@ class Story:
             arrivals = self._subscriber.arrivals(timeout=left)
             count += len(arrivals)
             for arrival in arrivals:
-                self.view.arrived(arrival)
+                if demo_grid.concerns(arrival.topic):
+                    self._grid.arrived(arrival.topic, arrival.payload)
+                else:
+                    self.view.arrived(arrival)
         if self._revived_ns and not self._back_ns:
             meter = self.view.meter(INTERRUPTED)
             if meter.header is not None and meter.header.boot > self._last[0]:
@@ -128,6 +143,10 @@ class Story:
     def _all_speak(self) -> bool:
         self._take(0.05)
         return all(self.view.meter(device).frames for device in METERS)
+
+    def _all_estimated(self) -> bool:
+        self._take(0.05)
+        return self._grid.is_estimated
 
     def _kill(self) -> None:
         self._killed_ns = time.time_ns()
@@ -153,8 +172,10 @@ class Story:
     def _screen(self, width: int, height: int) -> Group:
         deeds = self._own_deeds()
         room = height - HEADING - (1 if width >= WIDE else NARROW_LINES) * len(self.view.meters)
+        states = self._grid.lines()
+        room -= 1 + lines_taken(states, width)
         left = f"{max(0.0, self._seconds - self._now()):.0f} s left" if self._seconds else "Ctrl-C ends"
-        return fleet_screen(
+        screen = fleet_screen(
             self.view,
             self._subscriber.links,
             time.time_ns(),
@@ -162,6 +183,8 @@ class Story:
             happened=[*newest(self.happened(), width, room - lines_taken(deeds, width)), *deeds],
             width=width,
         )
+        title = Text("state of the low-voltage grid, against the truth:", style="bold")
+        return Group(screen, title, *(Padding(Text(line), (0, 0, 0, 2)) for line in states))
 
     def _own_deeds(self) -> list[str]:
         deeds = []
@@ -182,7 +205,7 @@ class Story:
         say(f"{now:.0f} s")
         deeds = self._own_deeds()
         new = deeds if deeds != self._deeds_told else []
-        for line in [*lines(self.view, time.time_ns()), *self.happened(self._told), *new]:
+        for line in [*lines(self.view, time.time_ns()), *self._grid.lines(), *self.happened(self._told), *new]:
             say(f"  {line}")
         self._deeds_told = deeds
         self._told = self.view.occurrences[-1] if self.view.occurrences else None

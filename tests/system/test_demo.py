@@ -65,6 +65,12 @@ def test_the_demo_goes_well_and_leaves_nothing_behind(mark):
         told = re.search(rf"^ +{meter} +(\d+) frames, lost 0, duplicates 0", said, re.MULTILINE)
         assert told, said
         assert int(told[1]) > 100
+    for area in ("lv", "feeder-1", "feeder-2"):
+        told = re.search(
+            rf"^ +{area} +(\d+) states, (\d+)% of \d+ voltages within 2 u of the truth", said, re.MULTILINE
+        )
+        assert told, said
+        assert (int(told[1]) > 2, int(told[2]) >= 80) == (True, True)
     assert re.search(r"noticed by its last will after [\d.]+ s, by the catalog after [\d.]+ s", said)
     assert re.search(r"replaying +1\.(19|20|21)\d s in the recording.*: voltage dip of A to 0\.6", said)
     assert re.search(r"simulated +\d\d:\d\d:\d\d\.\d{3} UTC: voltage dip of B", said)
