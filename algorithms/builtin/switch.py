@@ -14,6 +14,7 @@ Rules:
 - What it has obeyed and what locks it outlive a restart.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -42,6 +43,8 @@ from algorithms.api.switching import (
 from algorithms.api.wire import NANOSECONDS, time_text
 from algorithms.builtin.protection_cycle import Act, ProtectionCycle
 
+REFUSALS = 30
+"""Refusals told within a minute at most: whoever may order could otherwise fill the disk that keeps them."""
 REMEMBERED = 64
 """Orders remembered, so that one that is repeated is known."""
 SOUND, JAMS, SILENT, LIES = "sound", "jams", "silent", "lies"
@@ -141,6 +144,7 @@ class Switch(Algorithm):
         self._commands: tuple[str, ...] = ()
         self._true = self._report.state
         self._moving: tuple[int, SwitchState, str] | None = None
+        self._refused_ns: deque[int] = deque(maxlen=REFUSALS)
         self._now_ns = 0
         self._told_ns: int | None = None
         if restored is not None:
@@ -181,7 +185,7 @@ class Switch(Algorithm):
         order = read_order(command)
         refusal = self._refusal(command, order)
         if refusal or order is None:
-            return self._answer(command, Outcome.REFUSED, refusal)
+            return self._refuse(command, refusal)
         self._commands = (*self._commands, command.id)[-REMEMBERED:]
         self._change(token=order.token, sequence=order.sequence)
         if command.verb == UNLOCK:
@@ -201,6 +205,13 @@ class Switch(Algorithm):
         self._change(state=None, cause=Cause.COMMAND)
         told = list(self._answer(command, Outcome.UNDER_WAY, ""))
         return [*told, *self._arrive(wanted, command.id[:64])] if not self._moving_ns else told
+
+    def _refuse(self, command: Command, reason: str) -> Sequence[Record]:
+        full = len(self._refused_ns) == REFUSALS
+        if full and self._now_ns - self._refused_ns[0] < 60 * NANOSECONDS:
+            return ()
+        self._refused_ns.append(self._now_ns)
+        return self._answer(command, Outcome.REFUSED, reason)
 
     def _refusal(self, command: Command, order: Order | None) -> str:
         """Say why an order is not obeyed; nothing where it is."""

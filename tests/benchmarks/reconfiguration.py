@@ -21,9 +21,12 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import numpy as np
 
 from algorithms.api.network import NetworkModel
+from algorithms.api.network_document import SwitchStates
+from algorithms.api.network_operation import SwitchState
 from algorithms.api.network_reader import parse
 from algorithms.grid.limits import Limits
 from algorithms.grid.reconfiguration import Effort, Reconfiguration, reconfigure
+from algorithms.grid.restoration import restore
 from algorithms.grid.switched import SwitchedNetwork
 from algorithms.grid.tree_flow import TreeFlow
 from tests.benchmarks.report import Report, arguments
@@ -45,6 +48,17 @@ def timed(model: NetworkModel, effort: Effort, turns: int) -> tuple[Reconfigurat
         found = reconfigure(TreeFlow(network), limits=WIDE, effort=effort)
         times.append(time.process_time() - start)
     return found, statistics.median(times)
+
+
+def restored(model: NetworkModel, branch: str) -> float:
+    """Give the processor time of working out how to isolate and restore, the breaker being open [s]."""
+    breaker = f"breaker-{branch[0]}"
+    closed = dict(zip(model.switches.ids, model.switches.closed.tolist(), strict=True)) | {breaker: False}
+    states = {name: SwitchState.CLOSED if there else SwitchState.OPEN for name, there in closed.items()}
+    tripped = model.with_switches(SwitchStates(model.network, 1, states))
+    start = time.process_time()
+    restore(TreeFlow(SwitchedNetwork(tripped)), (branch,), model.switches.closed)
+    return time.process_time() - start
 
 
 def main() -> None:
@@ -78,6 +92,9 @@ def main() -> None:
     report.figure(f"{name}: time", 1e3 * seconds, "ms", "<= 5")
     above = 100 * (found.after.losses / least.after.losses - 1)
     report.figure(f"{name}: above the least of all positions", above, "%", "<= 0.001")
+    times = [restored(model, branch) for _ in range(turns) for branch in model.branches.ids]
+    report.figure(f"{name}: restoration after a fault, median time", 1e3 * statistics.median(times), "ms", "<= 5")
+    report.figure(f"{name}: restoration after a fault, longest time", 1e3 * max(times), "ms")
     report.finish(as_json=options.json)
 
 

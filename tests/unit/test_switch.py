@@ -83,6 +83,16 @@ def test_what_must_not_be_obeyed_is_refused_and_nothing_moves(order, reason):
     assert place.last.state == "open"
 
 
+def test_refusals_are_told_so_often_and_no_more():
+    place = Place()
+    before = len(place.said)
+    for _ in range(100):
+        place.order("open", network="other")
+    assert len(place.said) - before == 30
+    place.wait(61.0, step=1.0)
+    assert place.order("open", network="other").outcome == "refused"
+
+
 def test_an_order_to_another_switch_is_not_heard():
     place = Place()
     before = len(place.said)
