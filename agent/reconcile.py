@@ -116,7 +116,7 @@ def _surroundings(current: Configuration, desired: Configuration, info: Algorith
         return False
     if current.terminal != desired.terminal:
         return True
-    if info.needs_network and _part(current) != _part(desired):
+    if (info.needs_network or info.uses_network) and _part(current) != _part(desired):
         return True
     if Kind.SAMPLES in info.consumes:
         return current.acquisition != desired.acquisition

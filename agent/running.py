@@ -185,8 +185,8 @@ class RunningSet:
 
     @property
     def needs_network(self) -> bool:
-        """Whether an algorithm needs a network, as far as they said so."""
-        return any(one.needs_network for one in self._algorithms.values())
+        """Whether an algorithm works on a network, as far as they said so."""
+        return any(one.uses_network for one in self._algorithms.values())
 
     @property
     def outdated(self) -> list[str]:

@@ -126,9 +126,10 @@ class SupervisedAlgorithm:
         return self.assignment.algorithm
 
     @property
-    def needs_network(self) -> bool:
-        """Whether it cannot do without a network, as far as it said so."""
-        return self._needs_network or (self.info is not None and self.info.needs_network)
+    def uses_network(self) -> bool:
+        """Whether it works on a network where there is one, as far as it said so."""
+        info = self.info
+        return self._needs_network or (info is not None and (info.needs_network or info.uses_network))
 
     @property
     def runs(self) -> bool:
@@ -137,7 +138,7 @@ class SupervisedAlgorithm:
 
     def is_outdated(self, network: bytes | None, switches: bytes | None) -> bool:
         """Tell whether it works on another network than this."""
-        return self.needs_network and self._network != (network, switches)
+        return self.uses_network and self._network != (network, switches)
 
     async def start(self) -> bool:
         """

@@ -82,7 +82,8 @@ def _start(channel: Channel, start: StartAlgorithm, fds: list[int]) -> int:
     try:
         algorithm_class = load_algorithm(spec.entry)
         needs_network = algorithm_class.info.needs_network
-        read_network = _network_reader() if needs_network and spec.network is not None else None
+        works_with_one = needs_network or algorithm_class.info.uses_network
+        read_network = _network_reader() if works_with_one and spec.network is not None else None
     except (ImportError, TypeError, AttributeError) as error:
         channel.send(AlgorithmFailed(str(error), traceback.format_exc(limit=-8)[-_TRACEBACK:]))
         return 70

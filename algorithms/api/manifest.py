@@ -55,6 +55,9 @@ class AlgorithmInfo(msgspec.Struct, frozen=True):
         How often the host keeps a checkpoint [s]; 0 for never. Each one costs a write to the card. Another one is made
         durable before an urgent result goes out, one a second on average at most: what was told is never taken back.
     api_version : int
+    uses_network : bool
+        Whether it works with a network where there is one, though it can do without; it is then started anew when the
+        network changes, as one that needs it.
     """
 
     name: str
@@ -70,6 +73,7 @@ class AlgorithmInfo(msgspec.Struct, frozen=True):
     tick_interval: float = 0.0
     checkpoint_interval: float = 0.0
     api_version: int = API_VERSION
+    uses_network: bool = False
 
 
 class Limits(msgspec.Struct, frozen=True):

@@ -71,6 +71,7 @@ class FaultDetection(Algorithm):
         settings=SETTINGS,
         history=0.2,
         time_budget=0.05,
+        uses_network=True,
     )
 
     def __init__(self, settings: Mapping[str, Any]) -> None:

@@ -48,7 +48,10 @@ def test_agents_locate_a_fault_together(plant, tmp_path):
     recording, generator = recorded(feeder, FAULT, sample_rate=RATE, after=1.5), np.random.default_rng(1)
     channels = SIXTEEN.channels(RATE)
     start = time_text(time.time_ns() + 1_000_000_000)
-    with Listener(plant.grid.port, "v1/default/faults/urban") as faults:
+    with (
+        Listener(plant.grid.port, "v1/default/faults/urban") as faults,
+        Listener(plant.data.port, "v1/default/meters/m-head/events") as events,
+    ):
         plant.add(
             "m-head",
             acquisition=acquisition(written(tmp_path, SIXTEEN.sampled(recording.head, generator), channels), start),
@@ -73,6 +76,12 @@ def test_agents_locate_a_fault_together(plant, tmp_path):
             return None
 
         evidence = wait_until(complete, "a fault located with all meters", timeout=60)
+        # Detection does without a network, and works with it as soon as it is there.
+        wait_until(
+            lambda: any(heard.fields["evidence"].get("network") == "urban" for heard in list(events.heard)),
+            "a fault detected with thresholds of the network",
+            timeout=20,
+        )
     assert evidence["branch"] == "u3-u4"
     assert evidence["distance"] == pytest.approx(140.0, abs=5.0)
     assert evidence["fault_resistance"] == pytest.approx(2.0, abs=0.1)
