@@ -144,6 +144,7 @@ class SwitchedNetwork:
             self._neighbours[one].append((other, edge))
             self._neighbours[other].append((one, edge))
         self.zone, self.zones, self._fed_zones = self._find_zones()
+        self._trees: float | None = None
         self._zone_list: list[int] = self.zone.tolist()
 
     def closed_edges(self, closed: Truths) -> list[bool]:
@@ -238,6 +239,11 @@ class SwitchedNetwork:
 
     def count_trees(self) -> float:
         """Give the number of radial positions that feed everything which can be fed (Kirchhoff's theorem)."""
+        if self._trees is None:
+            self._trees = self._count_trees()
+        return self._trees
+
+    def _count_trees(self) -> float:
         joined = np.arange(self.zones)
         joined[list(self._fed_zones)] = self.zones
         laplacian: Floats = np.zeros((self.zones + 1, self.zones + 1))
