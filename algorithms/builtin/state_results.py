@@ -271,7 +271,7 @@ def _line_voltages(estimate: Estimate, rows: Integers) -> dict[int, tuple[Sequen
     seen = tangent.response.seen(incidence(first.ravel(), np.roll(first, -1, axis=1).ravel(), points.count))
     across = seen @ estimate.inputs
     size = np.maximum(np.abs(across), 1e-9)
-    along = tangent.loadings(seen) * (across.conj() / size)[:, np.newaxis]
+    along = estimate.loadings(seen) * (across.conj() / size)[:, np.newaxis]
     u = np.sqrt(estimate.variance(np.ascontiguousarray(along.real))).reshape(-1, 3)
     u_angle = (np.sqrt(estimate.variance(np.ascontiguousarray(along.imag))) / size).reshape(-1, 3)
     turned = (across * np.exp(1j * estimate.turn)).reshape(-1, 3)

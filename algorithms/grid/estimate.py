@@ -29,6 +29,7 @@ from algorithms.grid.measurement import Measurement, Quantity
 from algorithms.grid.observation import gathered
 from algorithms.grid.patch import Patch
 from algorithms.grid.points import EARTH
+from algorithms.grid.tangent import loadings_at
 from algorithms.grid.terminals import Terminals
 
 UNKNOWN = 0.02
@@ -246,12 +247,12 @@ class Estimate:
         ends = np.array(pairs, dtype=np.intp).reshape(-1, 2)
         points = len(self._at_points) - 1
         seen = self._response.seen(incidence(ends[:, 0], ends[:, 1], points))
-        across, of_across = seen @ self.inputs, self.gain.tangent.loadings(seen)
+        across, of_across = seen @ self.inputs, self.loadings(seen)
         entries = [(row, at, value) for row, current in enumerate(currents) for at, value in current.points]
         direct = [(row, at, value) for row, current in enumerate(currents) for at, value in current.inputs]
         seen = self._response.seen(gathered(entries, (len(ends), points)))
         seen = seen + gathered(direct, (len(ends), self._response.size)).toarray()
-        carried, of_carried = seen @ self.inputs, self.gain.tangent.loadings(seen)
+        carried, of_carried = seen @ self.inputs, self.loadings(seen)
         powers = across * carried.conj()
         of_powers = of_across * carried.conj()[:, np.newaxis] + across[:, np.newaxis] * of_carried.conj()
         size = np.abs(carried)
@@ -265,6 +266,31 @@ class Estimate:
             current=size, u_current=u_current, angle=np.angle(carried * np.exp(1j * self.turn)),
             u_total=(total[0], total[1]),
         )  # fmt: skip
+
+    def loadings(self, seen: Complexes) -> Complexes:
+        """
+        Give how linear combinations of voltages and currents change with the state.
+
+        Loads keep their powers, not their currents: that is judged by what they draw now, not when the gain was made.
+
+        Parameters
+        ----------
+        seen : numpy.ndarray
+            What each answers to inputs, as of `Response.seen`, shape (q, n_inputs).
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (q, n).
+        """
+        return loadings_at(self.gain.tangent, seen, *self._drawing)
+
+    @cached_property
+    def _drawing(self) -> tuple[Complexes, Complexes]:
+        """Give 1 / U* and I of the elements."""
+        drawn = self.inputs[len(self._response.emfs) :]
+        across: Complexes = np.asarray(self._response.elements.incidence @ self._at_points[:-1], dtype=complex)
+        return 1.0 / across.conj(), drawn
 
     def variance(self, loadings: Floats) -> Floats:
         """Give the variance of J dx for each row of J, shape (q, n) -> (q,)."""

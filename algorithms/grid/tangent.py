@@ -28,7 +28,7 @@ from algorithms.grid.primitives import SEQUENCES
 from algorithms.grid.response import Response
 
 ROUNDS = 8
-FOLLOWED = 3
+FOLLOWED = 4
 ENOUGH = 1e-3
 """Derivatives that are as near are near enough, relative to the largest [1]."""
 PER_SOURCE = 6
@@ -113,32 +113,10 @@ class Tangent:
         return np.concatenate([self.emf @ change[:sources], self.inverse[:, np.newaxis] * power])
 
     def loadings(self, seen: Complexes) -> Complexes:
-        """
-        Give how linear combinations change with the state.
-
-        Parameters
-        ----------
-        seen : numpy.ndarray
-            What each answers to inputs, as of `Response.seen`, shape (q, n_inputs).
-
-        Returns
-        -------
-        numpy.ndarray
-            Shape (q, n).
-        """
+        """Give how linear combinations change with the state here; as in `loadings_at`."""
         if self.inputs is not None:
             return seen @ self.inputs
-        sources = len(self.response.emfs)
-        found = np.zeros((len(seen), self.size), dtype=complex)
-        part = seen
-        for turn in range(FOLLOWED):
-            # What elements draw changes with voltages, which change with what elements draw, ever less.
-            of_powers = part[:, sources:] * self.inverse
-            each = np.concatenate([part[:, :sources] @ self.emf, of_powers, -1j * of_powers], axis=1)
-            found += -each.conj() if turn % 2 else each
-            pulled = (part[:, sources:] * (self.drawn * self.inverse)).conj()
-            part = self.response.seen(csr_array(csr_array(pulled) @ self.response.elements.incidence))
-        return found
+        return loadings_at(self, seen, self.inverse, self.drawn)
 
     def columns(self, entries: Integers, size: Floats) -> tuple[Complexes, Complexes]:
         """
@@ -199,6 +177,36 @@ class Tangent:
         of_emfs = (self.emf.conj().T @ of_inputs[:sources]).real
         of_powers = self.inverse.conj()[:, np.newaxis] * of_inputs[sources:]
         return np.concatenate([of_emfs, of_powers.real, -of_powers.imag])
+
+
+def loadings_at(tangent: Tangent, seen: Complexes, inverse: Complexes, drawn: Complexes) -> Complexes:
+    """
+    Give how linear combinations change with the state, at another operating point of the same network.
+
+    Parameters
+    ----------
+    tangent : Tangent
+    seen : numpy.ndarray
+        What each answers to inputs, as of `Response.seen`, shape (q, n_inputs).
+    inverse, drawn : numpy.ndarray
+        1 / U* and I of the elements there, shape (m,) [1/V, A].
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (q, n).
+    """
+    response, sources = tangent.response, len(tangent.response.emfs)
+    found = np.zeros((len(seen), tangent.size), dtype=complex)
+    part = seen
+    for turn in range(FOLLOWED):
+        of_powers = part[:, sources:] * inverse
+        each = np.concatenate([part[:, :sources] @ tangent.emf, of_powers, -1j * of_powers], axis=1)
+        found += -each.conj() if turn % 2 else each
+        # What elements draw changes with voltages, which change with what elements draw, ever less.
+        pulled = (part[:, sources:] * (drawn * inverse)).conj()
+        part = response.seen(csr_array(csr_array(pulled) @ response.elements.incidence))
+    return found
 
 
 def _follow_voltages(of_drawn: Complexes, across: Complexes, of_inputs: Complexes, pull: Complexes) -> None:
