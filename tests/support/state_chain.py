@@ -26,7 +26,7 @@ from algorithms.builtin.lv_state import LvState
 from algorithms.builtin.mv_state import MvState
 from algorithms.grid.measurement import Measurement, Quantity
 from tests.support.exact_circuit import Circuit
-from tests.support.exact_wls import measured
+from tests.support.exact_rows import measured
 from tests.support.metering import Accuracy, Truth
 
 PLUGINS: dict[Level, type[Algorithm]] = {

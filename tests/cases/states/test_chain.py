@@ -10,7 +10,7 @@ from algorithms.api.network_document import NetworkDocument
 from algorithms.api.network_reader import parse
 from algorithms.grid.measurement import Measurement, Quantity
 from tests.support.exact_circuit import Circuit
-from tests.support.exact_wls import measured
+from tests.support.exact_rows import measured
 from tests.support.metering import Truth, find_truth
 from tests.support.state_chain import MINUTE, START_NS, Chain, Meters, document_of, size_of
 from tests.support.state_grid import three_level_document
