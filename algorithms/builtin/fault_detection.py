@@ -24,7 +24,8 @@ from algorithms.api.network_equipment import GroundingKind
 from algorithms.api.records import Event, Kind, Record, Severity
 from algorithms.api.samples import Channel, Phase, Quantity, SampleBlock, SampleFlag
 from algorithms.api.settings import Setting, problems_of, read_settings
-from algorithms.builtin.fault_watch import FaultWatch, Occurrence
+from algorithms.builtin.fault_occurrence import Occurrence
+from algorithms.builtin.fault_watch import FaultWatch
 from algorithms.grid.fault_settings import FeederFacts, feeder_facts
 from algorithms.waveform.fault_criteria import Neutral, Thresholds
 from algorithms.waveform.phasor import Complexes

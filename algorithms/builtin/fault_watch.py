@@ -12,10 +12,10 @@ Where it stands: `fault_detection` feeds it and writes events of what it tells; 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 
+from algorithms.builtin.fault_occurrence import Ending, Occurrence
 from algorithms.waveform.fault_criteria import (
     FaultType,
     Thresholds,
@@ -43,55 +43,6 @@ LONGEST = 3.0
 """A fault that lasts longer is told as lasting, and what follows is judged anew [s]."""
 OPEN = 0.05
 """Current that is left of a fault's when its breaker has opened [1]."""
-
-
-class Ending(StrEnum):
-    """How a fault came to its end."""
-
-    OPENED = "opened"
-    """No current flows any more."""
-    GONE = "gone"
-    """Load flows again, perhaps without a phase that was opened."""
-    LASTING = "lasting"
-    """It is not over, but too old to be told from load."""
-    SAMPLES_MISSING = "samples-missing"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Occurrence:
-    """
-    A fault, when it is found and again when it is over.
-
-    Attributes
-    ----------
-    kind : str
-        ``fault``, or ``earth-fault`` where the neutral is not earthed.
-    start : int
-        Number of the sample it began with.
-    found : int
-        Number of the sample it was found with.
-    types : tuple of FaultType
-        What it was, in this order.
-    phases : tuple of int
-    before, now : numpy.ndarray
-        Phasors before it and in it, voltages A, B, C and currents A, B, C, shape (6,) [V, A].
-    resistance : float or None
-        Of an earth fault without an earthed neutral, when it is over [ohm].
-    end : int or None
-        Number of the sample it ended with; None while it lasts.
-    ending : Ending or None
-    """
-
-    kind: str
-    start: int
-    found: int
-    types: tuple[FaultType, ...]
-    phases: tuple[int, ...]
-    before: Complexes
-    now: Complexes
-    resistance: float | None = None
-    end: int | None = None
-    ending: Ending | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,7 +117,7 @@ class FaultWatch:
         """End what is under way, since samples are missing from here on."""
         if self._fault is None:
             return []
-        over = _ended(self._fault, self._next, Ending.SAMPLES_MISSING)
+        over = self._fault.ended(self._next, Ending.SAMPLES_MISSING)
         self._fault = None
         return [over]
 
@@ -250,7 +201,7 @@ class FaultWatch:
         place, self._clear = _held(opened | gone, self._clear, self._cycle // 2)
         old = np.flatnonzero(numbers - fault.start > LONGEST * self._rate) if fault.kind == "fault" else numbers[:0]
         if place is None and old.size:
-            return self._finish(view, column + int(old[0]), _ended(fault, int(numbers[old[0]]), Ending.LASTING))
+            return self._finish(view, column + int(old[0]), fault.ended(int(numbers[old[0]]), Ending.LASTING))
         if place is None:
             # An earth fault is measured once its transient is over and before it is cut off: after two cycles.
             settled = last - column - 1
@@ -264,7 +215,7 @@ class FaultWatch:
         ending = Ending.OPENED if opened[place] else Ending.GONE
         before_end = max(place - self._cycle - self._cycle // 2 - 2, 0)
         fault = self._evolved(fault, now[:, before_end], change[:, before_end], before[:, before_end])
-        return self._finish(view, column + place, _ended(fault, over, ending))
+        return self._finish(view, column + place, fault.ended(over, ending))
 
     def _finish(self, view: _View, column: int, ended: Occurrence) -> int:
         view.found.append(ended)
@@ -314,13 +265,6 @@ class FaultWatch:
     def _sequence_limits(self) -> Floats:
         limits = self.limits
         return np.array([limits.ground_current, limits.phase_current, limits.negative_current])
-
-
-def _ended(fault: Occurrence, end: int, ending: Ending) -> Occurrence:
-    return Occurrence(
-        fault.kind, fault.start, fault.found, fault.types, fault.phases, fault.before, fault.now, fault.resistance,
-        max(end, fault.start), ending,
-    )  # fmt: skip
 
 
 def _held(
