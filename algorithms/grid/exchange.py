@@ -135,9 +135,9 @@ def closed_currents(flow: TreeFlow, solution: TreeSolution, loops: list[Loop], *
             if way and tree.parent[way[-1]] == NOTHING and not resistive:
                 between[number] += sign * flow.behind[tree.root[way[0]]]
     drops = np.matmul(impedance, solution.carried[:, :, np.newaxis])[:, :, 0]
-    pairs = (through[:, np.newaxis, :] * through[np.newaxis, :, :]).reshape(count * count, size)
-    blocks = (pairs @ impedance.reshape(size, 9)).reshape(count, count, 3, 3)
-    matrix = blocks.transpose(0, 2, 1, 3).reshape(3 * count, 3 * count)
+    weighted = through[np.newaxis] * impedance.reshape(size, 9).T[:, np.newaxis, :]
+    blocks = (weighted @ through.T).reshape(3, 3, count, count)
+    matrix = blocks.transpose(2, 0, 3, 1).reshape(3 * count, 3 * count)
     wanted = (between - through @ drops).reshape(3 * count)
     scale = float(np.abs(matrix).max(initial=0.0)) or 1.0
     current = np.linalg.solve(matrix + 1e-9 * scale * np.eye(3 * count), wanted).reshape(count, 3)

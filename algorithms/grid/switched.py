@@ -15,6 +15,7 @@ Rules:
 - Two feeding points that are joined close a loop, as any other way round does.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,8 @@ from algorithms.api.network import NetworkModel
 from algorithms.api.network_operation import Operation, SwitchKind
 from algorithms.api.network_tables import Floats, Integers, Truths
 
+LARGE = 1500
+"""Of a network of more zones nobody wants all positions: they are not even counted."""
 NOTHING = -1
 """Position of what is not fed, edge above a root."""
 
@@ -244,6 +247,8 @@ class SwitchedNetwork:
         return self._trees
 
     def _count_trees(self) -> float:
+        if self.zones > LARGE:
+            return math.inf
         joined = np.arange(self.zones)
         joined[list(self._fed_zones)] = self.zones
         laplacian: Floats = np.zeros((self.zones + 1, self.zones + 1))
