@@ -63,12 +63,39 @@ class PlaceFit:
         self._walked, self.plain = walked, _first(walked)
         self._expected, self._uncertainty, self._nominal = expected, uncertainty, nominal
 
-    def fit(self, hypothesis: Hypothesis, use: Truths) -> Fit:
-        """Fit every section: look at points, refine the best of each, then judge the likeliest sections closer."""
+    def rough(self, hypothesis: Hypothesis, use: Truths) -> tuple[int, float]:
+        """Find the best place by a rough scale, without any scenario: the section's row and the share of its length."""
+        grid, points = self._grid(hypothesis, use)
+        scale = self._rough_scale(use)
+        rows = np.arange(grid.shape[0])
+        starts = points[np.square(grid / scale).sum(axis=2).argmin(axis=1)]
+        found = self._refine(
+            hypothesis, use, rows, starts, np.broadcast_to(np.diag(1.0 / scale), (rows.size,) + (scale.size,) * 2)
+        )
+        best = int(found.cost.argmin())
+        return best, float(found.shares[best])
+
+    def _grid(self, hypothesis: Hypothesis, use: Truths) -> tuple[Floats, Floats]:
+        """Give the residuals at points of every section, shape (u, p, r) [V], and the points' shares of its length."""
         sections = self._walked.ways.sections.size
         every, points = np.arange(sections), np.linspace(0.0, 1.0, POINTS)
         residuals = self._residuals(self.plain, hypothesis, use, np.repeat(every, POINTS), np.tile(points, sections))[0]
-        grid = residuals.reshape(sections, POINTS, -1)
+        return residuals.reshape(sections, POINTS, -1), points
+
+    def fit(self, hypothesis: Hypothesis, use: Truths, *, quick: bool = False) -> Fit:
+        """
+        Fit every section: look at points, refine the best of each, then judge the likeliest sections closer.
+
+        Parameters
+        ----------
+        use : numpy.ndarray
+            Readings that count, shape (m, 3), bool.
+        quick : bool
+            Leave the last out, where only the size of the cost is asked for.
+        """
+        grid, points = self._grid(hypothesis, use)
+        sections = grid.shape[0]
+        every = np.arange(sections)
         best = np.square(grid / self._rough_scale(use)).sum(axis=2).argmin(axis=1)
         whitening, spread = self._whitening(hypothesis, use, every, points[best])
         cost = np.square(grid @ whitening.transpose(0, 2, 1)).sum(axis=2)
@@ -78,7 +105,7 @@ class PlaceFit:
         fit = _lowest(found, rows, found.cost + spread[rows], sections)
         order = np.argsort(fit.weighed)
         count = int(np.count_nonzero(fit.weighed < fit.weighed.min() + 4 * LIKELY))
-        if count == 1 and fit.cost.min() < use.sum():  # one place explains everything
+        if quick or (count == 1 and fit.cost.min() < use.sum()):  # one place explains everything
             return self._closer(hypothesis, use, fit, order[:1], grid[:, :0])
         return self._closer(hypothesis, use, fit, np.sort(order[: min(max(count, CLOSER[0]), CLOSER[1])]), grid)
 

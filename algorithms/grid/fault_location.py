@@ -28,7 +28,7 @@ from algorithms.api.network_tables import Complexes, Floats, Integers, Truths
 from algorithms.grid.fault_fit import LIKELY, Fit, PlaceFit
 from algorithms.grid.fault_impedance import Hypothesis, reactive_voltage
 from algorithms.grid.fault_scenarios import HeadMeasurement, fitted_loads, scenarios
-from algorithms.grid.fault_walk import at_points, find_ways, look_in, walk
+from algorithms.grid.fault_walk import Walk, at_points, find_ways, look_in, walk
 from algorithms.grid.feeder import Feeder
 
 CONFIDENCE = 0.001
@@ -169,31 +169,37 @@ class _Search:
         self.misfits = tuple(name for name, wrong in zip(readings.names, apart, strict=True) if wrong)
         self.readings = _kept(readings, ~apart)
         self.ways = find_ways(feeder, self.readings.positions)
-        self._prepare(load)
+        self.load = load
+        if not self.flexible:
+            self._prepare(load)
 
     def _prepare(self, load: Complexes) -> None:
         """Walk all scenarios with loads as they are during the fault."""
-        self.all = scenarios(self.feeder, self.measured, load)
-        self.walked = walk(self.feeder, self.all.looking, self.ways, self.all.during[:, :3], self.all.during[:, 3:])
+        every = scenarios(self.feeder, self.measured, load)
+        walked = walk(self.feeder, every.looking, self.ways, every.during[:, :3], every.during[:, 3:])
+        self._expect(walked, every.before[:, :3])
+
+    def _expect(self, walked: Walk, before: Complexes) -> None:
+        """Calibrate the meters in every scenario by what they read before, and make ready to fit places."""
         readings = self.readings
-        before = (self.walked.onward[:, :, 0] @ self.all.before[:, None, :3, None])[..., 0]
-        shift = np.abs(before) / np.abs(before[:1])
+        voltages = (walked.onward[:, :, 0] @ before[:, None, :, None])[..., 0]
+        shift = np.abs(voltages) / np.abs(voltages[:1])
         usual = np.abs(self.usual[readings.positions])
-        self.expected = shift * (readings.during * usual / readings.before)[None]
-        self.measured_at = np.isfinite(self.expected[0])
-        self.places = PlaceFit(self.walked, self.expected, readings.uncertainty, self.feeder.nominal_voltage)
+        expected = shift * (readings.during * usual / readings.before)[None]
+        self.measured_at = np.isfinite(expected[0])
+        self.places = PlaceFit(walked, expected, readings.uncertainty, self.feeder.nominal_voltage)
 
     def best(self, hypothesis: Hypothesis) -> Location:
         """Find the likeliest places for a type of fault."""
-        location = self._without_liars(hypothesis)
         if self.flexible:
-            # Loads draw something else at the voltages of the fault; these are known now.
-            candidate = location.candidates[0]
-            row = int(np.flatnonzero([self._name(k) == candidate.section for k in range(self.ways.sections.size)])[0])
-            load = self.factor * self.feeder.load_admittance(self._voltages(row, candidate))
-            self._prepare(load)
-            location = self._without_liars(hypothesis)
-        return location
+            # Loads draw something else at the voltages of the fault: roughly where it is, these are known.
+            feeder, measured = self.feeder, self.measured
+            looking = look_in(feeder, feeder.z[None], feeder.y[None], self.load[None])
+            walked = walk(feeder, looking, self.ways, measured.during[None, :3], measured.during[None, 3:])
+            self._expect(walked, measured.before[None, :3])
+            voltages = _voltages_during(feeder, walked, *self.places.rough(hypothesis, self.measured_at))
+            self._prepare(self.factor * feeder.load_admittance(voltages))
+        return self._without_liars(hypothesis)
 
     def _without_liars(self, hypothesis: Hypothesis) -> Location:
         use = self.measured_at.copy()
@@ -210,12 +216,12 @@ class _Search:
             for number in meters.tolist():
                 rest = use.copy()
                 rest[number] = False
-                trials.append((self.places.fit(hypothesis, rest), rest, number))
+                trials.append((self.places.fit(hypothesis, rest, quick=True), rest, number))
             other, rest, number = min(trials, key=lambda trial: float(trial[0].cost.min()))
             if float(fit.cost.min()) - float(other.cost.min()) < chdtri(3, 1e-3):
                 break
             suspects.append(self.readings.names[number])
-            fit, use = other, rest
+            fit, use = self.places.fit(hypothesis, rest), rest
         return self._told(hypothesis, fit, use, tuple(suspects))
 
     def _told(self, hypothesis: Hypothesis, fit: Fit, use: Truths, suspects: tuple[str, ...]) -> Location:
@@ -268,19 +274,18 @@ class _Search:
             doubts.append("no meter along the feeder answered")
         return tuple(doubts)
 
-    def _voltages(self, row: int, candidate: Candidate) -> Complexes:
-        """Give the voltages of all positions with the fault at a candidate, shape (k, 3) [V]."""
-        feeder = self.feeder
-        everywhere = find_ways(feeder, np.arange(1, len(feeder.nodes)))
-        looking = self.places.plain.looking
-        during = self.measured.during[None]
-        walked = walk(feeder, looking, everywhere, during[:, :3], during[:, 3:])
-        position = int(self.ways.sections[row])
-        share = candidate.distance / float(feeder.length[position])
-        share = share if feeder.forward[position] else 1.0 - share
-        point = at_points(walked, np.array([row]), np.array([share]))
-        voltages: Complexes = np.concatenate([self.measured.during[None, :3], point.meters[0, 0]])
-        return voltages
+
+def _voltages_during(feeder: Feeder, walked: Walk, row: int, share: float) -> Complexes:
+    """Give the voltages of all positions with the fault at a point of a section, shape (k, 3) [V]."""
+    section = int(walked.ways.sections[row])
+    point = at_points(walked, np.array([row]), np.array([share]))
+    above = {0, *feeder.path(section)[:-1]}
+    voltages = np.array(walked.volts[0])
+    voltages[section] = point.end[0, 0]
+    for position in range(1, len(feeder.nodes)):
+        if position not in above and position != section:
+            voltages[position] = walked.looking.transfer[0, position] @ voltages[feeder.parent[position]]
+    return voltages
 
 
 def _voltages_before(feeder: Feeder, measured: HeadMeasurement, load: Complexes) -> Complexes:

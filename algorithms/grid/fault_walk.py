@@ -150,6 +150,8 @@ class Walk:
     ways : Ways
     sending, current : numpy.ndarray
         Voltage and current at the beginning of each section if the fault is on or below it, shape (s, u, 3) [V, A].
+    volts : numpy.ndarray
+        Voltage at each position if the fault is below it, shape (s, k, 3) [V].
     aside : numpy.ndarray
         Voltages at meters that are not fed through a section, shape (s, u, m, 3) [V].
     onward : numpy.ndarray
@@ -160,6 +162,7 @@ class Walk:
     ways: Ways
     sending: Complexes
     current: Complexes
+    volts: Complexes
     aside: Complexes
     onward: Complexes
 
@@ -201,7 +204,7 @@ def walk(feeder: Feeder, looking: Looking, ways: Ways, voltage: Complexes, curre
         rank[places] = np.arange(len(places))
         reached = (onward[:, number, places] @ volts[:, places][..., None])[..., 0]
         aside[:, :, number] = reached[:, rank[fork[:, number]]]
-    return Walk(looking, ways, volts[:, feeder.parent[sections]], sent[:, sections], aside, onward)
+    return Walk(looking, ways, volts[:, feeder.parent[sections]], sent[:, sections], volts, aside, onward)
 
 
 def _transfers(feeder: Feeder, looking: Looking, ways: Ways) -> Complexes:
@@ -224,12 +227,15 @@ class Point:
     ----------
     voltage, current : numpy.ndarray
         Of the fault itself, shape (s, n, 3) [V, A].
+    end : numpy.ndarray
+        Voltage at the end of the section, shape (s, n, 3) [V].
     meters : numpy.ndarray
         Voltages at the meters, shape (s, n, m, 3) [V].
     """
 
     voltage: Complexes
     current: Complexes
+    end: Complexes
     meters: Complexes
 
 
@@ -263,4 +269,4 @@ def at_points(walked: Walk, rows: Integers, shares: Floats) -> Point:
     meters = walked.aside[:, rows]
     places, numbers = np.nonzero(walked.ways.below[rows])
     meters[:, places, numbers] = (walked.onward[:, numbers, sections[places]] @ through[:, places])[..., 0]
-    return Point(voltage, above - below, meters)
+    return Point(voltage, above - below, through[..., 0], meters)
