@@ -183,8 +183,8 @@ class Reconfiguration(Algorithm):
         self._note(state.time_ns)
         demand = demand_of(state, self._model)
         self._demands.append((state.time_ns, demand))
-        if self._faults.cases:
-            return []
+        if self._faults.cases or state.topology_revision != self._model.topology_revision:
+            return []  # it was estimated with switches that stood otherwise
         return self._losses.look(demand, self._now_ns)
 
     def _demand(self) -> Demand | None:

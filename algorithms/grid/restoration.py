@@ -14,6 +14,7 @@ Rules:
 - Radial always: an island gets one way in. Most customers first, then most power, then fewest operations, then losses.
 - What was dead before the fault stays dead: somebody may work there.
 - Limits that were broken before need not hold, but nothing may be made worse.
+- Generators of what was dark are not counted on: they wait before they come back.
 """
 
 import itertools
@@ -384,7 +385,9 @@ class _Restoring:
 
 
 def _with_pickup(flow: TreeFlow, dark: Truths, pickup: float) -> TreeFlow:
-    if pickup == 1.0:
-        return flow
-    factor = np.where(dark, pickup, 1.0)
-    return TreeFlow(flow.network, Demand(flow.demand.wye, flow.demand.delta).scaled(factor))
+    """Let dark nodes draw what they will when they come back: more than before, and nothing is generated there yet."""
+    parts = []
+    for power in (flow.demand.wye, flow.demand.delta):
+        feeding = dark[:, np.newaxis] & (power.real < 0)
+        parts.append(np.where(feeding, 0.0, power))
+    return TreeFlow(flow.network, Demand(*parts).scaled(np.where(dark, pickup, 1.0)))

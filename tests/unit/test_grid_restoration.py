@@ -107,6 +107,16 @@ def test_cold_loads_draw_more_when_they_come_back():
     assert restore(flow, ("p-line2",), before, pickup=2.0).unserved_customers > 0
 
 
+def test_generators_of_what_was_dark_are_not_counted_on():
+    document = feeder_pair_document(rating=45.0)
+    sun = {"id": "pv", "node": "p6", "p": dict.fromkeys("ABC", -200e3), "q": dict.fromkeys("ABC", 0.0)}
+    flow, before = after_a_trip(document)
+    without = restore(flow, ("p-line2",), before).unserved_customers
+    assert without > 0
+    flow, before = after_a_trip({**document, "generators": [sun]})
+    assert restore(flow, ("p-line2",), before).unserved_customers == without
+
+
 def test_what_was_dead_before_stays_dead():
     document = feeder_pair_document()
     element(document, "p5-far")["normal"] = "open"

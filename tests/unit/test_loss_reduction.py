@@ -171,6 +171,14 @@ def test_states_that_must_not_be_used_are_not():
     assert made.proposals == []
 
 
+def test_a_state_of_other_switch_positions_is_not_judged_by():
+    made = world(hold=0.0)
+    other = GridState("mv", "mv", made.now, 1, 7, state(made, **HEAVY).nodes)
+    made.give(other)
+    made.wait(1.0)
+    assert made.proposals == []
+
+
 def test_a_broken_limit_is_mended_whatever_the_gain():
     document = feeder_pair_document(rating=150.0)
     made = world(document=document, gain=0.99, hold=0.0)
