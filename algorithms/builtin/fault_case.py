@@ -25,6 +25,7 @@ from algorithms.api.wire import NANOSECONDS
 from algorithms.grid.switched import SwitchedNetwork
 
 LOCATED, EARTH_FAULT = "fault-located", "earth-fault"
+NO_SECTION = "only the feeder is known: the section must be searched for"
 DEAD = 0.1
 """Below this share of nominal voltage a phase is dead [1]."""
 RECENT = 10.0
@@ -117,7 +118,7 @@ def read_fault(event: Event, model: NetworkModel, before: Truths) -> tuple[Fault
     if unknown:
         return None, f"expected branches and nodes of {model.network}, found {', '.join(unknown)[:200]}"
     if not branches and not nodes:
-        return None, "expected the branch that is faulted, found none: the section must be found by hand"
+        return None, NO_SECTION
     breaker = str(evidence.get("breaker") or "")
     if breaker not in model.switches.rows:
         breaker = protecting(model, before, branches, nodes)
@@ -147,6 +148,15 @@ def protecting(model: NetworkModel, before: Truths, branches: tuple[str, ...], n
             if row >= 0 and model.switches.kind[row] in (SwitchKind.BREAKER, SwitchKind.RECLOSER):
                 return model.switches.ids[row]
     return ""
+
+
+def head_of(event: Event, model: NetworkModel, before: Truths) -> str:
+    """Name the breaker of the feeder on which an event was measured; empty where it is not known."""
+    stated = str(event.evidence.get("breaker") or "")
+    if stated in model.switches.rows:
+        return stated
+    nodes = tuple(terminal.node for terminal in model.terminals if event.terminal in (terminal.id, terminal.device))
+    return protecting(model, before, (), nodes)
 
 
 class VoltageWatch:

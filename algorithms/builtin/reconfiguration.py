@@ -31,7 +31,7 @@ from algorithms.api.samples import SampleBlock
 from algorithms.api.settings import problems_of, read_settings
 from algorithms.api.switching import read_report
 from algorithms.api.wire import NANOSECONDS
-from algorithms.builtin.fault_case import FaultCase, VoltageWatch, read_fault
+from algorithms.builtin.fault_case import NO_SECTION, FaultCase, VoltageWatch, head_of, read_fault
 from algorithms.builtin.fault_handling import FaultHandling, Phase
 from algorithms.builtin.loss_watch import LossWatch
 from algorithms.builtin.reconfiguration_settings import (
@@ -40,10 +40,12 @@ from algorithms.builtin.reconfiguration_settings import (
     loss_settings,
     problems_between,
 )
+from algorithms.builtin.restoration_steps import search_of
 from algorithms.builtin.switch_board import SwitchBoard
 from algorithms.builtin.switching_sequence import Lease
+from algorithms.grid.fault_search import Trial, search
 from algorithms.grid.switched import SwitchedNetwork
-from algorithms.grid.tree_flow import Demand, expected
+from algorithms.grid.tree_flow import Demand, TreeFlow, expected
 
 LEASE = "lease"
 """Subject of requests for the right to switch a network."""
@@ -166,6 +168,8 @@ class Reconfiguration(Algorithm):
 
     def _take(self, event: Event) -> list[Record]:
         case, problem = read_fault(event, self._model, self._faults.snapshot())
+        if case is None and problem == NO_SECTION:
+            return self._search(event)
         if case is None:
             return [self._unfit(event, problem)] if problem else []
         self._note(event.start_ns)
@@ -173,8 +177,19 @@ class Reconfiguration(Algorithm):
         self._faults.take(case, self._now_ns)
         return given
 
-    def _unfit(self, event: Event, problem: str) -> Event:
-        evidence = {"network": self._model.network, "outcome": "not-understood", "reason": problem}
+    def _search(self, event: Event) -> list[Record]:
+        """Propose how to find the section of an earth fault of which only the feeder is known."""
+        self._note(event.start_ns)
+        breaker = head_of(event, self._model, self._faults.snapshot())
+        trials: Sequence[Trial] = ()
+        if breaker:
+            network = SwitchedNetwork(self._board.now(), self._board.operable(self._now_ns))
+            trials = search(TreeFlow(network, self._newest_demand()), breaker)
+        patience = self._faults.settings.patience
+        return [search_of(trials, self._board, breaker, self._now_ns, patience), self._unfit(event, NO_SECTION, "section-unknown")]
+
+    def _unfit(self, event: Event, problem: str, outcome: str = "not-understood") -> Event:
+        evidence = {"network": self._model.network, "outcome": outcome, "reason": problem}
         return Event("restoration", event.terminal, event.start_ns, event.start_ns, event.severity, (), evidence)
 
     def _look(self, state: GridState) -> list[Record]:
@@ -186,6 +201,9 @@ class Reconfiguration(Algorithm):
         if self._faults.cases or state.topology_revision != self._model.topology_revision:
             return []  # it was estimated with switches that stood otherwise
         return self._losses.look(demand, self._now_ns)
+
+    def _newest_demand(self) -> Demand | None:
+        return self._demands[-1][1] if self._demands else None
 
     def _demand(self) -> Demand | None:
         """Give what was drawn before the first fault, as far as it is known."""

@@ -14,6 +14,7 @@ from algorithms.api.wire import NANOSECONDS, time_text
 from algorithms.builtin.fault_case import FaultCase
 from algorithms.builtin.switch_board import SwitchBoard
 from algorithms.builtin.switching_sequence import Stage, closing, opening
+from algorithms.grid.fault_search import Trial
 from algorithms.grid.restoration import Restoration
 
 UNTOUCHED = "as the protection left it: nothing was switched"
@@ -89,6 +90,28 @@ def proposal_of(plan: Restoration, board: SwitchBoard, against: str, now_ns: int
             "may be switched without a person": not against,
         },
         unserved=dict(list(plan.unserved.items())[:TOLD]),
+    )
+
+
+def search_of(trials: Sequence[Trial], board: SwitchBoard, breaker: str, now_ns: int, life: float) -> Proposal:
+    """Write the search for an earth fault on a feeder as a proposal: a person goes along it, and closes again."""
+    steps = []
+    for trial in trials:
+        when = "first"
+        if trial.after:
+            when = f"{trial.after} was opened and the fault {'went with it' if trial.gone else 'stayed'}"
+        steps.append(SwitchStep(trial.switch, "open", f"{when}; {trial.customers} customers, {trial.current:.0f} A"))
+    return Proposal(
+        kind="earth-fault-search",
+        network=board.model.network,
+        topology_revision=board.model.topology_revision,
+        time_ns=now_ns,
+        expires_ns=now_ns + round(life * NANOSECONDS),
+        steps=tuple(steps),
+        checks={
+            "may be switched without a person": False,
+            f"feeder of {breaker or 'an unknown breaker'}": bool(breaker),
+        },
     )
 
 

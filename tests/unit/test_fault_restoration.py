@@ -324,9 +324,18 @@ def test_a_switch_never_breaks_more_than_it_may():
 def test_a_fault_of_which_only_the_feeder_is_known_is_told_to_a_person():
     made = World(feeder_pair_document(neutral="isolated"), closed_loop=True)
     made.wait(1.0)
-    made.tell("", kind="earth-fault", breaker="breaker-p")
-    assert made.outcome["outcome"] == "not-understood"
-    assert "by hand" in made.outcome["reason"]
+    made.tell("", kind="earth-fault")
+    assert made.outcome["outcome"] == "section-unknown"
+    assert made.outcome["reason"] == "only the feeder is known: the section must be searched for"
+    proposal = made.proposals[-1]
+    assert proposal.kind == "earth-fault-search"
+    assert proposal.checks["feeder of breaker-p"]
+    first, second, third = proposal.steps[:3]
+    # Of 450 customers on the feeder 190 are behind the fifth section and 260 behind the fourth.
+    assert first.switch in ("p5-near", "p5-far", "p4-near", "p4-far")
+    assert second.condition.startswith(f"{first.switch} was opened and the fault went with it")
+    assert third.condition.startswith(f"{first.switch} was opened and the fault stayed")
+    assert made.commands == []
 
 
 def test_after_a_restart_it_judges_anew_and_finishes():
