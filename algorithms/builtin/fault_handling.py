@@ -115,6 +115,7 @@ class FaultHandling:
     _again: bool = False
     _replans: int = 0
     _plan: Restoration | None = None
+    _planned_for: Truths | None = None
     _covered: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=dict)
     _sequence: SwitchingSequence | None = None
     _done: list[tuple[str, str, int]] = field(default_factory=list)
@@ -324,7 +325,7 @@ class FaultHandling:
         nodes = tuple(dict.fromkeys(name for case in self.cases for name in case.nodes))
         settings = self.settings
         plan = restore(flow, branches, self.before(), settings.limits, nodes=nodes, pickup=settings.pickup)
-        self._plan = plan
+        self._plan, self._planned_for = plan, self.board.closed()
         self._covered = {case.id: (case.branches, case.nodes) for case in self.cases}
         times = [case.opened_ns or case.start_ns for case in self.cases]
         times += [at for _, verb, at in self._done if verb == "close"]
@@ -342,8 +343,9 @@ class FaultHandling:
             if self._impatient(now_ns):
                 return self._end("no-lease", f"the network could not be had: {self.refusal or 'no answer'}", now_ns)
             return []
-        if self._plan is None:
-            raise RuntimeError("a plan expected before a lease is used, found none")
+        if self._plan is None or (self.board.closed() != self._planned_for).any():
+            self._enter(Phase.PROTECTION, now_ns)  # somebody switched while the lease was waited for
+            return []
         name = self.cases[0].id[:40]
         settings = self.settings
         stages = stages_of(self._plan, self.board, self.tags, settle=settings.settle, response=settings.response)

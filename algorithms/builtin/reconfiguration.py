@@ -186,7 +186,10 @@ class Reconfiguration(Algorithm):
             network = SwitchedNetwork(self._board.now(), self._board.operable(self._now_ns))
             trials = search(TreeFlow(network, self._newest_demand()), breaker)
         patience = self._faults.settings.patience
-        return [search_of(trials, self._board, breaker, self._now_ns, patience), self._unfit(event, NO_SECTION, "section-unknown")]
+        return [
+            search_of(trials, self._board, breaker, self._now_ns, patience),
+            self._unfit(event, NO_SECTION, "section-unknown"),
+        ]
 
     def _unfit(self, event: Event, problem: str, outcome: str = "not-understood") -> Event:
         evidence = {"network": self._model.network, "outcome": outcome, "reason": problem}

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from algorithms.api.algorithm import Context
+from algorithms.api.errors import Problem
 from algorithms.api.network import NetworkModel
 from algorithms.api.network_reader import parse
 from algorithms.api.readings import ChannelReading
@@ -53,12 +54,12 @@ class LeaseOffice:
             self.told = dict(arguments["states"])
             return None
         if arguments.get("release"):
-            self.holder = ""
+            if self.holder == request.sender:
+                self.holder = ""
             return Reply(request.id, request.recipient, request.sender, request.time_ns, {})
-        if self.refuses:
-            from algorithms.api.errors import Problem
-
-            problem = Problem("lease", "a network that nobody switches", self.refuses)
+        refusal = self.refuses or (f"held by {self.holder}" if self.holder not in ("", request.sender) else "")
+        if refusal:
+            problem = Problem("lease", "a network that nobody switches", refusal)
             return Reply(request.id, request.recipient, request.sender, request.time_ns, {}, (problem,))
         if self.holder != request.sender or arguments.get("token") != self.token:
             self.token += 1
@@ -116,6 +117,7 @@ class World:
         self.settings = settings
         self.subject = Reconfiguration(settings)
         self.subject.start(Context("reconfigurator", network=self.model), None)
+        self.rival: Reconfiguration | None = None
         self._framed = -1.0
         self.wait(0.1)
 
@@ -156,6 +158,13 @@ class World:
                 self._framed = self.time
                 self._meters()
             self.route(self.subject.tick(self.now), "reconfigurator")
+            if self.rival is not None:
+                self.route(self.rival.tick(self.now), "rival")
+
+    def add_rival(self) -> None:
+        """Let another reconfigurator look after the same network."""
+        self.rival = Reconfiguration(self.settings)
+        self.rival.start(Context("rival", network=self.model), None)
 
     def until(self, condition: Callable[[], Any], seconds: float = 60.0) -> None:
         end = self.time + seconds
@@ -202,12 +211,16 @@ class World:
 
     def give(self, record: Any) -> None:
         """Hand a record to the reconfigurator."""
-        if not self.lost(record):
+        if self.lost(record):
+            return
+        if not isinstance(record, Reply) or record.recipient == "reconfigurator":
             self.route(self.subject.process(record), "reconfigurator")
+        if self.rival is not None and (not isinstance(record, Reply) or record.recipient == "rival"):
+            self.route(self.rival.process(record), "rival")
 
     def route(self, records: Any, maker: str) -> None:
         for record in records:
-            if maker != "reconfigurator":
+            if maker not in ("reconfigurator", "rival"):
                 self.give(record)
                 continue
             match record:

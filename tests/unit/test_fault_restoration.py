@@ -253,6 +253,20 @@ def test_orders_of_one_who_lost_the_lease_are_refused():
     assert made.says("tie").state == "closed"
 
 
+def test_two_reconfigurators_never_interleave():
+    made = world()
+    made.add_rival()
+    made.wait(12.0)
+    fault(made)
+    made.until(lambda: len([event for event in made.events if event.kind == "restoration"]) == 2, SOON)
+    outcomes = sorted(event.evidence["outcome"] for event in made.events)
+    assert outcomes == ["nothing-to-do", "restored"]
+    tokens = [command.arguments["token"] for command in made.commands]
+    assert tokens == sorted(tokens)
+    assert len(set(tokens)) == 1
+    assert set(made.model.nodes.ids) - made.live() == {"p3a", "p3b"}
+
+
 def test_a_lost_broker_ends_in_the_safe_position_and_is_told():
     made = world(response=1.0)
     fault(made)
