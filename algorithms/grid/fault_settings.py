@@ -49,6 +49,8 @@ class FeederFacts:
         earth fault where the neutral is earthed [A]; 0 where it is not.
     neutral_conductance : float
         Of the earthing behind, for a compensated neutral [S].
+    reverse : bool
+        Whether currents are measured against the way ahead; see `Feeder`.
     """
 
     nominal_voltage: float
@@ -59,6 +61,7 @@ class FeederFacts:
     weakest_phase: float
     weakest_ground: float
     neutral_conductance: float
+    reverse: bool = False
 
     @property
     def earthed(self) -> bool:
@@ -113,6 +116,7 @@ def feeder_facts(model: NetworkModel, terminal: str) -> FeederFacts:
         weakest_phase=voltage / (positive + WEAKEST),
         weakest_ground=weakest_ground,
         neutral_conductance=float(conductance),
+        reverse=feeder.reverse,
     )
 
 

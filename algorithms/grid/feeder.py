@@ -86,6 +86,9 @@ class Feeder:
         Apparent power of generators ahead [VA].
     meters : tuple of Meter
         Others than the one at the head.
+    reverse : bool
+        Whether currents at the head are measured against the way ahead, as below a breaker; position 1 is then the
+        head's own node.
     """
 
     network: str
@@ -114,6 +117,7 @@ class Feeder:
     exponents: Floats
     generation: float
     meters: tuple[Meter, ...]
+    reverse: bool
 
     def path(self, position: int) -> list[int]:
         """Give the positions from below the head down to one."""
@@ -168,7 +172,7 @@ def feeder_ahead(model: NetworkModel, terminal: str) -> Feeder:
         remedy = "state the terminal the device measures"
         raise NetworkError([Problem("terminal", "a terminal of the network", terminal or "none", remedy)])
     forest = grow(model)
-    first = _first(model, forest, found)
+    first, reverse = _first(model, forest, found)
     order = _subtree(forest, first)
     position = np.full(len(model.nodes), NOTHING, dtype=np.intp)
     position[order] = np.arange(1, len(order) + 1)
@@ -178,24 +182,36 @@ def feeder_ahead(model: NetworkModel, terminal: str) -> Feeder:
     if problems:
         raise NetworkError(problems)
     below = forest.kind[order] == EdgeKind.TRANSFORMER
+    below[0] &= not reverse
     kept = np.concatenate([[True], ~_behind(parent, np.concatenate([[False], below]))])
-    return _assemble(model, forest, found, np.concatenate([[head], order]), parent, kept=kept)
+    return _assemble(model, forest, found, np.concatenate([[head], order]), parent, kept=kept, reverse=reverse)
 
 
-def _first(model: NetworkModel, forest: Forest, terminal: Terminal) -> int:
-    """Give the row of the node behind the equipment that a terminal measures."""
+def _first(model: NetworkModel, forest: Forest, terminal: Terminal) -> tuple[int, bool]:
+    """
+    Give the row of the first node ahead, and whether the current measured counts against the way ahead.
+
+    A terminal at the near end of its equipment looks along it; one at the far end, as below a breaker, has everything
+    at its own node ahead, and measures the current from there back into the equipment.
+    """
     node = model.nodes.ids.index(terminal.node)
     where = f"terminals[{terminal.id}].equipment"
-    for kind, table in ((EdgeKind.BRANCH, model.branches), (EdgeKind.SWITCH, model.switches)):
+    tables = (
+        (EdgeKind.BRANCH, model.branches), (EdgeKind.SWITCH, model.switches), (EdgeKind.TRANSFORMER, model.transformers)
+    )  # fmt: skip
+    for kind, table in tables:
         if terminal.equipment in table.ids:
             row = table.ids.index(terminal.equipment)
             ends = int(table.from_node[row]), int(table.to_node[row])
             other = ends[1] if ends[0] == node else ends[0]
-            if forest.parent[other] == node and forest.kind[other] == kind and forest.row[other] == row:
-                return other
-            expected, remedy = "equipment that feeds away from the source", "check the switches and the terminal"
+            ahead = forest.parent[other] == node and forest.kind[other] == kind and forest.row[other] == row
+            if ahead and kind != EdgeKind.TRANSFORMER:
+                return other, False
+            if forest.parent[node] == other and forest.kind[node] == kind and forest.row[node] == row:
+                return node, True
+            expected, remedy = "equipment that feeds a line", "check the switches and the terminal"
             raise NetworkError([Problem(where, expected, terminal.equipment, remedy)])
-    raise NetworkError([Problem(where, "the id of a branch or a switch", terminal.equipment or "none")])
+    raise NetworkError([Problem(where, "the id of a branch, a switch or a transformer", terminal.equipment or "none")])
 
 
 def _subtree(forest: Forest, first: int) -> Integers:
@@ -223,8 +239,9 @@ def _behind(parent: Integers, starts: Truths) -> Truths:
 
 
 def _assemble(
-    model: NetworkModel, forest: Forest, terminal: Terminal, order: Integers, parent: Integers, *, kept: Truths
-) -> Feeder:
+    model: NetworkModel, forest: Forest, terminal: Terminal, order: Integers, parent: Integers, *, kept: Truths,
+    reverse: bool,
+) -> Feeder:  # fmt: skip
     names = [model.nodes.ids[node] for node in order]
     renumbered = np.cumsum(kept) - 1
     rows = order[kept]
@@ -240,7 +257,7 @@ def _assemble(
     forward, phases = np.ones(count, dtype=bool), np.ones((count, 3), dtype=bool)
     sections = [""] * count
     branches = model.branches
-    for position in range(1, count):
+    for position in range(2 if reverse else 1, count):
         node = rows[position]
         row = int(forest.row[node])
         forward[position] = forest.downward[node]
@@ -268,7 +285,7 @@ def _assemble(
     return Feeder(
         model.network, model.revision, model.topology_revision, terminal.id, model.frequency,
         float(model.nodes.nominal_voltage[rows[0]]), kept_names, parents, end, tuple(sections), forward, z, y, length,
-        phases, z_u, y_u, fixed, *elements, generation, meters,
+        phases, z_u, y_u, fixed, *elements, generation, meters, reverse,
     )  # fmt: skip
 
 

@@ -95,16 +95,14 @@ class NodeTable:
         unit = np.eye(tangent.size, sources) * self._u_state[:, np.newaxis]
         of_sources = [self._of_state(unit, angles=angles) for angles in (False, True)]
         magnitudes, angles = (np.einsum("ij,ij->i", each, each) for each in of_sources)
-        sigma = self._u_state[sources : sources + elements], self._u_state[sources + elements :]
-        emfs = tangent.emf.shape[0]
         for start in range(0, elements, COLUMNS):
             at = np.arange(start, min(start + COLUMNS, elements))
-            inputs = np.zeros((tangent.response.size, len(at)), dtype=complex)
-            inputs[emfs + at, at - start] = tangent.inverse[at]
-            change = self._projected(inputs)
-            along, turning = change.real**2, change.imag**2
-            magnitudes += along @ sigma[0][at] ** 2 + turning @ sigma[1][at] ** 2
-            angles += turning @ sigma[0][at] ** 2 + along @ sigma[1][at] ** 2
+            for first in (sources, sources + elements):
+                entries = np.zeros((tangent.size, len(at)))
+                entries[first + at, at - start] = self._u_state[first + at]
+                change = self._projected(tangent.of_inputs(entries))
+                magnitudes += np.einsum("ij,ij->i", change.real, change.real)
+                angles += np.einsum("ij,ij->i", change.imag, change.imag)
         return magnitudes, angles
 
     def _projected(self, inputs: Complexes) -> Complexes:
@@ -123,8 +121,7 @@ class NodeTable:
 
     def _of_state(self, change: Floats, *, angles: bool) -> Floats:
         """Give relative changes of voltages for changes of the state, shape (n, k) -> (q, k)."""
-        inputs = self._tangent.inputs
-        return self.projected(self._tangent.of_inputs(change) if inputs is None else inputs @ change, angles=angles)
+        return self.projected(self._tangent.of_inputs(change), angles=angles)
 
     def projected(self, of_inputs: Complexes, *, angles: bool) -> Floats:
         """Give relative changes of voltages, or of angles, for changes of inputs, shape (n_inputs, j) -> (q, j)."""

@@ -330,6 +330,21 @@ class Observation:
             np.add.at(found, current, seen[voltage][:, np.newaxis] * complex_weights.conj())
         return found
 
+    def across(self, inputs: Complexes) -> Complexes:
+        """Give the voltages across the elements alone, shape (n_inputs, j) -> (m, j)."""
+        elements = self._response.elements
+        if self.dense:
+            return self.matrix[: len(elements)] @ inputs
+        found: Complexes = np.asarray(elements.incidence @ self._response.voltages(inputs))
+        return found
+
+    def back_across(self, towards: Complexes) -> Complexes:
+        """Apply the conjugate transpose of `across`, shape (m, j) -> (n_inputs, j)."""
+        elements = self._response.elements
+        if self.dense:
+            return self.matrix[: len(elements)].conj().T @ towards
+        return self._response.back(np.asarray(elements.incidence.T @ towards))
+
     def back(self, towards: Complexes) -> Complexes:
         """Apply the conjugate transpose of `see`, shape (u, j) -> (n_inputs, j)."""
         if self.dense:

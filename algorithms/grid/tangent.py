@@ -14,7 +14,7 @@ where U is the voltage across the element: a load keeps its power when its volta
 Rules:
 
 - Where the network is small enough, the derivatives are matrices. Where not, they are applied, and the second term
-  above is left out: it is of the size of the voltage drop, relative to the first.
+  above is taken of the first alone: what is left out is of the size of the voltage drop squared.
 """
 
 from dataclasses import dataclass
@@ -107,7 +107,21 @@ class Tangent:
         return int(self.emf.shape[1]) + 2 * len(self.inverse)
 
     def of_inputs(self, change: Floats) -> Complexes:
-        """Give changes of inputs for changes of the state, without the second term, shape (n, j) -> (n_inputs, j)."""
+        """Give changes of inputs for changes of the state, shape (n, j) -> (n_inputs, j)."""
+        if self.inputs is not None:
+            return self.inputs @ change
+        found = self._at_once(change)
+        pulled = self._pull * self.observation.across(found).conj()
+        found[len(self.response.emfs) :] -= pulled
+        return found
+
+    @property
+    def _pull(self) -> Complexes:
+        """How much less an element draws where its voltage is higher, shape (m, 1) [A/V]."""
+        return (self.drawn * self.inverse)[:, np.newaxis]
+
+    def _at_once(self, change: Floats) -> Complexes:
+        """Give changes of inputs while voltages across elements stay, shape (n, j) -> (n_inputs, j)."""
         sources, elements = self.emf.shape[1], len(self.inverse)
         power = change[sources : sources + elements] - 1j * change[sources + elements :]
         return np.concatenate([self.emf @ change[:sources], self.inverse[:, np.newaxis] * power])
@@ -162,10 +176,7 @@ class Tangent:
             Real and imaginary part of each after another, shape (2 (3 s + 2 m), j).
         """
         elements, sources = len(self.inverse), self.emf.shape[1]
-        if self.of_seen is not None:
-            across = self.of_seen[:elements] @ change
-        else:
-            across = self.observation.see(self.of_inputs(change))[:elements]
+        across = self.observation.across(self.of_inputs(change))
         powers = change[sources : sources + elements] + 1j * change[sources + elements :]
         return side_by_side(np.concatenate([self.emf @ change[:sources], powers, across]))
 
@@ -174,6 +185,8 @@ class Tangent:
         towards = self.observation.towards(self.seen, weights)
         of_inputs = self.observation.back(towards)
         sources = self.response.emfs.size
+        if self.inputs is None:
+            of_inputs -= self.observation.back_across(of_inputs[sources:].conj() * self._pull)
         of_emfs = (self.emf.conj().T @ of_inputs[:sources]).real
         of_powers = self.inverse.conj()[:, np.newaxis] * of_inputs[sources:]
         return np.concatenate([of_emfs, of_powers.real, -of_powers.imag])
