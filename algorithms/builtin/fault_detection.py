@@ -121,7 +121,9 @@ class FaultDetection(Algorithm):
         self._next = record.end_index
         if self._watch is None:
             return events
-        values = np.asarray(record.values[self._rows], dtype=float)
+        values = np.array(record.values[self._rows], dtype=float)
+        if self._facts is not None and self._facts.reverse:
+            values[3:] *= -1.0
         if record.flags & SampleFlag.MISSING and not np.isfinite(values).all():
             events += self._cut(record, self._context)
             self._watch = self._channels = None

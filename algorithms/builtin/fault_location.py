@@ -155,7 +155,10 @@ class FaultLocation(Algorithm):
             self._channels = block.channels
             rows = six_rows(block.channels)
             chosen = [] if rows is None else [block.channels[row] for row in rows]
-            self._samples = None if rows is None else FaultSamples(rows, chosen, context.nominal_frequency)
+            self._samples = None
+            if rows is not None:
+                reverse = self._feeder is not None and self._feeder.reverse
+                self._samples = FaultSamples(rows, chosen, context.nominal_frequency, reverse=reverse)
         if self._samples is not None:
             self._samples.push(block)
             self._now_ns = max(self._now_ns, block.end_ns)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from algorithms.api.samples import Channel, SampleBlock
+from algorithms.api.samples import Channel, Quantity, SampleBlock
 from algorithms.builtin.sample_store import SampleStore
 from algorithms.grid.fault_scenarios import HeadMeasurement
 from algorithms.waveform.fault_phasors import TIME_CONSTANTS, Fitted, fit, frequency, window
@@ -51,10 +51,16 @@ class FaultSamples:
         Those channels.
     nominal_frequency : float
         [Hz]
+    reverse : bool
+        Whether currents are to change their sign.
     """
 
-    def __init__(self, rows: Sequence[int], channels: Sequence[Channel], nominal_frequency: float) -> None:
+    def __init__(
+        self, rows: Sequence[int], channels: Sequence[Channel], nominal_frequency: float, *, reverse: bool = False
+    ) -> None:
         self.rows, self.channels = list(rows), tuple(channels)
+        currents = [reverse and channel.quantity is Quantity.CURRENT for channel in self.channels]
+        self._turned = np.flatnonzero(currents)
         self._nominal = nominal_frequency
         self._store: SampleStore | None = None
         self.end_ns = 0
@@ -68,8 +74,10 @@ class FaultSamples:
         """Keep a block."""
         if self._store is None:
             self._store = SampleStore(len(self.channels), round(KEPT * block.sample_rate))
+        values = block.values[self.rows]
+        values[self._turned] *= -1.0
         chosen = SampleBlock(
-            block.values[self.rows], self.channels, block.sample_rate, block.first_index, block.time_ns,
+            values, self.channels, block.sample_rate, block.first_index, block.time_ns,
             block.time_uncertainty, block.flags, block.rate_uncertainty,
         )  # fmt: skip
         for _ in self._store.push(chosen):

@@ -170,17 +170,38 @@ def without(readings: Readings, kept: Sequence[int]) -> Readings:
     )  # fmt: skip
 
 
-def sensitivities(feeder: Feeder) -> dict[str, tuple[float, float, int]]:
-    """Name what is made wrong: line data and loads [1], meters that are left."""
-    count = len(feeder.meters)
-    return {
-        "line data off by 2 %": (0.02, 0.0, count),
-        "line data off by 5 %": (0.05, 0.0, count),
-        "each load off by 20 %": (0.0, 0.2, count),
-        "line data 2 % and loads 20 %": (0.02, 0.2, count),
-        "one meter left": (0.0, 0.0, 1),
-        "no meter": (0.0, 0.0, 0),
-    }
+@dataclass(frozen=True)
+class Wrong:
+    """What is made wrong: line data, loads, gains of the head's inputs [1], their angles [rad], and the meters left."""
+
+    lines: float = 0.0
+    loads: float = 0.0
+    gains: float = 0.0
+    angles: float = 0.0
+    meters: int = 99
+
+    def head(self, measured: HeadMeasurement, generator: np.random.Generator) -> HeadMeasurement:
+        """Put errors of the transformers on what the head measured, and state them."""
+        if not self.gains:
+            return measured
+        error = (1 + self.gains * generator.standard_normal(6)) * np.exp(
+            1j * self.angles * generator.standard_normal(6)
+        )
+        return HeadMeasurement(
+            measured.before * error, measured.during * error, measured.noise_before, measured.noise_during,
+            np.full(6, self.gains), np.full(6, self.angles),
+        )  # fmt: skip
+
+
+SENSITIVITIES = {
+    "line data off by 2 %": Wrong(lines=0.02),
+    "line data off by 5 %": Wrong(lines=0.05),
+    "each load off by 20 %": Wrong(loads=0.2),
+    "line data 2 % and loads 20 %": Wrong(lines=0.02, loads=0.2),
+    "head's transformers off by 0.5 % and 9 mrad": Wrong(gains=0.005, angles=0.009),
+    "one meter left": Wrong(meters=1),
+    "no meter": Wrong(meters=0),
+}
 
 
 def answer(
@@ -194,7 +215,7 @@ def answer(
 def run(feeder: Feeder, count: int, seed: int) -> tuple[dict[str, Tally], list[float]]:
     """Go through faults; return tallies by what was done, and processor times of single locations [s]."""
     generator, tree = np.random.default_rng(seed), Tree(feeder)
-    tallies: dict[str, Tally] = {name: Tally() for name in ("16 bit", "12 bit", *sensitivities(feeder))}
+    tallies: dict[str, Tally] = {name: Tally() for name in ("16 bit", "12 bit", *SENSITIVITIES)}
     work = {"16 bit": FeederAtWork(feeder, SIXTEEN), "12 bit": FeederAtWork(feeder, TWELVE)}
     document, times = feeder.document(), []
     right = feeder_ahead(parse(document), "head")
@@ -211,12 +232,14 @@ def run(feeder: Feeder, count: int, seed: int) -> tuple[dict[str, Tally], list[f
         begun = time.thread_time()
         locate(right, head, readings, [hypothesis])
         times.append(time.thread_time() - begun)
-        for name, (lines, loads, left) in sensitivities(feeder).items():
+        for name, wrong in SENSITIVITIES.items():
             walked = right
-            if lines or loads:
-                walked = feeder_ahead(parse(perturbed(document, generator, lines=lines, loads=loads)), "head")
-            kept = generator.permutation(len(feeder.meters))[:left].tolist()
-            tallies[name].add(fault, truth, answer(walked, head, without(readings, kept), hypothesis), tree)
+            if wrong.lines or wrong.loads:
+                document_now = perturbed(document, generator, lines=wrong.lines, loads=wrong.loads)
+                walked = feeder_ahead(parse(document_now), "head")
+            kept = generator.permutation(len(feeder.meters))[: wrong.meters].tolist()
+            places = answer(walked, wrong.head(head, generator), without(readings, kept), hypothesis)
+            tallies[name].add(fault, truth, places, tree)
     return tallies, times
 
 

@@ -81,6 +81,22 @@ def test_distances_count_from_the_first_node_of_the_model_whichever_way_it_is_wa
     assert event.evidence["distance_from_head"] == pytest.approx(4 * 220.0 + 60.0, abs=2.0)
 
 
+def test_a_meter_below_the_breaker_measures_against_the_way_ahead_and_finds_the_same():
+    feeder = urban()
+    document = feeder.document()
+    document["nodes"].append({"id": "bay", "phases": "ABC", "base_voltage": 22e3})
+    document["branches"][0]["from_node"] = "bay"
+    document["switches"] = [{"id": "cb", "from_node": "bus", "to_node": "bay", "kind": "breaker"}]
+    document["terminals"][0] |= {"node": "bay", "equipment": "cb"}
+
+    def turned(values):
+        return values * np.repeat([1.0, -1.0], 3)[:, None]
+
+    (event,) = located(told(feeder, Fault(3, 140.0, "LG", (1,), 5.0), document=document, spoil=turned))
+    assert event.evidence["branch"] == "u3-u4"
+    assert event.evidence["distance"] == pytest.approx(140.0, abs=2.0)
+
+
 def test_without_any_answer_all_places_at_the_right_electrical_distance_are_told_and_doubted():
     feeder = rural()
     fault = Fault(13, 500.0, "LL", (0, 1), 1.0)

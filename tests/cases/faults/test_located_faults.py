@@ -94,3 +94,36 @@ def test_loads_that_follow_the_voltage_otherwise_than_impedances_are_followed(ex
     assert abs(error) < 2.0
     assert location.trusted
     assert abs(location.load_factor - 1.0) < 2e-3
+
+
+def behind_transformers(document):
+    """Put every load behind a Dyn11 transformer of its own, unequal by phase, as impedances."""
+    for load in document["loads"]:
+        node, p = load["node"], sum(load["p"].values())
+        document["nodes"].append({"id": f"lv-{node}", "phases": "ABC", "base_voltage": 400.0})
+        document.setdefault("transformers", []).append(
+            {"id": f"t-{node}", "from_node": node, "to_node": f"lv-{node}", "vector_group": "Dyn11",
+             "rated_power": 630e3, "rated_voltage": [22e3, 400.0], "r": 8.0, "x": 40.0,
+             "to_grounding": {"kind": "solid"}}
+        )  # fmt: skip
+        shares = {"A": 0.45, "B": 0.3, "C": 0.25}
+        load |= {
+            "node": f"lv-{node}", "connection": "wye", "p": {phase: share * p for phase, share in shares.items()},
+            "q": {phase: 0.3 * share * p for phase, share in shares.items()}, "u_p": {}, "u_q": {},
+        }  # fmt: skip
+    return document
+
+
+@pytest.mark.parametrize(
+    ("kind", "phases", "commands"),
+    [
+        (FaultKind.LG, (1,), ["new fault.f phases=1 bus1=fault.2 r=20"]),
+        (FaultKind.LL, (0, 2), ["new fault.f phases=1 bus1=fault.1 bus2=fault.3 r=5"]),
+    ],
+)
+def test_loads_behind_transformers_are_seen_as_their_windings_show_them(kind, phases, commands):
+    feeder = urban()
+    location, error = located_short_circuit(feeder, behind_transformers(feeder.document()), kind, phases, commands)
+    assert abs(error) < 1.0
+    assert location.trusted
+    assert abs(location.load_factor - 1.0) < 1e-3
