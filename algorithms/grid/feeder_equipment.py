@@ -1,8 +1,8 @@
 """
 What hangs on a feeder and of what its sections are made, as admittances and impedances of three phases.
 
-Where it stands: `feeder` assembles them. Neutrals at earth at both ends belong to the phases (Kron's reduction); what is
-behind a transformer is one admittance at the node above it.
+Where it stands: `feeder` assembles them. Neutrals at earth at both ends belong to the phases (Kron's reduction); what
+is behind a transformer is one admittance at the node above it.
 """
 
 import numpy as np
