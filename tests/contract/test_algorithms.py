@@ -13,10 +13,12 @@ import pytest
 from algorithms.api.algorithm import Context
 from algorithms.api.conformance import check_algorithm
 from algorithms.api.network_reader import parse
-from tests.support.networks import feeder_document
+from algorithms.api.records import Command, Event, Severity
+from tests.support.networks import element, feeder_document
 from tests.support.records_for_tests import CHANNELS, frames_with_dip, steady_blocks
 
 GROUP = "tresma.algorithms"
+EPOCH_NS = 1_800_000_000 * 10**9
 
 
 def registered() -> dict[str, EntryPoint]:
@@ -31,6 +33,33 @@ def registered() -> dict[str, EntryPoint]:
 
 
 ALGORITHMS = registered()
+SETTINGS = {
+    "switch": {"switch": "cb", "network": "net-1"},
+    "concentrator_state": {"area": "area-lv"},
+    "lv_state": {"area": "area-lv"},
+}
+"""What an algorithm cannot do without, where its defaults do not suit the network here."""
+
+
+def orders():
+    """Give a fault and two orders to a switch, for those that consume nothing else."""
+    arguments = {"network": "net-1", "token": 1}
+    fault = Event("fault", "t-head", EPOCH_NS, None, Severity.CRITICAL, ("A",), {})
+    return [
+        fault,
+        *(
+            Command(f"c-{number}", "cb", verb, EPOCH_NS, EPOCH_NS + 10**10, {**arguments, "sequence": number})
+            for number, verb in enumerate(("open", "close"), start=1)
+        ),
+    ]
+
+
+def network_for(name):
+    """Give the small feeder; its low-voltage area belongs to a concentrator where one is to look after it."""
+    document = feeder_document()
+    if name == "concentrator_state":
+        element(document, "area-lv").update(level="concentrator", head="l0")
+    return parse(document)
 
 
 def test_the_phasor_estimator_is_registered():
@@ -47,10 +76,11 @@ def test_a_registered_algorithm_conforms(name):
         channels=CHANNELS,
         sample_rate=blocks[0].sample_rate,
         synchronised=True,
-        network=parse(feeder_document()),
+        network=network_for(name),
     )
-    records = [*blocks, *frames_with_dip()]
-    report = check_algorithm(algorithm_class, settings={}, context=context, records=records)
+    records = [*blocks, *frames_with_dip(), *orders()]
+    settings = SETTINGS.get(name, {})
+    report = check_algorithm(algorithm_class, settings=settings, context=context, records=records)
     report.raise_if_failed()
 
 
