@@ -33,6 +33,8 @@ PARTS = 10
 BEFOREHAND = 2.0
 """How many readings the scatter expected beforehand weighs."""
 
+LARGEST = 1e12
+"""Whoever tells of more volts, watts or amperes measures nothing."""
 SAME = 0.01
 """Two readings of one instant are the same one when they differ by less than this share of their uncertainty."""
 
@@ -77,16 +79,16 @@ def average(rows: Floats, interval: float, fluctuation: Floats, powers: Integers
         For each value the one of the same phase it makes a complex power with, itself where there is none: what
         wanders is the load, not its reactive part alone, shape (m,), int.
     """
+    rows, invalid = _numbers(rows)
     if len(rows) == 1:
-        return _of_one(rows, interval, fluctuation, powers)
+        return _of_one(rows, interval, fluctuation, powers, invalid)
     kept, duplicates, contradictions = _believable(rows)
     count = (rows.shape[1] - 2) // 2
     if not len(kept):
         nothing = np.full(count, np.nan)
-        return Averaged(nothing, nothing, interval / 2, duplicates, contradictions, 0)
+        return Averaged(nothing, nothing, interval / 2, duplicates, contradictions, invalid)
     values, sigmas = kept[:, 2::2], kept[:, 3::2]
-    stated = ~np.isnan(values) | ~np.isnan(sigmas)
-    there = np.isfinite(values) & np.isfinite(sigmas) & (sigmas >= 0)
+    there = ~np.isnan(values)
     number = there.sum(axis=0)
     divisor = np.maximum(number, 1)
     mean = np.where(there, values, 0.0).sum(axis=0) / divisor
@@ -104,23 +106,30 @@ def average(rows: Floats, interval: float, fluctuation: Floats, powers: Integers
         instant=float(kept[:, 0].mean()),
         duplicates=duplicates,
         contradictions=contradictions,
-        invalid=int((stated & ~there).sum()),
+        invalid=invalid,
     )
 
 
-def _of_one(rows: Floats, interval: float, fluctuation: Floats, powers: Integers) -> Averaged:
+def _numbers(rows: Floats) -> tuple[Floats, int]:
+    """Put NaN for what is no measurement, and count what was stated and is none."""
+    values, sigmas = rows[:, 2::2], rows[:, 3::2]
+    there = (np.abs(values) < LARGEST) & (sigmas >= 0) & (sigmas < LARGEST)
+    if there.all():
+        return rows, 0
+    told = ~np.isnan(values) | ~np.isnan(sigmas)
+    cleaned = rows.copy()
+    cleaned[:, 2::2][~there] = cleaned[:, 3::2][~there] = np.nan
+    return cleaned, int(np.count_nonzero(told & ~there))
+
+
+def _of_one(rows: Floats, interval: float, fluctuation: Floats, powers: Integers, invalid: int) -> Averaged:
     """Do the same for a single reading, which is what most meters give."""
     values, sigmas = rows[0, 2::2], rows[0, 3::2]
-    there = np.isfinite(values) & np.isfinite(sigmas) & (sigmas >= 0)
-    own = np.where(there, sigmas, np.nan)
-    mean = np.where(there, values, np.nan)
-    size = np.where(there, values, 0.0)
+    size = np.where(np.isnan(values), 0.0, values)
     partner = np.where(powers == np.arange(len(size)), 0.0, size[powers])
     unseen = 1.0 - _covered(rows, interval)
     spread = (fluctuation * fluctuation) * (size * size + partner * partner)
-    invalid = np.count_nonzero(~there) - np.count_nonzero(np.isnan(values) & np.isnan(sigmas))
-    uncertainty = np.sqrt(own * own + unseen * spread)
-    return Averaged(mean, uncertainty, float(rows[0, 0]), 0, 0, int(invalid))
+    return Averaged(values, np.sqrt(sigmas * sigmas + unseen * spread), float(rows[0, 0]), 0, 0, invalid)
 
 
 def _believable(rows: Floats) -> tuple[Floats, int, int]:
