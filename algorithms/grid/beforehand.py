@@ -6,7 +6,8 @@ Where it stands: `least_squares` asks for a `Scan` of a list of readings; `itera
 Rules:
 
 - P and Q of each element are known beforehand, each apart: read where a meter tells it, else forecast, else not known
-  at all. A sigma of 0 fixes it; one that is not known becomes one as large as anything the element could draw.
+  at all. A sigma of 0 fixes it; one that is not known becomes as large as what the network could carry there, or the
+  element's rating.
 - As long as every meter answers and sigmas are those of the measurements, a scan differs from the last one in numbers
   only, and is filled in as such: meters are many and scans are fast.
 """
@@ -33,6 +34,10 @@ FINEST = {
     Quantity.Q: 1e-2,
 }
 """No meter is surer than this, whatever it says: a sigma taken as a share of a reading of 0 is none [V, rad, A, W]."""
+
+
+DEEPEST = 0.1
+"""An element of which nothing is known draws what makes the voltage drop by as much there, more or less [1]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +128,9 @@ class Beforehand:
         self._u_expected = np.empty(len(self._elements), dtype=complex)
         self._u_expected.real = np.concatenate([table.u_p for table in tables])[self._place]
         self._u_expected.imag = np.concatenate([table.u_q for table in tables])[self._place]
-        rated = np.concatenate([table.rated_power for table in tables])[self._place[0]]
-        usual = np.maximum(10.0 * np.abs(self._expected).max(initial=0.0), 100.0 * self._elements.nominal)
-        self._unknown = np.where(np.isfinite(rated), rated, usual)
+        self._rated = np.concatenate([table.rated_power for table in tables])[self._place[0]]
+        self._unknown = np.full(len(self._elements), np.nan)
+        self._impedances = observation.impedances
         own = observation.own.T.ravel()  # P of all elements, then Q, as the state has them
         self._read = np.flatnonzero(own != NONE)
         self._reading = own[self._read]
@@ -183,6 +188,21 @@ class Beforehand:
                 return False
         return True
 
+    def _ignorance(self, wanted: Truths) -> Floats:
+        """
+        Say how large a power of each element may be of which nothing is known, shape (m,) [VA].
+
+        Parameters
+        ----------
+        wanted : numpy.ndarray
+            Which P, then which Q, are asked about, shape (2 m,), bool; others are 0 until they are.
+        """
+        new = np.flatnonzero(wanted.reshape(2, -1).any(axis=0) & np.isnan(self._unknown))
+        if len(new):
+            most = DEEPEST * self._elements.nominal[new] ** 2 / np.maximum(self._impedances(new), 1e-9)
+            self._unknown[new] = np.minimum(most, self._rated[new])
+        return np.asarray(np.nan_to_num(self._unknown))
+
     def _check(self, values: Floats, uncertainty: Floats | None, *powers: Complexes | None) -> None:
         shape = self._u_measurements.shape
         for name, array in (("values", values), ("uncertainties", uncertainty)):
@@ -206,7 +226,8 @@ class Beforehand:
         u_power = np.concatenate([sigma.real, sigma.imag])
         known = np.isfinite(power) & np.isfinite(u_power) & (u_power >= 0)
         power = np.where(np.isfinite(power), power, 0.0)
-        u_power = np.where(known, u_power, np.concatenate([self._unknown, self._unknown]))
+        if not known.all():
+            u_power = np.where(known, u_power, np.tile(self._ignorance(~known), 2))
         told = np.zeros(len(power), dtype=bool)
         told[self._read] = there[self._reading]
         at, reading = self._read[there[self._reading]], self._reading[there[self._reading]]

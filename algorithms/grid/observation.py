@@ -29,6 +29,8 @@ from algorithms.grid.response import Response
 from algorithms.grid.terminals import Current, Terminals
 
 NONE = -1
+COLUMNS = 64
+"""Elements asked about at once."""
 SOFT = 3.0
 TINY = 1e-9
 """What is smaller has no angle [V, A]."""
@@ -336,6 +338,18 @@ class Observation:
         if self.dense:
             return self.matrix[: len(elements)] @ inputs
         found: Complexes = np.asarray(elements.incidence @ self._response.voltages(inputs))
+        return found
+
+    def impedances(self, elements: Integers) -> Floats:
+        """Give the impedances that single elements see, shape (k,) [ohm]."""
+        emfs, found = len(self._response.emfs), np.empty(len(elements))
+        if self.dense:
+            return np.abs(self.matrix[elements, emfs + elements])
+        for start in range(0, len(elements), COLUMNS):
+            part = elements[start : start + COLUMNS]
+            currents = np.zeros((self._response.size, len(part)), dtype=complex)
+            currents[emfs + part, np.arange(len(part))] = 1.0
+            found[start : start + COLUMNS] = np.abs(self.across(currents)[part, np.arange(len(part))])
         return found
 
     def back_across(self, towards: Complexes) -> Complexes:
