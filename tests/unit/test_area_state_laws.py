@@ -18,7 +18,7 @@ from algorithms.builtin.lv_state import LvState
 from tests.support.state_chain import MINUTE, START_NS, document_of, frame_of
 from tests.support.state_grid import three_level_document
 
-MANY = settings(max_examples=60, phases=[Phase.generate], deadline=None)  # what fails is plain enough without shrinking
+MANY = settings(max_examples=30, phases=[Phase.generate], deadline=None)  # what fails is plain enough without shrinking
 HEADER = wire.Header("d", 1, 1, 1, START_NS)
 
 numbers = st.floats(allow_nan=True, allow_infinity=True) | st.sampled_from([0.0, -0.0, 230.0, 1e300, -1e300, 5e-324])
@@ -50,9 +50,7 @@ def drive(plugin, records):
     return told
 
 
-@settings(
-    max_examples=15, phases=[Phase.generate], deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@MANY
 @given(data=st.data())
 def test_no_frame_ends_an_estimator(document, data):
     plugin, model = started(ConcentratorState, document, "c-s1-1")
@@ -73,9 +71,7 @@ def test_no_frame_ends_an_estimator(document, data):
     drive(plugin, frames)
 
 
-@settings(
-    max_examples=15, phases=[Phase.generate], deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@MANY
 @given(data=st.data())
 def test_no_state_from_below_ends_an_estimator(document, data):
     plugin, _ = started(LvState, document, "lv-1")
