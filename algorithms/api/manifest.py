@@ -101,6 +101,25 @@ class Limits(msgspec.Struct, frozen=True):
     response: float = 10.0
 
 
+class Vendored(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """
+    A foreign package that an algorithm's package brings along.
+
+    Attributes
+    ----------
+    name, version : str
+    path : str
+        Its folder inside the package, such as ``our_dips/vendor/filters``.
+    sha256 : str
+        Digest of the folder, in hexadecimal; written by the packer.
+    """
+
+    name: str
+    version: str
+    path: str
+    sha256: str = ""
+
+
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
     What an algorithm's package says of itself, its ``algorithm.toml``.
@@ -115,6 +134,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits : Limits
     runtime : tuple of str
         Packages it needs from the agent's own runtime, such as ``numpy``.
+    vendored : tuple of Vendored
+        Packages it brings along.
     """
 
     info: AlgorithmInfo
@@ -122,6 +143,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     release: int = 1
     limits: Limits = Limits()
     runtime: tuple[str, ...] = ("numpy",)
+    vendored: tuple[Vendored, ...] = ()
 
 
 def problems_of_info(info: AlgorithmInfo, where: str = "info") -> list[Problem]:

@@ -1,5 +1,5 @@
 """
-The operator's console command: ``tresma devices ...``, ``watch``, ``recordings ...``, ``report``, ``network ...``.
+The operator's console command: ``tresma devices ...``, ``watch``, ``recordings ...``, ``algorithm ...`` and so on.
 
 Reads options, finds catalog and token, calls the command, and alone decides the exit status: 0 done; 1 refused,
 unreachable or gone wrong; 2 the command line or a file cannot be understood.
@@ -14,6 +14,7 @@ from types import FrameType
 
 from device_catalog.contract.register import DeviceKind
 from device_catalog.operator import devices
+from device_catalog.operator.algorithm_commands import add_commands as add_algorithm
 from device_catalog.operator.catalog import Catalog
 from device_catalog.operator.errors import OperatorError, UsageError
 from device_catalog.operator.network_arguments import add_commands as add_network
@@ -135,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tresma", description=_DESCRIPTION, epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    subjects = parser.add_subparsers(required=True, metavar="devices|watch|recordings|report|network")
+    subjects = parser.add_subparsers(required=True, metavar="devices|watch|recordings|report|network|algorithm")
     subject = subjects.add_parser("devices", help="register, list, show, change and remove devices", epilog=_EXIT)
     _device_commands(subject.add_subparsers(required=True, metavar="add|list|show|set|remove"), common)
     _watch_command(subjects, common)
@@ -147,6 +148,7 @@ def _parser() -> argparse.ArgumentParser:
         lambda commands, *words: _command(commands, answers, *words),
         _EXIT,
     )
+    add_algorithm(subjects, lambda commands, *words: _command(commands, answers, *words), _EXIT)
     return parser
 
 
