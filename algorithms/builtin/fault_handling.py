@@ -22,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from algorithms.api.errors import NetworkError
 from algorithms.api.network_operation import SwitchState
 from algorithms.api.network_tables import Truths
 from algorithms.api.records import Record
@@ -318,8 +319,11 @@ class FaultHandling:
 
     def _make_plan(self, now_ns: int) -> list[Record]:
         self._again = False
-        operable = self.board.operable(now_ns, self.tags)
-        network = SwitchedNetwork(self.board.now(), operable)
+        try:
+            network = SwitchedNetwork(self.board.now(), self.board.operable(now_ns, self.tags))
+        except NetworkError as error:  # with a switch that moves or is silent, perhaps only for a moment
+            why = f"no radial position can be reached by the switches that are heard: {error.problems[0]}"
+            return self._end("no-plan", why, now_ns) if self._impatient(now_ns) else []
         flow = TreeFlow(network, self.demand())
         branches = tuple(dict.fromkeys(name for case in self.cases for name in case.branches))
         nodes = tuple(dict.fromkeys(name for case in self.cases for name in case.nodes))

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from algorithms.api.errors import NetworkError
 from algorithms.api.grid_records import Proposal, SwitchStep
 from algorithms.api.readings import Estimate
 from algorithms.api.records import Event, Record, Severity
@@ -110,7 +111,11 @@ class LossWatch:
         if self.phase is not LossPhase.WATCHING or self._within(self._looked_ns, settings.interval, now_ns):
             return []
         self._looked_ns = now_ns
-        network = SwitchedNetwork(self.board.now(), self.board.operable(now_ns))
+        try:
+            network = SwitchedNetwork(self.board.now(), self.board.operable(now_ns))
+        except NetworkError:  # switches that are silent or move leave a loop which nobody can open
+            self._gaining_ns = None
+            return []
         flow = TreeFlow(network, demand)
         if network.tree(network.model.switches.closed).loops:
             self._gaining_ns = None

@@ -14,6 +14,7 @@ Rules:
 - After a restart it judges everything anew from where the switches stand; a plan is never taken up half-way.
 """
 
+import contextlib
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -22,7 +23,7 @@ import msgspec
 import numpy as np
 
 from algorithms.api.algorithm import Algorithm, Context
-from algorithms.api.errors import CheckpointError, Problem, SettingsError
+from algorithms.api.errors import CheckpointError, NetworkError, Problem, SettingsError
 from algorithms.api.grid_records import GridState
 from algorithms.api.manifest import AlgorithmInfo
 from algorithms.api.network import NetworkModel
@@ -96,7 +97,10 @@ class Reconfiguration(Algorithm):
             raise SettingsError(problems)
         values = read_settings(self.info.settings, self.settings)
         model = context.network
-        SwitchedNetwork(model)  # a network that cannot be radial is refused at the start
+        try:
+            SwitchedNetwork(model)
+        except NetworkError as error:  # it cannot be radial
+            raise SettingsError(error.problems) from error
         self._device, self._area, self._model = context.device, str(values["area"]), model
         self._board = SwitchBoard(model, values["silence"])
         self._voltages = VoltageWatch(model)
@@ -183,8 +187,9 @@ class Reconfiguration(Algorithm):
         breaker = head_of(event, self._model, self._faults.snapshot())
         trials: Sequence[Trial] = ()
         if breaker:
-            network = SwitchedNetwork(self._board.now(), self._board.operable(self._now_ns))
-            trials = search(TreeFlow(network, self._newest_demand()), breaker)
+            with contextlib.suppress(NetworkError):  # no search where the switches that are heard leave a loop
+                network = SwitchedNetwork(self._board.now(), self._board.operable(self._now_ns))
+                trials = search(TreeFlow(network, self._newest_demand()), breaker)
         patience = self._faults.settings.patience
         return [
             search_of(trials, self._board, breaker, self._now_ns, patience),

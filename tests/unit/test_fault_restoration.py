@@ -210,6 +210,25 @@ def test_a_tie_that_will_not_close_leaves_the_fault_enclosed():
     assert made.says("p3-near").tag == made.says("p3-far").tag != ""
 
 
+def test_a_tie_that_may_be_closed_keeps_everything_untouched():
+    made = world(patience=12.0)
+    made.switches["tie"]._change(state=None)  # it does not know where it stands
+    made.route(made.switches["tie"]._tell(), "rtu-tie")
+    fault(made)
+    assert ended(made)["outcome"] == "not-dead"  # by that tie the other feeder's voltage might be on the line
+    assert made.commands == []
+
+
+def test_a_tie_that_forgets_where_it_stands_may_be_closed_which_the_meters_contradict():
+    made = world(patience=12.0)
+    fault(made)
+    made.switches["tie"]._change(state=None)
+    made.route(made.switches["tie"]._tell(), "rtu-tie")
+    assert ended(made)["outcome"] == "proposed"
+    assert "contradicts the meters" in made.outcome["reason"]
+    assert made.commands == []
+
+
 def test_without_a_lease_nothing_is_switched():
     made = world(patience=8.0)
     made.lease.refuses = "held by control-2"
@@ -381,6 +400,10 @@ def test_places_the_network_does_not_have_are_told():
 
 
 def test_a_network_that_cannot_be_radial_and_wrong_settings_are_refused():
+    document = feeder_pair_document()
+    document["branches"].append({**element(document, "p-line3"), "id": "double"})
+    with pytest.raises(SettingsError, match="double"):
+        Reconfiguration({}).start(Context("r", network=parse(document)), None)
     with pytest.raises(SettingsError) as caught:
         Reconfiguration({"gain": 2.0, "patience": 1.0, "response": 5.0, "proof": "hope"}).start(Context("r"), None)
     named = {problem.where for problem in caught.value.problems}

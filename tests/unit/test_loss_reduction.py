@@ -171,6 +171,15 @@ def test_states_that_must_not_be_used_are_not():
     assert made.proposals == []
 
 
+def test_nothing_is_judged_while_a_switch_does_not_know_where_it_stands():
+    made = world(hold=0.0)
+    made.switches["tie"]._change(state=None)
+    made.route(made.switches["tie"]._tell(), "rtu-tie")
+    made.give(state(made, **HEAVY))
+    made.wait(1.0)
+    assert made.proposals == []
+
+
 def test_a_state_of_other_switch_positions_is_not_judged_by():
     made = world(hold=0.0)
     other = GridState("mv", "mv", made.now, 1, 7, state(made, **HEAVY).nodes)
