@@ -278,7 +278,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--faults", type=int, default=0, help="on each grid; 400 unless stated")
     options = parser.parse_args()
-    count = options.faults or (36 if options.quick else 400)
+    count = options.faults or (24 if options.quick else 400)
     report = Report("Fault location", {"sampling": "6.4 kHz, multiplexed", "seed": options.seed, "threads": 1})
     for number, feeder in enumerate((urban(), rural())):
         tallies, times = run(feeder, count, options.seed + number)
