@@ -103,7 +103,7 @@ def _feeder(pick: Random, seed: int, nodes: int, kind: str) -> Document:
         names.append(name)
     for name in names[1:]:
         if pick.random() < 0.6:
-            _draws(document, pick, name, phases[name], base, nodes, kind)
+            _draws(document, pick, name, phases=phases[name], nodes=nodes, kind=kind)
     return document
 
 
@@ -119,7 +119,7 @@ def _line(pick: Random, parent: str, name: str, phases: str, kind: str) -> Docum
     return line
 
 
-def _draws(document: Document, pick: Random, name: str, phases: str, base: float, nodes: int, kind: str) -> None:
+def _draws(document: Document, pick: Random, name: str, *, phases: str, nodes: int, kind: str) -> None:
     live = [letter for letter in phases if letter != "N"]
     size = (2e6 if kind == "medium" else 30e3) / nodes
     delta = kind == "medium" and len(live) > 1 and pick.random() < 0.5
