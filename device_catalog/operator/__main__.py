@@ -22,6 +22,7 @@ from device_catalog.operator.output import say_error
 from device_catalog.operator.recordings_arguments import add_commands as add_recordings
 from device_catalog.operator.report import add_commands as add_report
 from device_catalog.operator.settings import KEYS, read_settings
+from device_catalog.operator.trust_commands import add_commands as add_trust
 from device_catalog.operator.watch import watch
 
 _DESCRIPTION = """\
@@ -136,7 +137,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tresma", description=_DESCRIPTION, epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    subjects = parser.add_subparsers(required=True, metavar="devices|watch|recordings|report|network|algorithm")
+    subjects = parser.add_subparsers(
+        required=True, metavar="devices|watch|recordings|report|network|algorithm|keys|repository"
+    )
     subject = subjects.add_parser("devices", help="register, list, show, change and remove devices", epilog=_EXIT)
     _device_commands(subject.add_subparsers(required=True, metavar="add|list|show|set|remove"), common)
     _watch_command(subjects, common)
@@ -149,6 +152,7 @@ def _parser() -> argparse.ArgumentParser:
         _EXIT,
     )
     add_algorithm(subjects, lambda commands, *words: _command(commands, answers, *words), _EXIT)
+    add_trust(subjects, lambda commands, *words: _command(commands, answers, *words), _EXIT)
     return parser
 
 
