@@ -190,8 +190,8 @@ def _drive(crowd: Crowd, listener: Listener, intervals: int, report: Report) -> 
     for way, ages in found.items():
         judged = "<= 0.5" if way == "last meter" else ""
         if ages:
-            report.figure(f"{way}: p50", ages[len(ages) // 2], "s", judged)
-            report.figure(f"{way}: p99", ages[int(0.99 * (len(ages) - 1))], "s")
+            report.figure(f"{way}: p50", ages[(len(ages) - 1) // 2], "s", judged)
+            report.figure(f"{way}: p99", ages[min(int(0.99 * len(ages)), len(ages) - 1)], "s")
         report.figure(f"{way}: intervals without a whole state in time", lost.get(way, 0), "1", "<= 0")
 
 
