@@ -157,7 +157,7 @@ class _Search:
     def __init__(self, feeder: Feeder, measured: HeadMeasurement, readings: Readings) -> None:
         self.feeder, self.measured = feeder, measured
         load, self.factor = fitted_loads(feeder, measured, None)
-        self.flexible = bool((feeder.exponents != 2.0).any())
+        self.flexible = bool((feeder.exponents != 2.0).any() or (feeder.infeed.exponents != 2.0).any())
         if self.flexible:
             # What they draw follows the voltage: once more at the voltages found.
             load, self.factor = fitted_loads(feeder, measured, _voltages_before(feeder, measured, load))
@@ -198,7 +198,8 @@ class _Search:
             walked = walk(feeder, looking, self.ways, measured.during[None, :3], measured.during[None, 3:])
             self._expect(walked, measured.before[None, :3])
             voltages = _voltages_during(feeder, walked, *self.places.rough(hypothesis, self.measured_at))
-            self._prepare(self.factor * feeder.load_admittance(voltages))
+            infeed = feeder.infeed.admittance(len(feeder.nodes), voltages)
+            self._prepare(self.factor * feeder.load_admittance(voltages) + infeed)
         return self._without_liars(hypothesis)
 
     def _without_liars(self, hypothesis: Hypothesis) -> Location:

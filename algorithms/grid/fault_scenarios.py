@@ -75,30 +75,30 @@ def fitted_loads(feeder: Feeder, measured: HeadMeasurement, voltages: Complexes 
     Returns
     -------
     load : numpy.ndarray
-        Fitted admittances, shape (k, 3, 3) [S].
+        Fitted admittances of loads, and those of generators as they are, shape (k, 3, 3) [S].
     factor : complex
     """
     volts, amperes = (COMPONENTS[1] @ measured.before[part] for part in (slice(3), slice(3, 6)))
-    load = feeder.load_admittance(voltages)
+    load, infeed = feeder.load_admittance(voltages), feeder.infeed.admittance(len(feeder.nodes), voltages)
     if not np.abs(load).max() or not abs(volts) > 0:
-        return load, 1.0 + 0j
+        return load + infeed, 1.0 + 0j
     wanted = complex(amperes / volts)
 
     def seen(*factors: complex) -> list[complex]:
         count = len(factors)
         z, y = (np.broadcast_to(matrix, (count, *matrix.shape)) for matrix in (feeder.z, feeder.y))
-        looking = look_in(feeder, z, y, np.array(factors)[:, None, None, None] * load)
+        looking = look_in(feeder, z, y, np.array(factors)[:, None, None, None] * load + infeed)
         return [complex(value) for value in (COMPONENTS @ looking.into[:, 1] @ SEQUENCES)[:, 1, 1]]
 
     empty, full = seen(0.0, 1.0)
     if full == empty:
-        return load, 1.0 + 0j
+        return load + infeed, 1.0 + 0j
     # What the feeder draws is nearly proportional to its loads: a line through two points, then through the nearest.
     factor = _bounded((wanted - empty) / (full - empty))
     (drawn,) = seen(factor)
     if factor != 1.0 and drawn != full:
         factor = _bounded(factor + (wanted - drawn) * (factor - 1.0) / (drawn - full))
-    return factor * load, factor
+    return factor * load + infeed, factor
 
 
 def _bounded(factor: complex) -> complex:
@@ -117,8 +117,9 @@ def scenarios(feeder: Feeder, measured: HeadMeasurement, load: Complexes) -> Sce
     """
     lines = np.flatnonzero(feeder.z_uncertainty * feeder.length > 0)
     drawing, spread = _load_spread(feeder, load)
-    u, n = lines.size, drawing.size
-    count = 1 + 2 * u + 3 + 2 * n + 24 + 3
+    feeding = np.unique(feeder.infeed.at)
+    u, n, m = lines.size, drawing.size, feeding.size
+    count = 1 + 2 * u + 3 + 2 * n + 2 * m + 24 + 3
     z, y = (np.repeat(matrix[None], count, axis=0) for matrix in (feeder.z, feeder.y))
     loads = np.repeat(load[None], count, axis=0)
     shared = feeder.z_uncertainty * np.sqrt(0.5)
@@ -139,8 +140,16 @@ def scenarios(feeder: Feeder, measured: HeadMeasurement, load: Complexes) -> Sce
         change = turn * size[:, None, None] * _shape(load[drawing])
         loads[at, drawing] += change
         added = (COMPONENTS @ change @ SEQUENCES)[:, 1, 1]
-        loads[at] *= (total / (total + added))[:, None, None, None] if total else 1.0
+        # Where generators feed what loads draw there is no sum to keep.
+        kept = np.abs(added) < 0.5 * abs(total)
+        loads[at] *= np.where(kept, total / np.where(kept, total + added, 1.0), 1.0)[:, None, None, None]
     row += 2 * n
+    # A generator may feed anything up to its size in a fault, at any angle, whatever it fed before.
+    size = np.zeros(len(feeder.nodes))
+    np.add.at(size, feeder.infeed.at, feeder.infeed.size / np.square(feeder.infeed.nominal))
+    for turn in (1.0, 1j):
+        loads[row + np.arange(m), feeding] += turn * size[feeding, None, None] * (np.eye(3) - 1.0 / 3.0)
+        row += m
     before, during = (np.repeat(values[None], count, axis=0) for values in (measured.before, measured.during))
     channel = np.arange(6)
     for factor in (measured.gain, 1j * measured.angle):

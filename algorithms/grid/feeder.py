@@ -36,6 +36,39 @@ class Meter:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Infeed:
+    """
+    Generators along the feeder, each phase or pair of phases by itself.
+
+    Attributes
+    ----------
+    at, across, power, nominal, exponents
+        As the loads of `Feeder`; power is negative where it feeds.
+    size : numpy.ndarray
+        Most that each may feed in a fault, shape (m,) [VA].
+    """
+
+    at: Integers
+    across: Floats
+    power: Complexes
+    nominal: Floats
+    exponents: Floats
+    size: Floats
+
+    def admittance(self, count: int, voltages: Complexes | None = None) -> Complexes:
+        """Give their admittance at `count` positions for voltages there, shape (k, 3, 3) [S]; nominal where None."""
+        p, q = self.power.real, self.power.imag
+        if voltages is not None:
+            # Converters hold their current down to low voltages.
+            ratio = np.maximum(np.abs((self.across * voltages[self.at]).sum(axis=1)) / self.nominal, 0.2)
+            p, q = p * ratio ** (self.exponents[:, 0] - 2.0), q * ratio ** (self.exponents[:, 1] - 2.0)
+        each = (p - 1j * q) / self.nominal**2
+        total = np.zeros((count, 3, 3), dtype=complex)
+        np.add.at(total, self.at, each[:, None, None] * self.across[:, :, None] * self.across[:, None, :])
+        return total
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Feeder:
     """
     What hangs ahead of a terminal.
@@ -79,8 +112,10 @@ class Feeder:
         Voltage across it, shape (m,) [V].
     exponents : numpy.ndarray
         Of P and Q, shape (m, 2) [1].
+    infeed : Infeed
+        Generators that are not behind a transformer.
     generation : float
-        Apparent power of generators ahead [VA].
+        Apparent power of all generators ahead [VA].
     meters : tuple of Meter
         Others than the one at the head.
     reverse : bool
@@ -112,6 +147,7 @@ class Feeder:
     power_uncertainty: Complexes
     nominal: Floats
     exponents: Floats
+    infeed: Infeed
     generation: float
     meters: tuple[Meter, ...]
     reverse: bool
@@ -271,8 +307,9 @@ def _assemble(
         if forest.kind[node] == EdgeKind.TRANSFORMER and place[above] != NOTHING:
             fixed[place[above]] += through_transformer(model, forest, int(node))
     elements = elements_along(model, model.loads, place)
-    generation = float(sum(np.abs(model.generators.p[row]).sum() for row in range(len(model.generators))
-                           if model.generators.node[row] in set(order.tolist())))  # fmt: skip
+    infeed = _infeed(model, place)
+    inside = np.isin(model.generators.node, order)
+    generation = float(np.abs(model.generators.p[inside] + 1j * model.generators.q[inside]).sum())
     meters = tuple(
         Meter(item.device, item.id, int(place[model.nodes.ids.index(item.node)]))
         for item in model.terminals
@@ -282,5 +319,15 @@ def _assemble(
     return Feeder(
         model.network, model.revision, model.topology_revision, terminal.id, model.frequency,
         float(model.nodes.nominal_voltage[rows[0]]), kept_names, parents, end, tuple(sections), forward, z, y, length,
-        phases, z_u, y_u, fixed, *elements, generation, meters, reverse,
+        phases, z_u, y_u, fixed, *elements, infeed, generation, meters, reverse,
     )  # fmt: skip
+
+
+def _infeed(model: NetworkModel, place: Integers) -> Infeed:
+    """List generators at positions of the feeder."""
+    table = model.generators
+    at, across, power, _, nominal, exponents = elements_along(model, table, place)
+    columns = np.nonzero(table.connected & (place[table.node] != NOTHING)[:, np.newaxis])[0]
+    share = table.rated_power[columns] / np.maximum(np.count_nonzero(table.connected[columns], axis=1), 1)
+    size = np.maximum(np.abs(power), np.where(np.isfinite(share), share, 0.0))
+    return Infeed(at, across, power, nominal, exponents, size)

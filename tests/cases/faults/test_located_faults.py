@@ -127,3 +127,25 @@ def test_loads_behind_transformers_are_seen_as_their_windings_show_them(kind, ph
     assert abs(error) < 1.0
     assert location.trusted
     assert abs(location.load_factor - 1.0) < 1e-3
+
+
+@pytest.mark.parametrize("exponents", [(0.0, 0.0), (1.0, 1.0)])
+@pytest.mark.parametrize(
+    ("kind", "phases", "commands"),
+    [
+        (FaultKind.LG, (1,), ["new fault.f phases=1 bus1=fault.2 r=5"]),
+        (FaultKind.LL, (0, 2), ["new fault.f phases=1 bus1=fault.1 bus2=fault.3 r=50"]),
+    ],
+)
+def test_generators_ahead_are_part_of_the_walk_and_of_the_uncertainty(exponents, kind, phases, commands):
+    feeder = rural()
+    document = feeder.document()
+    document["generators"] = [
+        {"id": "pv", "node": "r6", "connection": "delta", "p": dict.fromkeys(("AB", "BC", "CA"), -2e5),
+         "q": dict.fromkeys(("AB", "BC", "CA"), 0.0), "p_exponent": exponents[0], "q_exponent": exponents[1]}
+    ]  # fmt: skip
+    location, error = located_short_circuit(feeder, document, kind, phases, commands)
+    best = location.candidates[0]
+    assert abs(error) < min(2 * best.uncertainty, 5.0)
+    assert abs(location.load_factor - 1.0) < 2e-3
+    assert not location.trusted, "what generators feed is too much beside a fault of a few hundred ampere"
