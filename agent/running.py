@@ -21,7 +21,7 @@ import msgspec
 
 from agent.checkpoints import Keeper
 from agent.clock import Clock
-from agent.delivery.newest import Newest
+from agent.delivery.newest import Newest, is_state
 from agent.errors import AgentError, AlgorithmRefused
 from agent.neighbourhood import Neighbourhood
 from agent.network import NetworkInUse
@@ -33,7 +33,7 @@ from agent.supervised_algorithm import SupervisedAlgorithm
 from agent.supervised_sampler import SupervisedSampler
 from algorithms.api.grid_records import GridState
 from algorithms.api.manifest import AlgorithmInfo
-from algorithms.api.records import Command, Kind, Record
+from algorithms.api.records import Command, Kind, Record, Result
 from device_catalog.contract.documents import Assignment, Neighbours
 from device_catalog.contract.reports import AlgorithmReport
 
@@ -238,7 +238,7 @@ class RunningSet:
         if self._is_changing and isinstance(record, Command):  # a predecessor would obey, and its successor not know
             self._orders.append((sender, record))
             return
-        if isinstance(record, GridState) and self._pipeline.is_asked_for(sender, record):
+        if isinstance(record, GridState | Result) and is_state(record) and self._pipeline.is_asked_for(sender, record):
             self._newest.put(sender, record)
         for name in self._pipeline.consumers_of_neighbour(sender, record):
             self._algorithms[name].feed(record)

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from algorithms.api.grid_records import GridState
+from algorithms.api.records import Record, Result
+from device_catalog.contract import topics
 
 MAXIMUM_SOURCES = 2000
 MAXIMUM_SIZE = 8 * 2**20
@@ -19,7 +21,7 @@ MAXIMUM_SIZE = 8 * 2**20
 
 class Newest:
     """
-    States, each by who told it and of which area.
+    States, each by who told it and of which area or switch.
 
     Parameters
     ----------
@@ -32,15 +34,15 @@ class Newest:
         self._kept: OrderedDict[tuple[str, str], tuple[str, bytes]] = OrderedDict()
         self._size = 0
         self._encode = msgspec.msgpack.Encoder().encode
-        self._decode = msgspec.msgpack.Decoder(GridState).decode
+        self._decode = msgspec.msgpack.Decoder(GridState | Result).decode
 
     def __len__(self) -> int:
         """Count the areas."""
         return len(self._kept)
 
-    def put(self, sender: str, state: GridState) -> None:
-        """Keep a state in the place of the one before of its area; who tells it may be another than before."""
-        key = state.level, state.area
+    def put(self, sender: str, state: GridState | Result) -> None:
+        """Keep a state in the place of the one before of its area or switch; another than before may tell it."""
+        key = (state.level, state.area) if isinstance(state, GridState) else (topics.SWITCH_STATE, state.terminal)
         data = self._encode(state)
         self._drop(key)
         self._kept[key] = sender, data
@@ -49,13 +51,13 @@ class Newest:
         while len(self._kept) > sources or (self._size > size and self._kept):
             self._drop(next(iter(self._kept)))
 
-    def keep_only(self, wanted: Callable[[str, GridState], bool]) -> None:
-        """Forget what is not wanted any more; asked by sender, and a state that says level and area only."""
+    def keep_only(self, wanted: Callable[[str, GridState | Result], bool]) -> None:
+        """Forget what is not wanted any more; asked by sender, and a state that says only whose it is."""
         for key, (sender, _) in list(self._kept.items()):
-            if not wanted(sender, GridState(key[1], key[0], 0, 0, 0, ())):
+            if not wanted(sender, _bare(*key)):
                 self._drop(key)
 
-    def __iter__(self) -> Iterator[tuple[str, GridState]]:
+    def __iter__(self) -> Iterator[tuple[str, GridState | Result]]:
         """Give who told, and what, the longest silent first."""
         for sender, data in list(self._kept.values()):
             yield sender, self._decode(data)
@@ -64,3 +66,16 @@ class Newest:
         found = self._kept.pop(key, None)
         if found is not None:
             self._size -= len(found[1])
+
+
+def is_state(record: Record) -> bool:
+    """Tell whether a record says how something stands until the next one: of an area, or of a switch."""
+    if isinstance(record, Result):
+        return record.content.partition("/")[0] == topics.SWITCH_STATE
+    return isinstance(record, GridState)
+
+
+def _bare(kind: str, name: str) -> GridState | Result:
+    if kind == topics.SWITCH_STATE:
+        return Result(f"{kind}/1", name, 0, {})
+    return GridState(name, kind, 0, 0, 0, ())

@@ -74,10 +74,6 @@ def plant():
                 {
                     "algorithm": "reconfiguration",
                     "settings": {"closed_loop": True, "proof": "breaker", "response": 3.0, "hearing": 0.0},
-                    "neighbours": [
-                        {"kind": "event", "areas": [NETWORK]},
-                        {"kind": "result", "areas": list(SWITCHES)},
-                    ],
                 }
             ],
             topology={"network": NETWORK},

@@ -24,7 +24,8 @@ def info(*consumes, needs_network=True):
 
 
 def test_a_concentrator_hears_its_meters():
-    assert hood("c-1") == Neighbourhood(("meter-h1", "meter-h2"), (), (("c-1", "concentrator"),))
+    found = hood("c-1")
+    assert (found.devices, found.areas, found.levels) == (("meter-h1", "meter-h2"), (), (("c-1", "concentrator"),))
 
 
 def test_an_lv_area_hears_its_meters_and_its_concentrators():
@@ -41,7 +42,8 @@ def test_switches_move_meters_and_areas():
     moved = {"s_l2": "open", "tie_l": "closed"}
     assert hood("lv-1", **moved).areas == ("c-1", "c-2")
     assert "meter-l22" in hood("lv-1", **moved).devices
-    assert hood("lv-2", **moved) == Neighbourhood((), (), (("lv-2", "lv"),))
+    found = hood("lv-2", **moved)
+    assert (found.devices, found.areas, found.levels) == ((), (), (("lv-2", "lv"),))
 
 
 def test_an_agent_does_not_hear_itself():
@@ -51,6 +53,22 @@ def test_an_agent_does_not_hear_itself():
 def test_who_looks_after_the_whole_network_hears_the_areas_at_its_top():
     found = neighbourhood_of(WHOLE, "", "agent-x")
     assert (found.devices, found.areas) == ((), ("mv",))
+
+
+def test_who_proposes_switching_hears_switches_faults_and_the_meters_at_the_top():
+    found = neighbourhood_of(WHOLE, "", "agent-x")
+    proposes = AlgorithmInfo(
+        "one", "1.0.0", "One.", (Kind.RESULT, Kind.EVENT, Kind.FRAME), (Kind.PROPOSAL,), needs_network=True
+    )
+    wishes = {wish.kind: wish for wish in found.wishes(proposes)}
+    remote = {switch.id for switch in WHOLE.switches if switch.operation == "remote"}
+    assert set(found.switches) == remote
+    assert wishes[Kind.EVENT].areas == (WHOLE.network,)
+    assert (Kind.RESULT in wishes) == bool(remote)
+    owned = {node for area in WHOLE.areas if area.id != "mv" for node in area.nodes}
+    assert set(found.meters) == {
+        terminal.device for terminal in WHOLE.terminals if terminal.node not in owned and terminal.device
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
 """The newest state of each source is kept for an algorithm that starts later, within bounds."""
 
-from agent.delivery.newest import Newest
+from agent.delivery.newest import Newest, is_state
 from algorithms.api.grid_records import GridState, NodeState
 from algorithms.api.readings import Phasor
+from algorithms.api.records import Result
 
 
 def state(area, time_ns=0, nodes=0):
@@ -42,3 +43,16 @@ def test_what_nobody_asks_for_any_more_is_forgotten():
         newest.put("m-1", state(area))
     newest.keep_only(lambda sender, one: sender == "m-1" and one.area == "b" and one.level == "lv")
     assert [one.area for _, one in newest] == ["b"]
+
+
+def test_the_last_word_of_each_switch_is_kept_beside():
+    newest = Newest()
+    reports = [Result("switch-state/1", name, 0, {"state": "open"}, urgent=True) for name in ("s1", "s2", "s1")]
+    for report in reports:
+        newest.put("rtu", report)
+    newest.put("m-1", state("s1"))
+    assert [one for _, one in newest] == [reports[1], reports[2], state("s1")]
+    newest.keep_only(lambda _, one: isinstance(one, Result) and one.terminal == "s1")
+    assert [one for _, one in newest] == [reports[2]]
+    assert is_state(reports[0])
+    assert not is_state(Result("energy/1", "t", 0, {}))
