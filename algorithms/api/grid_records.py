@@ -76,6 +76,8 @@ class GridState(msgspec.Struct, frozen=True, tag_field="schema", tag="grid-state
         What came in and what was assumed in this interval: ``readings``, ``late``, ``duplicate``, ``contradictory``,
         ``future``, ``unknown``, ``invalid``, ``surplus``; ``expected`` and ``heard`` sources; ``assumed`` phases of
         loads that nobody measured.
+    undetermined : tuple of str
+        Loads and generators whose power neither readings nor forecasts determine.
     omitted : int
         Nodes estimated and not told, as the settings ask.
     """
@@ -98,6 +100,7 @@ class GridState(msgspec.Struct, frozen=True, tag_field="schema", tag="grid-state
     converged: bool = True
     reason: str = ""
     counts: dict[str, int] = {}
+    undetermined: tuple[str, ...] = ()
     omitted: int = 0
 
 

@@ -31,6 +31,7 @@ from algorithms.grid.bad_data import Examined
 from algorithms.grid.elements import incidence
 from algorithms.grid.estimate import Estimate, Flow
 from algorithms.grid.measurement import ALL, PAIRS, PHASES
+from algorithms.grid.observability import view as what_is_seen
 
 MEDIUM_VOLTAGE = 1000.0
 """Above this, line to line, voltages between phases are told where there is no neutral [V]."""
@@ -131,7 +132,7 @@ class StateWriter:
             )
         view = _View(estimate, self._pairs, widen)
         there = estimate.energised[:, :3]
-        hidden = (there & ~view.observable).any(axis=1)
+        seen = what_is_seen(estimate)
         nodes = [self._node(row, view) for row in self._told if there[row].any()]
         return _replace(
             self._blank(occasion),
@@ -142,7 +143,8 @@ class StateWriter:
             objective=estimate.objective,
             degrees_of_freedom=freedom,
             iterations=estimate.iterations,
-            unobservable=tuple(self._model.nodes.ids[row] for row in np.flatnonzero(hidden)[:MOST_NAMES]),
+            unobservable=seen.hidden_nodes[:MOST_NAMES],
+            undetermined=seen.hidden_powers[:MOST_NAMES],
             suspects=tuple(
                 Suspect(one.measurement, one.normalised_residual, one.alternatives[:10])
                 for one in examined.suspects[:MOST_NAMES]
