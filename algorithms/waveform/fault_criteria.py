@@ -120,8 +120,11 @@ def judge(now: Complexes, change: Complexes, limits: Thresholds, floors: Floats)
     Verdict
     """
     dv, di = FORTESCUE @ change[:3], FORTESCUE @ change[3:]
-    before = now - change
     size = np.abs(di)
+    none = np.zeros(size.shape[1], dtype=bool)
+    if (size.max(axis=1, initial=0.0) <= (limits.ground_current, limits.phase_current, limits.negative_current)).all():
+        return Verdict(none, none, none)  # as nearly always
+    before = now - change
     aside = di[0] - 1j * limits.charging * dv[0]
     quiet_voltage = max(5.0 * limits.noise_voltage, 0.002 * limits.nominal_voltage)
     standing = np.abs(FORTESCUE @ now[3:])
@@ -129,7 +132,6 @@ def judge(now: Complexes, change: Complexes, limits: Thresholds, floors: Floats)
     phase = (size[1] > max(limits.phase_current, floors[1])) | ((size[2] > least) & (standing[2] > least))
     phase &= _ahead(dv, di, before, quiet_voltage, limits.nominal_voltage)
     phase &= np.abs(now[3:]).max(axis=0) > 1.1 * np.abs(before[3:]).max(axis=0)
-    none = np.zeros_like(phase)
     if limits.neutral is Neutral.EARTHED:
         least = max(limits.ground_current, floors[0]) + RESTRAINT * size[1]
         ground = _ground(dv, aside, change, before=before, limits=limits, least=least)
