@@ -1,5 +1,5 @@
 """
-The command ``tresma-agent``: run a meter, replay a recording, check an installation, calibrate it.
+The command ``tresma-agent``: run a meter, replay a recording, check an installation, calibrate it, fetch algorithms.
 
 Exit status: 0 done, 1 a check failed, 64 wrong use, 69 a service is missing, 70 a bug, 78 a configuration that
 cannot be used (sysexits.h).
@@ -137,6 +137,20 @@ def _parser() -> argparse.ArgumentParser:
     _config_option(calibrate)
     _calibration_options(calibrate)
     calibrate.set_defaults(command=_calibrate)
+
+    fetch = commands.add_parser(
+        "fetch-algorithm",
+        help="fetch a signed algorithm, verify it and put it in place",
+        description="Download one version of an algorithm from the catalog's signed repository, verify it against the "
+        "root of trust, unpack and compile it into the state folder. Nothing is started.",
+        epilog="Exit status 0 when it is in place, 69 when it is not taken; the message says why.",
+    )
+    fetch.add_argument("algorithm", metavar="NAME==VERSION")
+    _config_option(fetch)
+    fetch.add_argument("--root", type=Path, metavar="FILE", help="root of trust (default root.json beside --config)")
+    fetch.add_argument("--repository", metavar="URL", help="another server of the repository than the catalog")
+    fetch.add_argument("--json", action="store_true", help="one JSON object instead of lines")
+    fetch.set_defaults(command=_fetch)
     return parser
 
 
@@ -203,6 +217,12 @@ def _calibrate(options: argparse.Namespace) -> int:
     from agent.console import calibrate_command  # noqa: PLC0415
 
     return calibrate_command.run(options)
+
+
+def _fetch(options: argparse.Namespace) -> int:
+    from agent.console import fetch_command  # noqa: PLC0415
+
+    return fetch_command.run(options)
 
 
 if __name__ == "__main__":

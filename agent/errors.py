@@ -7,6 +7,7 @@ What the world does to an agent.
     |-- ConfigError      the agent's own few lines cannot be used; carries every problem
     |-- CatalogError     the catalog cannot be asked; says whether it makes sense to ask again soon
     |-- SpoolError       the outbox's file cannot be used
+    |-- TrustError       an algorithm from elsewhere is not taken: not believed, not whole, or out of reach
     `-- WorkerError      a sampler or algorithm process could not be started, or died
         |-- SourceAway          the source is not there now, and may come back by itself
         `-- AlgorithmRefused    an algorithm refuses its settings; carries every problem
@@ -49,6 +50,10 @@ class CatalogError(AgentError):
 
 class SpoolError(AgentError):
     """The outbox's file cannot be used."""
+
+
+class TrustError(AgentError):
+    """An algorithm from elsewhere is not taken; the message says why in one sentence, and nothing was changed by it."""
 
 
 class WorkerError(AgentError):

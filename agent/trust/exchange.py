@@ -1,0 +1,64 @@
+"""What `fetching` asks the short-lived `verifier`, and what that answers; free of TUF."""
+
+import msgspec
+
+from agent.trust.decisions import Floors, Reading
+from device_catalog.contract.trust import TargetFacts
+
+METADATA, TARGET, GIVEN_ROOT = "metadata", "target", "given-root.json"
+"""Inside the folder: a copy of what is believed, what was fetched, and the root that the meter was given."""
+
+
+class Question(msgspec.Struct, frozen=True):
+    """
+    What to fetch, and what is known.
+
+    Attributes
+    ----------
+    folder : str
+    repository : str
+        Address of the catalog, or of any server with the same two folders.
+    name, version : str
+    candidates : tuple of str
+        Paths of targets that would fit, the preferred ones first.
+    clock : Reading
+    floors : Floors
+    seconds : float
+        How long one file may take, a package's length apart [s].
+    rate : float
+        Least average speed of a package's download [bytes/s].
+    """
+
+    folder: str
+    repository: str
+    name: str
+    version: str
+    candidates: tuple[str, ...]
+    clock: Reading
+    floors: Floors
+    seconds: float
+    rate: float
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """
+    What was found.
+
+    Attributes
+    ----------
+    refusal : str
+        Why nothing is taken, in one sentence; empty where something is.
+    path : str
+        Of the target in the repository; the file itself is in the folder.
+    facts : TargetFacts or None
+    floors : Floors
+        With the time to keep.
+    judged_at : float
+        The trusted time [s since 1970].
+    """
+
+    refusal: str
+    path: str = ""
+    facts: TargetFacts | None = None
+    floors: Floors = Floors()
+    judged_at: float = 0.0

@@ -1,0 +1,228 @@
+"""
+Fetching an algorithm: what is believed goes into a short-lived process, what it verified comes back and is kept.
+
+Kept under the agent's state folder::
+
+    trust/metadata/   root.json targets.json snapshot.json timestamp.json PUBLISHER.json    as verified last
+    trust/floors.json                                                                       `decisions.Floors`
+    algorithms/NAME/VERSION-SHA256/                                                         `staging`
+
+Rules: the process works on a copy; what it verified replaces what is kept file by file, root first, each durably, also
+when the fetch as a whole was refused, because a new root may have taken the rights from a stolen key. A cut between
+two files is an older, whole state to TUF, which then fetches the rest again. Damage to the kept root falls back to the
+root that the meter was given.
+"""
+
+import contextlib
+import fcntl
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from agent.errors import TrustError
+from agent.files import write_durably
+from agent.trust.decisions import Floors, Reading, with_release
+from agent.trust.exchange import GIVEN_ROOT, METADATA, TARGET, Answer, Question
+from agent.trust.staging import judge, stage
+from algorithms.api.errors import shortened
+from device_catalog.contract.packages import MAXIMUM_PACKAGE, Package, package_name, tags_for
+from device_catalog.contract.trust import MAXIMUM_ROOT, MAXIMUM_TARGETS, facts_of, target_path
+
+_FLOORS, _PREFIX = "floors.json", "fetch-"
+_first = ("root.json", "timestamp.json", "snapshot.json", "targets.json")
+Ask = Callable[[Question, float], Answer]
+_MOST_ANSWER = 64 * 1024
+
+
+class Limits(NamedTuple):
+    """
+    How long a fetch may take.
+
+    Attributes
+    ----------
+    file : float
+        One document [s].
+    rate : float
+        Least average speed of the package [bytes/s].
+    whole : float
+        Everything together [s].
+    """
+
+    file: float = 20.0
+    rate: float = 8192.0
+    whole: float = 2400.0
+
+
+class Fetched(NamedTuple):
+    """
+    An algorithm in place.
+
+    Attributes
+    ----------
+    package : Package
+    folder : pathlib.Path
+        To import from.
+    judged_at : float
+        The trusted time at which expiry was judged [s since 1970].
+    """
+
+    package: Package
+    folder: Path
+    judged_at: float
+
+
+def fetch_algorithm(
+    name: str,
+    version: str,
+    *,
+    state: Path,
+    root: bytes,
+    repository: str,
+    clock: Reading,
+    limits: Limits | None = None,
+    ask: Ask | None = None,
+) -> Fetched:
+    """
+    Download, verify and put in place one version of an algorithm.
+
+    Parameters
+    ----------
+    name, version : str
+    state : pathlib.Path
+        The agent's state folder.
+    root : bytes
+        The root metadata that this meter was given; what was verified since then is preferred.
+    repository : str
+        Base address, such as the catalog's.
+    clock : Reading
+    limits : Limits, optional
+    ask : callable, optional
+        Has a question answered within so many seconds; by a process of its own by default.
+
+    Raises
+    ------
+    TrustError
+        With one sentence; what ran and what is in place stays as it was.
+    """
+    machine = platform.machine()
+    try:
+        (state / "trust" / METADATA).mkdir(parents=True, exist_ok=True, mode=0o700)
+        with _alone(state / "trust"):
+            answer, data = _verified(
+                (name, version), state, root, repository, clock=clock, limits=limits or Limits(), ask=ask or ask_process
+            )
+            package = judge(answer.path.rpartition("/")[2], data, machine)
+            if answer.facts is None or facts_of(package) != answer.facts:
+                raise TrustError(f"expected in {package.file_name} what is signed beside it, found another manifest")
+            folder = stage(package, data, state / "algorithms")
+            floors = with_release(answer.floors, name, package.manifest.release)
+            write_durably(state / "trust" / _FLOORS, msgspec.json.encode(floors))
+    except OSError as error:
+        raise TrustError(f"{state}: expected a folder that can be written, found: {error.strerror or error}") from error
+    return Fetched(package, folder, answer.judged_at)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let one fetch be under way at a time, and sweep what one that was cut off left."""
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise TrustError(
+                "expected to be the only fetch, found another under way; try again when it is done"
+            ) from error
+        for left in folder.glob(f"{_PREFIX}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        yield
+
+
+def _verified(
+    wanted: tuple[str, str],
+    state: Path,
+    root: bytes,
+    repository: str,
+    *,
+    clock: Reading,
+    limits: Limits,
+    ask: Ask,
+) -> tuple[Answer, bytes]:
+    """Let the short-lived process download and verify; keep what it verified, whatever became of the rest."""
+    name, version = wanted
+    kept = state / "trust" / METADATA
+    with tempfile.TemporaryDirectory(dir=state / "trust", prefix=_PREFIX) as temporary:
+        folder = Path(temporary)
+        (folder / METADATA).mkdir()
+        (folder / GIVEN_ROOT).write_bytes(root[:MAXIMUM_ROOT])
+        for path in kept.glob("*.json"):
+            (folder / METADATA / path.name).write_bytes(_read(path, MAXIMUM_TARGETS))
+        question = Question(
+            folder=temporary,
+            repository=repository.rstrip("/"),
+            name=name,
+            version=version,
+            candidates=tuple(
+                target_path(name, package_name(name, version, tag)) for tag in tags_for(platform.machine())
+            ),
+            clock=clock,
+            floors=_floors(state),
+            seconds=limits.file,
+            rate=limits.rate,
+        )
+        answer = ask(question, limits.whole)
+        _keep(folder / METADATA, kept)
+        if answer.refusal:
+            raise TrustError(answer.refusal)
+        return answer, _read(folder / TARGET, MAXIMUM_PACKAGE)
+
+
+def ask_process(question: Question, most: float) -> Answer:
+    """
+    Have a question answered by the short-lived process.
+
+    Raises
+    ------
+    TrustError
+        When it takes longer than `most` [s], or ends without an answer.
+    """
+    command = [sys.executable, "-m", "agent.trust.verifier"]
+    asked = msgspec.json.encode(question)
+    try:
+        ended = subprocess.run(command, input=asked, capture_output=True, timeout=most, check=False)  # noqa: S603
+    except subprocess.TimeoutExpired as error:
+        raise TrustError(f"expected the repository to answer within {most:g} s, found it slower") from error
+    try:
+        return msgspec.json.decode(ended.stdout[:_MOST_ANSWER], type=Answer)
+    except msgspec.DecodeError as error:
+        words = ended.stderr[-2000:].decode(errors="replace").strip().splitlines() or [f"status {ended.returncode}"]
+        if "No module named 'tuf'" in words[-1]:
+            raise TrustError("expected the library tuf, found none; install python3-tuf or tresma[trust]") from error
+        raise TrustError(f"expected an answer of the verifying process, found: {shortened(words[-1], 200)}") from error
+
+
+def _floors(state: Path) -> Floors:
+    try:
+        return msgspec.json.decode((state / "trust" / _FLOORS).read_bytes(), type=Floors)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return Floors()  # the first fetch, or a damaged card: TUF's own versions still hold
+
+
+def _keep(folder: Path, kept: Path) -> None:
+    found = {path.name: path for path in folder.glob("*.json")}
+    for name in (*(name for name in _first if name in found), *sorted(set(found) - set(_first))):
+        content = _read(found[name], MAXIMUM_TARGETS)
+        known = kept / name
+        if not known.exists() or known.read_bytes() != content:
+            write_durably(known, content)
+
+
+def _read(path: Path, most: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(most + 1)
