@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from algorithms.api.algorithm import Context
 from algorithms.api.network_reader import parse
-from algorithms.builtin.fault_detection import FaultDetection
+from algorithms.builtin.faults.fault_detection import FaultDetection
 from tests.benchmarks.report import Report, arguments
 from tests.support.fault_disturbances import DISTURBANCES, noisy_load
 from tests.support.fault_grids import COMPENSATED, ISOLATED, RESISTANCE, SOLID, VOLTAGE, Feeder, rural, urban

@@ -26,12 +26,12 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from algorithms.api.network_reader import parse
-from algorithms.builtin.fault_samples import FaultSamples, measure_head, measure_meter
-from algorithms.grid.fault_impedance import FaultKind, Hypothesis
-from algorithms.grid.fault_location import Readings, locate
-from algorithms.grid.fault_scenarios import HeadMeasurement
-from algorithms.grid.feeder import Feeder as Walked
-from algorithms.grid.feeder import feeder_ahead
+from algorithms.builtin.faults.fault_samples import FaultSamples, measure_head, measure_meter
+from algorithms.grid.faults.fault_impedance import FaultKind, Hypothesis
+from algorithms.grid.faults.fault_location import Readings, locate
+from algorithms.grid.faults.fault_scenarios import HeadMeasurement
+from algorithms.grid.faults.feeder import Feeder as Walked
+from algorithms.grid.faults.feeder import feeder_ahead
 from tests.benchmarks.report import Report, arguments
 from tests.support.fault_feeder import FeederAtWork, located
 from tests.support.fault_grids import VOLTAGE, Feeder, perturbed, rural, urban

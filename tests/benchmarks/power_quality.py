@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from algorithms.api.records import Event, Record, Result
-from algorithms.builtin.power_quality import PowerQuality
+from algorithms.builtin.quality.power_quality import PowerQuality
 from algorithms.waveform.flicker import LAMPS, N_CLASSES, FlickerMeter, classify, short_term_severity
 from tests.benchmarks.report import Report, arguments
 from tests.support.flicker_table import CHANGES

@@ -24,11 +24,11 @@ from algorithms.api.network import NetworkModel
 from algorithms.api.network_document import SwitchStates
 from algorithms.api.network_operation import SwitchState
 from algorithms.api.network_reader import parse
-from algorithms.grid.limits import Limits
-from algorithms.grid.reconfiguration import Effort, Reconfiguration, reconfigure
-from algorithms.grid.restoration import restore
-from algorithms.grid.switched import SwitchedNetwork
-from algorithms.grid.tree_flow import TreeFlow
+from algorithms.grid.switching.limits import Limits
+from algorithms.grid.switching.reconfiguration import Effort, Reconfiguration, reconfigure
+from algorithms.grid.switching.restoration import restore
+from algorithms.grid.switching.switched import SwitchedNetwork
+from algorithms.grid.switching.tree_flow import TreeFlow
 from tests.benchmarks.report import Report, arguments
 from tests.support.feeder_pair import feeder_pair_document
 from tests.support.published_networks import BASE_LOSSES, BEST_KNOWN, published_document

@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import numpy as np
 
 from algorithms.api.network_area import below_id
-from algorithms.grid.estimate import Estimate
+from algorithms.grid.estimation.estimate import Estimate
 from tests.benchmarks.report import Report, arguments
 from tests.support.day_chain import Area, Day, Tally, line_voltages
 from tests.support.metering import Accuracy

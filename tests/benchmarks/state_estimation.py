@@ -32,7 +32,7 @@ import numpy as np
 
 from algorithms.api.network import NetworkModel
 from algorithms.api.network_reader import parse
-from algorithms.grid.least_squares import Estimator
+from algorithms.grid.estimation.least_squares import Estimator
 from tests.benchmarks.report import Report, arguments
 from tests.support.estimation_peers import PandapowerEstimator, PowerGridModelEstimator
 from tests.support.exact_wls import ExactWls

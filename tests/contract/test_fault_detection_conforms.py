@@ -6,7 +6,7 @@ import pytest
 from algorithms.api.algorithm import Context
 from algorithms.api.conformance import check_algorithm
 from algorithms.api.network_reader import parse
-from algorithms.builtin.fault_detection import FaultDetection
+from algorithms.builtin.faults.fault_detection import FaultDetection
 from tests.support.fault_grids import urban
 from tests.support.fault_trials import SIXTEEN, Blocks, Fault, recorded
 

@@ -7,8 +7,8 @@ from algorithms.api.conformance import check_algorithm
 from algorithms.api.network_reader import parse
 from algorithms.api.records import Event, Reply, Request, Severity
 from algorithms.api.wire import time_text
-from algorithms.builtin.fault_location import FaultLocation
-from algorithms.builtin.fault_voltages import FaultVoltages
+from algorithms.builtin.faults.fault_location import FaultLocation
+from algorithms.builtin.faults.fault_voltages import FaultVoltages
 from tests.support.fault_grids import urban
 from tests.support.fault_trials import EPOCH_NS, SIXTEEN, Blocks, Fault, recorded
 

@@ -3,7 +3,7 @@
 import pytest
 
 from algorithms.api.conformance import check_algorithm
-from algorithms.builtin.power_quality import PowerQuality
+from algorithms.builtin.quality.power_quality import PowerQuality
 from tests.support.three_phase import Board, steady
 
 

@@ -10,7 +10,7 @@ from algorithms.api.readings import Estimate
 from algorithms.api.records import Command, Event, Reply, Severity
 from algorithms.api.switching import SwitchReport, report_record
 from algorithms.api.wire import NANOSECONDS
-from algorithms.builtin.reconfiguration import Reconfiguration
+from algorithms.builtin.switching.reconfiguration import Reconfiguration
 from tests.support.feeder_pair import feeder_pair_document
 
 EPOCH = 1_800_000_000 * NANOSECONDS

@@ -6,7 +6,7 @@ from algorithms.api.algorithm import Context
 from algorithms.api.conformance import check_algorithm
 from algorithms.api.records import Command, Event, Severity
 from algorithms.api.wire import NANOSECONDS
-from algorithms.builtin.switch import Switch
+from algorithms.builtin.switching.switch import Switch
 
 EPOCH = 1_800_000_000 * NANOSECONDS
 

@@ -17,11 +17,11 @@ from algorithms.api.network import NetworkModel
 from algorithms.api.network_area import Areas, below_id
 from algorithms.api.network_document import NetworkDocument
 from algorithms.api.network_reader import parse
-from algorithms.builtin.state_results import _line_voltages
-from algorithms.grid.beforehand import Anchor
-from algorithms.grid.estimate import Estimate
-from algorithms.grid.least_squares import Estimator
-from algorithms.grid.measurement import PAIRS, PHASES, Measurement, Quantity
+from algorithms.builtin.states.state_results import _line_voltages
+from algorithms.grid.estimation.beforehand import Anchor
+from algorithms.grid.estimation.estimate import Estimate
+from algorithms.grid.estimation.least_squares import Estimator
+from algorithms.grid.estimation.measurement import PAIRS, PHASES, Measurement, Quantity
 from tests.support.day_grid import CABINETS, SUBSTATIONS, day_document, day_of_demand
 from tests.support.exact_circuit import Circuit
 from tests.support.exact_rows import measured

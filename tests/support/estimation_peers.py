@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from algorithms.api.network import NetworkModel
-from algorithms.grid.measurement import Measurement
+from algorithms.grid.estimation.measurement import Measurement
 from tests.support.network_engines import power_grid_model_input
 
 _LEAST = 0.01

@@ -14,9 +14,9 @@ from scipy.stats import chi2, norm
 
 from algorithms.api.network import NetworkModel
 from algorithms.api.network_reader import parse
-from algorithms.grid.bad_data import examine
-from algorithms.grid.least_squares import Estimator
-from algorithms.grid.measurement import Measurement, Quantity
+from algorithms.grid.estimation.bad_data import examine
+from algorithms.grid.estimation.least_squares import Estimator
+from algorithms.grid.estimation.measurement import Measurement, Quantity
 from tests.support.exact_circuit import Circuit
 from tests.support.exact_rows import measured
 from tests.support.exact_wls import ExactWls

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.sparse import coo_array, csc_array, vstack
 from scipy.sparse.linalg import splu
 
-from algorithms.grid.measurement import Measurement
+from algorithms.grid.estimation.measurement import Measurement
 from tests.support.exact_circuit import BEHIND, Circuit, Pair, Row
 
 

@@ -1,7 +1,7 @@
 r"""
 Weighted least squares without any approximation, to judge the estimator by: slow, general, and built another way.
 
-Where it stands: tests and benchmarks give it the same measurements as `algorithms.grid.least_squares.Estimator`. Its
+Where it stands: tests and benchmarks give it the same measurements as `algorithms.grid.estimation.least_squares.Estimator`. Its
 unknowns are all node voltages, source emfs and load currents in rectangular form (`exact_circuit`), Kirchhoff's
 equations stand beside the measurements as equality constraints, and the equations
 
@@ -26,7 +26,7 @@ from scipy.sparse import csc_array
 from scipy.sparse.linalg import splu
 
 from algorithms.api.network import NetworkModel
-from algorithms.grid.measurement import Measurement
+from algorithms.grid.estimation.measurement import Measurement
 from tests.support.exact_circuit import BEHIND, Circuit, Pair
 from tests.support.exact_rows import Anchor, Problem, Quantity, anchor_rows, held_forms, quantity_of
 

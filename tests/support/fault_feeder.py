@@ -16,9 +16,9 @@ from algorithms.api.network_reader import parse
 from algorithms.api.records import Event, Record, Reply, Request
 from algorithms.api.samples import SampleBlock
 from algorithms.api.wire import Header, decode, encode
-from algorithms.builtin.fault_detection import FaultDetection
-from algorithms.builtin.fault_location import FaultLocation
-from algorithms.builtin.fault_voltages import FaultVoltages
+from algorithms.builtin.faults.fault_detection import FaultDetection
+from algorithms.builtin.faults.fault_location import FaultLocation
+from algorithms.builtin.faults.fault_voltages import FaultVoltages
 from tests.support.fault_grids import VOLTAGE, Feeder
 from tests.support.fault_trials import EPOCH_NS, Blocks, Converter, Recording
 

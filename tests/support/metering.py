@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from algorithms.api.network import NetworkModel
-from algorithms.grid.measurement import Measurement, Quantity
+from algorithms.grid.estimation.measurement import Measurement, Quantity
 from tests.support.exact_circuit import Circuit
 from tests.support.exact_rows import measured
 from tests.support.network_engines import power_grid_model_input

@@ -15,7 +15,7 @@ import numpy as np
 
 from algorithms.api.network import NetworkModel
 from algorithms.api.network_reader import parse
-from algorithms.grid.measurement import Quantity
+from algorithms.grid.estimation.measurement import Quantity
 from tests.support.metering import (
     Accuracy,
     Metering,

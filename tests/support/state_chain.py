@@ -21,10 +21,10 @@ from algorithms.api.network_operation import Area, Level
 from algorithms.api.network_reader import parse
 from algorithms.api.readings import ChannelReading, PowerReading
 from algorithms.api.records import AngleReference, Event, MeasurementFrame
-from algorithms.builtin.concentrator_state import ConcentratorState
-from algorithms.builtin.lv_state import LvState
-from algorithms.builtin.mv_state import MvState
-from algorithms.grid.measurement import Measurement, Quantity
+from algorithms.builtin.states.concentrator_state import ConcentratorState
+from algorithms.builtin.states.lv_state import LvState
+from algorithms.builtin.states.mv_state import MvState
+from algorithms.grid.estimation.measurement import Measurement, Quantity
 from tests.support.exact_circuit import Circuit
 from tests.support.exact_rows import measured
 from tests.support.metering import Accuracy, Truth

@@ -27,9 +27,9 @@ from algorithms.api.records import (
 )
 from algorithms.api.switching import read_report
 from algorithms.api.wire import NANOSECONDS
-from algorithms.builtin.reconfiguration import Reconfiguration
-from algorithms.builtin.switch import Switch
-from algorithms.grid.switched import SwitchedNetwork
+from algorithms.builtin.switching.reconfiguration import Reconfiguration
+from algorithms.builtin.switching.switch import Switch
+from algorithms.grid.switching.switched import SwitchedNetwork
 
 EPOCH = 1_800_000_000 * NANOSECONDS
 STEP = 0.05

@@ -12,10 +12,10 @@ from algorithms.api.network_area import area_of
 from algorithms.api.network_reader import parse
 from algorithms.api.readings import Estimate, Phasor
 from algorithms.api.records import Event, Quality
-from algorithms.builtin.concentrator_state import ConcentratorState
-from algorithms.builtin.lv_state import LvState
-from algorithms.builtin.mv_state import MvState
-from algorithms.grid.measurement import Quantity
+from algorithms.builtin.states.concentrator_state import ConcentratorState
+from algorithms.builtin.states.lv_state import LvState
+from algorithms.builtin.states.mv_state import MvState
+from algorithms.grid.estimation.measurement import Quantity
 from tests.support.metering import find_truth
 from tests.support.state_chain import MINUTE, START_NS, Meters, document_of, frame_of
 from tests.support.state_grid import three_level_document

@@ -13,8 +13,8 @@ from algorithms.api.grid_records import GridState, NodeState
 from algorithms.api.network_area import area_of
 from algorithms.api.network_reader import parse
 from algorithms.api.readings import ChannelReading, Estimate, Phasor, PowerReading
-from algorithms.builtin.concentrator_state import ConcentratorState
-from algorithms.builtin.lv_state import LvState
+from algorithms.builtin.states.concentrator_state import ConcentratorState
+from algorithms.builtin.states.lv_state import LvState
 from tests.support.state_chain import MINUTE, START_NS, document_of, frame_of
 from tests.support.state_grid import three_level_document
 

@@ -5,10 +5,10 @@ import pytest
 
 from algorithms.api.errors import NetworkError
 from algorithms.api.network_reader import parse
-from algorithms.grid.bad_data import examine
-from algorithms.grid.least_squares import Estimator
-from algorithms.grid.measurement import Measurement, Quantity
-from algorithms.grid.observability import view
+from algorithms.grid.estimation.bad_data import examine
+from algorithms.grid.estimation.least_squares import Estimator
+from algorithms.grid.estimation.measurement import Measurement, Quantity
+from algorithms.grid.estimation.observability import view
 from tests.support.network_engines import solved_by_power_grid_model
 from tests.support.random_networks import low_voltage_document
 

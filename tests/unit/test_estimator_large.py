@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from algorithms.api.network_reader import parse
-from algorithms.grid import gain, least_squares, node_table
-from algorithms.grid.least_squares import Estimator
-from algorithms.grid.measurement import Measurement, Quantity
-from algorithms.grid.observation import Observation
-from algorithms.grid.response import Response
+from algorithms.grid.estimation import gain, least_squares, node_table
+from algorithms.grid.estimation.least_squares import Estimator
+from algorithms.grid.estimation.measurement import Measurement, Quantity
+from algorithms.grid.estimation.observation import Observation
+from algorithms.grid.estimation.response import Response
 from tests.support.random_networks import low_voltage_document, random_document
 
 MODEL = parse(low_voltage_document(120, customers=40))
@@ -32,9 +32,9 @@ def metering(rng):
 @pytest.fixture
 def large(monkeypatch):
     """Have everything taken for too large to be kept as a matrix."""
-    monkeypatch.setattr("algorithms.grid.response.DENSE_ENTRIES", 0)
-    monkeypatch.setattr("algorithms.grid.observation.DENSE_ENTRIES", 0)
-    monkeypatch.setattr("algorithms.grid.observation.QUICK_ENTRIES", 0)
+    monkeypatch.setattr("algorithms.grid.estimation.response.DENSE_ENTRIES", 0)
+    monkeypatch.setattr("algorithms.grid.estimation.observation.DENSE_ENTRIES", 0)
+    monkeypatch.setattr("algorithms.grid.estimation.observation.QUICK_ENTRIES", 0)
     monkeypatch.setattr(least_squares, "WHOLE", 0)
     monkeypatch.setattr(gain, "WHOLE", 0)
 
@@ -63,7 +63,7 @@ def test_a_scan_of_a_large_network_is_that_of_a_small_one():
     with pytest.MonkeyPatch.context() as undo:
         undo.setattr(least_squares, "WHOLE", 700)
         undo.setattr(gain, "WHOLE", 700)
-        undo.setattr("algorithms.grid.observation.DENSE_ENTRIES", 10_000_000)
+        undo.setattr("algorithms.grid.estimation.observation.DENSE_ENTRIES", 10_000_000)
         whole = Estimator(MODEL, measurements).estimate(values)
     assert whole.gain.tangent.inputs is not None
     off = np.abs(np.abs(found.phase_voltages) - np.abs(whole.phase_voltages))

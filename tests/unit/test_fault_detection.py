@@ -7,7 +7,7 @@ from algorithms.api.algorithm import Context
 from algorithms.api.errors import SettingsError
 from algorithms.api.network_reader import parse
 from algorithms.api.samples import SampleFlag
-from algorithms.builtin.fault_detection import FaultDetection
+from algorithms.builtin.faults.fault_detection import FaultDetection
 from algorithms.waveform.superimposed import Despiker, SlidingPhasors, inception
 from tests.support.fault_disturbances import DISTURBANCES
 from tests.support.fault_grids import COMPENSATED, ISOLATED, SOLID, rural, urban

@@ -10,8 +10,8 @@ from algorithms.api.errors import SettingsError
 from algorithms.api.network_reader import parse
 from algorithms.api.records import Event, Reply, Request, Severity
 from algorithms.api.wire import time_text
-from algorithms.builtin.fault_location import FaultLocation
-from algorithms.builtin.fault_voltages import FaultVoltages
+from algorithms.builtin.faults.fault_location import FaultLocation
+from algorithms.builtin.faults.fault_voltages import FaultVoltages
 from device_catalog.contract import topics
 from tests.support.fault_feeder import FeederAtWork, located
 from tests.support.fault_grids import COMPENSATED, ISOLATED, perturbed, rural, urban

@@ -7,7 +7,7 @@ from algorithms.api.errors import SettingsError
 from algorithms.api.network_reader import parse
 from algorithms.api.records import Command, Event, Result, Severity
 from algorithms.api.wire import NANOSECONDS
-from algorithms.builtin.reconfiguration import Reconfiguration
+from algorithms.builtin.switching.reconfiguration import Reconfiguration
 from tests.support.feeder_pair import feeder_pair_document
 from tests.support.networks import element
 from tests.support.switch_world import World

@@ -5,9 +5,9 @@ import math
 import pytest
 
 from algorithms.api.network_reader import parse
-from algorithms.grid.fault_search import search
-from algorithms.grid.switched import SwitchedNetwork
-from algorithms.grid.tree_flow import TreeFlow
+from algorithms.grid.switching.fault_search import search
+from algorithms.grid.switching.switched import SwitchedNetwork
+from algorithms.grid.switching.tree_flow import TreeFlow
 from tests.support.feeder_pair import feeder_pair_document
 from tests.support.networks import element
 

@@ -6,12 +6,12 @@ import pytest
 from algorithms.api.errors import NetworkError
 from algorithms.api.network_document import SwitchStates
 from algorithms.api.network_reader import parse
-from algorithms.grid.exchange import exchanges, loops_of
-from algorithms.grid.limits import Judge, Limits
 from algorithms.grid.powerflow import prepare
-from algorithms.grid.reconfiguration import Effort, Objective, positions, reconfigure
-from algorithms.grid.switched import NOTHING, SwitchedNetwork
-from algorithms.grid.tree_flow import TreeFlow
+from algorithms.grid.switching.exchange import exchanges, loops_of
+from algorithms.grid.switching.limits import Judge, Limits
+from algorithms.grid.switching.reconfiguration import Effort, Objective, positions, reconfigure
+from algorithms.grid.switching.switched import NOTHING, SwitchedNetwork
+from algorithms.grid.switching.tree_flow import TreeFlow
 from tests.support.feeder_pair import feeder_pair_document
 from tests.support.networks import element, feeder_document
 from tests.support.published_networks import published_document

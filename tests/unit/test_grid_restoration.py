@@ -5,11 +5,11 @@ import pytest
 
 from algorithms.api.network_document import SwitchStates
 from algorithms.api.network_reader import parse
-from algorithms.grid.limits import Limits
 from algorithms.grid.powerflow import prepare
-from algorithms.grid.restoration import restore
-from algorithms.grid.switched import SwitchedNetwork
-from algorithms.grid.tree_flow import TreeFlow
+from algorithms.grid.switching.limits import Limits
+from algorithms.grid.switching.restoration import restore
+from algorithms.grid.switching.switched import SwitchedNetwork
+from algorithms.grid.switching.tree_flow import TreeFlow
 from tests.support.feeder_pair import feeder_pair_document
 from tests.support.networks import element, feeder_document
 

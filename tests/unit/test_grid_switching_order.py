@@ -6,14 +6,14 @@ import pytest
 from algorithms.api.network_document import SwitchStates
 from algorithms.api.network_reader import parse
 from algorithms.grid.admittance import nodal_admittance
-from algorithms.grid.exchange import loops_of
 from algorithms.grid.flows import flows
-from algorithms.grid.limits import Limits
 from algorithms.grid.powerflow import prepare
-from algorithms.grid.reconfiguration import reconfigure
-from algorithms.grid.switched import SwitchedNetwork
-from algorithms.grid.switching_order import around, moves
-from algorithms.grid.tree_flow import TreeFlow
+from algorithms.grid.switching.exchange import loops_of
+from algorithms.grid.switching.limits import Limits
+from algorithms.grid.switching.reconfiguration import reconfigure
+from algorithms.grid.switching.switched import SwitchedNetwork
+from algorithms.grid.switching.switching_order import around, moves
+from algorithms.grid.switching.tree_flow import TreeFlow
 from tests.support.feeder_pair import feeder_pair_document
 from tests.support.networks import element
 from tests.support.published_networks import published_document

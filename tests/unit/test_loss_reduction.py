@@ -5,7 +5,7 @@ import pytest
 
 from algorithms.api.grid_records import GridState, NodeState
 from algorithms.api.readings import Estimate
-from algorithms.builtin.reconfiguration import demand_of
+from algorithms.builtin.switching.reconfiguration import demand_of
 from tests.support.feeder_pair import feeder_pair_document
 from tests.support.networks import element
 from tests.support.switch_world import World

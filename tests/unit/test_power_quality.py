@@ -9,7 +9,7 @@ import pytest
 from algorithms.api.errors import CheckpointError, SettingsError
 from algorithms.api.records import Event, Result
 from algorithms.api.samples import Channel, Phase, Quantity, SampleBlock, SampleFlag
-from algorithms.builtin.power_quality import PowerQuality
+from algorithms.builtin.quality.power_quality import PowerQuality
 from tests.support.three_phase import Board, six_channels, steady
 
 TICK_NS = 1_700_000_400 * 1_000_000_000

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from algorithms.api import wire
 from algorithms.api.records import Event, Result
 from algorithms.api.samples import SampleBlock, SampleFlag
-from algorithms.builtin.power_quality import PowerQuality
+from algorithms.builtin.quality.power_quality import PowerQuality
 from tests.support.three_phase import Board, six_channels
 
 START_NS = 1_700_000_398_000_000_000

@@ -6,11 +6,11 @@ import pytest
 
 from algorithms.api.errors import CheckpointError
 from algorithms.api.samples import NANOSECONDS
-from algorithms.builtin.quality_gathering import Gathering
-from algorithms.builtin.quality_intervals import TEN_MINUTES, TWO_HOURS, FrequencyCount, Window
-from algorithms.builtin.quality_results import ResultMaker
-from algorithms.builtin.quality_state import Kept
-from algorithms.builtin.voltage_events import Thresholds
+from algorithms.builtin.quality.quality_gathering import Gathering
+from algorithms.builtin.quality.quality_intervals import TEN_MINUTES, TWO_HOURS, FrequencyCount, Window
+from algorithms.builtin.quality.quality_results import ResultMaker
+from algorithms.builtin.quality.quality_state import Kept
+from algorithms.builtin.quality.voltage_events import Thresholds
 from algorithms.waveform.flicker import classify
 from tests.support.three_phase import Board
 

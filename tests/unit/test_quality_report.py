@@ -201,7 +201,7 @@ def test_what_cannot_be_reported_is_said(arguments, status, said, tmp_path, caps
 
 def test_what_a_meter_writes_is_what_a_report_reads():
     from algorithms.api.wire import Header, encode
-    from algorithms.builtin.power_quality import PowerQuality
+    from algorithms.builtin.quality.power_quality import PowerQuality
     from tests.support.three_phase import Board, steady
 
     board = Board(6400.0, block=320)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algorithms.builtin.state_averages import average
+from algorithms.builtin.states.state_averages import average
 
 INTERVAL = 60e9
 ALONE = np.array([0])

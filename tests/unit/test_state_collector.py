@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algorithms.builtin.state_collector import EARLY, Collector, Timing
+from algorithms.builtin.states.state_collector import EARLY, Collector, Timing
 
 SECOND = 1_000_000_000
 MINUTE = 60 * SECOND

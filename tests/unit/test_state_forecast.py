@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from algorithms.api.network_reader import parse
-from algorithms.builtin.state_forecast import DAY, Forecast, Profile, read_profiles
+from algorithms.builtin.states.state_forecast import DAY, Forecast, Profile, read_profiles
 from tests.support.state_grid import three_level_document
 
 SECOND = 1_000_000_000

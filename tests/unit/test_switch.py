@@ -7,7 +7,7 @@ from algorithms.api.errors import CheckpointError, SettingsError
 from algorithms.api.records import Command, Event, Severity
 from algorithms.api.switching import read_report
 from algorithms.api.wire import NANOSECONDS
-from algorithms.builtin.switch import Switch
+from algorithms.builtin.switching.switch import Switch
 
 EPOCH = 1_800_000_000 * NANOSECONDS
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from algorithms.builtin.rapid_changes import RapidChanges
-from algorithms.builtin.voltage_events import Thresholds, VoltageEvents
+from algorithms.builtin.quality.rapid_changes import RapidChanges
+from algorithms.builtin.quality.voltage_events import Thresholds, VoltageEvents
 
 LIMITS = Thresholds(230.0)
 HALF_CYCLE = 10_000_000

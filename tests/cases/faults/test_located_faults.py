@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from algorithms.api.network_reader import parse
-from algorithms.grid.fault_impedance import FaultKind, Hypothesis
-from algorithms.grid.fault_location import Readings, locate
-from algorithms.grid.fault_scenarios import HeadMeasurement
-from algorithms.grid.feeder import feeder_ahead
+from algorithms.grid.faults.fault_impedance import FaultKind, Hypothesis
+from algorithms.grid.faults.fault_location import Readings, locate
+from algorithms.grid.faults.fault_scenarios import HeadMeasurement
+from algorithms.grid.faults.feeder import feeder_ahead
 from tests.support.fault_grids import rural, urban
 from tests.support.opendss import opendss_commands
 

@@ -3,7 +3,7 @@
 import pytest
 
 from algorithms.api.algorithm import Context
-from algorithms.builtin.fault_detection import FaultDetection
+from algorithms.builtin.faults.fault_detection import FaultDetection
 from hardware.recorded_source import RecordedSource
 from hardware.source import EndOfRecording, SourceRequest
 from tests.support.recordings import real_recording

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from algorithms.api.network_reader import parse
-from algorithms.grid.limits import Limits
-from algorithms.grid.reconfiguration import Effort, positions, reconfigure
-from algorithms.grid.switched import SwitchedNetwork
-from algorithms.grid.tree_flow import TreeFlow
+from algorithms.grid.switching.limits import Limits
+from algorithms.grid.switching.reconfiguration import Effort, positions, reconfigure
+from algorithms.grid.switching.switched import SwitchedNetwork
+from algorithms.grid.switching.tree_flow import TreeFlow
 from tests.support.published_networks import BASE_LOSSES, BEST_KNOWN, published_document
 from tests.support.switch_positions import LossesByPowerGridModel, radial_positions
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from algorithms.api.network_reader import parse
-from algorithms.grid.limits import Judge, Limits
-from algorithms.grid.reconfiguration import Effort, reconfigure
-from algorithms.grid.restoration import restore
-from algorithms.grid.switched import SwitchedNetwork
-from algorithms.grid.switching_order import moves
-from algorithms.grid.tree_flow import TreeFlow
+from algorithms.grid.switching.limits import Judge, Limits
+from algorithms.grid.switching.reconfiguration import Effort, reconfigure
+from algorithms.grid.switching.restoration import restore
+from algorithms.grid.switching.switched import SwitchedNetwork
+from algorithms.grid.switching.switching_order import moves
+from algorithms.grid.switching.tree_flow import TreeFlow
 from tests.support.switch_positions import LossesByPowerGridModel, radial_positions
 from tests.support.switched_networks import switched_document
 

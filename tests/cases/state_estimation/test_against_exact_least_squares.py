@@ -10,8 +10,8 @@ be less sure than it is, by a factor of 3 at most, never surer by more than a fi
 import numpy as np
 import pytest
 
-from algorithms.grid.least_squares import Estimator
-from algorithms.grid.measurement import Quantity
+from algorithms.grid.estimation.least_squares import Estimator
+from algorithms.grid.estimation.measurement import Quantity
 from tests.support.estimation_trials import trials
 from tests.support.exact_wls import ExactWls
 

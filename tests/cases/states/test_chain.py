@@ -8,7 +8,7 @@ import pytest
 from algorithms.api.network import NetworkModel
 from algorithms.api.network_document import NetworkDocument
 from algorithms.api.network_reader import parse
-from algorithms.grid.measurement import Measurement, Quantity
+from algorithms.grid.estimation.measurement import Measurement, Quantity
 from tests.support.exact_circuit import Circuit
 from tests.support.exact_rows import measured
 from tests.support.metering import Truth, find_truth

@@ -1,0 +1,258 @@
+"""
+Fault detection: samples of one terminal in, an `Event` when a fault ahead is found and another when it is over.
+
+Where it stands: `fault_location` and the recorder act upon the event; reconfiguration upon what location makes of it.
+`fault_watch` follows the samples; thresholds come from the network and the converter (`grid.fault_settings`) unless the
+settings state them. Rules:
+
+- An event of kind ``fault`` is one between phases, or to earth where the neutral is earthed; ``earth-fault`` one to
+  earth with an isolated or compensated neutral, of which feeder and phase are told and never a distance.
+- Both events of a fault have the same kind, terminal and start; the second has an end, and what the fault became.
+- Six channels are needed: voltages and currents of A, B and C, currents positive into the feeder.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from algorithms.api.algorithm import Algorithm, Context
+from algorithms.api.errors import NetworkError, Problem, SettingsError
+from algorithms.api.manifest import AlgorithmInfo
+from algorithms.api.network_equipment import GroundingKind
+from algorithms.api.records import Event, Kind, Record, Severity
+from algorithms.api.samples import Channel, Phase, Quantity, SampleBlock, SampleFlag
+from algorithms.api.settings import Setting, problems_of, read_settings
+from algorithms.builtin.faults.fault_occurrence import Occurrence
+from algorithms.builtin.faults.fault_watch import FaultWatch
+from algorithms.grid.faults.fault_settings import FeederFacts, feeder_facts
+from algorithms.waveform.fault_criteria import Neutral, Thresholds
+from algorithms.waveform.phasor import Complexes
+from algorithms.waveform.superimposed import FORTESCUE
+
+PHASES = (Phase.A, Phase.B, Phase.C)
+LEAST_SAMPLES_PER_CYCLE = 16
+NOISE_STEPS = 1.5
+"""Noise of a sample, in steps of the converter [1]."""
+LOAD_SHARE = 0.05
+"""Least change of a phase current where nothing is known of the feeder, share of full scale [1]."""
+
+_open = "; from the network and the converter where it is not stated"
+SETTINGS = (
+    Setting("phase_current", "number", f"Change of the positive-sequence current that is a fault{_open}.", "A",
+            None, 0.001, 1e6),
+    Setting("negative_current", "number", f"Change of the negative-sequence current that is a fault{_open}.", "A",
+            None, 0.001, 1e6),
+    Setting("ground_current", "number", f"Change of the zero-sequence current I0 that is a fault{_open}.", "A",
+            None, 0.001, 1e6),
+    Setting("zero_voltage", "number", "Change of the zero-sequence voltage that goes with an earth fault, share of "
+            "nominal; by the neutral where it is not stated.", "1", None, 0.0005, 0.9),
+    Setting("neutral", "text", "How the neutral behind is treated; as the network says where it is not stated.", "",
+            None, choices=("solid", "resistance", "reactance", "isolated", "compensated")),
+    Setting("charging", "number", f"Susceptance of the feeder ahead to earth, per phase{_open}.", "S", None, 0.0, 1.0),
+    Setting("conductance", "number", "Least conductance behind the meter that shows an earth fault ahead with a "
+            f"compensated neutral{_open}.", "S", None, 0.0, 10.0),
+    Setting("susceptance", "number", "Least susceptance behind the meter that shows an earth fault ahead with an "
+            f"isolated neutral{_open}.", "S", None, 0.0, 10.0),
+    Setting("second_harmonic", "number", "Second harmonic of a change, relative to its fundamental, beyond which it is "
+            "magnetising inrush.", "1", 0.2, 0.05, 1.0),
+)  # fmt: skip
+
+
+class FaultDetection(Algorithm):
+    """Faults on the feeder ahead of a terminal, with direction, type and phases."""
+
+    info: ClassVar[AlgorithmInfo] = AlgorithmInfo(
+        name="fault_detection",
+        version="1.0.0",
+        summary="Faults on the feeder ahead, told within two cycles with direction, type and phases.",
+        consumes=(Kind.SAMPLES,),
+        produces=(Kind.EVENT,),
+        settings=SETTINGS,
+        history=0.2,
+        time_budget=0.05,
+        uses_network=True,
+    )
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        super().__init__(settings)
+        self._context: Context | None = None
+        self._values: dict[str, Any] = {}
+        self._facts: FeederFacts | None = None
+        self._channels: tuple[Channel, ...] | None = None
+        self._rate = 0.0
+        self._rows: list[int] = []
+        self._watch: FaultWatch | None = None
+        self._next = 0
+
+    def start(self, context: Context, restored: bytes | None) -> None:  # noqa: ARG002 - nothing outlives a gap
+        """Read the settings and make ready; see `Algorithm.start`."""
+        problems = problems_of(self.info.settings, self.settings)
+        if context.channels and six_rows(context.channels) is None:
+            found = ", ".join(f"{channel.quantity} {channel.phase}" for channel in context.channels)
+            remedy = "assign fault detection to a meter that measures a feeder"
+            problems.append(Problem("channels", "voltage and current of A, B and C", found, remedy))
+        least = LEAST_SAMPLES_PER_CYCLE * context.nominal_frequency
+        if context.sample_rate and context.sample_rate < least:
+            problems.append(Problem("acquisition.sample_rate", f"at least {least:g} Hz", f"{context.sample_rate:g} Hz"))
+        self._facts = None
+        if context.network is not None:
+            try:
+                self._facts = feeder_facts(context.network, context.terminal)
+            except NetworkError as error:
+                problems += error.problems
+        if problems:
+            raise SettingsError(problems)
+        self._context = context
+        self._values = read_settings(self.info.settings, self.settings)
+        self._channels, self._watch = None, None
+
+    def process(self, record: SampleBlock | Record) -> Sequence[Event]:
+        """Take a block of samples; return the faults found or over with it."""
+        if self._context is None:
+            raise RuntimeError("start comes before process")
+        if not isinstance(record, SampleBlock):
+            raise ValueError(f"a SampleBlock expected, found {type(record).__name__}")  # noqa: TRY004 - wrong use
+        events: list[Event] = []
+        differs = record.channels != self._channels or abs(record.sample_rate - self._rate) > 1e-3 * self._rate
+        if differs or record.first_index != self._next or record.flags & (SampleFlag.LOST | SampleFlag.RATE_CHANGED):
+            events += self._anew(record, self._context)
+        self._next = record.end_index
+        if self._watch is None:
+            return events
+        values = np.array(record.values[self._rows], dtype=float)
+        if self._facts is not None and self._facts.reverse:
+            values[3:] *= -1.0
+        if record.flags & SampleFlag.MISSING and not np.isfinite(values).all():
+            events += self._cut(record, self._context)
+            self._watch = self._channels = None
+            return events
+        return [*events, *(self._event(record, found, self._context) for found in self._watch.push(values))]
+
+    def _cut(self, block: SampleBlock, context: Context) -> list[Event]:
+        """End what is under way."""
+        return [] if self._watch is None else [self._event(block, found, context) for found in self._watch.cut()]
+
+    def _anew(self, block: SampleBlock, context: Context) -> list[Event]:
+        """End what is under way and make ready for samples that do not follow."""
+        ended = self._cut(block, context)
+        self._channels, self._rate, self._watch = block.channels, block.sample_rate, None
+        rows = six_rows(block.channels)
+        cycle = round(block.sample_rate / context.nominal_frequency)
+        if rows is not None and cycle >= LEAST_SAMPLES_PER_CYCLE:
+            self._rows = rows
+            channels = [block.channels[row] for row in rows]
+            self._watch = FaultWatch(
+                thresholds(self._values, self._facts, channels, cycle, context.nominal_voltage),
+                cycle,
+                context.nominal_frequency / block.sample_rate,
+                rate=block.sample_rate,
+                skews=np.array([channel.skew for channel in channels]) * block.sample_rate,
+                steps=np.array([channel.resolution for channel in channels]),
+                first=block.first_index,
+            )
+        return ended
+
+    def _event(self, block: SampleBlock, found: Occurrence, context: Context) -> Event:
+        def instant(number: int) -> int:
+            return block.time_ns + round((number - block.first_index) / self._rate * 1e9)
+
+        types = [str(kind) for kind in found.types]
+        evidence: dict[str, Any] = {
+            "type": types[-1],
+            "detection_time": (found.found - found.start) / self._rate,
+            "voltage": _sizes(found.now[:3]),
+            "current": _sizes(found.now[3:]),
+            "voltage_before": _sizes(found.before[:3]),
+            "current_before": _sizes(found.before[3:]),
+            "time_uncertainty": block.time_uncertainty,
+        }
+        if context.network is not None:
+            evidence["network"] = context.network.network
+        if len(types) > 1:
+            evidence["evolved"] = types
+        if found.kind == "earth-fault":
+            evidence["zero_voltage"] = float(abs(FORTESCUE[0] @ found.now[:3]))
+        if found.resistance is not None:
+            evidence["fault_resistance"] = found.resistance
+        if found.ending is not None:
+            evidence["ending"] = str(found.ending)
+        return Event(
+            found.kind,
+            context.terminal,
+            instant(found.start),
+            None if found.end is None else instant(found.end),
+            Severity.CRITICAL,
+            tuple(str(PHASES[phase]) for phase in found.phases),
+            evidence,
+        )
+
+
+def six_rows(channels: Sequence[Channel]) -> list[int] | None:
+    """Give the rows of voltages A, B, C and currents A, B, C; None where one is missing."""
+    rows = {(channel.quantity, channel.phase): row for row, channel in reversed(list(enumerate(channels)))}
+    wanted = [(quantity, phase) for quantity in (Quantity.VOLTAGE, Quantity.CURRENT) for phase in PHASES]
+    return [rows[item] for item in wanted] if all(item in rows for item in wanted) else None
+
+
+def thresholds(
+    values: Mapping[str, Any], facts: FeederFacts | None, channels: Sequence[Channel], cycle: int, voltage: float
+) -> Thresholds:
+    """
+    Join what the settings state with what follows from the network and the converter.
+
+    Parameters
+    ----------
+    values : mapping
+        Settings; None where not stated.
+    facts : FeederFacts or None
+    channels : sequence of Channel
+        Voltages, then currents.
+    cycle : int
+        Samples in a cycle.
+    voltage : float
+        Nominal, phase to neutral, where no network tells it [V].
+    """
+    # A change is the difference of two phasors, each the mean of a cycle's samples.
+    spread = 2.0 * NOISE_STEPS / math.sqrt(cycle)
+    volts = spread * max(channel.resolution for channel in channels[:3])
+    amperes = spread * max(channel.resolution for channel in channels[3:]) / math.sqrt(3.0)
+    scale = LOAD_SHARE * max(channel.full_scale for channel in channels[3:])
+    derived: dict[str, float]
+    if facts is None:
+        grounding = GroundingKind(values["neutral"] or "resistance")
+        phase = max(scale, 10.0 * amperes, 1.0)
+        derived = {"phase_current": phase, "negative_current": 0.4 * phase, "ground_current": max(0.2 * phase, 4.0)}
+        derived |= {"charging": 0.0, "conductance": 0.0, "susceptance": 0.0}
+        nominal = voltage
+    else:
+        grounding = GroundingKind(values["neutral"] or facts.grounding)
+        nominal = facts.nominal_voltage
+        derived = {
+            "phase_current": max(facts.phase_current, 8.0 * amperes),
+            "negative_current": max(facts.negative_current, 8.0 * amperes),
+            "ground_current": facts.ground_current(amperes),
+            "charging": facts.charging,
+            "conductance": 0.3 * facts.neutral_conductance,
+            "susceptance": 0.1 * 3.0 * facts.charging,
+        }
+    if grounding is GroundingKind.ISOLATED:
+        neutral, displaced = Neutral.ISOLATED, 0.1
+    elif grounding is GroundingKind.COMPENSATED:
+        neutral, displaced = Neutral.COMPENSATED, 0.1
+    else:
+        neutral, displaced = Neutral.EARTHED, 0.002 if grounding is GroundingKind.SOLID else 0.01
+    chosen = {name: derived[name] if values[name] is None else values[name] for name in derived}
+    return Thresholds(
+        nominal_voltage=nominal,
+        zero_voltage=displaced if values["zero_voltage"] is None else values["zero_voltage"],
+        neutral=neutral,
+        second_harmonic=values["second_harmonic"],
+        noise_voltage=volts / math.sqrt(3.0),
+        **chosen,
+    )
+
+
+def _sizes(phasors: Complexes) -> dict[str, float]:
+    return {str(phase): float(size) for phase, size in zip(PHASES, np.abs(phasors), strict=True)}

@@ -1,0 +1,1 @@
+"""Power quality: intervals, events, flicker, and what is published of them."""

@@ -1,0 +1,1 @@
+"""The state of an area each interval: collecting, forecasting, estimating, publishing; three levels."""

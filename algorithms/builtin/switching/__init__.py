@@ -1,0 +1,1 @@
+"""Switches: proposals, sequences under a lease, and the switch that carries out orders."""

@@ -1,0 +1,249 @@
+"""
+One fault as the reconfigurator knows it: what was said of it, and when its line may be touched.
+
+Where it stands: fault handling in the reconfiguration plug-in makes one of each event that names a place, and asks it
+before every step. Pure.
+
+Rules:
+
+- The protection's own sequence comes first: nothing is planned while the breaker may still close by itself.
+- A line is dead when meters on it say so after the breaker opened for the last time, and none of them says otherwise.
+- An earth fault on an isolated or compensated neutral leaves the feeder alive: neither is waited for.
+"""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from algorithms.api.network import NetworkModel
+from algorithms.api.network_operation import Protection, SwitchKind, SwitchState
+from algorithms.api.network_tables import Integers, Truths
+from algorithms.api.records import Event, MeasurementFrame
+from algorithms.api.switching import SwitchReport
+from algorithms.api.wire import NANOSECONDS
+from algorithms.grid.switching.switched import SwitchedNetwork
+
+LOCATED, EARTH_FAULT = "fault-located", "earth-fault"
+NO_SECTION = "only the feeder is known: the section must be searched for"
+DEAD = 0.1
+"""Below this share of nominal voltage a phase is dead [1]."""
+RECENT = 10.0
+"""A meter that spoke this long ago is expected to speak again [s]."""
+MARGIN = 5.0
+"""A breaker whose reclosing should have come this long ago will not come back by itself [s]."""
+
+_unfit = re.compile(r"[^A-Za-z0-9_-]")
+
+
+@dataclass(slots=True)
+class FaultCase:
+    """
+    A fault that was told.
+
+    Attributes
+    ----------
+    id : str
+        Also the tag under which switches are locked for it.
+    branches, nodes : tuple of str
+        Where it may be, all alternatives.
+    breaker : str
+        The switch whose protection clears it; empty where none is known.
+    live : bool
+        Whether its feeder stays alive.
+    trusted : bool
+        Whether the location may be acted upon without a person.
+    start_ns : int
+        [ns UTC]
+    opened_ns : int or None
+        When the breaker was last seen to open [ns UTC].
+    enclosed : bool
+        Whether every switch around it was confirmed open and locked.
+    settled : bool
+        Whether all was done that could be, or handed to a person.
+    """
+
+    id: str
+    branches: tuple[str, ...]
+    nodes: tuple[str, ...]
+    breaker: str
+    live: bool
+    trusted: bool
+    start_ns: int
+    opened_ns: int | None = None
+    enclosed: bool = False
+    settled: bool = False
+
+    def watch(self, report: SwitchReport, now_ns: int) -> None:
+        """Note what the breaker says."""
+        if report.state is SwitchState.OPEN:
+            self.opened_ns = now_ns if self.opened_ns is None else self.opened_ns
+        elif report.state is SwitchState.CLOSED:
+            self.opened_ns = None
+
+    def locked_out(self, report: SwitchReport | None, protections: tuple[Protection, ...], now_ns: int) -> bool:
+        """Tell whether the protection has ended its sequence with the breaker open."""
+        if report is None or report.state is not SwitchState.OPEN or report.reclosing:
+            return False
+        if report.lockout:
+            return True
+        pauses = [
+            time for protection in protections if protection.switch == self.breaker for time in protection.dead_times
+        ]
+        opened = self.opened_ns if self.opened_ns is not None else now_ns
+        return now_ns - opened > round((max(pauses, default=0.0) + MARGIN) * NANOSECONDS)
+
+
+def read_fault(event: Event, model: NetworkModel, before: Truths) -> tuple[FaultCase | None, str]:
+    """
+    Read an event that names a place in this network.
+
+    Returns
+    -------
+    case : FaultCase or None
+    problem : str
+        Why there is none; empty for an event that is about something else.
+    """
+    if event.kind not in (LOCATED, EARTH_FAULT) or (event.kind == EARTH_FAULT and event.end_ns is not None):
+        return None, ""
+    evidence = event.evidence
+    network = evidence.get("network")
+    if network != model.network:
+        return None, "" if isinstance(network, str) and network else "expected the network of the fault, found none"
+    places = [evidence, *(one for one in evidence.get("alternatives", ()) if isinstance(one, dict))]
+    branches = tuple(dict.fromkeys(str(one["branch"]) for one in places if one.get("branch")))
+    nodes = tuple(dict.fromkeys(str(one["node"]) for one in places if one.get("node")))
+    unknown = [name for name in branches if name not in model.branches.rows]
+    unknown += [name for name in nodes if name not in model.nodes.rows]
+    if unknown:
+        return None, f"expected branches and nodes of {model.network}, found {', '.join(unknown)[:200]}"
+    if not branches and not nodes:
+        return None, NO_SECTION
+    breaker = str(evidence.get("breaker") or "")
+    if breaker not in model.switches.rows:
+        breaker = protecting(model, before, branches, nodes)
+    where = _unfit.sub("_", event.terminal)[:24]
+    identity = f"{event.kind}-{where}-{event.start_ns // 1_000_000}"
+    case = FaultCase(
+        id=identity[:64],
+        branches=branches,
+        nodes=nodes,
+        breaker=breaker,
+        live=event.kind == EARTH_FAULT,
+        trusted=evidence.get("trusted", True) is True,
+        start_ns=event.start_ns,
+    )
+    return case, ""
+
+
+def protecting(model: NetworkModel, before: Truths, branches: tuple[str, ...], nodes: tuple[str, ...]) -> str:
+    """Name the nearest breaker or recloser between a place and what fed it; empty where there is none."""
+    network = SwitchedNetwork(model)
+    tree = network.tree(before)
+    at = [int(model.branches.from_node[model.branches.rows[name]]) for name in branches]
+    at += [model.nodes.rows[name] for name in nodes]
+    for node in at:
+        for place in tree.way(node):
+            row = int(tree.edge[place]) - network.branches
+            if row >= 0 and model.switches.kind[row] in (SwitchKind.BREAKER, SwitchKind.RECLOSER):
+                return model.switches.ids[row]
+    return ""
+
+
+def head_of(event: Event, model: NetworkModel, before: Truths) -> str:
+    """Name the breaker of the feeder on which an event was measured; empty where it is not known."""
+    stated = str(event.evidence.get("breaker") or "")
+    if stated in model.switches.rows:
+        return stated
+    nodes = tuple(terminal.node for terminal in model.terminals if event.terminal in (terminal.id, terminal.device))
+    return protecting(model, before, (), nodes)
+
+
+class VoltageWatch:
+    """
+    The last voltage that each meter saw.
+
+    Parameters
+    ----------
+    model : NetworkModel
+    """
+
+    def __init__(self, model: NetworkModel) -> None:
+        self._nominal = dict(zip(model.nodes.ids, model.nodes.nominal_voltage.tolist(), strict=True))
+        self._node = {terminal.id: terminal.node for terminal in model.terminals}
+        self._node |= {terminal.device: terminal.node for terminal in model.terminals if terminal.device}
+        self._seen: dict[str, tuple[int, float]] = {}
+
+    def hear(self, frame: MeasurementFrame) -> bool:
+        """Take what a meter sees; tell whether it is one of this network."""
+        node = self._node.get(frame.terminal)
+        if node is None:
+            return False
+        values = [reading.rms for phase, reading in frame.voltage.items() if phase in "ABC"]
+        if values:
+            highest = max(values) / self._nominal[node]
+            before = self._seen.get(frame.terminal)
+            if before is None or frame.time_ns >= before[0]:
+                self._seen[frame.terminal] = frame.time_ns, highest
+        return True
+
+    def dead(self, nodes: set[str], since_ns: int) -> tuple[bool, str]:
+        """
+        Tell whether meters prove that none of these nodes is alive.
+
+        Parameters
+        ----------
+        nodes : set of str
+        since_ns : int
+            Only what was seen after this counts [ns UTC].
+
+        Returns
+        -------
+        dead : bool
+        why : str
+            What proves it, or what is missing.
+        """
+        seen = {
+            terminal: highest
+            for terminal, (time_ns, highest) in self._seen.items()
+            if self._node[terminal] in nodes and time_ns > since_ns
+        }
+        alive = [
+            f"{terminal} sees {100 * highest:.0f} %" for terminal, highest in sorted(seen.items()) if highest >= DEAD
+        ]
+        if alive:
+            return False, f"the line is alive: {', '.join(alive[:5])} of nominal voltage"
+        if not seen:
+            return False, "no meter on the line has said since that it is dead"
+        return True, f"dead by {len(seen)} meters"
+
+    def missing(self, since_ns: int) -> list[str]:
+        """Name the meters that were heard not long before and have said nothing since [ns UTC]."""
+        recent = since_ns - round(RECENT * NANOSECONDS)
+        return sorted(name for name, (time_ns, _) in self._seen.items() if recent <= time_ns <= since_ns)
+
+    def contradicting(self, nodes: set[str], since_ns: int) -> list[str]:
+        """Name the meters at nodes that should be alive which have seen none of it since."""
+        return sorted(
+            terminal
+            for terminal, (time_ns, highest) in self._seen.items()
+            if self._node[terminal] in nodes and time_ns > since_ns and highest < DEAD
+        )
+
+
+def feeder_nodes(model: NetworkModel, before: Truths, breaker: str) -> set[str]:
+    """Name the nodes that a breaker fed, with all below their transformers."""
+    network = SwitchedNetwork(model)
+    tree = network.tree(before)
+    edge = network.branches + model.switches.rows[breaker]
+    places = np.flatnonzero(tree.edge == edge)
+    if not len(places):
+        return set()
+    start = int(places[0])
+    return names_of(network, tree.order[start : int(tree.end[start])])
+
+
+def names_of(network: SwitchedNetwork, rows: Integers) -> set[str]:
+    """Name some nodes and all for which they stand."""
+    found = np.flatnonzero(np.isin(network.standing_for, rows))
+    return {network.model.nodes.ids[node] for node in found.tolist()}

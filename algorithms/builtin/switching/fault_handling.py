@@ -1,0 +1,413 @@
+"""
+From a located fault to service restored: waits for the protection, proves the line dead, isolates, restores. Pure.
+
+Where it stands: the core of the reconfiguration plug-in on a fault. `fault_case` and `restoration_checks` say when a
+line may be touched, `grid.restoration` what to do, `restoration_steps` how that is written, `switching_sequence` does
+it; the plug-in brings reports, frames and the lease, and sends what this gives back.
+
+The phases, each left only for the next or for the end::
+
+    PROTECTION -> PROOF -> PLANNING -> LEASE -> SWITCHING -> SETTLED
+
+Rules:
+
+- Several faults are one case to plan for: all their places are enclosed. A new one, or a switch that moved by itself,
+  lets what is under way finish, then everything is judged anew from the first phase.
+- A switch that does not do as it is told is not counted on, and there is another plan, a few times.
+- Whatever ends it early, the position it ends in is safe, and said: what was opened stays open and locked, nothing
+  more is closed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from algorithms.api.errors import NetworkError
+from algorithms.api.network_operation import SwitchState
+from algorithms.api.network_tables import Truths
+from algorithms.api.records import Record
+from algorithms.api.switching import Cause, SwitchReport
+from algorithms.api.wire import NANOSECONDS
+from algorithms.builtin.switching.fault_case import FaultCase, VoltageWatch
+from algorithms.builtin.switching.restoration_checks import is_enclosed, objection, why_not_dead
+from algorithms.builtin.switching.restoration_steps import ending, proposal_of, stages_of, unlocked
+from algorithms.builtin.switching.switch_board import SwitchBoard
+from algorithms.builtin.switching.switching_sequence import Lease, Progress, SwitchingSequence
+from algorithms.grid.switching.limits import Limits
+from algorithms.grid.switching.restoration import Restoration, restore
+from algorithms.grid.switching.switched import SwitchedNetwork
+from algorithms.grid.switching.tree_flow import Demand, TreeFlow
+
+SAME = 60.0
+"""Faults behind one breaker within this are one, told again with each reclosing [s]."""
+REPLANS = 4
+"""Plans made anew at most after a switch did not do as it was told."""
+
+
+class Phase(StrEnum):
+    """How far the handling is."""
+
+    IDLE = "idle"
+    PROTECTION = "protection"
+    PROOF = "proof"
+    PLANNING = "planning"
+    LEASE = "lease"
+    SWITCHING = "switching"
+    SETTLED = "settled"
+
+
+@dataclass(frozen=True, slots=True)
+class HandlingSettings:
+    """
+    How faults are handled.
+
+    Attributes
+    ----------
+    closed_loop : bool
+        Whether to switch, or only to propose.
+    limits : Limits
+    pickup : float
+        What comes back draws so many times what it drew [1].
+    patience : float
+        For the protection, for proof that the line is dead, and for a lease [s].
+    response : float
+        A switch answers within its operating time and this [s].
+    settle : float
+        After each closing the protection is watched for so long [s].
+    hearing : float
+        Meters that spoke before the breaker opened are waited for so long, before those that spoke since count [s].
+    by_meters : bool
+        Whether a meter must prove the line dead, rather than the breaker's word alone.
+    """
+
+    closed_loop: bool
+    limits: Limits
+    pickup: float
+    patience: float
+    response: float
+    settle: float
+    hearing: float
+    by_meters: bool
+
+
+@dataclass(slots=True)
+class FaultHandling:
+    """
+    Handling of all faults of one network.
+
+    Attributes
+    ----------
+    lease : Lease or None
+        Set by the plug-in while it is held.
+    wants_lease : bool
+        Whether it should be.
+    """
+
+    board: SwitchBoard
+    voltages: VoltageWatch
+    settings: HandlingSettings
+    demand: Callable[[], Demand | None]
+    phase: Phase = Phase.IDLE
+    cases: list[FaultCase] = field(default_factory=list)
+    lease: Lease | None = None
+    refusal: str = ""
+    _before: Truths | None = None
+    _since_ns: int = 0
+    _again: bool = False
+    _replans: int = 0
+    _plan: Restoration | None = None
+    _planned_for: Truths | None = None
+    _covered: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=dict)
+    _sequence: SwitchingSequence | None = None
+    _done: list[tuple[str, str, int]] = field(default_factory=list)
+    _failed: dict[str, str] = field(default_factory=dict)
+    _why: str = ""
+
+    @property
+    def wants_lease(self) -> bool:
+        """Whether the right to switch is needed now."""
+        return self.phase in (Phase.LEASE, Phase.SWITCHING)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Under which switches are locked by this."""
+        return tuple(case.id for case in self.cases)
+
+    def before(self) -> Truths:
+        """
+        Tell where switches stood before the faults, shape (n_switches,).
+
+        What a breaker tripped for that no fault is known of counts as open: nobody knows what is wrong there.
+        """
+        closed = self.snapshot() if self._before is None else self._before.copy()
+        known = {case.breaker for case in self.cases}
+        for row in self._tripped():
+            closed[row] = self.board.model.switches.ids[row] in known
+        return closed
+
+    def snapshot(self) -> Truths:
+        """Tell where switches stand, or stood before their protection opened them, shape (n_switches,)."""
+        closed = self.board.closed()
+        closed[self._tripped()] = True
+        return closed
+
+    def _tripped(self) -> list[int]:
+        reports = [self.board.report(name) for name in self.board.model.switches.ids]
+        return [
+            row
+            for row, report in enumerate(reports)
+            if report is not None and report.state is SwitchState.OPEN and report.cause is Cause.PROTECTION
+        ]
+
+    # ---- what happens
+
+    def take(self, case: FaultCase, now_ns: int) -> None:
+        """Take a fault; a later word on the same one counts, as long as nothing was switched, and else adds places."""
+        for known in self.cases:
+            if known.breaker == case.breaker and abs(known.start_ns - case.start_ns) < SAME * NANOSECONDS:
+                branches, nodes, trusted = case.branches, case.nodes, case.trusted
+                if known.id != case.id or known.enclosed or self._done_so_far() or self.phase is Phase.SWITCHING:
+                    branches = tuple(dict.fromkeys((*known.branches, *branches)))
+                    nodes = tuple(dict.fromkeys((*known.nodes, *nodes)))
+                    trusted = known.trusted and trusted
+                if (branches, nodes, trusted) == (known.branches, known.nodes, known.trusted):
+                    return
+                known.branches, known.nodes, known.trusted, known.enclosed = branches, nodes, trusted, False
+                break
+        else:
+            report = self.board.report(case.breaker)
+            if report is not None:
+                case.watch(report, now_ns)
+            if not self.cases:
+                self._before = self.snapshot()
+            self.cases.append(case)
+        self._restart(now_ns)
+
+    def moved(self, name: str, before: SwitchReport | None, report: SwitchReport, now_ns: int) -> list[Record]:
+        """Take what a switch says; give what it brings to an end."""
+        for case in self.cases:
+            if case.breaker == name:
+                case.watch(report, now_ns)
+        if self._sequence is not None:
+            self._sequence.hear(name, report, now_ns)
+        if self.phase is not Phase.SWITCHING or before is None or self._plan is None:
+            return []
+        closed_already = any(verb == "close" for _, verb, _ in self._done_so_far())
+        if report.state is SwitchState.OPEN and report.cause is Cause.PROTECTION and before.state != report.state:
+            if closed_already:
+                last = next(switch for switch, verb, _ in reversed(self._done_so_far()) if verb == "close")
+                why = f"{name} tripped after {last} was closed: a switch may not stand where it says it does"
+                ended = self._end("tripped-again", why, now_ns)
+                for case in self.cases:
+                    case.enclosed = False
+                return ended
+            self._again = True
+        opened = {switch for switch, verb, _ in self._done_so_far() if verb == "open"}
+        if name in opened and name in self._plan.locked and (report.state is SwitchState.CLOSED or not report.tag):
+            return self._end("disturbed", f"{name} was locked open and is no longer", now_ns)
+        ours = self._sequence is not None and report.command.startswith(f"{self._sequence.name}-")
+        if report.state is not None and before.state is not None and report.state != before.state and not ours:
+            self._again = True
+        return []
+
+    def repaired(self, name: str, now_ns: int) -> None:
+        """Forget a case that is repaired, or all where `name` is empty; its locks are for a person to take off."""
+        self.cases = [case for case in self.cases if name not in ("", case.id)]
+        if not self.cases:
+            self._before, self._plan = None, None
+            if self._sequence is not None:
+                self._sequence.abandon()
+                self._sequence = None
+            self._enter(Phase.IDLE, now_ns)
+
+    def remembered(self) -> Truths | None:
+        """Tell where switches stood before the first of the faults that are not repaired; None for none."""
+        return self._before
+
+    def resume(self, cases: list[FaultCase], before: Truths | None) -> None:
+        """Take up faults after a restart: everything is judged anew."""
+        if cases:
+            self.cases, self._before = cases, before
+            for case in cases:
+                case.opened_ns = None
+            self.phase = Phase.SETTLED if all(case.settled for case in cases) else Phase.PROTECTION
+
+    def advance(self, now_ns: int) -> list[Record]:
+        """Do what can be done now."""
+        given: list[Record] = []
+        self._since_ns = self._since_ns or now_ns
+        steps = {
+            Phase.PROTECTION: self._wait_for_protection,
+            Phase.PROOF: self._prove_dead,
+            Phase.PLANNING: self._make_plan,
+            Phase.LEASE: self._wait_for_lease,
+            Phase.SWITCHING: self._switch,
+        }
+        for _ in range(4 * len(steps)):
+            phase = self.phase
+            step = steps.get(phase)
+            if step is None:
+                break
+            given += step(now_ns)
+            if self.phase is phase:
+                break
+        return given
+
+    # ---- the phases
+
+    def _restart(self, now_ns: int) -> None:
+        for case in self.cases:
+            case.settled = False
+        if self.phase is Phase.SWITCHING:
+            self._again = True
+        else:
+            self._enter(Phase.PROTECTION, now_ns)
+
+    def _enter(self, phase: Phase, now_ns: int) -> None:
+        self.phase, self._since_ns, self._why = phase, now_ns, ""
+
+    def _impatient(self, now_ns: int) -> bool:
+        return now_ns - self._since_ns > round(self.settings.patience * NANOSECONDS)
+
+    def _wait_for_protection(self, now_ns: int) -> list[Record]:
+        protections = self.board.model.protections
+        for case in self.cases:
+            case.enclosed = case.enclosed or is_enclosed(self.board, case, self.tags)
+        waiting = [
+            case
+            for case in self.cases
+            if not (case.live or case.enclosed)
+            and not case.locked_out(self.board.report(case.breaker), protections, now_ns)
+        ]
+        if not waiting:
+            self._enter(Phase.PROOF, now_ns)
+            return []
+        if not self._impatient(now_ns):
+            return []
+        passed = [
+            case
+            for case in waiting
+            if (report := self.board.report(case.breaker)) is not None and report.state is SwitchState.CLOSED
+        ]
+        self.cases = [case for case in self.cases if case not in passed]
+        if passed and not self.cases:
+            return self._end("passed", "the breaker stands closed: the fault has passed", now_ns, gone=passed)
+        if passed:
+            self._enter(Phase.PROTECTION, now_ns)
+            return []
+        names = ", ".join(case.breaker or "no breaker known" for case in waiting)
+        return self._end("no-lockout", f"the protection did not end its sequence: {names}", now_ns)
+
+    def _prove_dead(self, now_ns: int) -> list[Record]:
+        if self.board.gathering(now_ns):
+            return []
+        why = ""
+        opened = [case.opened_ns or case.start_ns for case in self.cases if not case.enclosed]
+        since_ns = max(opened, default=0)
+        if opened and now_ns - since_ns < round(self.settings.hearing * NANOSECONDS):
+            missing = self.voltages.missing(since_ns)
+            if missing:
+                why = f"waiting for {', '.join(missing[:5])}"
+        closing_in = [case for case in self.cases if case.breaker and not (case.live or case.enclosed)]
+        by_meters = self.settings.by_meters
+        why = why_not_dead(closing_in, self.board, self.voltages, self.before(), by_meters=by_meters) or why
+        if not why:
+            self._enter(Phase.PLANNING, now_ns)
+            return []
+        self._why = why
+        return self._end("not-dead", why, now_ns) if self._impatient(now_ns) else []
+
+    def _make_plan(self, now_ns: int) -> list[Record]:
+        self._again = False
+        try:
+            network = SwitchedNetwork(self.board.now(), self.board.operable(now_ns, self.tags))
+        except NetworkError as error:  # with a switch that moves or is silent, perhaps only for a moment
+            why = f"no radial position can be reached by the switches that are heard: {error.problems[0]}"
+            return self._end("no-plan", why, now_ns) if self._impatient(now_ns) else []
+        flow = TreeFlow(network, self.demand())
+        branches = tuple(dict.fromkeys(name for case in self.cases for name in case.branches))
+        nodes = tuple(dict.fromkeys(name for case in self.cases for name in case.nodes))
+        settings = self.settings
+        plan = restore(flow, branches, self.before(), settings.limits, nodes=nodes, pickup=settings.pickup)
+        self._plan, self._planned_for = plan, self.board.closed()
+        self._covered = {case.id: (case.branches, case.nodes) for case in self.cases}
+        times = [case.opened_ns or case.start_ns for case in self.cases]
+        times += [at for _, verb, at in self._done if verb == "close"]
+        against = objection(flow, plan, self.cases, self.voltages, max(times, default=0))
+        given: list[Record] = [proposal_of(plan, self.board, against, now_ns, settings.patience)]
+        if against or not settings.closed_loop:
+            return [*given, *self._end("proposed", against or "the settings say to propose only", now_ns)]
+        if not (plan.isolate or plan.to_close or unlocked(plan, self.board, self.tags)):
+            return [*given, *self._end("nothing-to-do", "nothing can be brought back by switching", now_ns)]
+        self._enter(Phase.LEASE, now_ns)
+        return given
+
+    def _wait_for_lease(self, now_ns: int) -> list[Record]:
+        if self.lease is None or self.lease.until_ns <= now_ns:
+            if self._impatient(now_ns):
+                return self._end("no-lease", f"the network could not be had: {self.refusal or 'no answer'}", now_ns)
+            return []
+        if self._plan is None or (self.board.closed() != self._planned_for).any():
+            self._enter(Phase.PROTECTION, now_ns)  # somebody switched while the lease was waited for
+            return []
+        name = self.cases[0].id[:40]
+        settings = self.settings
+        stages = stages_of(self._plan, self.board, self.tags, settle=settings.settle, response=settings.response)
+        self._sequence = SwitchingSequence(name, self.lease, stages)
+        self._enter(Phase.SWITCHING, now_ns)
+        return []
+
+    def _switch(self, now_ns: int) -> list[Record]:
+        sequence = self._sequence
+        if sequence is None:
+            raise RuntimeError("a sequence expected while switching, found none")
+        if self._again and not sequence.waits:
+            sequence.abandon()
+            self._collect(sequence)
+            self._enter(Phase.PROTECTION, now_ns)
+            return []
+        if self.lease is None or self.lease.until_ns <= now_ns:
+            return self._end("lease-lost", "the right to switch this network ended", now_ns)
+        given: list[Record] = list(sequence.advance(now_ns))
+        if sequence.progress is Progress.DONE:
+            self._collect(sequence)
+            return [*given, *self._end("restored", "", now_ns)]
+        if sequence.progress is Progress.FAILED:
+            starved = sequence.starved
+            self._collect(sequence)
+            if starved:
+                return [*given, *self._end("lease-lost", "the right to switch this network was not renewed", now_ns)]
+            self.board.bad |= sequence.failed
+            self._replans += 1
+            if self._replans > REPLANS:
+                return [*given, *self._end("failed", "too many switches did not do as they were told", now_ns)]
+            self._enter(Phase.PROTECTION, now_ns)
+        return given
+
+    # ---- the end
+
+    def _done_so_far(self) -> list[tuple[str, str, int]]:
+        return [*self._done, *(self._sequence.done if self._sequence is not None else ())]
+
+    def _collect(self, sequence: SwitchingSequence) -> None:
+        self._done += sequence.done
+        self._failed |= sequence.failed
+        if sequence.at >= 1 or sequence.progress is Progress.DONE or sequence.stages[0].name != "isolate":
+            for case in self.cases:  # the stage that encloses them was confirmed
+                case.enclosed |= self._covered.get(case.id) == (case.branches, case.nodes)
+        self._sequence = None
+
+    def _end(self, outcome: str, why: str, now_ns: int, gone: list[FaultCase] | None = None) -> list[Record]:
+        if self._sequence is not None:
+            self._sequence.abandon()
+            self._collect(self._sequence)
+        cases = gone or self.cases
+        if not self.cases:
+            self._before = None
+        told = ending(outcome, why, cases, self._plan, self.board, done=self._done, failed=self._failed, now_ns=now_ns)
+        for case in self.cases:
+            case.settled = True
+        self._enter(Phase.SETTLED if self.cases else Phase.IDLE, now_ns)
+        self._done, self._failed, self._replans, self._again = [], {}, 0, False
+        self.board.bad.clear()
+        return [told]

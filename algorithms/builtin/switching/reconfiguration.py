@@ -1,0 +1,317 @@
+"""
+The network reconfigurator: isolates faults and restores service, and moves open points where that saves losses.
+
+Where it stands: an algorithm on an agent without a board. Grid states, located faults, switches' reports and meters'
+frames come in from neighbours; proposals, commands and what became of them go out. Its two halves are `fault_handling`
+and `loss_watch`; this file only brings them what they need and keeps the lease.
+
+Rules:
+
+- It only proposes unless the settings say *closed loop*.
+- It gives orders only under a lease of its network, which it asks its own agent for (a `Request` with the subject
+  ``lease``, to itself) and gives back when there is nothing to switch.
+- A fault ends the work on losses, and as long as a fault is not reported repaired, losses are left alone.
+- After a restart it judges everything anew from where the switches stand; a plan is never taken up half-way.
+"""
+
+import contextlib
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import msgspec
+import numpy as np
+
+from algorithms.api.algorithm import Algorithm, Context
+from algorithms.api.errors import CheckpointError, NetworkError, Problem, SettingsError
+from algorithms.api.grid_records import GridState
+from algorithms.api.manifest import AlgorithmInfo
+from algorithms.api.network import NetworkModel
+from algorithms.api.records import Command, Event, Kind, MeasurementFrame, Record, Reply, Request, Result
+from algorithms.api.samples import SampleBlock
+from algorithms.api.settings import problems_of, read_settings
+from algorithms.api.switching import read_report
+from algorithms.api.wire import NANOSECONDS
+from algorithms.builtin.switching.fault_case import NO_SECTION, FaultCase, VoltageWatch, head_of, read_fault
+from algorithms.builtin.switching.fault_handling import FaultHandling, Phase
+from algorithms.builtin.switching.loss_watch import LossWatch
+from algorithms.builtin.switching.reconfiguration_settings import (
+    SETTINGS,
+    handling_settings,
+    loss_settings,
+    problems_between,
+)
+from algorithms.builtin.switching.restoration_steps import search_of
+from algorithms.builtin.switching.switch_board import SwitchBoard
+from algorithms.builtin.switching.switching_sequence import Lease
+from algorithms.grid.switching.fault_search import Trial, search
+from algorithms.grid.switching.switched import SwitchedNetwork
+from algorithms.grid.switching.tree_flow import Demand, TreeFlow, expected
+
+LEASE = "lease"
+"""Subject of requests for the right to switch a network."""
+REPAIRED = "repaired"
+"""Verb of the command that ends a case; its argument ``case`` names it, or is left out for all."""
+LEASE_TIME = 60.0
+"""Asked for at a time [s]; renewed at half of it."""
+ASKED_AGAIN = 2.0
+"""A request for a lease that nobody answered is repeated after this [s]."""
+STATES = 16
+"""Grid states remembered, to know what was drawn before a fault."""
+_phases, _pairs = ("A", "B", "C"), ("AB", "BC", "CA")
+
+
+class ReconfigurationMemory(msgspec.Struct, frozen=True, tag="reconfiguration"):
+    """What outlives a restart; later versions may add fields and must go on writing these."""
+
+    network: str
+    cases: tuple[FaultCase, ...] = ()
+    before: tuple[bool, ...] = ()
+    asked: int = 0
+    changed_ns: int | None = None
+
+
+class Reconfiguration(Algorithm):
+    """Isolation, restoration and reconfiguration of one network."""
+
+    info: ClassVar[AlgorithmInfo] = AlgorithmInfo(
+        name="reconfiguration",
+        version="1.0.0",
+        summary="Isolates located faults, restores what is healthy, and moves open points where that saves losses.",
+        consumes=(Kind.GRID_STATE, Kind.EVENT, Kind.RESULT, Kind.FRAME, Kind.REPLY, Kind.COMMAND),
+        produces=(Kind.PROPOSAL, Kind.COMMAND, Kind.EVENT, Kind.REQUEST),
+        settings=SETTINGS,
+        needs_network=True,
+        time_budget=0.5,
+        tick_interval=0.1,
+        checkpoint_interval=10.0,
+    )
+
+    def start(self, context: Context, restored: bytes | None) -> None:
+        """Read the settings and prepare the network; see `Algorithm.start`."""
+        problems = problems_of(self.info.settings, self.settings)
+        problems += problems_between(self.settings) if not problems else []
+        if context.network is None:
+            problems.append(Problem("network", "a network model", "none", "assign the device to a network"))
+        if problems or context.network is None:
+            raise SettingsError(problems)
+        values = read_settings(self.info.settings, self.settings)
+        model = context.network
+        try:
+            SwitchedNetwork(model)
+        except NetworkError as error:  # it cannot be radial
+            raise SettingsError(error.problems) from error
+        self._device, self._area, self._model = context.device, str(values["area"]), model
+        self._board = SwitchBoard(model, values["silence"])
+        self._voltages = VoltageWatch(model)
+        self._demands: deque[tuple[int, Demand]] = deque(maxlen=STATES)
+        self._faults = FaultHandling(self._board, self._voltages, handling_settings(values), self._demand)
+        self._losses = LossWatch(self._board, loss_settings(values))
+        self._lease: Lease | None = None
+        self._asked = 0
+        self._asking: tuple[str, int] | None = None
+        self._renewal_ns = 0
+        self._now_ns = 0
+        if restored is not None:
+            self._restore(restored)
+
+    def process(self, record: SampleBlock | Record) -> Sequence[Record]:
+        """Take what neighbours say; return proposals, commands and what became of them."""
+        given: list[Record] = []
+        match record:
+            case MeasurementFrame():
+                self._note(record.time_ns)
+                if not self._voltages.hear(record) or self._faults.phase is not Phase.PROOF:
+                    return ()
+            case Result():
+                given += self._hear(record)
+            case Event():
+                given += self._take(record)
+            case GridState():
+                given += self._look(record)
+            case Reply():
+                self._leased(record)
+            case Command() if record.verb == REPAIRED and record.recipient == self._device:
+                self._note(record.issued_ns)
+                self._faults.repaired(str(record.arguments.get("case", "")), self._now_ns)
+            case _:
+                return ()
+        return [*given, *self._advance()]
+
+    def tick(self, now_ns: int) -> Sequence[Record]:
+        """Let time pass."""
+        self._note(now_ns)
+        return self._advance()
+
+    def checkpoint(self) -> bytes:
+        """Return the faults that are not repaired; everything else is judged anew."""
+        before = self._faults.remembered()
+        memory = ReconfigurationMemory(
+            network=self._model.network,
+            cases=tuple(self._faults.cases),
+            before=tuple(before.tolist()) if before is not None else (),
+            asked=self._asked,
+            changed_ns=self._losses.changed_ns,
+        )
+        return msgspec.msgpack.encode(memory)
+
+    # ---- what comes in
+
+    def _note(self, time_ns: int) -> None:
+        self._now_ns = max(self._now_ns, time_ns)
+
+    def _hear(self, record: Result) -> list[Record]:
+        if read_report(record) is None:
+            return []
+        self._note(record.time_ns)
+        before, report = self._board.hear(record, self._now_ns)
+        if report is None:
+            return []
+        self._losses.hear(record.terminal, report, self._now_ns)
+        return self._faults.moved(record.terminal, before, report, self._now_ns)
+
+    def _take(self, event: Event) -> list[Record]:
+        case, problem = read_fault(event, self._model, self._faults.snapshot())
+        if case is None and problem == NO_SECTION:
+            return self._search(event)
+        if case is None:
+            return [self._unfit(event, problem)] if problem else []
+        self._note(event.start_ns)
+        given = self._losses.interrupt(self._now_ns)
+        self._faults.take(case, self._now_ns)
+        return given
+
+    def _search(self, event: Event) -> list[Record]:
+        """Propose how to find the section of an earth fault of which only the feeder is known."""
+        self._note(event.start_ns)
+        breaker = head_of(event, self._model, self._faults.snapshot())
+        trials: Sequence[Trial] = ()
+        if breaker:
+            with contextlib.suppress(NetworkError):  # no search where the switches that are heard leave a loop
+                network = SwitchedNetwork(self._board.now(), self._board.operable(self._now_ns))
+                trials = search(TreeFlow(network, self._newest_demand()), breaker)
+        patience = self._faults.settings.patience
+        return [
+            search_of(trials, self._board, breaker, self._now_ns, patience),
+            self._unfit(event, NO_SECTION, "section-unknown"),
+        ]
+
+    def _unfit(self, event: Event, problem: str, outcome: str = "not-understood") -> Event:
+        evidence = {"network": self._model.network, "outcome": outcome, "reason": problem}
+        return Event("restoration", event.terminal, event.start_ns, event.start_ns, event.severity, (), evidence)
+
+    def _look(self, state: GridState) -> list[Record]:
+        if (self._area and state.area != self._area) or not state.converged:
+            return []
+        self._note(state.time_ns)
+        demand = demand_of(state, self._model)
+        self._demands.append((state.time_ns, demand))
+        if self._faults.cases or state.topology_revision != self._model.topology_revision:
+            return []  # it was estimated with switches that stood otherwise
+        return self._losses.look(demand, self._now_ns)
+
+    def _newest_demand(self) -> Demand | None:
+        return self._demands[-1][1] if self._demands else None
+
+    def _demand(self) -> Demand | None:
+        """Give what was drawn before the first fault, as far as it is known."""
+        start = min((case.start_ns for case in self._faults.cases), default=self._now_ns)
+        before = [demand for time_ns, demand in self._demands if time_ns < start]
+        return before[-1] if before else None
+
+    # ---- the lease
+
+    def _advance(self) -> list[Record]:
+        self._faults.lease = self._losses.lease = self._lease
+        given = [*self._faults.advance(self._now_ns), *self._losses.advance(self._now_ns)]
+        return [*given, *self._keep_lease()]
+
+    def _keep_lease(self) -> list[Record]:
+        wanted = self._faults.wants_lease or self._losses.wants_lease
+        if self._lease is not None and self._lease.until_ns <= self._now_ns:
+            self._lease = None
+        if not wanted:
+            return self._give_back()
+        fresh = self._lease is not None and self._now_ns < self._renewal_ns
+        waiting = self._asking is not None and self._now_ns - self._asking[1] < round(ASKED_AGAIN * NANOSECONDS)
+        if fresh or waiting:
+            return []
+        held = {"token": self._lease.token} if self._lease is not None else {}
+        request = self._request({"seconds": LEASE_TIME, **held})
+        self._asking = request.id, self._now_ns
+        return [request]
+
+    def _give_back(self) -> list[Record]:
+        """Say where switches stand that were moved, and let go of the network."""
+        if self._lease is None and self._asking is None:
+            return []
+        told: list[Record] = []
+        if self._lease is not None:
+            told.append(self._request({"states": self._board.reported()}))
+        held = {"token": self._lease.token} if self._lease is not None else {}
+        self._lease = self._asking = None
+        return [*told, self._request({"release": True, **held})]
+
+    def _request(self, arguments: dict[str, Any]) -> Request:
+        self._asked += 1
+        return Request(
+            id=f"lease-{self._asked}",
+            sender=self._device,
+            recipient=self._device,
+            subject=LEASE,
+            time_ns=self._now_ns,
+            expires_ns=self._now_ns + round(ASKED_AGAIN * NANOSECONDS),
+            arguments={"network": self._model.network, **arguments},
+        )
+
+    def _leased(self, reply: Reply) -> None:
+        if self._asking is None or reply.id != self._asking[0]:
+            return
+        asked_ns = self._asking[1]
+        self._note(reply.time_ns)
+        token, seconds = reply.payload.get("token"), reply.payload.get("seconds")
+        if reply.problems or not isinstance(token, int) or not isinstance(seconds, int | float):
+            said = "; ".join(str(problem) for problem in reply.problems) or "no token"
+            self._faults.refusal = self._losses.refusal = said
+            return
+        self._asking = None
+        granted = min(max(seconds, 0.0), LEASE_TIME)
+        until_ns = asked_ns + round(granted * NANOSECONDS)  # counted from the question
+        self._renewal_ns = self._now_ns + round(max(granted / 2, 1.0) * NANOSECONDS)
+        if self._lease is not None and self._lease.token == token:
+            self._lease.until_ns = until_ns
+        else:
+            self._lease = Lease(self._model.network, token, until_ns)
+
+    def _restore(self, restored: bytes) -> None:
+        try:
+            memory = msgspec.msgpack.decode(restored, type=ReconfigurationMemory)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise CheckpointError(f"expected the memory of a reconfigurator, found: {error}") from error
+        if memory.network != self._model.network:
+            raise CheckpointError(f"expected a memory of {self._model.network}, found one of {memory.network}")
+        self._asked, self._losses.changed_ns = memory.asked, memory.changed_ns
+        known = [
+            case
+            for case in memory.cases
+            if set(case.branches) <= set(self._model.branches.ids) and set(case.nodes) <= set(self._model.nodes.ids)
+        ]
+        before = np.array(memory.before, dtype=bool)
+        self._faults.resume(known, before if len(before) == len(self._model.switches) else None)
+
+
+def demand_of(state: GridState, model: NetworkModel) -> Demand:
+    """Give what nodes draw by a grid state; what it does not say of a node is as the model expects."""
+    demand = expected(SwitchedNetwork(model))
+    wye, delta = demand.wye.copy(), demand.delta.copy()
+    for node in state.nodes:
+        row = model.nodes.rows.get(node.node)
+        if row is None or not node.p:
+            continue
+        wye[row] = delta[row] = 0.0
+        for table, names in ((wye, _phases), (delta, _pairs)):
+            for column, name in enumerate(names):
+                if name in node.p:
+                    reactive = node.q[name].value if name in node.q else 0.0
+                    table[row, column] = complex(node.p[name].value, reactive)
+    return Demand(wye, delta)

@@ -1,0 +1,88 @@
+"""
+What must hold before a line is touched after a fault: judged from switches' reports, meters and a power flow. Pure.
+
+Where it stands: `fault_handling` asks these questions in its phases; each answer is a sentence for people, empty where
+nothing speaks against going on.
+"""
+
+from collections.abc import Sequence
+
+from algorithms.api.network_operation import SwitchState
+from algorithms.api.network_tables import Truths
+from algorithms.builtin.switching.fault_case import FaultCase, VoltageWatch, feeder_nodes, names_of
+from algorithms.builtin.switching.switch_board import SwitchBoard
+from algorithms.grid.switching.restoration import Restoration, enclosing, faulted_zones
+from algorithms.grid.switching.switched import SwitchedNetwork
+from algorithms.grid.switching.tree_flow import TreeFlow
+
+
+def is_enclosed(board: SwitchBoard, case: FaultCase, tags: Sequence[str]) -> bool:
+    """Tell whether all switches around a fault say that they are locked for it."""
+    network = SwitchedNetwork(board.model)
+    around = enclosing(network, faulted_zones(network, case.branches, case.nodes))
+    reports = [board.report(board.model.switches.ids[row]) for row in around]
+    return bool(reports) and all(
+        report is not None and report.state is SwitchState.OPEN and report.tag in tags for report in reports
+    )
+
+
+def why_not_dead(
+    cases: Sequence[FaultCase], board: SwitchBoard, voltages: VoltageWatch, before: Truths, *, by_meters: bool
+) -> str:
+    """
+    Say why lines that breakers fed must not be taken for dead.
+
+    Parameters
+    ----------
+    cases : sequence of FaultCase
+        Those whose lines must be dead and are not enclosed.
+    board : SwitchBoard
+    voltages : VoltageWatch
+    before : numpy.ndarray
+        Where switches stood before the faults, shape (n_switches,), bool.
+    by_meters : bool
+        Whether a meter must say so; otherwise none may say otherwise.
+    """
+    for case in cases:
+        nodes = feeder_nodes(board.model, before, case.breaker)
+        dead, said = voltages.dead(nodes, case.opened_ns or case.start_ns)
+        if not dead and (by_meters or said.startswith("the line is alive")):
+            return said
+    return ""
+
+
+def objection(
+    flow: TreeFlow, plan: Restoration, cases: Sequence[FaultCase], voltages: VoltageWatch, since_ns: int
+) -> str:
+    """
+    Say what forbids to switch without a person.
+
+    Parameters
+    ----------
+    flow : TreeFlow
+        The network as its switches stand.
+    plan : Restoration
+    cases : sequence of FaultCase
+    voltages : VoltageWatch
+    since_ns : int
+        What meters saw before this no longer counts [ns UTC].
+    """
+    if not all(case.trusted for case in cases):
+        return "the location is not to be trusted"
+    if not all(case.breaker or case.live for case in cases):
+        return "no breaker is known that cleared the fault"
+    network, switches = flow.network, flow.network.model.switches
+    solution = flow.solve(network.tree(switches.closed))
+    if solution.tree.loops:
+        return "the switches, where they say they stand, close a loop"
+    blind = voltages.contradicting(names_of(network, solution.tree.order), since_ns)
+    if blind:
+        return f"the topology contradicts the meters: {', '.join(blind[:5])} should be alive and see nothing"
+    edges = solution.tree.edge.tolist()
+    for name in plan.isolate:
+        row = switches.rows[name]
+        edge = network.branches + row
+        current = abs(solution.carried[edges.index(edge)]).max() if edge in edges else 0.0
+        if current > switches.breaks[row]:
+            return f"{name} carries {current:.0f} A and may break {switches.breaks[row]:g} A"
+    return ""

@@ -1,0 +1,166 @@
+"""
+A plan of restoration as others read it: stages of orders, a proposal, and the event that tells how it ended. Pure.
+
+Where it stands: `fault_handling` decides when; here is only how it is written.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from algorithms.api.grid_records import Proposal, SwitchStep
+from algorithms.api.readings import Estimate
+from algorithms.api.records import Event, Severity
+from algorithms.api.wire import NANOSECONDS, time_text
+from algorithms.builtin.switching.fault_case import FaultCase
+from algorithms.builtin.switching.switch_board import SwitchBoard
+from algorithms.builtin.switching.switching_sequence import Stage, closing, opening
+from algorithms.grid.switching.fault_search import Trial
+from algorithms.grid.switching.restoration import Restoration
+
+UNTOUCHED = "as the protection left it: nothing was switched"
+ENCLOSED = "the fault is enclosed and locked; what was brought back stays so, the rest stays dark"
+HALF_OPEN = "what was opened stays open and locked; nothing was closed"
+TOLD = 200
+"""Nodes that stay dark which are named in one record at most."""
+Done = tuple[str, str, int]
+"""Switch, verb and when it was confirmed [ns UTC]."""
+
+
+def unlocked(plan: Restoration, board: SwitchBoard, tags: Sequence[str]) -> list[str]:
+    """Name the switches around the fault that are not locked for it yet."""
+    reports = {name: board.report(name) for name in plan.locked}
+    return [name for name, report in reports.items() if report is None or not report.tag or report.tag not in tags]
+
+
+def stages_of(
+    plan: Restoration, board: SwitchBoard, tags: Sequence[str], *, settle: float, response: float
+) -> list[Stage]:
+    """
+    Write a plan as orders.
+
+    Parameters
+    ----------
+    plan : Restoration
+    board : SwitchBoard
+    tags : sequence of str
+        Under which switches may be locked for this already; new ones are locked under the first.
+    settle : float
+        After each closing the protection is watched for so long [s].
+    response : float
+        A switch answers within its operating time and this [s].
+    """
+    switches = board.model.switches
+
+    def patience(name: str) -> float:
+        return float(switches.operating_time[switches.rows[name]]) + response
+
+    def tag(name: str) -> str:
+        report = board.report(name)
+        return report.tag if report is not None and report.tag in tags else tags[0]
+
+    loose = unlocked(plan, board, tags)
+    around = [name for name in plan.locked if name in plan.isolate or name in loose]
+    stages = [
+        Stage("isolate", tuple(opening(name, patience(name), tag(name)) for name in around)),
+        Stage("part", tuple(opening(name, patience(name)) for name in plan.to_open)),
+        *(Stage("restore", (closing(name, patience(name)),), settle) for name in plan.to_close),
+    ]
+    return [stage for stage in stages if stage.wishes]
+
+
+def proposal_of(plan: Restoration, board: SwitchBoard, against: str, now_ns: int, life: float) -> Proposal:
+    """Write a plan as a proposal that is worth something for `life` [s]."""
+    steps = [
+        *(SwitchStep(name, "open", "the line is dead") for name in plan.isolate),
+        *(SwitchStep(name, "open", "all around the fault are open and locked") for name in plan.to_open),
+        *(SwitchStep(name, "closed", "all before are confirmed") for name in plan.to_close),
+    ]
+    return Proposal(
+        kind="restoration",
+        network=board.model.network,
+        topology_revision=board.model.topology_revision,
+        time_ns=now_ns,
+        expires_ns=now_ns + round(life * NANOSECONDS),
+        steps=tuple(steps),
+        gain={"customers": Estimate(float(plan.restored_customers), 0.0)},
+        checks={
+            "radial": True,
+            "limits": True,
+            "every way was looked at": plan.complete,
+            "may be switched without a person": not against,
+        },
+        unserved=dict(list(plan.unserved.items())[:TOLD]),
+    )
+
+
+def search_of(trials: Sequence[Trial], board: SwitchBoard, breaker: str, now_ns: int, life: float) -> Proposal:
+    """Write the search for an earth fault on a feeder as a proposal: a person goes along it, and closes again."""
+    steps = []
+    for trial in trials:
+        when = "first"
+        if trial.after:
+            when = f"{trial.after} was opened and the fault {'went with it' if trial.gone else 'stayed'}"
+        steps.append(SwitchStep(trial.switch, "open", f"{when}; {trial.customers} customers, {trial.current:.0f} A"))
+    return Proposal(
+        kind="earth-fault-search",
+        network=board.model.network,
+        topology_revision=board.model.topology_revision,
+        time_ns=now_ns,
+        expires_ns=now_ns + round(life * NANOSECONDS),
+        steps=tuple(steps),
+        checks={
+            "may be switched without a person": False,
+            f"feeder of {breaker or 'an unknown breaker'}": bool(breaker),
+        },
+    )
+
+
+def ending(
+    outcome: str,
+    why: str,
+    cases: Sequence[FaultCase],
+    plan: Restoration | None,
+    board: SwitchBoard,
+    *,
+    done: Sequence[Done],
+    failed: dict[str, str],
+    now_ns: int,
+) -> Event:
+    """
+    Write how the handling of faults ended.
+
+    Parameters
+    ----------
+    outcome : str
+        ``restored``, ``proposed``, ``passed``, ``nothing-to-do``; anything else went wrong.
+    why : str
+    cases : sequence of FaultCase
+    plan : Restoration or None
+        The last one.
+    board : SwitchBoard
+    done : sequence of tuple
+    failed : dict
+        Switches that did not do as they were told, with what they did.
+    now_ns : int
+        [ns UTC]
+    """
+    verbs = {verb for _, verb, _ in done}
+    position = UNTOUCHED if not verbs else (ENCLOSED if "close" in verbs else HALF_OPEN)
+    evidence: dict[str, Any] = {
+        "network": board.model.network,
+        "cases": [case.id for case in cases],
+        "outcome": outcome,
+        "reason": why,
+        "position": "restored" if outcome == "restored" else position,
+        "steps": [{"switch": name, "verb": verb, "time": time_text(at)} for name, verb, at in done],
+        "failed": dict(failed),
+        "silent": board.silent(now_ns)[:50],
+        "unserved": dict(list(plan.unserved.items())[:TOLD]) if plan is not None else {},
+        "unserved_customers": plan.unserved_customers if plan is not None else 0,
+        "restored_customers": plan.restored_customers if plan is not None and outcome == "restored" else 0,
+    }
+    well = outcome in ("restored", "proposed", "passed", "nothing-to-do")
+    severity = Severity.NOTICE if well else Severity.CRITICAL
+    started = min((case.start_ns for case in cases), default=now_ns)
+    breaker = next((case.breaker for case in cases if case.breaker), "")
+    return Event("restoration", breaker, started, now_ns, severity, (), evidence)

@@ -1,0 +1,299 @@
+"""
+What a scan of an estimator found: voltages, powers and flows, each with its standard uncertainty.
+
+Where it stands: `least_squares.Estimator.estimate` returns it; plug-ins publish of it what is asked for. Nothing is
+computed before it is asked for, and nothing twice: uncertainties of voltages belong to the gain and are shared by all
+scans that have it.
+
+Rules:
+
+- SI, P and Q positive from the node into the equipment (CIM), RMS.
+- Uncertainties are standard ones (1 sigma) of the values beside them, from the covariance of the state.
+- Where `converged` is false the voltages are those of the last step, for a look at what went wrong, and nothing else.
+- What is dead or absent is 0, with an uncertainty of 0; `observable` says what the readings determine.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from algorithms.api.network import NetworkModel
+from algorithms.api.network_tables import Complexes, Floats, Truths
+from algorithms.grid.elements import incidence
+from algorithms.grid.estimation.beforehand import Scan
+from algorithms.grid.estimation.gain import Gain
+from algorithms.grid.estimation.iteration import Iteration
+from algorithms.grid.estimation.measurement import Measurement, Quantity
+from algorithms.grid.estimation.observation import gathered
+from algorithms.grid.estimation.patch import Patch
+from algorithms.grid.estimation.tangent import loadings_at
+from algorithms.grid.estimation.terminals import Terminals
+from algorithms.grid.points import EARTH
+
+UNKNOWN = 0.02
+"""A voltage less sure than this, relative to nominal, because of what nothing is known of, is not observable [1]."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Flow:
+    """
+    Powers and currents into equipment by its phases, each beside its standard uncertainty.
+
+    Attributes
+    ----------
+    phases : tuple of str
+        Phases, or pairs of them, that are there, in the order of the arrays.
+    p, u_p, q, u_q : numpy.ndarray
+        Shape (k,) [W, var].
+    current, u_current : numpy.ndarray
+        Magnitude, shape (k,) [A].
+    angle : numpy.ndarray
+        Of the current, shape (k,) [rad].
+    u_total : tuple of float
+        Standard uncertainty of the sums of P and of Q, what phases have in common included [W, var].
+    """
+
+    phases: tuple[str, ...]
+    p: Floats
+    u_p: Floats
+    q: Floats
+    u_q: Floats
+    current: Floats
+    u_current: Floats
+    angle: Floats
+    u_total: tuple[float, float]
+
+
+class Estimate:
+    """
+    The state of a network at one scan.
+
+    Attributes
+    ----------
+    model : NetworkModel
+    measurements : tuple of Measurement
+    gain : Gain
+    patch : Patch or None
+    scan : Scan
+    inputs : numpy.ndarray
+        Emfs of the sources and currents of the elements, before turning, shape (n_inputs,) [V, A].
+    along : numpy.ndarray
+        How far the state is from what was expected, along each direction of gain and patch, shape (r + k,) [1].
+    residuals : numpy.ndarray
+        Reading less what follows from the state, 0 where missing, shape (e,).
+    turn : float
+        By how much the readings' angles are ahead of the model's [rad].
+    iterations : int
+    converged : bool
+    change : float
+        Largest change of a voltage in the last iteration, relative to nominal [1].
+    """
+
+    def __init__(  # noqa: PLR0917 - what a scan comes from
+        self, model: NetworkModel, measurements: tuple[Measurement, ...], gain: Gain, patch: Patch | None, scan: Scan,
+        turn: float, found: Iteration,
+    ) -> None:  # fmt: skip
+        self.model, self.measurements, self.gain, self.patch, self.scan = model, measurements, gain, patch, scan
+        self.inputs, self.along, self.residuals, self._powers = found.inputs, found.along, found.residuals, found.powers
+        self.turn, self.iterations, self.converged, self.change = turn, found.steps, found.converged, found.change
+        self._response = gain.tangent.response
+
+    @property
+    def reason(self) -> str:
+        """Why it did not converge; empty where it did."""
+        if self.converged:
+            return ""
+        return (
+            f"voltages still change by {self.change:.2g} of nominal after {self.iterations} iterations: readings ask "
+            "for more power than the network can carry, look for a wrong unit or a wrong phase"
+        )
+
+    @cached_property
+    def _at_points(self) -> Complexes:
+        """Voltages of points to earth before turning, with a 0 for earth at the end, shape (k + 1,) [V]."""
+        found = np.zeros(self._response.admittance.points.count + 1, dtype=complex)
+        found[:-1] = self._response.voltages(self.inputs)
+        return found
+
+    @cached_property
+    def voltages(self) -> Complexes:
+        """Voltages of nodes to earth, shape (n_nodes, 4) [V]."""
+        found: Complexes = self._at_points[self._response.admittance.points.at_node]
+        return found * np.exp(1j * self.turn) if self.turn else found
+
+    @property
+    def energised(self) -> Truths:
+        """Whether a conductor is there and fed, shape (n_nodes, 4)."""
+        return self._response.admittance.points.energised
+
+    @cached_property
+    def phase_voltages(self) -> Complexes:
+        """Voltages from phase to neutral, or to earth where there is no neutral, shape (n_nodes, 3) [V]."""
+        points = self._response.admittance.points
+        if self.turn or (points.at_node[:, 3] != EARTH).any():
+            return self.voltages[:, :3] - np.where(self.energised[:, :3], self.voltages[:, 3:], 0.0)
+        found: Complexes = self._at_points[points.at_node[:, :3]]
+        return found
+
+    @cached_property
+    def u_magnitude(self) -> Floats:
+        """Standard uncertainty of the magnitudes of `phase_voltages`, shape (n_nodes, 3) [V]."""
+        found: Floats = np.abs(self.phase_voltages) * (self.patch or self.gain).u_magnitude
+        return found
+
+    @property
+    def u_angle(self) -> Floats:
+        """Standard uncertainty of the angles of `phase_voltages` to the reference, shape (n_nodes, 3) [rad]."""
+        return (self.patch or self.gain).u_angle
+
+    @cached_property
+    def observable(self) -> Truths:
+        """Whether readings and forecasts determine a voltage, a neutral with its phases, shape (n_nodes, 4)."""
+        nominal = self.model.nodes.nominal_voltage[:, np.newaxis]
+        found = self.energised.copy()
+        found[:, :3] &= (self.u_magnitude <= UNKNOWN * nominal) & self.converged
+        found[:, 3] &= (found[:, :3] | ~self.energised[:, :3]).all(axis=1)
+        return found
+
+    @cached_property
+    def power(self) -> Complexes:
+        """What loads, then generators, draw, shape (n_loads + n_generators, 3) [VA]."""
+        return self._spread(self._powers)
+
+    @cached_property
+    def u_power(self) -> Complexes:
+        """Standard uncertainties of P as real and of Q as imaginary part of `power` [W, var]."""
+        count = len(self._response.elements)
+        sigma = np.sqrt(self.variance_of_state)[len(self.scan.start) - 2 * count :]
+        return self._spread(sigma[:count] + 1j * sigma[count:])
+
+    def _spread(self, values: Complexes) -> Complexes:
+        elements = self._response.elements
+        spread = np.zeros((len(self.model.loads) + len(self.model.generators), 3), dtype=complex)
+        spread[elements.row, elements.column] = values
+        return spread
+
+    @cached_property
+    def variance_of_state(self) -> Floats:
+        """Variances of the state (`tangent`), shape (n,)."""
+        gain = self.gain
+        before = gain.u_state**2 - np.einsum("ij,ij,j->i", gain.right, gain.right, 1.0 - gain.shrink)
+        if self.patch is None:
+            return np.asarray(np.maximum(before, 0.0))
+        patch, directions = self.patch, len(gain.strength)
+        told = np.zeros((len(self.scan.start), directions + len(patch.widened)))
+        told[:, :directions] = gain.right
+        told[patch.widened, directions + np.arange(len(patch.widened))] = patch.added
+        towards = told @ patch.across
+        before[patch.widened] += patch.added**2
+        before -= np.einsum("ij,jk,ik->i", towards, patch.middle, towards)
+        return np.asarray(np.maximum(before, 0.0))
+
+    @cached_property
+    def objective(self) -> float:
+        """Weighted sum of squared residuals J [1]."""
+        with np.errstate(all="ignore"):
+            weighted = self.residuals / self.scan.u_readings
+            found = float(self.along @ self.along + weighted @ weighted)
+        return found if math.isfinite(found) else math.inf
+
+    @cached_property
+    def degrees_of_freedom(self) -> int:
+        """Equations with a reading, less what nothing was known of beforehand: what J is compared with."""
+        free = self._free
+        present = len(self.residuals) - len(self.scan.missing)
+        if not free.any():
+            return present
+        share = 1.0 - self.variance_of_state[free] / np.maximum(self.scan.u_state[free] ** 2, 1e-300)
+        return max(present - int(np.count_nonzero(share > 0.5)), 0)
+
+    @property
+    def _free(self) -> Truths:
+        """Entries of the state of which nothing was known: magnitudes of sources, and powers without any forecast."""
+        free = np.zeros(len(self.scan.start), dtype=bool)
+        sources = self.gain.tangent.emf.shape[1]
+        free[2:sources:6] = True
+        free[sources:] = ~self.scan.known
+        return free
+
+    def flow(self, equipment: str, end: int = 0) -> Flow:
+        """
+        Give what flows into equipment.
+
+        Parameters
+        ----------
+        equipment : str
+            Id of a branch, transformer, source, load or generator, or of a node for all that is drawn there.
+        end : int
+            0 at `from_node` of a branch or transformer, 1 at `to_node`.
+
+        Raises
+        ------
+        KeyError
+            When there is none of this id.
+        """
+        terminals = Terminals(self.model, self._response)
+        letters, pairs, currents = [], [], []
+        phases = terminals.phases(equipment)
+        for letter in phases:
+            measurement = Measurement(equipment, Quantity.P, equipment, letter, 1.0, end)
+            pair = terminals.between(measurement, letter)
+            if pair is not None:
+                letters.append(letter)
+                pairs.append(pair)
+                currents.append(terminals.current(measurement, letter))
+        ends = np.array(pairs, dtype=np.intp).reshape(-1, 2)
+        points = len(self._at_points) - 1
+        seen = self._response.seen(incidence(ends[:, 0], ends[:, 1], points))
+        across, of_across = seen @ self.inputs, self.loadings(seen)
+        entries = [(row, at, value) for row, current in enumerate(currents) for at, value in current.points]
+        direct = [(row, at, value) for row, current in enumerate(currents) for at, value in current.inputs]
+        seen = self._response.seen(gathered(entries, (len(ends), points)))
+        seen = seen + gathered(direct, (len(ends), self._response.size)).toarray()
+        carried, of_carried = seen @ self.inputs, self.loadings(seen)
+        powers = across * carried.conj()
+        of_powers = of_across * carried.conj()[:, np.newaxis] + across[:, np.newaxis] * of_carried.conj()
+        size = np.abs(carried)
+        unit = np.where(size > 0, carried, 1.0) / np.where(size > 0, size, 1.0)
+        loadings = of_powers.real, of_powers.imag, (unit.conj()[:, np.newaxis] * of_carried).real
+        u_p, u_q, u_current = (np.sqrt(self.variance(each)) for each in loadings)
+        total = [float(np.sqrt(self.variance(each.sum(axis=0)[np.newaxis])[0])) for each in loadings[:2]]
+        return Flow(
+            phases=tuple(letters),
+            p=powers.real, u_p=u_p, q=powers.imag, u_q=u_q,
+            current=size, u_current=u_current, angle=np.angle(carried * np.exp(1j * self.turn)),
+            u_total=(total[0], total[1]),
+        )  # fmt: skip
+
+    def loadings(self, seen: Complexes) -> Complexes:
+        """
+        Give how linear combinations of voltages and currents change with the state.
+
+        Loads keep their powers, not their currents: that is judged by what they draw now, not when the gain was made.
+
+        Parameters
+        ----------
+        seen : numpy.ndarray
+            What each answers to inputs, as of `Response.seen`, shape (q, n_inputs).
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (q, n).
+        """
+        return loadings_at(self.gain.tangent, seen, *self._drawing)
+
+    @cached_property
+    def _drawing(self) -> tuple[Complexes, Complexes]:
+        """Give 1 / U* and I of the elements."""
+        drawn = self.inputs[len(self._response.emfs) :]
+        across: Complexes = np.asarray(self._response.elements.incidence @ self._at_points[:-1], dtype=complex)
+        return 1.0 / across.conj(), drawn
+
+    def variance(self, loadings: Floats) -> Floats:
+        """Give the variance of J dx for each row of J, shape (q, n) -> (q,)."""
+        if self.patch is None:
+            return self.gain.variance(loadings)
+        return self.patch.variance(loadings)

@@ -1,0 +1,1 @@
+"""Which switches to move: open points with fewest losses, and service restored around a fault."""
