@@ -146,6 +146,7 @@ class Server:
             operators,
             ready=lambda: self._missing,
             metrics=lambda: metrics_text(self._fleet, self._threads, self._publisher),
+            trust=Path(config.state) / "trust",
         )
         application.on_startup.append(self._open)
         application.on_shutdown.append(self._close)

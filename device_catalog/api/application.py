@@ -7,6 +7,7 @@ body themselves, so that a document is refused by its length before it is read, 
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from device_catalog.api.openapi import document as openapi_document
 from device_catalog.api.openapi import page as openapi_page
 from device_catalog.api.problems import MEDIA_TYPE, HttpError, answer
 from device_catalog.api.recordings import handlers as recording_handlers
+from device_catalog.api.trust import handlers as trust_handlers
 from device_catalog.changes import Changes
 from device_catalog.contract.calibration import problems_of as problems_of_calibration
 from device_catalog.contract.paths import (
@@ -65,6 +67,7 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
     operators: Operators,
     ready: Callable[[], str],
     metrics: Callable[[], bytes],
+    trust: Path,
 ) -> Litestar:
     """
     Make the application.
@@ -84,6 +87,8 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
         Says what the catalog still waits for; empty when it can serve.
     metrics : callable
         Writes the counters.
+    trust : pathlib.Path
+        Folder of the signed repository.
     """
     access = _Access(fleet, operators)
 
@@ -221,6 +226,7 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
             *recording_handlers(recordings, access, _body),
             *network_handlers(*networks, access, _body, OPERATOR),
             *lease_handlers(*leases, access, _document),
+            *trust_handlers(trust),
             health,
             readiness,
             counters,

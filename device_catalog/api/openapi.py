@@ -45,6 +45,7 @@ from device_catalog.contract.paths import (
 from device_catalog.contract.recordings import Received, RecordingEntry, RecordingInfo, RecordingPage
 from device_catalog.contract.register import DeviceDetail, History, Page, ProblemDocument, Registered, Registration
 from device_catalog.contract.reports import Reported
+from device_catalog.contract.trust import METADATA_FILE, TARGET_FILE
 
 
 class Configured(msgspec.Struct, frozen=True):
@@ -345,6 +346,12 @@ OPERATIONS = (
         _known,
         (),
         _unread,
+    ),
+    Operation(
+        "get", METADATA_FILE, "A signed document of the repository", "anybody", 200, None, None, _known, (), (304, 404)
+    ),
+    Operation(
+        "get", TARGET_FILE, "A package of the signed repository", "anybody", 200, None, bytes, _known, (), (304, 404)
     ),
     Operation("get", "/healthz", "Whether the process runs", "anybody", 200),
     Operation("get", "/readyz", "Whether it can serve", "anybody", 200, refusals=(503,)),

@@ -13,6 +13,8 @@ from device_catalog.contract.packages import Package
 
 METADATA = "/v1/trust/metadata"
 TARGETS = "/v1/trust/targets"
+METADATA_FILE = "/v1/trust/metadata/{file}"
+TARGET_FILE = "/v1/trust/targets/algorithms/{algorithm}/{file}"
 
 MAXIMUM_ROOT = 512_000
 MAXIMUM_TIMESTAMP = 16_384

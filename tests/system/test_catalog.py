@@ -8,6 +8,7 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 import requests
@@ -238,6 +239,10 @@ def test_the_description_is_true_to_the_server(catalog):
     }
     catalog.register("m-placed", configuration={"topology": {"network": "net-3", "area": "lv-1"}})
     catalog.operator("PUT", "/v1/networks/net-3", json=network, headers={"If-None-Match": "*"})
+    target = f"{64 * '0'}.voltage_band-0.1.0-py3-none-any.whl"
+    for file in (Path("metadata/root.json"), Path("targets/algorithms/voltage-band", target)):
+        (catalog.state / "trust" / file).parent.mkdir(parents=True)
+        (catalog.state / "trust" / file).write_bytes(b"{}")
     order = ("post", "put", "patch", "get", "delete")
     operations = [(method, path) for path, item in description["paths"].items() for method in item]
     for method, path in sorted(operations, key=lambda operation: order.index(operation[0])):
@@ -250,6 +255,8 @@ def test_the_description_is_true_to_the_server(catalog):
                 network="net-3",
                 area="lv-1",
                 revision=1,
+                algorithm="voltage-band",
+                file="root.json" if path.endswith("metadata/{file}") else target,
             ),
             **bodies.get((method, path), {}),
         )

@@ -94,7 +94,7 @@ def test_a_stolen_key_of_root_alone_makes_no_root(meter, dso, server, by):
 
 
 @pytest.mark.parametrize("thief", ["anna", "online"])
-def test_one_stolen_key_and_the_server_put_nothing_on_a_meter(meter, dso, server, thief):
+def test_one_stolen_key_and_the_server_put_nothing_on_a_meter(meter, dso, thief):
     """Targets under one key of two; snapshot and timestamp as a thief of the online key would write them."""
     meter.fetch()
     _, data = package_of("6.6.6", 66)
@@ -115,7 +115,7 @@ def test_one_stolen_key_and_the_server_put_nothing_on_a_meter(meter, dso, server
         refused(meter, "signed by enough of its keys", version="6.6.6")
 
 
-def test_rollback_to_an_older_repository(meter, dso, tmp_path, server):
+def test_rollback_to_an_older_repository(meter, dso, tmp_path):
     shutil.copytree(dso.folder, tmp_path / "old")
     dso.release("0.2.0", 2)
     meter.fetch("0.2.0")
@@ -214,7 +214,7 @@ def test_nonsense_is_told_in_a_sentence(meter, server, content):
     refused(meter, "^expected metadata")
 
 
-def test_a_repository_that_is_away_is_told(meter, server):
+def test_a_repository_that_is_away_is_told(meter):
     meter.url = "http://127.0.0.1:9"
     refused(meter, "a repository that can be reached")
 
@@ -236,7 +236,7 @@ def test_fast_forward_by_the_online_key_is_undone_by_a_new_one(meter, dso, serve
 
 
 @pytest.mark.parametrize("year", [1970, 2026, 2027, 2060])
-def test_a_free_running_clock_neither_bricks_nor_opens_the_meter(meter, dso, year):
+def test_a_free_running_clock_neither_bricks_nor_opens_the_meter(meter, year):
     wrong = NOW.replace(year=year)
     meter.fetch(now=wrong, synchronised=False)
     known = json.loads((meter.state / "trust" / "floors.json").read_bytes())["time"]
@@ -270,7 +270,7 @@ def test_roots_are_followed_one_by_one_and_old_keys_count_no_more(meter, dso):
     assert json.loads((meter.state / "trust" / "metadata" / "root.json").read_bytes())["signed"]["version"] == 3
 
 
-def test_a_publisher_signs_its_own_algorithms_and_no_others(meter, dso, server):
+def test_a_publisher_signs_its_own_algorithms_and_no_others(meter, dso):
     dso.at(NOW).delegate("lab", [NAME], [dso.public("carl")], 1)
     dso.at(NOW).withdraw(NAME, "0.1.0")
     dso.confirm(by="anna bert carl")
@@ -291,7 +291,7 @@ def test_a_damaged_card_falls_back_to_the_root_that_was_given(meter):
         assert meter.fetch().package.manifest.release == 1
 
 
-def test_a_signed_file_that_is_no_package_is_refused_with_every_reason(meter, dso, server):
+def test_a_signed_file_that_is_no_package_is_refused_with_every_reason(meter, dso):
     name, data = package_of("0.2.0", 2)
     right = read_package(name, data)
     bad = zipped({"../evil.py": b"", "/etc/evil": b""})
