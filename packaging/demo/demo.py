@@ -8,7 +8,8 @@ A catalog, two MQTT brokers (grid and data) and three meters run as processes of
 - ``interrupted`` is killed half-way with kill -9, is noticed to be gone, and comes back.
 
 Three agents more estimate the state of a small low-voltage grid from its customers' meters (`demo_grid`): two
-concentrators and the grid above them, each on the part of the network that the catalog cuts for it.
+concentrators and the grid above them, each on the part of the network that the catalog cuts for it. When the time is
+over, a fault strikes a medium-voltage feeder (`demo_feeder`): its meters locate it, and its switches go around it.
 
 The demo does what an operator does: it registers all of them through the REST API and watches the brokers. Its watcher
 is independent of the meters, so that what it says about lost and repeated frames is measured, not claimed. Whatever
@@ -34,6 +35,7 @@ from demo_grid import DEVICES, Grid
 from demo_plant import METERS, ROOT, Plant
 from demo_processes import DemoError, Household, descendants
 from demo_recording import examine, write_example
+from demo_restoration import Restoration
 from demo_story import Story
 from demo_summary import faults, summary
 from demo_words import say
@@ -126,11 +128,16 @@ def _demo(options: argparse.Namespace, folder: Path, household: Household) -> in
         grid.stop()
         plant.stop_agents()
         story.settle()
+        restoration = None
+        if not by_hand:
+            restoration = Restoration()
+            restoration.run(plant, household)
+            plant.stop_agents()
         plant.stop_catalog()
-        return _close(story, subscriber, grid, seconds, by_hand=by_hand)
+        return _close(story, subscriber, grid, restoration, seconds)
 
 
-def _close(story: Story, subscriber: Subscriber, grid: Grid, seconds: float, *, by_hand: bool) -> int:
+def _close(story: Story, subscriber: Subscriber, grid: Grid, restoration: Restoration | None, seconds: float) -> int:
     say()
     happened = story.happened()
     if happened:
@@ -140,10 +147,14 @@ def _close(story: Story, subscriber: Subscriber, grid: Grid, seconds: float, *, 
         if len(happened) > LISTED:
             say(f"  and {len(happened) - LISTED} more")
     interruption = story.interruption()
-    for line in [*summary(story.view, interruption, seconds), *grid.summary()]:
+    ending = restoration.summary() if restoration is not None else []
+    for line in [*summary(story.view, interruption, seconds), *grid.summary(), *ending]:
         say(line)
-    cut_short = by_hand and not interruption.back_ns  # whoever ends a demo that runs on need not wait for all of it
+    cut_short = (
+        restoration is None and not interruption.back_ns
+    )  # whoever ends a demo that runs on need not wait for all of it
     wrong = faults(story.view, interruption if not cut_short else None, subscriber.overflowed) + grid.faults()
+    wrong += restoration.faults() if restoration is not None else []
     say("all went well" if not wrong else "not all went well:")
     for line in wrong:
         say(f"  - {line}")

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import demo_feeder
 import demo_grid
 import msgspec
 import requests
@@ -149,6 +150,22 @@ class Plant:
                 words = f"estimates {area} of the demo's grid"
                 self._register(catalog, device, words, None, [demo_grid.algorithm_of(area)], topology=topology)
 
+    def store_feeder(self) -> None:
+        """Put the medium-voltage feeder into the catalog."""
+        token = (self.folder / "catalog" / "operator.token").read_text().strip()
+        with NetworkCatalog(Settings(catalog=self.catalog, token=token)) as catalog:
+            catalog.put(msgspec.convert(demo_feeder.document(), NetworkDocument), "*")
+
+    def add_feeder(self, devices: dict[str, dict[str, Any]]) -> None:
+        """Register devices of the feeder, with what is special of each, and start their agents."""
+        token = (self.folder / "catalog" / "operator.token").read_text().strip()
+        with Catalog(Settings(catalog=self.catalog, token=token)) as catalog:
+            for device, special in devices.items():
+                fields = {"acquisition": None, **special}
+                self._register(catalog, device, "of the demo's feeder", **fields)
+        for device in devices:
+            self.start_agent(device)
+
     def _register(
         self,
         catalog: Catalog,
@@ -189,7 +206,7 @@ class Plant:
 
     def stop_agents(self) -> None:
         """Ask all agents to end, and wait until they have."""
-        devices = (*METERS, *demo_grid.DEVICES.values())
+        devices = (*METERS, *demo_grid.DEVICES.values(), *demo_feeder.DEVICES)
         children = [self.household.children[device] for device in devices if device in self.household.children]
         for child in children:
             child.ask_to_end()

@@ -78,6 +78,8 @@ def test_the_demo_goes_well_and_leaves_nothing_behind(mark):
     assert re.search(
         r"replaying .* in the recording, rounds 1 to \d+: voltage dip", said.partition("what happened:")[2]
     )
+    assert re.search(r"feeder-head locates it: cable-1, 4[12]\d\.\d m from outgoing", said)
+    assert re.search(r"190 customers supplied again [\d.]+ s after the lockout, 0 dark", said)
     folder = Path(re.search(r"^logs: (.+)$", said, re.MULTILINE)[1])
     assert (folder / "catalog.log").stat().st_size > 0
     wait_until(lambda: not marked(mark), "everything gone")
