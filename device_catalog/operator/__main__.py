@@ -16,7 +16,7 @@ from device_catalog.contract.register import DeviceKind
 from device_catalog.operator import devices
 from device_catalog.operator.algorithm_commands import add_commands as add_algorithm
 from device_catalog.operator.catalog import Catalog
-from device_catalog.operator.errors import OperatorError, UsageError
+from device_catalog.operator.errors import Answered, OperatorError, UsageError
 from device_catalog.operator.network_arguments import add_commands as add_network
 from device_catalog.operator.output import say_error
 from device_catalog.operator.recordings_arguments import add_commands as add_recordings
@@ -109,6 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options.command(options)
         sys.stdout.flush()
+    except Answered as answered:
+        return answered.exit_status
     except OperatorError as error:
         say_error(error, as_json=options.json)
         return error.exit_status

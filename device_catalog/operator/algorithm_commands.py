@@ -6,23 +6,38 @@ Nothing here needs a catalog. What a package must be stands in `device_catalog.c
 """
 
 import argparse
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import yaml
 
+from algorithms.api.conformance_report import Finding
 from algorithms.api.errors import shortened
+from algorithms.api.manifest import Manifest
 from algorithms.api.settings import Setting
 from device_catalog.contract.packages import MAXIMUM_PACKAGE, PURE, Package, PackageError, read_package
-from device_catalog.operator.errors import OperatorError, UsageError
+from device_catalog.operator.errors import Answered, OperatorError, UsageError
 from device_catalog.operator.output import note, say, say_json
-from device_catalog.packages.packing import pack
+from device_catalog.packages.description import describe
+from device_catalog.packages.packing import manifest_of, pack
 from device_catalog.packages.skeleton import write_skeleton
+from device_catalog.packages.trial import TIMEOUT, Trial, try_algorithm, unpacked
+from device_catalog.packages.trial import judged as judge_trial
 
 AddCommand = Callable[..., argparse.ArgumentParser]
 
 _NEW = "example:\n  tresma algorithm new voltage-band && cd voltage-band && pytest"
+_CHECK = """\
+Runs in a process of its own with the limits of algorithm.toml. Without a recording, two seconds of a simulated
+connection are used. Times are this machine's; the slowest target is several times slower.
+
+examples:
+  tresma algorithm check voltage-band
+  tresma algorithm check voltage_band-0.1.0-py3-none-any.whl --recording fault.cfg --set band=0.2
+"""
 _PACK = "example:\n  tresma algorithm pack voltage-band -o .        writes ./voltage_band-0.1.0-py3-none-any.whl"
 _INSPECT = "example:\n  tresma algorithm inspect voltage_band-0.1.0-py3-none-any.whl"
 
@@ -30,12 +45,20 @@ _INSPECT = "example:\n  tresma algorithm inspect voltage_band-0.1.0-py3-none-any
 def add_commands(subjects: Any, command: AddCommand, epilog: str) -> None:
     """Add ``algorithm`` with its commands to the command line."""
     subject = subjects.add_parser("algorithm", help="write, check, pack and inspect algorithms", epilog=epilog)
-    commands = subject.add_subparsers(required=True, metavar="new|pack|inspect")
+    commands = subject.add_subparsers(required=True, metavar="new|check|pack|inspect")
 
     new = command(commands, "new", "write a complete, tested package to start from", _NEW)
     new.add_argument("name", metavar="NAME", help="such as voltage-band")
     new.add_argument("--in", dest="parent", type=Path, default=Path(), metavar="FOLDER", help="where (default: here)")
     new.set_defaults(command=_new)
+
+    check = command(commands, "check", "test an algorithm: the rules of all, and runs over recordings", _CHECK)
+    check.add_argument("what", type=Path, metavar="FOLDER|WHEEL")
+    check.add_argument("--recording", type=Path, nargs="+", default=[], metavar="FILE", help=".cfg, .cff or .jsonl")
+    check.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting, as YAML")
+    check.add_argument("--network", type=Path, metavar="FILE", help="a network document, where it needs one")
+    check.add_argument("--timeout", type=float, default=TIMEOUT, metavar="S", help=f"longest trial ({TIMEOUT:g})")
+    check.set_defaults(command=_check)
 
     packing = command(commands, "pack", "make a package: the same bytes from the same files, on any machine", _PACK)
     packing.add_argument("folder", type=Path, metavar="FOLDER")
@@ -91,6 +114,66 @@ def _new(options: argparse.Namespace) -> None:
         say_json({"folder": str(folder)})
         return
     say(f"{folder} is a whole algorithm with its tests; next: cd {folder} && pytest")
+
+
+def _check(options: argparse.Namespace) -> None:
+    settings = _settings(options.set)
+    for path in (*options.recording, *([options.network] if options.network else [])):
+        if not path.is_file():
+            raise UsageError(f"{path}: expected a file, found none")
+    with tempfile.TemporaryDirectory() as temporary:
+        try:
+            if options.what.is_dir():
+                folder, manifest = options.what, manifest_of(options.what)
+            else:
+                package, data = judged(options.what)
+                folder, manifest = Path(temporary), package.manifest
+                unpacked(data, folder)
+                if describe(folder, manifest.entry) != manifest.info:
+                    raise OperatorError(
+                        f"{options.what}: what its class says is not what its manifest says; pack it anew"
+                    )
+            trial = try_algorithm(
+                folder, manifest, settings, options.recording, options.network, timeout=options.timeout
+            )
+        except PackageError as error:
+            raise OperatorError(f"{options.what} cannot be tried", error.problems) from error
+    findings = judge_trial(trial, manifest)
+    failed = [finding.rule for finding in findings if not finding.passed]
+    verdict = f"{manifest.info.name} {manifest.info.version} is not ready: {', '.join(failed)}"
+    if options.json:
+        say_json({"passed": not failed, "findings": findings, "runs": trial.runs})
+        if failed:
+            raise Answered(verdict)
+        return
+    _tell(manifest, trial, findings)
+    if failed:
+        raise OperatorError(verdict)
+
+
+def _tell(manifest: Manifest, trial: Trial, findings: list[Finding]) -> None:
+    say(f"{manifest.info.name} {manifest.info.version}, {manifest.entry}")
+    for finding in findings:
+        say(f"  {'passed' if finding.passed else 'FAILED'}  {finding.rule}: {finding.detail}")
+    if trial.runs:
+        say(f"  {'run':<24} {'records':>8} {'median':>10} {'99 %':>10} {'slowest':>10} {'memory':>10}  results")
+    for run in trial.runs:
+        times = " ".join(f"{1e3 * value:>7.3g} ms" for value in (run.median, run.late, run.slowest))
+        results = ", ".join(f"{count} {kind}" for kind, count in sorted(run.results.items())) or "none"
+        say(f"  {run.name[:24]:<24} {run.records:>8} {times} {run.memory / 2**20:>6.3g} MiB  {results}")
+
+
+def _settings(edits: list[str]) -> dict[str, Any]:
+    settings = {}
+    for edit in edits:
+        name, equals, value = edit.partition("=")
+        try:
+            settings[name] = yaml.safe_load(value)
+        except (yaml.YAMLError, ValueError):
+            equals = ""
+        if not equals or not name:
+            raise UsageError(f"expected NAME=VALUE such as band=0.2, found {shortened(edit)}")
+    return settings
 
 
 def _pack(options: argparse.Namespace) -> None:

@@ -4,6 +4,7 @@ What stops a command: each message says what was expected, what was found and wh
 ::
 
     OperatorError         exit status 1: the catalog, a broker or the operator's input stands in the way
+    |-- Answered          exit status 1: the answer was written already, and it is no
     `-- UsageError        exit status 2: the command line or a file cannot be understood
 """
 
@@ -36,6 +37,10 @@ class UsageError(OperatorError):
     """The command line or a file cannot be understood; nothing was asked of anybody."""
 
     exit_status = 2
+
+
+class Answered(OperatorError):  # noqa: N818 - the name says what happened
+    """The answer was written already as one JSON object, and it is no; nothing more is said."""
 
 
 class CatalogAway(OperatorError):  # noqa: N818 - the name says what happened

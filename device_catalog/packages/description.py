@@ -8,11 +8,8 @@ limits, its output is read as far as it may go, and nothing of it happens in the
 
 import contextlib
 import importlib
-import os
 import resource
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import msgspec
@@ -20,6 +17,7 @@ import msgspec
 from algorithms.api.errors import Problem, shortened
 from algorithms.api.manifest import AlgorithmInfo, problems_of_info
 from device_catalog.contract.packages import PackageError
+from device_catalog.packages.bounded import run_bounded
 
 TIMEOUT = 30.0
 """How long an import may take [s]."""
@@ -37,24 +35,14 @@ def describe(folder: Path, entry: str) -> AlgorithmInfo:
         With what kept it from being asked, or everything that is wrong with the answer.
     """
     command = [sys.executable, "-m", "device_catalog.packages.description", str(folder), entry]
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as complained:
-        try:
-            ended = subprocess.run(  # noqa: S603 - our own interpreter
-                command, stdin=subprocess.DEVNULL, stdout=said, stderr=complained, timeout=TIMEOUT, env=environment,
-                check=False, start_new_session=True,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired as error:
-            found = f"none within {TIMEOUT:g} s"
-            raise PackageError([Problem("entry", f"the class {entry}", found, "do nothing at import")]) from error
-        said.seek(0)
-        answer = said.read(_MOST)
-        complained.seek(max(0, complained.seek(0, os.SEEK_END) - 400))
-        words = complained.read().decode(errors="replace").strip().splitlines() or [f"exit status {ended.returncode}"]
-    if ended.returncode:
-        raise PackageError([Problem("entry", f"the class {entry}", shortened(words[-1], 200))])
+    ended = run_bounded(command, b"", TIMEOUT)
+    if ended.status is None:
+        found = f"none within {TIMEOUT:g} s"
+        raise PackageError([Problem("entry", f"the class {entry}", found, "do nothing at import")])
+    if ended.status:
+        raise PackageError([Problem("entry", f"the class {entry}", shortened(ended.words, 200))])
     try:
-        info = msgspec.json.decode(answer, type=AlgorithmInfo)
+        info = msgspec.json.decode(ended.answer, type=AlgorithmInfo)
     except msgspec.DecodeError as error:
         raise PackageError([Problem("entry", "an AlgorithmInfo", shortened(str(error)))]) from error
     problems = problems_of_info(info)
