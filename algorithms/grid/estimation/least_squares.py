@@ -49,10 +49,8 @@ from algorithms.grid.estimation.tangent import emf_directions, tangent_at
 
 CANDIDATES = 5
 """Largest powers that are looked at when a scan asks for more than the network can carry."""
-MOVED = 0.3
-"""Currents that changed by more, relatively, ask for new derivatives of what their meters tell [1]."""
-IDLE = 0.01
-"""Share of the largest current below which one does not matter [1]."""
+BENT = 0.02
+"""Readings that bend by more ask for new derivatives, in their own standard uncertainty [1]."""
 MOVES = 3
 """Most times that derivatives are taken anew in a scan that has converged."""
 SAME = 0.05
@@ -177,13 +175,11 @@ class Estimator:
         return worst
 
     def _has_moved(self, found: Estimate) -> bool:
-        """Tell whether currents that meters see are far from those the derivatives were taken at."""
-        before = found.gain.tangent.seen[self.observation.n_voltages :]
-        if not len(before):
+        """Tell whether meters are seen far from where the derivatives were taken, measured by what that costs them."""
+        if self.observation.only_magnitudes:  # of voltages, which hardly turn
             return False
-        now = self.observation.see(found.inputs)[self.observation.n_voltages :]
-        size = np.abs(now)
-        return bool((np.abs(now - before) > MOVED * size + IDLE * size.max()).any())
+        before, now = found.gain.tangent.seen, self.observation.see(found.inputs)
+        return bool((self.observation.bend(before, now) > BENT).any())
 
     def _solve(self, scan: Scan, gain: Gain, patch: Patch | None, turn: float, iterations: int) -> Estimate:
         iteration = self._iteration

@@ -121,6 +121,8 @@ class Observation:
         Equations whose residuals are angles.
     current_rows : numpy.ndarray
         Equations of magnitudes of currents.
+    only_magnitudes : bool
+        Whether all equations are magnitudes of voltages.
     """
 
     def __init__(self, model: NetworkModel, response: Response, measurements: Sequence[Measurement]) -> None:
@@ -148,6 +150,9 @@ class Observation:
         self.dead = tuple(dead)
         soft = [SOFT * measurements[index].uncertainty for index, _ in rows[Quantity.CURRENT]]
         self._soft: Floats = np.array(soft, dtype=float)
+        self._sigma: Floats = np.array(
+            [measurements[index].uncertainty for quantity in _ORDER for index, _ in rows[quantity]], dtype=float
+        )
         self.n_voltages = voltages.count
         self._compile(rows)
         shift = self.n_voltages
@@ -194,7 +199,7 @@ class Observation:
         ).astype(np.intp)
         currents = np.arange(first + len(self._angle), second)
         self.current_rows: Integers = currents.astype(np.intp)
-        self._only_magnitudes = len(self.extra) == first
+        self.only_magnitudes = len(self.extra) == first
 
     def __len__(self) -> int:
         return len(self.extra)
@@ -234,7 +239,7 @@ class Observation:
         numpy.ndarray
             Shape (e,) [V, rad, A, rad, W, var].
         """
-        if self._only_magnitudes:
+        if self.only_magnitudes:
             return np.abs(seen[self._magnitude])
         powers = seen[self._pair_voltage] * seen[self._pair_current].conj()
         return np.concatenate(
@@ -267,7 +272,7 @@ class Observation:
         unit = _unit(seen)[:, np.newaxis]
         at = self._magnitude
         magnitudes = (unit[at].conj() * of_seen[at]).real
-        if self._only_magnitudes:
+        if self.only_magnitudes:
             return magnitudes
         size = np.maximum(np.abs(seen), TINY)[:, np.newaxis]
 
@@ -291,6 +296,35 @@ class Observation:
                 self._sum_q @ powers.imag,
             ]
         )
+
+    def bend(self, before: Complexes, now: Complexes) -> Floats:
+        """
+        Give how much readings differ from what derivatives elsewhere make of them, in their stated uncertainty.
+
+        Parameters
+        ----------
+        before, now : numpy.ndarray
+            What was seen where the derivatives were taken, and what is seen, shape (u,).
+
+        Returns
+        -------
+        numpy.ndarray
+            To second order, shape (e,) [1].
+        """
+        away = np.abs(now - before)
+        size = np.maximum(np.abs(now), TINY)
+        angles = away**2 / size**2
+        powers = away[self._pair_voltage] * away[self._pair_current]
+        bent = [
+            away[self._magnitude] ** 2 / (2.0 * size[self._magnitude]),
+            angles[self._angle],
+            away[self._current] ** 2 / (2.0 * np.hypot(size[self._current], self._soft)),
+            angles[self._current_angle],
+            self._sum_p @ powers,
+            self._sum_q @ powers,
+        ]
+        found: Floats = np.concatenate(bent) / self._sigma
+        return found
 
     def towards(self, seen: Complexes, weights: Floats) -> Complexes:
         """

@@ -1,10 +1,10 @@
 """
 The estimator finds what exact weighted least squares find, and is as sure of it.
 
-Tolerances: where nearly all is metered, voltages and powers within 5 % of their standard uncertainty, uncertainties
-within 5 %, J within 1 %. Where forecasts of 50 % and a meter of |I| bend the equations (medium voltage), one
-linearisation costs up to a quarter of a standard uncertainty and 6 % of J; the power behind that meter is then said to
-be less sure than it is, by a factor of 3 at most, never surer by more than a fifth.
+Tolerances: voltages and powers within a twentieth of their standard uncertainty, uncertainties within 5 %, J within 1 %.
+Where forecasts of 50 % and a meter of |I| bend the equations (medium voltage), powers within a tenth, and the power
+behind that meter as sure as exact within 15 %. A magnitude of a current fits two states: where ours fits better than the
+judge's, there is nothing to compare.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ from tests.support.exact_wls import ExactWls
 
 TRIALS = {trial.name: trial for trial in trials(large=False)}
 MEDIUM = {"CIGRE MV, 13", "meshed MV and LV, 60"}
-STRAIGHT, BENT = (0.05, 0.05, 0.95, 1.05, 0.01), (0.25, 0.06, 0.8, 3.0, 0.06)
+STRAIGHT, BENT = (0.05, 0.05, 0.95, 1.05, 0.01), (0.1, 0.05, 0.85, 1.15, 0.01)
 
 
 def compare(trial, values, prior, own, judge):
@@ -31,6 +31,8 @@ def compare(trial, values, prior, own, judge):
     at = np.isfinite(sigma)
     off = np.abs(found.phase_voltages) - np.abs(exact.voltages[:, :3] - neutral)
     apart, of_sigma, surer, less_sure, of_objective = BENT if trial.name in MEDIUM else STRAIGHT
+    if trial.name in MEDIUM and found.objective < exact.objective - 0.2:
+        return
     assert np.abs(off[at] / sigma[at]).max() < apart
     assert np.abs(found.u_magnitude[at] / sigma[at] - 1).max() < of_sigma
     u_power = exact.u_power
