@@ -1,7 +1,7 @@
 r"""
 When superimposed phasors are a fault ahead of the meter, and which phases it joins.
 
-Where it stands: `superimposed` makes the quantities, `algorithms.builtin.faults.fault_watch` asks here sample by sample; the
+Where it stands: `superimposed` makes the quantities, `builtin.faults.fault_watch` asks here sample by sample; the
 thresholds come from the network (`algorithms.grid.faults.fault_settings`) or from who sets them.
 
 Rules:

@@ -1,7 +1,7 @@
 r"""
 Phasors of a fault: from samples around it to voltages and currents before it and in it, with what noise leaves on them.
 
-Where it stands: `algorithms.builtin.faults.fault_location` and `fault_voltages` cut the samples. Each channel is fitted by
+Where it stands: the plug-ins `fault_location` and `fault_voltages` cut the samples. Each channel is fitted by
 least squares with a sinusoid, a constant and, in the fault, one decaying exponential, which is what the source's
 inductance makes of a current that may not jump:
 

@@ -1,7 +1,7 @@
 r"""
 Superimposed quantities: what a signal has that it did not have two cycles ago.
 
-Where it stands: `algorithms.builtin.faults.fault_watch` pushes samples; `fault_criteria` judges what comes out. Spikes of one
+Where it stands: `builtin.faults.fault_watch` pushes samples; `fault_criteria` judges what comes out. Spikes of one
 or two samples go out first (`Despiker`), then every sample gets the phasor of the cycle that ends there
 (`SlidingPhasors`), and the phasor of two cycles before, turned on by what the frequency is off nominal, is taken off:
 

@@ -1,7 +1,7 @@
 r"""
 Weighted least squares without any approximation, to judge the estimator by: slow, general, and built another way.
 
-Where it stands: tests and benchmarks give it the same measurements as `algorithms.grid.estimation.least_squares.Estimator`. Its
+Where it stands: tests and benchmarks give it the same measurements as `estimation.least_squares.Estimator`. Its
 unknowns are all node voltages, source emfs and load currents in rectangular form (`exact_circuit`), Kirchhoff's
 equations stand beside the measurements as equality constraints, and the equations
 

@@ -1,8 +1,8 @@
 r"""
 Where a fault is: the point of the feeder that explains what the head and the voltage meters saw of it.
 
-Where it stands: `algorithms.builtin.faults.fault_location` gives it phasors and the meters' answers; `fault_walk` tells what a
-fault at a point would show, `fault_impedance` that it must be a resistance, `fault_scenarios` how far data may err. At
+Where it stands: the plug-in of this name gives it phasors and the meters' answers; `fault_walk` tells what a fault
+at a point would show, `fault_impedance` that it must be a resistance, `fault_scenarios` how far data may err. At
 every point of every section the residuals are
 
 .. math:: r_1 = \rho(x), \qquad r_k = |V_k(x)| - m_k \frac{|V_{k,pre}|}{m_{k,0}}

@@ -1,7 +1,7 @@
 r"""
 Thresholds of fault detection, worked out from the feeder ahead and what is behind it.
 
-Where it stands: `algorithms.builtin.faults.fault_detection` asks for them where its settings leave them open. Between what
+Where it stands: the plug-in `fault_detection` asks for them where its settings leave them open. Between what
 load can do and what the weakest fault must show, the threshold stands midway, with 30 % in hand of the fault; where the
 two overlap, the load wins, because a detector that trips without a fault is soon switched off.
 

@@ -1,10 +1,10 @@
 """
 The estimator finds what exact weighted least squares find, and is as sure of it.
 
-Tolerances: voltages and powers within a twentieth of their standard uncertainty, uncertainties within 5 %, J within 1 %.
-Where forecasts of 50 % and a meter of |I| bend the equations (medium voltage), powers within a tenth, and the power
-behind that meter as sure as exact within 15 %. A magnitude of a current fits two states: where ours fits better than the
-judge's, there is nothing to compare.
+Tolerances: voltages and powers within a twentieth of their standard uncertainty, uncertainties within 5 %, J within
+1 %. Where forecasts of 50 % and a meter of |I| bend the equations (medium voltage), powers within a tenth, and the
+power behind that meter as sure as exact within 15 %. A magnitude of a current fits two states: where ours fits better
+than the judge's, there is nothing to compare.
 """
 
 import numpy as np
