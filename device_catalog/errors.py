@@ -8,6 +8,7 @@ Wrong use of this package (a bug) is a `ValueError` or `RuntimeError`. The world
     |-- DeviceUnknown        no device of that name
     |-- NetworkUnknown       no network of that name, or nothing of that name in it
     |-- RecordingUnknown     no recording of that name, or its file is not here
+    |-- FaultUnknown         no fault of that name is remembered
     |-- NotAuthorised        no credential, or not the right one
     |-- Conflict             what is asked for contradicts what is there
     |-- RevisionOutdated     the document was changed by somebody else since it was read
@@ -52,6 +53,10 @@ class NetworkUnknown(CatalogError):  # noqa: N818 - as above
 
 class RecordingUnknown(CatalogError):  # noqa: N818 - as above
     """No recording of that name, or its file is not here."""
+
+
+class FaultUnknown(CatalogError):  # noqa: N818 - as above
+    """No fault of that name is remembered."""
 
 
 class NotAuthorised(CatalogError):  # noqa: N818 - as above

@@ -9,7 +9,7 @@ digest. Old files go by age and budget, what was taken in first goes first.
 
 import asyncio
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -38,7 +38,11 @@ MAXIMUM_KNOWN = 2000
 
 MAXIMUM_PAGE = 1000
 
+MOST_AROUND = 50
+"""Recordings of one occurrence that are named at most."""
+
 _DAY = 86_400 * NANOSECONDS
+_LONGEST = 600 * NANOSECONDS  # a recording lasts no longer
 _DROPPED_AT_ONCE = 100
 
 Result = TypeVar("Result")
@@ -247,6 +251,21 @@ class Recordings:
         items = [await self._entry(row) for row in rows[:limit]]
         last = rows[limit - 1] if len(rows) > limit else None
         return RecordingPage(tuple(items), "" if last is None else f"{last.start_ns}.{last.device}.{last.recording}")
+
+    async def around(self, devices: Sequence[str], first_ns: int, last_ns: int) -> tuple[RecordingEntry, ...]:
+        """
+        Give the recordings of some devices that hold any of a time, oldest first.
+
+        Parameters
+        ----------
+        devices : sequence of str
+        first_ns, last_ns : int
+            [ns UTC]
+        """
+        earliest = first_ns - _LONGEST
+        rows = await self._threads.read(self._store.between, devices, earliest, last_ns, MOST_AROUND)
+        entries = [(row.start_ns, await self._entry(row)) for row in reversed(rows)]
+        return tuple(entry for start, entry in entries if start + round(entry.info.duration * NANOSECONDS) >= first_ns)
 
     async def file(self, device: str, name: str) -> tuple[bytes, str]:
         """

@@ -25,6 +25,8 @@ from device_catalog.config import CatalogConfig, operator_token
 from device_catalog.desired import DesiredDocuments
 from device_catalog.domain import Guard
 from device_catalog.errors import AddressError, StorageError
+from device_catalog.fault_listener import FaultListener
+from device_catalog.faults import Faults
 from device_catalog.fleet import Fleet
 from device_catalog.network_leases import NetworkLeases
 from device_catalog.network_parts import Shelf
@@ -36,6 +38,7 @@ from device_catalog.recordings import Recordings
 from device_catalog.register import Register
 from device_catalog.signs_of_life import SignsOfLife
 from device_catalog.storage.database import held, migrate, open_engine
+from device_catalog.storage.faults import FaultStore
 from device_catalog.storage.network_leases import NetworkLeaseStore
 from device_catalog.storage.networks import NetworkStore
 from device_catalog.storage.recording_files import RecordingFiles
@@ -104,11 +107,14 @@ class Stores(NamedTuple):
     recordings: RecordingStore
     networks: NetworkStore
     leases: NetworkLeaseStore
+    faults: FaultStore
 
     @classmethod
     def of(cls, engine: Engine) -> "Stores":
         """Make all of them over one database."""
-        return cls(Store(engine), RecordingStore(engine), NetworkStore(engine), NetworkLeaseStore(engine))
+        return cls(
+            Store(engine), RecordingStore(engine), NetworkStore(engine), NetworkLeaseStore(engine), FaultStore(engine)
+        )
 
 
 class Server:
@@ -132,6 +138,8 @@ class Server:
             config.recordings_budget,
             config.recordings_days,
         )
+        faults = Faults(stores.faults, self._recordings, self._threads)
+        self._fault_listener = FaultListener(config.grid_brokers, config.tenant, faults.hear)
         shelf = Shelf(stores.networks)
         self._networks = Networks(register, stores.networks, shelf, self._publisher, config.tenant)
         self._missing = "the register is being read"
@@ -141,6 +149,7 @@ class Server:
             Changes(register, stores.networks),
             Questions(register),
             self._recordings,
+            faults,
             (self._networks, NetworkQuestions(stores.networks, shelf, self._threads)),
             (leases, SwitchNews(leases, self._networks, shelf, self._threads)),
             operators,
@@ -177,6 +186,7 @@ class Server:
     async def _open(self) -> None:
         await asyncio.get_running_loop().run_in_executor(None, self._load)
         self._publisher.start(self._fleet.everything)
+        self._fault_listener.start()
         self._fleet.tick()
         self._clocks = [asyncio.create_task(clock()) for clock in (self._tick, self._sweep, self._tidy)]
         self._missing = ""
@@ -189,6 +199,7 @@ class Server:
 
     async def _close(self) -> None:
         self._missing = "the catalog is ending"
+        await asyncio.get_running_loop().run_in_executor(None, self._fault_listener.stop)
         for clock in self._clocks:
             clock.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -15,6 +15,7 @@ from litestar import Litestar, Request, Response, delete, get, patch, post, put
 from litestar.exceptions import HTTPException
 
 from algorithms.api.errors import Problem, ProblemsError, shortened
+from device_catalog.api.faults import handlers as fault_handlers
 from device_catalog.api.gateway import Operators
 from device_catalog.api.network_leases import handlers as lease_handlers
 from device_catalog.api.networks import handlers as network_handlers
@@ -40,6 +41,7 @@ from device_catalog.contract.register import DeviceKind
 from device_catalog.contract.topics import is_identifier
 from device_catalog.contract.validation import parse_calibration, parse_configuration, parse_registration
 from device_catalog.errors import CatalogError, NotAuthorised, Refused
+from device_catalog.faults import Faults
 from device_catalog.fleet import Fleet
 from device_catalog.network_leases import NetworkLeases
 from device_catalog.network_questions import NetworkQuestions
@@ -62,6 +64,7 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
     changes: Changes,
     questions: Questions,
     recordings: Recordings,
+    faults: Faults,
     networks: tuple[Networks, NetworkQuestions],
     leases: tuple[NetworkLeases, SwitchNews],
     operators: Operators,
@@ -78,6 +81,7 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
     changes : Changes
     questions : Questions
     recordings : Recordings
+    faults : Faults
     networks : tuple
         What changes networks, and what answers questions about them.
     leases : tuple
@@ -224,6 +228,7 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
             credential,
             history,
             *recording_handlers(recordings, access, _body),
+            *fault_handlers(faults, access),
             *network_handlers(*networks, access, _body, OPERATOR),
             *lease_handlers(*leases, access, _document),
             *trust_handlers(trust),

@@ -12,6 +12,7 @@ import msgspec
 from algorithms.api.network_document import NetworkDocument, SwitchStates
 from device_catalog.contract.calibration import Calibration
 from device_catalog.contract.documents import Configuration, Desired
+from device_catalog.contract.faults import FaultDetail, FaultPage
 from device_catalog.contract.network_leases import LeaseGrant, LeaseRequest, SwitchNewsDocument
 from device_catalog.contract.networks import AreaDocument, NetworkPage, NetworkStored, RevisionPage
 from device_catalog.contract.paths import (
@@ -24,6 +25,8 @@ from device_catalog.contract.paths import (
     DEVICE,
     DEVICE_NETWORK,
     DEVICES,
+    FAULT,
+    FAULTS,
     HISTORY,
     NETWORK,
     NETWORK_AREA,
@@ -207,6 +210,30 @@ OPERATIONS = (
         (400, 401, 404, 409, 413, 422),
     ),
     Operation("get", RECORDING_FILE, "A recording's file", "operator", 200, None, bytes, (), (), (401, 404)),
+    Operation(
+        "get",
+        FAULTS,
+        "Faults of networks, newest first (304 when they are known)",
+        "operator",
+        200,
+        None,
+        FaultPage,
+        _known,
+        ("network", "cursor", "limit"),
+        (304, 401, 422),
+    ),
+    Operation(
+        "get",
+        FAULT,
+        "What was said of a fault, and its recordings (304 when it is known)",
+        "operator",
+        200,
+        None,
+        FaultDetail,
+        _known,
+        (),
+        _unread,
+    ),
     Operation(
         "get",
         DEVICE_NETWORK,
@@ -428,7 +455,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
     parameters: list[dict[str, Any]] = []
     if "{device}" in operation.path:
         parameters.append(_parameter("device", "path", required=True))
-    named = [name for name in ("recording", "network", "area", "revision") if f"{{{name}}}" in operation.path]
+    named = [name for name in ("recording", "network", "area", "revision", "fault") if f"{{{name}}}" in operation.path]
     parameters += [_parameter(name, "path", required=True) for name in named]
     parameters += [_parameter(name, "query") for name in operation.query]
     parameters += [

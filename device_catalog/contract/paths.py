@@ -30,6 +30,9 @@ TOPOLOGY = "/v1/networks/{network}/topology"
 TOPOLOGY_REVISIONS = "/v1/networks/{network}/topology/revisions"
 TOPOLOGY_REVISION = "/v1/networks/{network}/topology/revisions/{revision}"
 
+FAULTS = "/v1/faults"
+FAULT = "/v1/faults/{fault}"
+
 BOOT_HEADER = "Agent-Boot"
 APPLIED_HEADER = "Agent-Applied-Revision"
 OFFSET_HEADER = "Upload-Offset"

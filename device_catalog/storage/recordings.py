@@ -5,6 +5,7 @@ Plain functions of a database, like `store`; what may happen is decided in `devi
 themselves are in `recording_files`. All calls block.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Engine, delete, func, insert, select, tuple_, update
@@ -67,6 +68,13 @@ class RecordingStore:
             query = query.where(_t.device == device)
         if after is not None:
             query = query.where(tuple_(_t.start_ns, _t.device, _t.recording) < tuple_(*after))
+        with self._engine.connect() as connection:
+            return [Row._make(row) for row in connection.execute(query)]
+
+    def between(self, devices: Sequence[str], first_ns: int, last_ns: int, limit: int) -> list[Row]:
+        """Read recordings of some devices that begin within a time, newest first."""
+        within = _t.start_ns.between(first_ns, last_ns) & _t.device.in_(devices)
+        query = select(*recordings.c).where(within).order_by(_t.start_ns.desc(), _t.device).limit(limit)
         with self._engine.connect() as connection:
             return [Row._make(row) for row in connection.execute(query)]
 

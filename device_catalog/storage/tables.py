@@ -160,6 +160,19 @@ network_leases = Table(
     Column("expires_ns", BigInteger, nullable=False),
 )
 
+faults = Table(
+    "faults",
+    metadata,
+    Column("fault", String(64), primary_key=True),
+    Column("network", String(64), ForeignKey("networks.network"), nullable=False),
+    Column("terminal", String(128), nullable=False),
+    Column("start_ns", BigInteger, nullable=False),
+    Column("summary", Text, nullable=False),
+    Column("news", Text, nullable=False),
+    Index("faults_by_time", "start_ns", "fault"),
+    Index("faults_by_network", "network", "start_ns"),
+)
+
 idempotency = Table(
     "idempotency",
     metadata,

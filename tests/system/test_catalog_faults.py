@@ -1,0 +1,104 @@
+"""What is said of faults on the grid broker is kept by the catalog, over either database, and answered from."""
+
+import time
+
+import pytest
+from paho.mqtt import publish
+
+from algorithms.api.records import Event, Severity
+from algorithms.api.wire import NANOSECONDS, Header, encode, time_text
+from device_catalog.contract import topics
+from tests.support.catalog import CatalogProcess
+from tests.support.mosquitto import Mosquitto
+from tests.support.networks import feeder_document
+from tests.support.postgresql import PostgreSQL
+from tests.support.recording_labels import label
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.slow
+
+NETWORK = "net-1"
+PLACE = {
+    "network": NETWORK, "branch": "cable-1", "from_node": "m1", "to_node": "m2", "distance": 140.0,
+    "distance_uncertainty": 3.0, "fault_resistance": 2.0, "type": "LG", "trusted": True, "alternatives": [],
+    "meters": ["m-2"], "missing": {"m-3": "no answer"},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def plant(request):
+    with Mosquitto(persistent=True) as grid:
+        if request.param == "sqlite":
+            with CatalogProcess(grid_brokers=[grid.url]) as catalog:
+                yield put_network(catalog), grid
+        else:
+            database = PostgreSQL()
+            with database, CatalogProcess(grid_brokers=[grid.url], options=[f"--database={database.url}"]) as catalog:
+                yield put_network(catalog), grid
+
+
+def put_network(catalog):
+    stored = catalog.operator("PUT", f"/v1/networks/{NETWORK}", json=feeder_document(), headers={"If-Match": "*"})
+    assert stored.status_code == 200, stored.text
+    return catalog
+
+
+def say(grid, kind, start_ns, number, end_ns=None, device="m-head", terminal="head", **evidence):
+    event = Event(kind, terminal, start_ns, end_ns, Severity.CRITICAL, ("A",), {"network": NETWORK, **evidence})
+    payload = encode(event, Header(device, 1, 1, number, time.time_ns()))
+    publish.single(topics.faults("default", event.evidence["network"]), payload, qos=1, hostname="127.0.0.1",
+                   port=grid.port)  # fmt: skip
+
+
+def listed(catalog, **query):
+    answer = catalog.operator("GET", "/v1/faults", params=query)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_a_fault_its_reclosure_its_restoration_and_its_recordings_are_one_record(plant):
+    catalog, grid = plant
+    credential = catalog.register("m-2")
+    start = time.time_ns() - 30 * NANOSECONDS
+    for name, at in (("r-1", start - NANOSECONDS), ("r-0", start - 500 * NANOSECONDS)):
+        told = catalog.operator(
+            "PUT", f"/v1/devices/m-2/recordings/{name}",
+            json=label("m-2", name, b"x", start=time_text(at), duration=3.0),
+            headers={"Authorization": f"Bearer {credential}"},
+        )  # fmt: skip
+        assert told.status_code == 204, told.text
+    say(grid, "fault-located", start, 1, **{**PLACE, "distance": 150.0, "distance_uncertainty": 9.0})
+    say(grid, "fault-located", start, 1, **{**PLACE, "distance": 150.0, "distance_uncertainty": 9.0})
+    say(grid, "fault-located", start + NANOSECONDS, 2, **PLACE)
+    say(grid, "fault-located", start, 3, **{**PLACE, "network": "elsewhere"})
+    outcome = {"outcome": "restored", "steps": [], "restored_customers": 12, "unserved_customers": 3}
+    say(grid, "restoration", start, 4, start + 6 * NANOSECONDS, "control-1", "breaker", **outcome)
+    wait_until(lambda: any(one["outcome"] for one in listed(catalog)["items"]), "the outcome being kept")
+    (found,) = listed(catalog)["items"]
+    assert (found["distance"], found["distance_uncertainty"], found["revision"]) == (140.0, 3.0, 3)
+    assert (found["outcome"], found["minutes"], found["restored_customers"]) == ("restored", pytest.approx(0.1), 12)
+    answer = catalog.operator("GET", f"/v1/faults/{found['id']}")
+    assert [word["kind"] for word in answer.json()["news"]] == ["fault-located", "fault-located", "restoration"]
+    assert [entry["info"]["id"] for entry in answer.json()["recordings"]] == ["r-1"]
+    tag = answer.headers["ETag"]
+    unchanged = catalog.operator("GET", f"/v1/faults/{found['id']}", headers={"If-None-Match": tag})
+    assert (unchanged.status_code, unchanged.content) == (304, b"")
+    unknown = catalog.operator("GET", "/v1/faults/none")
+    assert (unknown.status_code, unknown.json()["type"]) == (404, "/problems/fault-unknown")
+
+
+def test_what_was_said_while_the_catalog_was_away_is_kept_when_it_is_back(plant):
+    catalog, grid = plant
+    catalog.stop()
+    first = time.time_ns() + 3600 * NANOSECONDS
+    for number in range(3):
+        say(grid, "earth-fault", first + number * 100 * NANOSECONDS, 10 + number, terminal="other", feeder="f-1")
+    catalog.start()
+    wait_until(lambda: len(listed(catalog, network=NETWORK)["items"]) == 4, "three faults more")
+    page = listed(catalog, limit="2")
+    rest = listed(catalog, limit="2", cursor=page["next"])
+    starts = [item["start"] for item in (*page["items"], *rest["items"])]
+    assert starts == sorted(starts, reverse=True)
+    assert (len(starts), rest["next"]) == (4, "")
+    assert listed(catalog, network="other")["items"] == []
+    assert catalog.operator("GET", "/v1/faults", params={"cursor": "x", "limit": "0"}).status_code == 422
