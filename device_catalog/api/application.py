@@ -231,7 +231,7 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
             *fault_handlers(faults, access),
             *network_handlers(*networks, access, _body, OPERATOR),
             *lease_handlers(*leases, access, _document),
-            *trust_handlers(trust),
+            *trust_handlers(trust, access, _body),
             health,
             readiness,
             counters,

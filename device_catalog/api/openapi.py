@@ -48,7 +48,7 @@ from device_catalog.contract.paths import (
 from device_catalog.contract.recordings import Received, RecordingEntry, RecordingInfo, RecordingPage
 from device_catalog.contract.register import DeviceDetail, History, Page, ProblemDocument, Registered, Registration
 from device_catalog.contract.reports import Reported
-from device_catalog.contract.trust import METADATA_FILE, TARGET_FILE
+from device_catalog.contract.trust import METADATA, METADATA_FILE, TARGET_FILE, Pushed
 
 
 class Configured(msgspec.Struct, frozen=True):
@@ -380,6 +380,25 @@ OPERATIONS = (
     Operation(
         "get", TARGET_FILE, "A package of the signed repository", "anybody", 200, None, bytes, _known, (), (304, 404)
     ),
+    Operation(
+        "put",
+        TARGET_FILE,
+        "Bring a package under the name of its digest; nobody is told of it before a signed document names it",
+        "operator",
+        204,
+        bytes,
+        refusals=(401, 404, 413, 422),
+    ),
+    Operation(
+        "put",
+        METADATA,
+        "Bring signed documents as texts by file name; they are verified as a meter would before any is stored",
+        "operator",
+        200,
+        dict[str, str],
+        Pushed,
+        refusals=(401, 413, 422, 501),
+    ),
     Operation("get", "/healthz", "Whether the process runs", "anybody", 200),
     Operation("get", "/readyz", "Whether it can serve", "anybody", 200, refusals=(503,)),
     Operation("get", "/metrics", "Counters for Prometheus", "anybody", 200),
@@ -398,6 +417,7 @@ _problems = {
     422: "Refused, with every problem found",
     428: "If-Match is missing",
     429: "Polled far more often than told; Retry-After says when to come back",
+    501: "A library that this needs is not installed",
     503: "Too much at this moment, or not ready; Retry-After says when to come back",
     507: "No room on the database's disk; nothing was changed",
 }

@@ -1,26 +1,40 @@
 """
-The REST interface of the signed repository: two folders, served as they are, to anybody.
+The REST interface of the signed repository: two folders, served as they are to anybody, filled by operators.
 
 Nothing here is secret and nothing here is believed: whoever fetches verifies the signatures. The catalog has no key of
-root or targets, so it cannot change what meters run; it can only serve, or not. A whole document or package is read
-into memory, so only a few are read at once.
+root or targets, so it cannot change what meters run; it can only serve, or not. What an operator pushes is verified as
+a meter would verify it before anything is stored (`device_catalog.packages.reception`). A whole document or package is
+read into memory, so only a few are read at once.
 """
 
 import asyncio
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from litestar import Request, Response, get
+import msgspec
+from litestar import Request, Response, get, put
 from litestar.handlers import HTTPRouteHandler
 
+from algorithms.api.errors import Problem, shortened
 from device_catalog.api.problems import HttpError
 from device_catalog.contract.packages import MAXIMUM_PACKAGE
-from device_catalog.contract.trust import MAXIMUM_TARGETS, METADATA_FILE, TARGET_FILE
+from device_catalog.contract.trust import MAXIMUM_PUSH, MAXIMUM_TARGETS, METADATA, METADATA_FILE, TARGET_FILE, Pushed
+from device_catalog.errors import Refused
+from device_catalog.packages.errors import RepositoryError
 
 AnyRequest = Request[Any, Any, Any]
+ReadBody = Callable[[AnyRequest, int], Awaitable[bytes]]
+
+
+class Access(Protocol):
+    """Whoever tells who may do what."""
+
+    def operator(self, request: AnyRequest) -> None:
+        """Refuse whoever is no operator."""
+
 
 AT_ONCE = 4
 """Files in memory at the same time."""
@@ -30,7 +44,7 @@ _algorithm = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _target = re.compile(r"[0-9a-f]{64}\.[A-Za-z0-9_.-]{1,150}\.whl")
 
 
-def handlers(folder: Path) -> Sequence[HTTPRouteHandler]:
+def handlers(folder: Path, access: Access, read_body: ReadBody) -> Sequence[HTTPRouteHandler]:
     """
     Make the handlers.
 
@@ -38,8 +52,12 @@ def handlers(folder: Path) -> Sequence[HTTPRouteHandler]:
     ----------
     folder : pathlib.Path
         With ``metadata`` and ``targets``, as `tresma repository` keeps them; may appear later.
+    access : Access
+    read_body : callable
+        Reads a request's body as far as it may go.
     """
     turns = asyncio.Semaphore(AT_ONCE)
+    pushing = asyncio.Lock()
 
     @get(METADATA_FILE.replace("}", ":str}"))
     async def metadata(request: AnyRequest) -> Response[bytes]:
@@ -58,6 +76,24 @@ def handlers(folder: Path) -> Sequence[HTTPRouteHandler]:
         path = folder / "targets" / "algorithms" / algorithm / name
         return await _answer(request, path, MAXIMUM_PACKAGE, "application/octet-stream", "max-age=86400, immutable")
 
+    @put(METADATA)
+    async def push(request: AnyRequest) -> Response[bytes]:
+        access.operator(request)
+        async with pushing:
+            documents = _documents(await read_body(request, MAXIMUM_PUSH))
+            stored = await asyncio.to_thread(_received, folder, documents)
+        return Response(msgspec.json.encode(Pushed(tuple(stored))), media_type="application/json")
+
+    @put(TARGET_FILE.replace("}", ":str}"), status_code=204)
+    async def push_target(request: AnyRequest) -> None:
+        access.operator(request)
+        algorithm, name = str(request.path_params["algorithm"]), str(request.path_params["file"])
+        if not _algorithm.fullmatch(algorithm) or not _target.fullmatch(name):
+            raise _unknown(name)
+        async with turns:
+            content = await read_body(request, MAXIMUM_PACKAGE)
+            await asyncio.to_thread(_received_package, folder, algorithm, name, content)
+
     async def _answer(request: AnyRequest, path: Path, most: int, media_type: str, fresh: str) -> Response[bytes]:
         async with turns:
             content = await asyncio.to_thread(_content, path, most)
@@ -67,7 +103,33 @@ def handlers(folder: Path) -> Sequence[HTTPRouteHandler]:
             return Response(b"", status_code=304, headers=headers)
         return Response(content, headers=headers, media_type=media_type)
 
-    return [metadata, target]
+    return [metadata, target, push, push_target]
+
+
+def _documents(body: bytes) -> dict[str, bytes]:
+    try:
+        texts = msgspec.json.decode(body, type=dict[str, str])
+    except msgspec.DecodeError as error:
+        problem = Problem("body", "an object of documents as texts, by file name", shortened(str(error), 200))
+        raise Refused([problem]) from error
+    return {name: text.encode() for name, text in texts.items()}
+
+
+def _received(folder: Path, documents: dict[str, bytes]) -> list[str]:
+    try:
+        from device_catalog.packages.reception import receive_documents  # noqa: PLC0415 - TUF, for those who push
+    except ModuleNotFoundError as error:
+        raise HttpError(501, f"expected the library {error.name}, found none; install tresma[trust]") from error
+    try:
+        return receive_documents(folder, documents)
+    except RepositoryError as error:
+        raise Refused([Problem("documents", "a repository", str(error))]) from error
+
+
+def _received_package(folder: Path, algorithm: str, name: str, content: bytes) -> None:
+    from device_catalog.packages.storing import receive_package  # noqa: PLC0415 - for those who push
+
+    receive_package(folder, algorithm, name, content)
 
 
 def _content(path: Path, most: int) -> bytes:

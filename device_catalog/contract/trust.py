@@ -21,12 +21,20 @@ MAXIMUM_TIMESTAMP = 16_384
 MAXIMUM_SNAPSHOT = 1_000_000
 MAXIMUM_TARGETS = 4_000_000
 """Longest documents of each role that a meter reads [bytes]."""
+MAXIMUM_PUSH = 16 * 1024 * 1024
+"""Longest set of documents that the catalog takes at once [bytes]."""
 MAXIMUM_ROTATIONS = 64
 """So many new roots are followed at once."""
 MAXIMUM_DELEGATIONS = 16
 
 ISSUED = "x-tresma-issued"
 """Beside every role's fields: when it was signed, RFC 3339; a meter without a clock learns the time from it."""
+
+
+class Pushed(msgspec.Struct, frozen=True):
+    """The answer to a push: the documents that were new."""
+
+    stored: tuple[str, ...]
 
 
 class TargetFacts(msgspec.Struct, frozen=True):

@@ -17,6 +17,7 @@ from device_catalog.operator import devices
 from device_catalog.operator.algorithm_commands import add_commands as add_algorithm
 from device_catalog.operator.catalog import Catalog
 from device_catalog.operator.errors import Answered, OperatorError, UsageError
+from device_catalog.operator.faults import add_commands as add_faults
 from device_catalog.operator.network_arguments import add_commands as add_network
 from device_catalog.operator.output import say_error
 from device_catalog.operator.recordings_arguments import add_commands as add_recordings
@@ -44,6 +45,7 @@ examples:
   tresma devices set m-0042 poll.interval=5                    change one setting while it runs
   tresma watch m-0042                                 see what it measures
   tresma recordings list m-0042                                which events did it record?
+  tresma faults list                                           which faults were located, and what became of them?
   tresma network check lv.json                                 is a network document right?
 
 {_EXIT}
@@ -140,12 +142,13 @@ def _parser() -> argparse.ArgumentParser:
         prog="tresma", description=_DESCRIPTION, epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     subjects = parser.add_subparsers(
-        required=True, metavar="devices|watch|recordings|report|network|algorithm|keys|repository"
+        required=True, metavar="devices|watch|recordings|faults|report|network|algorithm|keys|repository"
     )
     subject = subjects.add_parser("devices", help="register, list, show, change and remove devices", epilog=_EXIT)
     _device_commands(subject.add_subparsers(required=True, metavar="add|list|show|set|remove"), common)
     _watch_command(subjects, common)
     add_recordings(subjects, lambda commands, *words: _command(commands, common, *words), _EXIT)
+    add_faults(subjects, lambda commands, *words: _command(commands, common, *words), _EXIT)
     add_report(subjects, lambda commands, *words: _command(commands, common, *words))
     add_network(
         subjects,
@@ -154,7 +157,12 @@ def _parser() -> argparse.ArgumentParser:
         _EXIT,
     )
     add_algorithm(subjects, lambda commands, *words: _command(commands, answers, *words), _EXIT)
-    add_trust(subjects, lambda commands, *words: _command(commands, answers, *words), _EXIT)
+    add_trust(
+        subjects,
+        lambda commands, *words: _command(commands, answers, *words),
+        lambda commands, *words: _command(commands, common, *words),
+        _EXIT,
+    )
     return parser
 
 

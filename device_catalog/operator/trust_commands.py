@@ -1,7 +1,7 @@
 """
 ``tresma keys`` and ``tresma repository``: the keys of those who sign, and the repository that meters believe.
 
-Both work on files alone and never ask a catalog: root and targets keys stay where it cannot reach them.
+All but ``push`` work on files alone and never ask a catalog: root and targets keys stay where it cannot reach them.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from device_catalog.operator.algorithm_commands import AddCommand, judged, read_file
 from device_catalog.operator.errors import OperatorError, UsageError
 from device_catalog.operator.output import note, say, say_json
+from device_catalog.operator.repository_push import push
 from device_catalog.packages.errors import RepositoryError
 
 if TYPE_CHECKING:
@@ -37,12 +38,13 @@ How an algorithm gets in:
   ... sign, sign, publish as above
 And every day, before the timestamp expires:
   tresma repository publish trust --key online.key --passphrase-file /etc/tresma/online.passphrase
-Meters need trust/metadata/1.root.json once; trust/metadata and trust/targets are served as they are.
+  tresma repository push trust                                to the catalog, which verifies before it stores
+Meters need trust/metadata/1.root.json once. Any web server can serve trust/metadata and trust/targets as they are.
 """
 
 
-def add_commands(subjects: Any, command: AddCommand, epilog: str) -> None:
-    """Add ``keys`` and ``repository`` to the command line."""
+def add_commands(subjects: Any, command: AddCommand, remote: AddCommand, epilog: str) -> None:
+    """Add ``keys`` and ``repository`` to the command line; `remote` makes a command that asks the catalog."""
     subject = subjects.add_parser("keys", help="make and show keys of those who sign", epilog=epilog)
     commands = subject.add_subparsers(required=True, metavar="new|show")
     new = command(commands, "new", "make a key under a passphrase", _KEYS)
@@ -55,7 +57,7 @@ def add_commands(subjects: Any, command: AddCommand, epilog: str) -> None:
 
     subject = subjects.add_parser("repository", help="the signed repository that meters believe", epilog=epilog)
     commands = subject.add_subparsers(
-        required=True, metavar="init|add|withdraw|sign|publish|status|expire|add-key|rotate|delegate"
+        required=True, metavar="init|add|withdraw|sign|publish|push|status|expire|add-key|rotate|delegate"
     )
 
     def verb(name: str, text: str, call: "Callable[[argparse.Namespace, Repository], None]") -> argparse.ArgumentParser:
@@ -83,6 +85,10 @@ def add_commands(subjects: Any, command: AddCommand, epilog: str) -> None:
     publish = verb("publish", "let in what is signed, and renew snapshot and timestamp", _publish)
     publish.add_argument("--key", type=Path, nargs="+", required=True, metavar="KEY", help="online keys")
     _passphrase_option(publish)
+
+    pushing = remote(commands, "push", "bring what is published to the catalog, which verifies it", _REPOSITORY)
+    pushing.add_argument("folder", type=Path, metavar="FOLDER")
+    pushing.set_defaults(command=push)
 
     verb("status", "show who signs, what counts until when, and what is pending", _status)
 

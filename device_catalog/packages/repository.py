@@ -13,7 +13,6 @@ online keys, the timestamp last. A document under ``metadata`` is never changed;
 timestamp, and with it the old repository, whole.
 """
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -39,6 +38,7 @@ from tuf.api.serialization import DeserializationError
 from device_catalog.contract.packages import Package
 from device_catalog.contract.trust import ISSUED, MAXIMUM_TARGETS, facts_of, target_path
 from device_catalog.packages.errors import RepositoryError
+from device_catalog.packages.files import write_whole
 
 ROOT, TARGETS, SNAPSHOT, TIMESTAMP = "root", "targets", "snapshot", "timestamp"
 OFFLINE = (ROOT, TARGETS)
@@ -194,7 +194,7 @@ class Repository:
         targets.targets[path] = target
         folder = self.folder / "targets" / "algorithms" / info.name
         folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / f"{package.sha256}.{package.file_name}", data)
+        write_whole(folder / f"{package.sha256}.{package.file_name}", data)
         self._put_pending(role, metadata)
 
     def withdraw(self, name: str, version: str) -> list[str]:
@@ -251,7 +251,7 @@ class Repository:
             keyid = signer.public_key.keyid
             if metadata is not None and keyid in self._allowed(role):
                 metadata.sign(signer, append=True)
-                _write(self.folder / "pending" / f"{role}.json", metadata.to_bytes())
+                write_whole(self.folder / "pending" / f"{role}.json", metadata.to_bytes())
                 signed.append(role)
         if not signed:
             raise RepositoryError(
@@ -313,9 +313,9 @@ class Repository:
     def _let_in(self, role: str) -> None:
         data = (self.folder / "pending" / f"{role}.json").read_bytes()
         version = Metadata.from_bytes(data).signed.version
-        _write(self.folder / "metadata" / f"{version}.{role}.json", data)
+        write_whole(self.folder / "metadata" / f"{version}.{role}.json", data)
         if role == ROOT:
-            _write(self.folder / "metadata" / "root.json", data)
+            write_whole(self.folder / "metadata" / "root.json", data)
 
     def _seal(self, for_snapshot: Signer, for_timestamp: Signer) -> None:
         before = self.published(SNAPSHOT)
@@ -326,12 +326,12 @@ class Repository:
                 data = (self.folder / "metadata" / f"{document.signed.version}.{role}.json").read_bytes()
                 snapshot.meta[f"{role}.json"] = MetaFile.from_data(document.signed.version, data, ["sha256"])
         sealed = self._signed(snapshot, LIFETIMES[SNAPSHOT], for_snapshot)
-        _write(self.folder / "metadata" / f"{snapshot.version}.snapshot.json", sealed)
+        write_whole(self.folder / "metadata" / f"{snapshot.version}.snapshot.json", sealed)
         earlier = self.published(TIMESTAMP)
         timestamp = Timestamp(version=1 if earlier is None else earlier.signed.version + 1)
         timestamp.snapshot_meta = MetaFile.from_data(snapshot.version, sealed, ["sha256"])
         stamped = self._signed(timestamp, LIFETIMES[TIMESTAMP], for_timestamp)
-        _write(self.folder / "metadata" / "timestamp.json", stamped)
+        write_whole(self.folder / "metadata" / "timestamp.json", stamped)
 
     def _signed(self, signed: Snapshot | Timestamp, days: float, signer: Signer) -> bytes:
         self._date(signed, days)
@@ -362,7 +362,7 @@ class Repository:
         data = metadata.to_bytes()
         if len(data) > MAXIMUM_TARGETS:
             raise RepositoryError(f"{role} would be longer than meters read; withdraw old versions")
-        _write(self.folder / "pending" / f"{role}.json", data)
+        write_whole(self.folder / "pending" / f"{role}.json", data)
 
     def _delegators(self, role: str) -> list[Root | Targets]:
         """Those under whose keys a pending document must be signed: for a new root the old one's and its own."""
@@ -406,18 +406,3 @@ def _judge(root: Root) -> None:
     online = {keyid for name in (SNAPSHOT, TIMESTAMP) for keyid in root.roles[name].keyids}
     if together & online:
         raise RepositoryError("expected other keys online than those of root and targets, found one in both")
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Replace a file whole."""
-    temporary = path.with_name(f".{path.name}.new")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

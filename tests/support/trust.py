@@ -32,7 +32,7 @@ NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
-def ask_fork(question: Question, most: float) -> Answer:
+def ask_fork(question: Question, _most: float) -> Answer:
     """Have a question answered by a fork of this process."""
     reading, writing = os.pipe()
     with warnings.catch_warnings():
@@ -51,13 +51,14 @@ def ask_fork(question: Question, most: float) -> Answer:
 class Dso:
     """People with keys, and the repository they sign."""
 
-    def __init__(self, folder: Path, names: str = "anna bert carl online other mallory") -> None:
+    def __init__(self, folder: Path, now: datetime = NOW) -> None:
+        names = "anna bert carl online other mallory"
         self.folder = folder
         self.keys = {name: CryptoSigner(Ed25519PrivateKey.generate()) for name in names.split()}
         public = {name: key.public_key for name, key in self.keys.items()}
         people, online = [public["anna"], public["bert"]], [public["online"]]
-        self.at(NOW).begin({"root": people, "targets": people, "snapshot": online, "timestamp": online}, 2)
-        self.confirm()
+        self.at(now).begin({"root": people, "targets": people, "snapshot": online, "timestamp": online}, 2)
+        self.confirm(now)
         self.root = (folder / "metadata" / "1.root.json").read_bytes()
 
     def at(self, now: datetime) -> Repository:

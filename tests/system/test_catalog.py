@@ -1,5 +1,6 @@
 """A real catalog process: what devices and operators are answered, and what survives a kill -9."""
 
+import hashlib
 import json
 import sqlite3
 import subprocess
@@ -8,14 +9,16 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
+from datetime import UTC, datetime
 
 import pytest
 import requests
 
 from tests.support.catalog import CatalogProcess
 from tests.support.layered_network import layered_document, states_of
+from tests.support.packages import package_of
 from tests.support.recording_labels import label
+from tests.support.trust import Dso
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -215,7 +218,7 @@ def test_devices_are_found_by_what_they_are_and_lists_go_on_by_cursor(catalog):
     assert len(wrong.json()["problems"]) == 3
 
 
-def test_the_description_is_true_to_the_server(catalog):
+def test_the_description_is_true_to_the_server(catalog, tmp_path):
     description = requests.get(f"{catalog.url}/v1/openapi", timeout=5).json()
     credential = catalog.register("m-description")
     catalog.poll("m-description", credential)
@@ -223,7 +226,13 @@ def test_the_description_is_true_to_the_server(catalog):
     made = {"made": "2026-05-01T12:00:00Z", "by": "A. Installer"}
     calibration = {"schema": "calibration/1", "device": "m-description", **made}
     network = layered_document()
+    dso = Dso(tmp_path / "trust", datetime.now(UTC))
+    name, package = package_of()
+    target = f"{hashlib.sha256(package).hexdigest()}.{name}"
+    documents = {path.name: path.read_text() for path in (dso.folder / "metadata").iterdir()}
     bodies = {
+        ("put", "/v1/trust/metadata"): {"json": documents},
+        ("put", "/v1/trust/targets/algorithms/{algorithm}/{file}"): {"data": package},
         ("post", "/v1/devices"): {"json": {"device": "m-described"}},
         ("put", "/v1/devices/{device}/configuration"): {"json": {}, "headers": {"If-Match": "*"}},
         ("put", "/v1/devices/{device}/calibration"): {"json": calibration},
@@ -239,10 +248,6 @@ def test_the_description_is_true_to_the_server(catalog):
     }
     catalog.register("m-placed", configuration={"topology": {"network": "net-3", "area": "lv-1"}})
     catalog.operator("PUT", "/v1/networks/net-3", json=network, headers={"If-None-Match": "*"})
-    target = f"{64 * '0'}.voltage_band-0.1.0-py3-none-any.whl"
-    for file in (Path("metadata/root.json"), Path("targets/algorithms/voltage-band", target)):
-        (catalog.state / "trust" / file).parent.mkdir(parents=True)
-        (catalog.state / "trust" / file).write_bytes(b"{}")
     order = ("post", "put", "patch", "get", "delete")
     operations = [(method, path) for path, item in description["paths"].items() for method in item]
     for method, path in sorted(operations, key=lambda operation: order.index(operation[0])):

@@ -76,7 +76,7 @@ def test_arbitrary_software_a_file_that_nobody_signed(meter):
 
 
 def test_arbitrary_software_targets_signed_by_a_stranger(meter, dso, server):
-    forged = resigned(dso, "2.targets.json", "mallory", lambda signed: None)
+    forged = resigned(dso, "2.targets.json", "mallory", lambda _: None)
     server.instead["2.targets.json"] = saying(forged)
     refused(meter, "length and hash")
 

@@ -1,0 +1,90 @@
+"""
+``tresma repository push``: what was published on this machine, to the catalog that serves it.
+
+Packages go first, then all documents at once; the catalog verifies them before it stores any. What it has already is
+not sent again, so a push that was cut off is simply repeated.
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import requests
+
+from device_catalog.contract.trust import METADATA, TARGET_FILE, Pushed
+from device_catalog.operator.catalog import TIMEOUT, Catalog, read
+from device_catalog.operator.errors import CatalogAway, OperatorError, UsageError
+from device_catalog.operator.output import say, say_json
+from device_catalog.operator.settings import KEYS, read_settings
+
+
+class TrustCatalog(Catalog):
+    """The part of the catalog that is about the signed repository."""
+
+    def has(self, path: str) -> bool:
+        """Tell whether a file is served."""
+        try:
+            with self._session.get(self.base + path, timeout=TIMEOUT, stream=True, allow_redirects=False) as response:
+                return bool(response.status_code == requests.codes.ok)
+        except requests.RequestException as error:
+            raise CatalogAway(f"the catalog at {self.base} cannot be reached: {error}") from error
+
+    def bring_package(self, path: str, content: bytes) -> None:
+        """Bring a package."""
+        try:
+            with self._session.put(
+                self.base + path, data=content, timeout=TIMEOUT, allow_redirects=False, stream=True
+            ) as response:
+                answer = response.raw.read(65536)
+        except requests.RequestException as error:
+            raise CatalogAway(f"the catalog at {self.base} cannot be reached: {error}") from error
+        if response.status_code != requests.codes.no_content:
+            raise self._refused(response.status_code, answer, "")
+
+    def bring_documents(self, documents: dict[str, str]) -> Pushed:
+        """Bring documents, all or none."""
+        return read(self._exchange("PUT", METADATA, body=documents)[0], Pushed)
+
+
+def push(options: argparse.Namespace) -> None:
+    """Push a repository's folder."""
+    folder: Path = options.folder
+    documents = _documents(folder / "metadata")
+    brought = 0
+    with TrustCatalog(read_settings({name: getattr(options, name, None) for name in KEYS})) as catalog:
+        for path in sorted((folder / "targets").glob("algorithms/*/*.whl")):
+            where = TARGET_FILE.format(algorithm=path.parent.name, file=path.name)
+            if not catalog.has(where):
+                catalog.bring_package(where, path.read_bytes())
+                brought += 1
+        pushed = catalog.bring_documents(documents)
+    if options.json:
+        say_json({"packages": brought, "documents": pushed.stored})
+        return
+    say(f"{brought} packages and {len(pushed.stored)} documents are new there: {', '.join(pushed.stored) or 'none'}")
+
+
+def _documents(folder: Path) -> dict[str, str]:
+    """Read every root, and the newest of everything else."""
+    newest: dict[str, tuple[int, Path]] = {}
+    chosen = []
+    for path in folder.glob("*.json"):
+        version, _, role = path.name.partition(".")
+        if role == "root.json" or not version.isdigit():
+            chosen.append(path)
+        elif int(version) > newest.get(role, (0, path))[0]:
+            newest[role] = int(version), path
+    chosen += [path for _, path in newest.values()]
+    if not (folder / "timestamp.json").exists():
+        raise UsageError(
+            f"{folder.parent}: expected a repository that was published, found none; `publish` comes first"
+        )
+    try:
+        return dict(_texts(chosen))
+    except (OSError, UnicodeDecodeError) as error:
+        raise OperatorError(f"{folder}: expected documents that can be read, found: {error}") from error
+
+
+def _texts(paths: list[Path]) -> Iterator[tuple[str, str]]:
+    for path in paths:
+        yield path.name, path.read_bytes().decode()
