@@ -37,7 +37,6 @@ SAME = 60 * NANOSECONDS
 """Faults at one terminal within this are one, found again with each reclosing [ns]."""
 BEFORE, AFTER = NANOSECONDS, 10 * NANOSECONDS
 """Recordings of this time around a fault belong to it [ns]."""
-KINDS = topics.FAULTS | {RESTORATION}
 
 _unfit = re.compile(r"[^A-Za-z0-9_-]")
 
@@ -145,7 +144,7 @@ def read_news(topic: str, payload: bytes) -> tuple[str, str, FaultNews] | None:
         header, event = decode(payload, MAXIMUM_MESSAGE)
     except WireError:
         return None
-    if not isinstance(event, Event) or event.kind not in KINDS:
+    if not isinstance(event, Event) or event.kind not in topics.FAULTS:
         return None
     network = event.evidence.get("network")
     if not isinstance(network, str) or topic.split("/")[2:] != ["faults", network]:

@@ -18,7 +18,7 @@ BROKERS: tuple[BrokerName, ...] = ("grid", "data")
 
 SWITCH_STATE = "switch-state"
 """Results of this schema are said on the topic of the switch that their terminal names."""
-FAULTS = frozenset(("fault-located", "fault-not-located", "earth-fault"))
+FAULTS = frozenset(("fault-located", "fault-not-located", "earth-fault", "restoration"))
 """Events of these kinds are said on the topic of the network that their evidence names."""
 
 _identifier = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -79,7 +79,7 @@ def topology(tenant: str, network: str) -> str:
 
 
 def faults(tenant: str, network: str) -> str:
-    """Name the topic of a network's faults: located ones, and earth faults of feeders (grid broker)."""
+    """Name the topic of a network's faults and of what became of them (grid broker)."""
     return f"v1/{tenant}/faults/{network}"
 
 

@@ -64,7 +64,7 @@ def draw_file(options: argparse.Namespace) -> None:
     except ValueError as error:
         raise UsageError(f"{options.file}: {error}") from error
     try:
-        write_file(target, _written(canvas, kind))
+        write_file(target, written(canvas, kind))
     except OSError as error:
         raise OperatorError(f"{target}: expected a picture that can be written, found: {error.strerror}") from error
     if options.json:
@@ -73,7 +73,15 @@ def draw_file(options: argparse.Namespace) -> None:
         say(str(target))
 
 
-def _written(canvas: Canvas, kind: str) -> bytes:
+def written(canvas: Canvas, kind: str) -> bytes:
+    """
+    Write a picture as the file whose ending is `kind`.
+
+    Raises
+    ------
+    OperatorError
+        When what draws is not installed.
+    """
     if kind == ".svg":
         return as_svg(canvas).encode()
     try:

@@ -135,23 +135,41 @@ def fetch(options: argparse.Namespace, catalog: RecordingsCatalog) -> None:
 
 def plot(options: argparse.Namespace, open_catalog: Callable[[], RecordingsCatalog]) -> None:
     """Draw a file, or a recording that is fetched first."""
-    draw = _drawer()
     source = Path(options.recording)
     target = Path(options.output) if options.output else None
     if target is not None and target.suffix.lower() not in _picture_endings:
         raise UsageError(f"{target}: expected a picture that ends in {', '.join(_picture_endings)}")
     if source.suffix.lower() in (".cff", ".cfg") or source.exists():
-        _draw(draw, source, target or source.with_suffix(".png"), options)
+        _draw(_drawer(), source, target or source.with_suffix(".png"))
+        _say_drawn(options, target or source.with_suffix(".png"))
         return
     device, name = _reference(options.recording)
-    with tempfile.TemporaryDirectory() as folder, open_catalog() as catalog:
+    with open_catalog() as catalog:
+        picture_of(catalog, device, name, target or Path(f"{device}_{name}.png"), options.wait)
+    _say_drawn(options, target or Path(f"{device}_{name}.png"))
+
+
+def picture_of(catalog: RecordingsCatalog, device: str, name: str, target: Path, patience: float) -> None:
+    """
+    Draw a recording that is fetched first.
+
+    Parameters
+    ----------
+    catalog : RecordingsCatalog
+    device, name : str
+    target : pathlib.Path
+    patience : float
+        How long the device may take to hand it over [s].
+    """
+    draw = _drawer()
+    with tempfile.TemporaryDirectory() as folder:
         if catalog.recording(device, name).state in ("on-device", "gone"):
             catalog.request(device, name)
-        source, _ = _fetched(catalog, device, name, options.wait, Path(folder))
-        _draw(draw, source, target or Path(f"{device}_{name}.png"), options)
+        source, _ = _fetched(catalog, device, name, patience, Path(folder))
+        _draw(draw, source, target)
 
 
-def _draw(draw: Callable[[Path, Path], None], source: Path, target: Path, options: argparse.Namespace) -> None:
+def _draw(draw: Callable[[Path, Path], None], source: Path, target: Path) -> None:
     try:
         draw(source, target)
     except ImportError as error:
@@ -164,6 +182,9 @@ def _draw(draw: Callable[[Path, Path], None], source: Path, target: Path, option
     except Exception as error:
         # What draws is found by name, and its errors are its own: their message is what helps.
         raise OperatorError(f"{source.name} cannot be drawn: {error}") from error
+
+
+def _say_drawn(options: argparse.Namespace, target: Path) -> None:
     if options.json:
         say_json({"recording": options.recording, "file": str(target)})
     else:

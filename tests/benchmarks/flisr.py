@@ -65,7 +65,7 @@ class Story:
         match item.topic.split("/")[2:]:
             case ["meters", device, "events"] if fields["kind"] == "fault" and fields.get("end") is None:
                 self._say(at, device, f"fault detected: {fields['evidence']['type']} {''.join(fields['phases'])}")
-            case ["meters", _, "events"] if fields["kind"] == "restoration":
+            case ["faults", _] if fields["kind"] == "restoration":
                 self.outcome = fields["evidence"]
                 self._say(at, fields["device"], f"outcome told: {self.outcome['outcome']} {self.outcome['reason']}")
             case ["requests", device]:
@@ -174,12 +174,11 @@ def _round(listeners: tuple[Listener, Listener], inception_ns: int, limit: float
     ahead = (inception_ns - time.time_ns()) / NANOSECONDS
     time.sleep(max(ahead, 0.0))
     until = time.monotonic() + limit
-    events = topics.events(TENANT, CONTROL)
+    faults = topics.faults(TENANT, NETWORK)
 
     def over() -> bool:
-        return any(
-            item.topic == events and item.fields["kind"] == "restoration" for item in listeners[1].heard[marks[1] :]
-        )
+        heard = listeners[0].heard[marks[0] :]
+        return any(item.topic == faults and item.fields["kind"] == "restoration" for item in heard)
 
     while not over() and time.monotonic() < until:
         time.sleep(0.02)

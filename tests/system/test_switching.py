@@ -104,7 +104,7 @@ def newest(listener, topic):
 
 
 def test_a_located_fault_is_enclosed_and_service_restored_by_agents_that_only_meet_on_the_broker(plant):
-    with Listener(plant.grid.port) as grid, Listener(plant.data.port) as data:
+    with Listener(plant.grid.port) as grid:
         where = {name: topics.switch_state("default", name) for name in SWITCHES}
         wait_until(lambda: all(newest(grid, topic) for topic in where.values()), "all switches reporting", timeout=60)
         control = plant.agents[-1]
@@ -120,13 +120,15 @@ def test_a_located_fault_is_enclosed_and_service_restored_by_agents_that_only_me
         time_ns = time.time_ns()
         evidence = {"network": NETWORK, "branch": "p-line1", "alternatives": [], "trusted": True}
         say(plant, Event("fault-located", "t-ph", time_ns, None, Severity.CRITICAL, ("A",), evidence))
-        events = topics.events("default", "control-1")
+        told = topics.faults("default", NETWORK)
         wait_until(
-            lambda: any(m.topic == events and m.fields["kind"] == "restoration" for m in data.heard),
+            lambda: any(m.topic == told and m.fields["kind"] == "restoration" for m in grid.heard),
             "the outcome being told",
             timeout=60,
         )
-        outcome = next(m.fields for m in data.heard if m.topic == events)["evidence"]
+        outcome = next(m.fields for m in grid.heard if m.topic == told and m.fields["kind"] == "restoration")[
+            "evidence"
+        ]
         assert outcome["outcome"] == "restored", (outcome, control.said())
         assert newest(grid, where["breaker-p"])["state"] == "open"
         assert newest(grid, where["breaker-p"])["tag"]

@@ -1,0 +1,212 @@
+"""
+``tresma faults list|show|plot``: the faults that the catalog remembers.
+
+Every command is a function of the parsed options; it writes its answer and raises `OperatorError` where it cannot.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from algorithms.api.network_document import NetworkDocument
+from device_catalog.contract import paths
+from device_catalog.contract.faults import FaultDetail, FaultPage, FaultSummary
+from device_catalog.network_files.writing import write_file
+from device_catalog.operator import recordings
+from device_catalog.operator.catalog import MAXIMUM_PAGES, read
+from device_catalog.operator.errors import OperatorError, UsageError
+from device_catalog.operator.fault_story import lines_of, picture, place_of, sort_of
+from device_catalog.operator.network_draw import ENDINGS, written
+from device_catalog.operator.network_store import NetworkCatalog
+from device_catalog.operator.output import note, printable, say, say_json
+from device_catalog.operator.recordings import RecordingsCatalog
+from device_catalog.operator.settings import KEYS, Settings, read_settings
+
+_PAGE = 100
+
+_LIST = """\
+examples:
+  tresma faults list
+  tresma faults list --network mv-north --limit 10
+"""
+
+_PLOT = """\
+Two pictures: the network with the place, the switching steps and the timeline; and the waveforms of the meter at the
+feeder's head, where it recorded the fault. The second is fetched from the meter if it has to be.
+
+examples:
+  tresma faults plot mv-north-head-1795262442117
+  tresma faults plot mv-north-head-1795262442117 -o fault.png --wait 10
+"""
+
+
+class FaultsCatalog(RecordingsCatalog, NetworkCatalog):
+    """The part of the catalog that is about faults, with their recordings and networks."""
+
+    def faults(self, network: str = "") -> Iterator[FaultSummary]:
+        """Go through faults, the newest first."""
+        query = {"limit": str(_PAGE), **({"network": network} if network else {})}
+        for _ in range(MAXIMUM_PAGES):
+            page = read(self._exchange("GET", paths.FAULTS, query=query)[0], FaultPage)
+            yield from page.items
+            if not page.next:
+                return
+            query["cursor"] = page.next
+
+    def fault(self, name: str) -> FaultDetail:
+        """Return all that is known of one."""
+        try:
+            return read(self._exchange("GET", paths.FAULT.format(fault=name))[0], FaultDetail)
+        except OperatorError as error:
+            if error.status != 404:
+                raise
+            message = f"the catalog knows no fault {name}; `tresma faults list` shows those it does"
+            raise OperatorError(message, (), 404) from error
+
+
+def add_commands(
+    subjects: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    add: Callable[..., argparse.ArgumentParser],
+    exit_text: str,
+) -> None:
+    """
+    Add ``faults ...``.
+
+    Parameters
+    ----------
+    subjects : argparse action
+    add : callable
+        Adds one command: to some commands, its name, what it does, and examples.
+    exit_text : str
+        What the exit status means.
+    """
+    subject = subjects.add_parser("faults", help="list, show and draw faults of the network", epilog=exit_text)
+    commands = subject.add_subparsers(required=True, metavar="list|show|plot")
+    listing = add(commands, "list", "list faults, the newest first", _LIST)
+    listing.add_argument("--network", metavar="NAME", help="only those of this network")
+    listing.add_argument("--limit", type=_count, default=50, metavar="N", help="at most so many (default 50)")
+    listing.set_defaults(command=_with_catalog(show_list))
+    showing = add(commands, "show", "what is known of a fault: place, evidence, restoration, timeline", "")
+    showing.add_argument("fault", metavar="FAULT")
+    showing.set_defaults(command=_with_catalog(show))
+    plotting = add(commands, "plot", "draw a fault: network, place, steps, timeline, waveforms", _PLOT)
+    plotting.add_argument("fault", metavar="FAULT")
+    plotting.add_argument("--output", "-o", metavar="PICTURE", help="a .svg, .png or .pdf file (default: FAULT.svg)")
+    plotting.add_argument(
+        "--wait", type=_seconds, default=120.0, metavar="S", help="wait for the recording at most S (default 120)"
+    )
+    plotting.set_defaults(command=_with_catalog(plot))
+
+
+def show_list(options: argparse.Namespace, catalog: FaultsCatalog) -> None:
+    """List faults, the newest first."""
+    table = Table(pad_edge=False, box=None)
+    for heading in ("fault", "began [UTC]", "type", "place ± 2 u", "outcome", "after [min]", "customers back/dark"):
+        table.add_column(heading, no_wrap=True, justify="right" if "[min]" in heading else "left")
+    count = 0
+    for one in catalog.faults(options.network or ""):
+        if count >= options.limit:
+            note(f"the newest {count}; --limit shows more")
+            break
+        count += 1
+        if options.json:
+            say_json(one)
+            continue
+        table.add_row(
+            one.id,
+            one.start[:19].replace("T", " "),
+            printable(sort_of(one)),
+            printable(place_of(one)) + (f" (or {one.alternatives} more)" if one.alternatives else ""),
+            printable(one.outcome or "none yet"),
+            "" if one.minutes is None else f"{one.minutes:.2f}",
+            f"{one.restored_customers}/{one.unserved_customers}" if one.outcome else "",
+        )
+    if options.json:
+        return
+    if count:
+        (Console() if sys.stdout.isatty() else Console(width=500, no_color=True)).print(table)
+    note(f"{count} fault{'' if count == 1 else 's'}")
+
+
+def show(options: argparse.Namespace, catalog: FaultsCatalog) -> None:
+    """Say everything that is known of a fault."""
+    detail = catalog.fault(options.fault)
+    if options.json:
+        say_json(detail)
+        return
+    for line in lines_of(detail):
+        say(line)
+
+
+def plot(options: argparse.Namespace, catalog: FaultsCatalog) -> None:
+    """Draw a fault, and its waveforms where the head recorded them."""
+    target = Path(options.output or f"{options.fault}.svg")
+    if target.suffix.lower() not in ENDINGS:
+        raise UsageError(f"{target}: expected a picture that ends in {', '.join(ENDINGS)}")
+    detail = catalog.fault(options.fault)
+    canvas = picture(detail, _network(catalog, detail))
+    try:
+        write_file(target, written(canvas, target.suffix.lower()))
+    except OSError as error:
+        raise OperatorError(f"{target}: expected a picture that can be written, found: {error.strerror}") from error
+    files = [target]
+    own = [entry for entry in detail.recordings if entry.info.device == detail.summary.device and entry.state != "gone"]
+    if own:
+        info = own[0].info
+        files.append(target.with_name(f"{target.stem}_waveforms{target.suffix}"))
+        recordings.picture_of(catalog, info.device, info.id, files[-1], options.wait)
+    else:
+        note(f"no recording of {detail.summary.device} holds the fault; its waveforms are not drawn")
+    if options.json:
+        say_json({"fault": options.fault, "files": [str(file) for file in files]})
+    else:
+        for file in files:
+            say(str(file))
+
+
+def _network(catalog: FaultsCatalog, detail: FaultDetail) -> NetworkDocument:
+    """Return the network as it was when the fault was located, or as it is now."""
+    revisions = [word.evidence.get("model_revision") for word in detail.news]
+    stated = next((one for one in revisions if isinstance(one, int) and one > 0), 0)
+    try:
+        document, _ = catalog.document(detail.summary.network, stated)
+    except OperatorError as error:
+        if error.status != 404:
+            raise
+        document, _ = catalog.document(detail.summary.network)
+    return msgspec.json.decode(document, type=NetworkDocument)
+
+
+def _with_catalog(
+    call: Callable[[argparse.Namespace, FaultsCatalog], None],
+) -> Callable[[argparse.Namespace], None]:
+    def command(options: argparse.Namespace) -> None:
+        with FaultsCatalog(_settings(options)) as catalog:
+            call(options, catalog)
+
+    return command
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    return read_settings({name: getattr(options, name, None) for name in KEYS})
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value < 1e9:
+        raise argparse.ArgumentTypeError(f"expected a number of seconds, 0 or more, found {text}")
+    return value
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 10**6):
+        raise argparse.ArgumentTypeError(f"expected a number from 1 to 999999, found {text}")
+    return int(text)
