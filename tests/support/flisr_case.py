@@ -23,7 +23,7 @@ from hardware.comtrade import write_recording
 from tests.support.agent import Plant
 from tests.support.emt import Simulator, Stage, opening
 from tests.support.fault_grids import CABLE_B, CABLE_Z, Feeder, Neutral, perturbed
-from tests.support.fault_trials import SIXTEEN, Blocks, Fault
+from tests.support.fault_trials import Blocks, Converter, Fault
 from tests.support.feeder_pair import SUBSTATIONS, feeder_pair_document
 from tests.support.networks import Document, element
 
@@ -34,6 +34,8 @@ POWER = 200e3
 """Of each secondary substation [W]."""
 SECTION = 220.0
 """Length of a cable between two [m]."""
+BOARD = Converter(16, 31e3, 20e3, 1.5)
+"""Of all meters; its currents reach beyond those of any fault here, with their offset."""
 SWITCHES = {"breaker-p": "closed", "p4-near": "closed", "p4-far": "closed", "tie": "open"}
 """Operated from afar, with their normal state."""
 METERS = ("p2", "p5")
@@ -127,12 +129,12 @@ class FlisrCase:
         """Write what boards of 16 bit make of a round as COMTRADE; return the files by device."""
         head, meters = self.waveforms()
         generator = np.random.default_rng(self.seed)
-        channels = SIXTEEN.channels(RATE)
+        channels = BOARD.channels(RATE)
         plain = tuple(replace(channel, skew=0.0) for channel in channels[:3])
         gains = 1.0 + 0.005 * generator.standard_normal((len(METERS), 3, 1))  # transformers of class 0.5
-        found = {HEAD: written(folder, HEAD, SIXTEEN.sampled(head, generator), channels)}
+        found = {HEAD: written(folder, HEAD, BOARD.sampled(head, generator), channels)}
         for node, waves, gain in zip(METERS, meters, gains, strict=True):
-            found[f"m-{node}"] = written(folder, f"m-{node}", SIXTEEN.sampled(waves, generator, gain), plain)
+            found[f"m-{node}"] = written(folder, f"m-{node}", BOARD.sampled(waves, generator, gain), plain)
         return found
 
 

@@ -43,7 +43,7 @@ def put_network(catalog):
     return catalog
 
 
-def say(grid, kind, start_ns, number, end_ns=None, device="m-head", terminal="head", **evidence):
+def say(grid, kind, start_ns, number, *, end_ns=None, device="m-head", terminal="head", **evidence):
     event = Event(kind, terminal, start_ns, end_ns, Severity.CRITICAL, ("A",), {"network": NETWORK, **evidence})
     payload = encode(event, Header(device, 1, 1, number, time.time_ns()))
     publish.single(topics.faults("default", event.evidence["network"]), payload, qos=1, hostname="127.0.0.1",
@@ -72,7 +72,9 @@ def test_a_fault_its_reclosure_its_restoration_and_its_recordings_are_one_record
     say(grid, "fault-located", start + NANOSECONDS, 2, **PLACE)
     say(grid, "fault-located", start, 3, **{**PLACE, "network": "elsewhere"})
     outcome = {"outcome": "restored", "steps": [], "restored_customers": 12, "unserved_customers": 3}
-    say(grid, "restoration", start, 4, start + 6 * NANOSECONDS, "control-1", "breaker", **outcome)
+    say(
+        grid, "restoration", start, 4, end_ns=start + 6 * NANOSECONDS, device="control-1", terminal="breaker", **outcome
+    )
     wait_until(lambda: any(one["outcome"] for one in listed(catalog)["items"]), "the outcome being kept")
     (found,) = listed(catalog)["items"]
     assert (found["distance"], found["distance_uncertainty"], found["revision"]) == (140.0, 3.0, 3)

@@ -1,0 +1,193 @@
+"""What the catalog makes of what is said of faults, and how it is told: pure parts, and the store over SQLite."""
+
+import asyncio
+from xml.etree import ElementTree as ET
+
+import msgspec
+import pytest
+
+from algorithms.api.network_document import NetworkDocument
+from algorithms.api.records import Event, Severity
+from algorithms.api.wire import NANOSECONDS, Header, encode
+from device_catalog import faults as faults_module
+from device_catalog.contract import topics
+from device_catalog.contract.faults import FaultDetail
+from device_catalog.errors import FaultUnknown, Refused
+from device_catalog.faults import MAXIMUM_NEWS, Faults, devices_of, read_news
+from device_catalog.network_diagram.svg import as_svg
+from device_catalog.operator.fault_story import lines_of, picture, timeline
+from device_catalog.storage.database import migrate, open_engine
+from device_catalog.storage.faults import FaultStore
+from device_catalog.storage.networks import NetworkStore
+from device_catalog.storage.threads import StorageThreads
+from tests.support.networks import feeder_document
+
+START = 1_800_000_000 * NANOSECONDS
+NETWORK = "net-1"
+PLACE = {
+    "network": NETWORK, "model_revision": 3, "branch": "b1", "from_node": "m1", "to_node": "m2",
+    "distance": 140.0, "distance_uncertainty": 3.0, "fault_resistance": 2.0, "type": "LG", "trusted": True,
+    "alternatives": [], "doubts": [], "meters": ["m-2"], "suspects": [], "missing": {"m-3": "no answer"},
+}  # fmt: skip
+OUTCOME = {
+    "network": NETWORK, "outcome": "restored", "reason": "", "restored_customers": 12, "unserved_customers": 1,
+    "unserved": {"m2": "in the section that is faulted"}, "failed": {},
+    "steps": [{"switch": "cb", "verb": "open", "time": "2027-01-15T08:00:04.500000000Z"}],
+}  # fmt: skip
+
+
+class NoRecordings:
+    """Recordings of a fleet that records nothing."""
+
+    async def around(self, devices, first_ns, last_ns):  # noqa: ARG002 - as asked for
+        return ()
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run what uses faults of a catalog that knows one network; give it these and their store."""
+    engine = open_engine(f"sqlite:///{tmp_path}/catalog.db")
+    migrate(engine)
+    with engine.connect().execution_options(writes=True) as connection, connection.begin():
+        connection.exec_driver_sql(
+            f"INSERT INTO networks VALUES ('{NETWORK}', 'n', 3, 0, 0, 'somebody'), ('net-2', 'n', 1, 0, 0, 'somebody')"
+        )
+    threads = StorageThreads()
+    store = FaultStore(engine)
+    assert NetworkStore(engine).find(NETWORK) is not None
+
+    def run(use):
+        return asyncio.run(use(Faults(store, NoRecordings(), threads)))
+
+    yield run
+    threads.close()
+    engine.dispose()
+
+
+def message(kind, start_ns, number, evidence, *, end_ns=None, device="m-head", terminal="head"):
+    event = Event(kind, terminal, start_ns, end_ns, Severity.CRITICAL, ("A",), evidence)
+    network = evidence["network"]
+    payload = encode(event, Header(device, 1, 1, number, start_ns + NANOSECONDS // 4))
+    return topics.faults("default", network), payload
+
+
+def located(start_ns=START, number=1, **changes):
+    return message("fault-located", start_ns, number, {**PLACE, **changes})
+
+
+def restored(number=9, **changes):
+    end_ns = START + 6 * NANOSECONDS
+    evidence = {**OUTCOME, **changes}
+    return message("restoration", START, number, evidence, end_ns=end_ns, device="control-1", terminal="breaker")
+
+
+def test_the_surest_trusted_place_and_the_last_outcome_sum_a_fault_up(run):
+    async def use(faults):
+        await faults.hear(*located(number=1, distance=150.0, distance_uncertainty=9.0))
+        await faults.hear(*located(START + NANOSECONDS, 2))
+        await faults.hear(*located(START + 2 * NANOSECONDS, 3, trusted=False, distance_uncertainty=0.1, distance=7.0))
+        await faults.hear(*restored(8, outcome="no-lease"))
+        await faults.hear(*restored(9))
+        (summary,) = (await faults.page("", "", 10)).items
+        return summary
+
+    summary = run(use)
+    assert (summary.distance, summary.distance_uncertainty, summary.trusted) == (140.0, 3.0, True)
+    assert (summary.outcome, summary.revision) == ("restored", 5)
+    assert summary.minutes == pytest.approx(0.1)
+
+
+def test_a_fault_long_after_at_another_terminal_or_in_another_network_is_another_one(run):
+    async def use(faults):
+        await faults.hear(*located())
+        await faults.hear(*located(START + 61 * NANOSECONDS, 2))
+        await faults.hear(*message("fault-located", START, 3, PLACE, terminal="other"))
+        await faults.hear(*located(number=4, network="net-2"))
+        everything = await faults.page("", "", 10)
+        return len(everything.items), len((await faults.page("net-2", "", 10)).items)
+
+    assert run(use) == (4, 1)
+
+
+def test_what_is_not_kept_is_refused_quietly_and_changes_nothing(run):
+    topic, payload = located()
+    strange = [
+        (topic, b"{"),
+        (topic, b"\xff" * 10),
+        (topics.faults("default", "net-2"), payload),
+        located(network="nowhere"),
+        message("voltage-dip", START, 1, PLACE),
+        restored(),
+    ]
+
+    async def use(faults):
+        kept = [await faults.hear(*one) for one in strange]
+        return any(kept), (await faults.page("", "", 10)).items
+
+    assert run(use) == (False, ())
+
+
+def test_of_many_words_and_many_faults_so_many_stay(run, monkeypatch):
+    monkeypatch.setattr(faults_module, "MAXIMUM_KNOWN", 3)
+
+    async def use(faults):
+        for number in range(1, MAXIMUM_NEWS + 6):
+            await faults.hear(*located(number=number))
+        (first,) = (await faults.page("", "", 10)).items
+        detail = await faults.one(first.id)
+        for number in range(4):
+            await faults.hear(*located(START + (number + 1) * 100 * NANOSECONDS, 100 + number))
+        left = (await faults.page("", "", 10)).items
+        with pytest.raises(FaultUnknown, match="none called"):
+            await faults.one(first.id)
+        with pytest.raises(Refused, match="cursor"):
+            await faults.page("", "nonsense", 10)
+        return [word.number for word in detail.news], len(left)
+
+    numbers, left = run(use)
+    assert (numbers[0], numbers[-1], len(numbers), left) == (1, MAXIMUM_NEWS + 5, MAXIMUM_NEWS, 3)
+
+
+def test_recordings_are_looked_for_at_whoever_told_and_at_the_meters_that_were_asked():
+    _, _, word = read_news(*located(meters=["m-2", 7, "no identifier!"]))
+    assert devices_of([word]) == ["m-head", "m-2", "m-3"]
+
+
+def detail_of(run):
+    async def use(faults):
+        await faults.hear(*located(alternatives=[{**PLACE, "branch": "b2"}]))
+        await faults.hear(*restored())
+        (summary,) = (await faults.page("", "", 10)).items
+        return await faults.one(summary.id)
+
+    detail = run(use)
+    assert isinstance(detail, FaultDetail)
+    return detail
+
+
+def test_a_fault_is_told_with_place_evidence_outcome_and_everything_in_its_order(run):
+    detail = detail_of(run)
+    said = "\n".join(lines_of(detail))
+    expected = (
+        "LG A, in net-1",
+        "b1, 140.0 m ± 6.0 m from m1",
+        "b2, 140.0 m",
+        "m-3 (no answer)",
+        "restored after 0.10 min",
+        "12 supplied again, 1 dark",
+        "m2: in the section that is faulted",
+    )
+    for words in expected:
+        assert words in said
+    moments = timeline(detail)
+    assert [moment.kind for moment in moments] == ["fault", "fault", "switch", "end"]
+    assert [moment.at for moment in moments] == pytest.approx([0.0, 0.25, 4.5, 6.0])
+
+
+def test_the_picture_has_the_place_its_alternatives_the_steps_and_the_timeline(run):
+    document = msgspec.convert(feeder_document(), NetworkDocument)
+    svg = as_svg(picture(detail_of(run), document))
+    root = ET.fromstring(svg)
+    words = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    for text in ("140 m from m1", "or here", "1", "Timeline", "cb is open", "control-1: restored"):
+        assert text in words
