@@ -48,7 +48,7 @@ from device_catalog.contract.paths import (
 from device_catalog.contract.recordings import Received, RecordingEntry, RecordingInfo, RecordingPage
 from device_catalog.contract.register import DeviceDetail, History, Page, ProblemDocument, Registered, Registration
 from device_catalog.contract.reports import Reported
-from device_catalog.contract.trust import METADATA, METADATA_FILE, TARGET_FILE, Pushed
+from device_catalog.contract.trust import METADATA, METADATA_FILE, TARGET_FILE, Push, Pushed
 
 
 class Configured(msgspec.Struct, frozen=True):
@@ -395,7 +395,7 @@ OPERATIONS = (
         "Bring signed documents as texts by file name; they are verified as a meter would before any is stored",
         "operator",
         200,
-        dict[str, str],
+        Push,
         Pushed,
         refusals=(401, 413, 422, 501),
     ),
@@ -475,7 +475,8 @@ def _operation(operation: Operation) -> dict[str, Any]:
     parameters: list[dict[str, Any]] = []
     if "{device}" in operation.path:
         parameters.append(_parameter("device", "path", required=True))
-    named = [name for name in ("recording", "network", "area", "revision", "fault") if f"{{{name}}}" in operation.path]
+    others = ("recording", "network", "area", "revision", "fault", "algorithm", "file")
+    named = [name for name in others if f"{{{name}}}" in operation.path]
     parameters += [_parameter(name, "path", required=True) for name in named]
     parameters += [_parameter(name, "query") for name in operation.query]
     parameters += [

@@ -21,7 +21,15 @@ from litestar.handlers import HTTPRouteHandler
 from algorithms.api.errors import Problem, shortened
 from device_catalog.api.problems import HttpError
 from device_catalog.contract.packages import MAXIMUM_PACKAGE
-from device_catalog.contract.trust import MAXIMUM_PUSH, MAXIMUM_TARGETS, METADATA, METADATA_FILE, TARGET_FILE, Pushed
+from device_catalog.contract.trust import (
+    MAXIMUM_PUSH,
+    MAXIMUM_TARGETS,
+    METADATA,
+    METADATA_FILE,
+    TARGET_FILE,
+    Push,
+    Pushed,
+)
 from device_catalog.errors import Refused
 from device_catalog.packages.errors import RepositoryError
 
@@ -108,9 +116,9 @@ def handlers(folder: Path, access: Access, read_body: ReadBody) -> Sequence[HTTP
 
 def _documents(body: bytes) -> dict[str, bytes]:
     try:
-        texts = msgspec.json.decode(body, type=dict[str, str])
+        texts = msgspec.json.decode(body, type=Push).documents
     except msgspec.DecodeError as error:
-        problem = Problem("body", "an object of documents as texts, by file name", shortened(str(error), 200))
+        problem = Problem("body", "an object with `documents`: texts by file name", shortened(str(error), 200))
         raise Refused([problem]) from error
     return {name: text.encode() for name, text in texts.items()}
 

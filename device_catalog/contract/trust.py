@@ -31,6 +31,12 @@ ISSUED = "x-tresma-issued"
 """Beside every role's fields: when it was signed, RFC 3339; a meter without a clock learns the time from it."""
 
 
+class Push(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Signed documents as texts, by file name."""
+
+    documents: dict[str, str]
+
+
 class Pushed(msgspec.Struct, frozen=True):
     """The answer to a push: the documents that were new."""
 

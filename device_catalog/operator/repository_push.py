@@ -11,7 +11,7 @@ from pathlib import Path
 
 import requests
 
-from device_catalog.contract.trust import METADATA, TARGET_FILE, Pushed
+from device_catalog.contract.trust import METADATA, TARGET_FILE, Push, Pushed
 from device_catalog.operator.catalog import TIMEOUT, Catalog, read
 from device_catalog.operator.errors import CatalogAway, OperatorError, UsageError
 from device_catalog.operator.output import say, say_json
@@ -43,7 +43,7 @@ class TrustCatalog(Catalog):
 
     def bring_documents(self, documents: dict[str, str]) -> Pushed:
         """Bring documents, all or none."""
-        return read(self._exchange("PUT", METADATA, body=documents)[0], Pushed)
+        return read(self._exchange("PUT", METADATA, body=Push(documents))[0], Pushed)
 
 
 def push(options: argparse.Namespace) -> None:

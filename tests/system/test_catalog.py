@@ -231,7 +231,7 @@ def test_the_description_is_true_to_the_server(catalog, tmp_path):
     target = f"{hashlib.sha256(package).hexdigest()}.{name}"
     documents = {path.name: path.read_text() for path in (dso.folder / "metadata").iterdir()}
     bodies = {
-        ("put", "/v1/trust/metadata"): {"json": documents},
+        ("put", "/v1/trust/metadata"): {"json": {"documents": documents}},
         ("put", "/v1/trust/targets/algorithms/{algorithm}/{file}"): {"data": package},
         ("post", "/v1/devices"): {"json": {"device": "m-described"}},
         ("put", "/v1/devices/{device}/configuration"): {"json": {}, "headers": {"If-Match": "*"}},

@@ -64,7 +64,7 @@ def test_what_two_people_signed_reaches_a_meter_through_the_catalog(signed, tmp_
         assert "0 packages and 0 documents are new" in capsys.readouterr().out
         for path in ("metadata", f"targets/algorithms/{NAME}/{64 * '0'}.{package_of()[0]}"):
             assert requests.put(f"{catalog.url}/v1/trust/{path}", data=b"{}", timeout=5).status_code == 401
-            assert catalog.operator("PUT", f"/v1/trust/{path}", data=b'{"x": "y"}').status_code == 422
+            assert catalog.operator("PUT", f"/v1/trust/{path}", data=b'{"documents": {"x": "y"}}').status_code == 422
         answer = requests.get(f"{catalog.url}/v1/trust/metadata/timestamp.json", timeout=5)
         tag = {"If-None-Match": answer.headers["ETag"]}
         again = requests.get(f"{catalog.url}/v1/trust/metadata/timestamp.json", headers=tag, timeout=5)
