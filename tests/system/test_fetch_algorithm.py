@@ -192,3 +192,48 @@ def test_one_fetch_is_under_way_at_a_time(tmp_path):
             fcntl.flock(lock, fcntl.LOCK_EX)
             with pytest.raises(TrustError, match="another under way"):
                 meter.fetch(now=NOW)
+
+
+def test_a_cut_while_fetching_leaves_what_is_believed_whole(tmp_path):
+    """Every seventh step of an update is tried as the last one; the old set stays, and a later fetch succeeds."""
+    dso = Dso(tmp_path / "trust")
+    dso.release()
+    with serving(dso.folder) as server:
+        meter = Meter(tmp_path / "state", dso.root, server.url)
+        meter.fetch()
+        dso.at(NOW).change_keys("timestamp", add=[dso.public("other")])
+        dso.release("0.2.0", 2)
+        step = 0
+        while _fetch_killed_at(step, meter):
+            step += 7
+            kept = meter.state / "trust"
+            for path in (*(kept / "metadata").glob("*.json"), kept / "floors.json"):
+                assert json.loads(path.read_bytes())
+            assert "0.1.0" in meter.installed()
+            assert step < 1000
+        assert step > 50
+        assert meter.fetch("0.2.0").package.manifest.release == 2
+        assert meter.installed() == ["0.1.0", "0.2.0"]
+        assert sorted(path.name for path in (meter.state / "trust").iterdir()) == ["floors.json", "lock", "metadata"]
+
+
+def _fetch_killed_at(step, meter):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        seen = 0
+
+        def watch(event, _):
+            nonlocal seen
+            seen += event in ("open", "os.rename", "os.mkdir", "os.remove", "os.rmdir")
+            if seen > step:
+                os._exit(9)
+
+        sys.addaudithook(watch)
+        try:
+            meter.fetch("0.2.0")
+        except BaseException:  # noqa: BLE001 - the verifier's fork was the one that was cut
+            os._exit(9)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
