@@ -11,7 +11,8 @@ Rules:
   ahead shows the impedance behind the meter.
 - Zero-sequence current is freed of what the feeder's own capacitance takes, so that an earth fault elsewhere
   leaves nothing.
-- Unbalance must stand, not only change: a phase that is closed again takes away what it had brought.
+- Unbalance must stand, not only change: a phase that is closed again takes away what it had brought. And it must have
+  grown: the end of a fault that nobody followed is no fault.
 - Isolated and compensated neutrals have their own judgement of earth faults: the admittance behind the meter.
 """
 
@@ -30,10 +31,14 @@ RESTRAINT = 0.05
 """Share of the phases' change that zero-sequence current must exceed: unlike transformers add up to some [1]."""
 CHARGING_ERROR = 0.3
 """Share of the feeder's own charging that may be wrongly known [1]."""
+GROWN = 1.1
+"""What a fault brings exceeds what was there before by this factor [1]."""
 FAULTED = 0.3
 """A phase takes part when it changed by this share of what the most changed phase did [1]."""
 DOUBTFUL = (0.15, 0.5)
 """Between these shares it may or may not [1]."""
+COLLAPSED = 0.6
+"""Inrush leaves more than this share of the voltage between phases [1]."""
 
 
 class Neutral(StrEnum):
@@ -131,13 +136,39 @@ def judge(now: Complexes, change: Complexes, limits: Thresholds, floors: Floats)
     least = max(limits.negative_current, floors[2])
     phase = (size[1] > max(limits.phase_current, floors[1])) | ((size[2] > least) & (standing[2] > least))
     phase &= _ahead(dv, di, before, quiet_voltage, limits.nominal_voltage)
-    phase &= np.abs(now[3:]).max(axis=0) > 1.1 * np.abs(before[3:]).max(axis=0)
+    phase &= np.abs(now[3:]).max(axis=0) > GROWN * np.abs(before[3:]).max(axis=0)
     if limits.neutral is Neutral.EARTHED:
         least = max(limits.ground_current, floors[0]) + RESTRAINT * size[1]
         ground = _ground(dv, aside, change, before=before, limits=limits, least=least)
-        return Verdict(phase, ground & (standing[0] > limits.ground_current), none)
+        grown = standing[0] > np.maximum(limits.ground_current, GROWN * np.abs(FORTESCUE[0] @ before[3:]))
+        return Verdict(phase, ground & grown, none)
     small = (size[1] < limits.phase_current) & (size[2] < limits.negative_current)
-    return Verdict(phase, none, _earth(dv[0], di[0], limits) & small)
+    grown = np.abs(FORTESCUE[0] @ now[:3]) > GROWN * np.abs(FORTESCUE[0] @ before[:3])
+    return Verdict(phase, none, _earth(dv[0], di[0], limits) & small & grown)
+
+
+def no_inrush(now: Complexes, change: Complexes, limits: Thresholds) -> Truths:
+    """
+    Tell where a change is too much for magnetising inrush, whatever its harmonics.
+
+    A current transformer in saturation and a converter at its limit make a second harmonic of their own, in the
+    largest faults most of all. No inrush takes away nearly half of the voltage between the phases.
+
+    Parameters
+    ----------
+    now, change, limits
+        As in `judge`.
+    """
+    sound, usual = (_soundness(voltages) for voltages in (now[:3], now[:3] - change[:3]))
+    # A line that is made alive has little voltage in its first cycle, but it had less.
+    collapsed: Truths = (sound < COLLAPSED * usual) & (usual > 0.1 * limits.nominal_voltage)
+    return collapsed
+
+
+def _soundness(voltages: Complexes) -> Floats:
+    """Give what is left between the phases: positive less negative sequence, nothing where two of them touch [V]."""
+    sound: Floats = np.abs(FORTESCUE[1] @ voltages) - np.abs(FORTESCUE[2] @ voltages)
+    return sound
 
 
 def _ahead(dv: Complexes, di: Complexes, before: Complexes, quiet: float, nominal: float) -> Truths:

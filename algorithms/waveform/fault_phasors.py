@@ -31,6 +31,8 @@ SPIKE = 6.0
 """A sample this many standard deviations off is a spike [1]."""
 QUIET = 0.05
 """Current below this share of the fault's, for a quarter of a cycle, is none: the breaker has opened [1]."""
+CARRYING = 0.3
+"""From the first sample beyond this share of the fault's current on, a phase takes part in it [1]."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -190,6 +192,8 @@ def opening(currents: Floats, steps: Floats, cycle: int) -> int:
             hidden = True
             continue
         still = size < max(QUIET * largest, 4.0 * float(step))
+        # A phase that joins an evolving fault late was not open before.
+        still[: int((size > CARRYING * largest).argmax())] = False
         at = np.flatnonzero(np.convolve(still, np.ones(quarter), "valid") >= quarter - 0.5)
         first = min(first, int(at[0])) if at.size else first
     return first - cycle // 2 if hidden and first < int(currents.shape[1]) else first

@@ -1,5 +1,7 @@
 """Faults are found with type, phases and times; what is no fault never trips. Waveforms come from `support.emt`."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -132,6 +134,52 @@ def test_samples_that_are_missing_end_a_fault_and_are_no_fault_themselves():
         return blocks
 
     assert len(detected(feeder, samples[:, : round(0.24 * RATE)], spoil=marked)) == 0
+
+
+def saturated(currents, limit):
+    """Let current transformers pass what their flux allows: its integral stays within a limit [A s]."""
+    passed = np.zeros_like(currents)
+    flux = np.zeros(3)
+    for number in range(currents.shape[1]):
+        flux = flux + currents[:, number] / RATE
+        beyond = np.abs(flux) > limit
+        flux = np.clip(flux, -limit, limit)
+        passed[:, number] = np.where(beyond, 0.05, 1.0) * currents[:, number]
+    return passed
+
+
+@pytest.mark.parametrize(("kind", "phases"), [("LLL", (0, 1, 2)), ("LL", (0, 1))])
+@pytest.mark.parametrize("spoilt", ["converter at its limit", "saturated transformers"])
+def test_the_largest_faults_are_found_in_spite_of_the_harmonics_that_limits_and_saturation_make(kind, phases, spoilt):
+    feeder, fault = urban(), Fault(0, 50.0, kind, phases, 0.01, duration=0.15, angle=0.3)
+    recording = recorded(feeder, fault, cells=1, after=0.1)
+    head, converter = recording.head.copy(), SIXTEEN
+    steady = np.abs(head[3:, recording.inception + 600 : recording.opened - 100]).max()
+    if spoilt == "converter at its limit":
+        converter = replace(SIXTEEN, amperes=0.4 * float(steady))
+    else:
+        head[3:] = saturated(head[3:], 1.75 * steady / (2 * np.pi * 50.0))
+    events = detected(feeder, converter.sampled(head, np.random.default_rng(7)), converter)
+    assert [event.end_ns is None for event in events] == [True, False]
+    assert events[0].evidence["detection_time"] < 0.02
+    assert events[1].phases == tuple("ABC"[phase] for phase in phases)
+
+
+@pytest.mark.parametrize("neutral", [SOLID, ISOLATED, COMPENSATED], ids=["solid", "isolated", "compensated"])
+def test_the_end_of_an_earth_fault_that_was_there_before_the_meter_is_no_fault(neutral):
+    feeder = urban(neutral)
+    recording = recorded(feeder, Fault(2, 100.0, "LG", (0,), 5.0, duration=0.3), cells=1, after=0.2)
+    samples = SIXTEEN.sampled(recording.head, np.random.default_rng(7))
+    assert detected(feeder, samples[:, recording.inception + 960 :]) == []
+
+
+def test_the_end_of_an_earth_fault_in_which_samples_were_lost_is_no_second_fault():
+    feeder = urban()
+    recording = recorded(feeder, Fault(2, 100.0, "LG", (0,), 5.0, duration=0.4), cells=1, after=0.2)
+    samples = SIXTEEN.sampled(recording.head, np.random.default_rng(7))
+    lost = (recording.inception + 640) // 64
+    events = detected(feeder, samples, spoil=lambda blocks: [*blocks[:lost], *blocks[lost + 1 :]])
+    assert [event.evidence.get("ending") for event in events] == [None, "samples-missing"]
 
 
 def test_settings_override_what_follows_from_the_network():

@@ -155,6 +155,15 @@ def test_a_fault_cut_off_after_three_cycles_is_still_located():
     assert event.evidence["window"][1] < 0.075
 
 
+@pytest.mark.parametrize("after", [0.015, 0.025, 0.05])
+def test_a_fault_that_spreads_within_its_first_cycles_is_located(after):
+    feeder, fault = urban(), Fault(3, 140.0, "LG", (0,), 20.0, duration=0.19, angle=1.0)
+    event = located(told(feeder, fault, evolves=(after, fault_conductance("LLL", (0, 1, 2), 1.0))))[-1]
+    assert event.evidence["branch"] == name_of(feeder, fault)
+    assert event.evidence["type"] == "LLL"
+    assert abs(event.evidence["distance"] - 140.0) < 4 * event.evidence["distance_uncertainty"]
+
+
 def test_a_fault_that_spreads_is_located_by_what_it_became():
     feeder, fault = urban(), Fault(4, 80.0, "LG", (0,), 5.0, duration=0.16)
     (event,) = located(told(feeder, fault, evolves=(0.06, fault_conductance("LLG", (0, 1), 2.0))))

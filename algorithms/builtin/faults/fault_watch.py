@@ -22,6 +22,7 @@ from algorithms.waveform.fault_criteria import (
     classify,
     earthed_phase,
     judge,
+    no_inrush,
 )
 from algorithms.waveform.phasor import Complexes, Floats
 from algorithms.waveform.superimposed import (
@@ -139,7 +140,8 @@ class FaultWatch:
             reach = self._cycle
             moving = samples[3:, column - reach : last]
             moving = moving - samples[3:, column - reach - 2 * self._cycle : last - 2 * self._cycle]
-            phase = phase & (harmonic_share(moving, reach, self._turn) < self.limits.second_harmonic)
+            fundamental = harmonic_share(moving, reach, self._turn) < self.limits.second_harmonic
+            phase = phase & (fundamental | no_inrush(now, change, self.limits))
         places = []
         for number, (truths, hold) in enumerate(((phase | verdict.ground, HOLD), (verdict.earth, EARTH_HOLD))):
             place, self._runs[number] = _held(truths, self._runs[number], round(hold * self._rate))
