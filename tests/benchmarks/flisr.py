@@ -44,6 +44,8 @@ TENANT = "default"
 ALL_BACK = ("tie=open", "p4-near=unlocked", "p4-far=unlocked", "p4-near=closed", "p4-far=closed")
 SLACK = 0.6
 """Share of a round within which service must be restored, so that there is time to put everything back."""
+SPREADING = 3.0
+"""Longest time for a new topology to be reported by the head [s]."""
 
 
 @dataclass
@@ -58,6 +60,9 @@ class Story:
     restored: float | None = None
     outcome: dict[str, Any] = field(default_factory=dict)
     moving: float = 0.0
+    topology: int = 0
+    spread: float | None = None
+    _stand: dict[str, str] = field(default_factory=dict)
 
     def tell(self, item: Heard, at: float) -> None:
         """Take one message."""
@@ -82,7 +87,13 @@ class Story:
             case ["switches", switch, "state"]:
                 self._moved(at, switch, fields["payload"])
             case ["topology", _]:
-                self._say(at, "catalog", f"spreads the new topology, revision {fields['revision']}")
+                self.topology = fields["revision"]
+                self._say(at, "catalog", f"spreads the new topology, revision {self.topology}")
+
+    def reached(self, at: float) -> None:
+        """Note that the head works with the new topology."""
+        self.spread = at
+        self._say(at, HEAD, f"locates faults with topology {self.topology}")
 
     def _say(self, at: float, who: str, what: str) -> None:
         self.lines.append((at, who, what.rstrip()))
@@ -100,11 +111,13 @@ class Story:
         self._say(at, fields["device"], f"located: {where}{trust}")
 
     def _moved(self, at: float, switch: str, report: dict[str, Any]) -> None:
-        state, last = report["state"], self.lines[-1][2] if self.lines else ""
+        state = report["state"]
         text = f"{switch} {state or 'moves'}" + (", locked out" if report["lockout"] else "")
         if report["outcome"] in ("refused", "failed"):
             text += f", {report['outcome']}: {report['reason']}"
-        if text == last:
+        before = self._stand.get(switch, f"{switch} {SWITCHES[switch]}")
+        self._stand[switch] = text
+        if text == before:  # it reports now and then
             return
         if report["lockout"] and self.lockout is None:
             self.lockout = at
@@ -143,7 +156,7 @@ def run(rounds: int, report: Report) -> Story | None:
             while inception_ns < time.time_ns() + NANOSECONDS:
                 inception_ns += period_ns
             for number in range(rounds):
-                story = _round((grid, data), inception_ns, SLACK * case.period)
+                story = _round(plant, (grid, data), inception_ns, SLACK * case.period)
                 stories.append(story)
                 if story.outcome.get("outcome") != "restored":
                     sys.stderr.write(f"round {number + 1}:\n{timeline(story)}\n")
@@ -168,7 +181,7 @@ def _wait_until_ready(plant: Plant, grid: Listener) -> None:
         )
 
 
-def _round(listeners: tuple[Listener, Listener], inception_ns: int, limit: float) -> Story:
+def _round(plant: Plant, listeners: tuple[Listener, Listener], inception_ns: int, limit: float) -> Story:
     """Wait for a fault and what becomes of it."""
     marks = [len(listener.heard) for listener in listeners]
     ahead = (inception_ns - time.time_ns()) / NANOSECONDS
@@ -182,7 +195,7 @@ def _round(listeners: tuple[Listener, Listener], inception_ns: int, limit: float
 
     while not over() and time.monotonic() < until:
         time.sleep(0.02)
-    time.sleep(0.5)  # the catalog spreads the topology
+    reached = _spread(plant, listeners[0], marks[0])
     steady = time.time_ns() - time.monotonic_ns()
     story = Story(inception_ns)
     heard = [item for listener, mark in zip(listeners, marks, strict=True) for item in listener.heard[mark:]]
@@ -191,7 +204,22 @@ def _round(listeners: tuple[Listener, Listener], inception_ns: int, limit: float
         if at >= 0 and not item.retained:
             story.tell(item, at)
     story.moving = story.times_moving()
+    if reached is not None and reached[0] == story.topology:
+        story.reached((reached[1] - inception_ns) / NANOSECONDS)
     return story
+
+
+def _spread(plant: Plant, grid: Listener, mark: int) -> tuple[int, int] | None:
+    """Wait until the head works with the topology that the catalog spread; return its revision, and when that was."""
+    until = time.monotonic() + SPREADING
+    while time.monotonic() < until:
+        topic = topics.topology(TENANT, NETWORK)
+        wanted = [item.fields["revision"] for item in grid.heard[mark:] if item.topic == topic]
+        has = (plant.reported(HEAD).get("network") or {}).get("topology_revision")
+        if wanted and wanted[-1] == has:
+            return has, time.time_ns()
+        time.sleep(0.05)
+    return None
 
 
 def _put_back(plant: Plant, number: int) -> None:
@@ -235,6 +263,9 @@ def _judge(case: FlisrCase, stories: list[Story], report: Report) -> Story | Non
         report.figure("lockout to restored: p50", spans[len(spans) // 2], "s", "<= 1")
         report.figure("lockout to restored: longest", spans[-1], "s", "<= 2")
         report.figure("of it switches moving: p50", moving[len(moving) // 2], "s")
+    spread = sorted(story.spread - (story.restored or 0.0) for story in whole if story.spread is not None)
+    if spread:
+        report.figure("restored to the head locating with the new topology: p50", spread[len(spread) // 2], "s")
     report.figure("rounds without service restored", len(stories) - len(whole), "1", "<= 0")
     return whole[len(whole) // 2] if whole else (stories[0] if stories else None)
 

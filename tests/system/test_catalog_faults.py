@@ -1,5 +1,8 @@
 """What is said of faults on the grid broker is kept by the catalog, over either database, and answered from."""
 
+import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -104,3 +107,29 @@ def test_what_was_said_while_the_catalog_was_away_is_kept_when_it_is_back(plant)
     assert (len(starts), rest["next"]) == (4, "")
     assert listed(catalog, network="other")["items"] == []
     assert catalog.operator("GET", "/v1/faults", params={"cursor": "x", "limit": "0"}).status_code == 422
+
+
+def test_an_operator_lists_shows_and_draws_faults(plant, tmp_path):
+    catalog, grid = plant
+    say(grid, "fault-located", time.time_ns(), 50, terminal="third", **{**PLACE, "branch": "b1"})
+    wait_until(lambda: any(one["terminal"] == "third" for one in listed(catalog)["items"]), "the fault being kept")
+    name = next(one["id"] for one in listed(catalog)["items"] if one["terminal"] == "third")
+
+    def tresma(*words, status=0):
+        environment = {
+            **os.environ,
+            "TRESMA_CATALOG": catalog.url,
+            "TRESMA_TOKEN_FILE": str(catalog.state / "operator.token"),
+        }
+        command = [sys.executable, "-m", "device_catalog.operator", "faults", *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
+        assert done.returncode == status, done.stderr
+        return done
+
+    assert f"{name}  " in tresma("list", "--network", NETWORK).stdout
+    assert "b1, 140.0 m ± 6.0 m from m1" in tresma("show", name).stdout
+    target = tmp_path / "fault.svg"
+    drawn = tresma("plot", name, "-o", str(target))
+    assert (drawn.stdout, "no recording of m-head" in drawn.stderr) == (f"{target}\n", True)
+    assert "140 m from m1" in target.read_text()
+    assert "knows no fault none" in tresma("show", "none", status=1).stderr
