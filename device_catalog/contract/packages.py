@@ -16,6 +16,7 @@ import hashlib
 import io
 import re
 import stat
+import struct
 import sys
 import zipfile
 import zlib
@@ -39,6 +40,16 @@ PURE = "py3-none-any"
 _word = r"[a-z0-9_.]+"
 _name = re.compile(
     rf"(?P<name>[A-Za-z][A-Za-z0-9_]*)-(?P<version>[0-9][A-Za-z0-9.]*)-(?P<tag>{_word}-{_word}-{_word})\.whl"
+)
+_unreadable = (  # what zipfile raises for bytes that are no archive
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    ValueError,
 )
 _ours = ("agent", "algorithms", "device_catalog", "hardware")
 _drive = re.compile(r"[A-Za-z]:")
@@ -182,7 +193,7 @@ def _unpacked(data: bytes, problems: list[Problem]) -> dict[str, bytes]:
                 problems += _problems_of_entry(entry, seen)
                 seen.add(entry.filename.casefold())
             return {} if problems else _read(archive, entries, problems)
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, OSError) as error:
+    except _unreadable as error:
         problems.append(
             Problem("file", "a whole wheel (a zip archive)", shortened(str(error)), "fetch or pack it anew")
         )

@@ -7,6 +7,8 @@ import zipfile
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from device_catalog.contract.packages import (
     MAXIMUM_FILES,
@@ -106,6 +108,11 @@ def test_a_zip_bomb_is_refused_by_what_it_declares_and_by_what_is_there():
         archive.writestr("voltage_band/x", bytes(2**20))
         archive.filelist[0].file_size = 100
     assert "expected a whole wheel" in problems(lying.getvalue())[0]
+
+
+def test_a_file_without_a_name_is_refused():
+    data = right_package().replace(b"voltage_band/__init__.py", b"\0" + b"oltage_band/__init__.py")
+    assert "expected" in problems(data)[0]
 
 
 def test_too_many_files_and_too_long_a_file_are_refused(files):
@@ -212,3 +219,17 @@ def test_an_author_begins_packs_and_looks(tmp_path, capsys):
     assert "band: a number with value from 0.01 to 0.5 [1], default 0.1" in capsys.readouterr().out
     assert main(["algorithm", "new", NAME, "--in", str(tmp_path)]) == 2
     assert main(["algorithm", "new", "numpy", "--in", str(tmp_path)]) == 2
+
+
+@given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=20))
+@settings(max_examples=150, deadline=None)
+def test_damaged_bytes_are_refused_or_mean_the_same(changes):
+    data = bytearray(right_package())
+    for place, value in changes:
+        data[place % len(data)] = value
+    try:
+        package = read_package(FILE, bytes(data))
+    except PackageError:
+        return
+    assert contents(bytes(data)) == contents(right_package())
+    assert package.manifest.info.name == NAME
