@@ -9,6 +9,7 @@ Rules:
 - The protection's own sequence comes first: nothing is planned while the breaker may still close by itself.
 - A line is dead when meters on it say so after the breaker opened for the last time, and none of them says otherwise.
 - An earth fault on an isolated or compensated neutral leaves the feeder alive: neither is waited for.
+- Only what the protection opened is a fault cleared. A breaker that a person opened or locked is in their hands.
 """
 
 import re
@@ -20,7 +21,7 @@ from algorithms.api.network import NetworkModel
 from algorithms.api.network_operation import Protection, SwitchKind, SwitchState
 from algorithms.api.network_tables import Integers, Truths
 from algorithms.api.records import Event, MeasurementFrame
-from algorithms.api.switching import SwitchReport
+from algorithms.api.switching import Cause, SwitchReport
 from algorithms.api.wire import NANOSECONDS
 from algorithms.grid.switching.switched import SwitchedNetwork
 
@@ -57,6 +58,8 @@ class FaultCase:
         [ns UTC]
     opened_ns : int or None
         When the breaker was last seen to open [ns UTC].
+    closed_ns : int or None
+        When it was then seen to stand closed again [ns UTC].
     enclosed : bool
         Whether every switch around it was confirmed open and locked.
     settled : bool
@@ -71,6 +74,7 @@ class FaultCase:
     trusted: bool
     start_ns: int
     opened_ns: int | None = None
+    closed_ns: int | None = None
     enclosed: bool = False
     settled: bool = False
 
@@ -78,12 +82,32 @@ class FaultCase:
         """Note what the breaker says."""
         if report.state is SwitchState.OPEN:
             self.opened_ns = now_ns if self.opened_ns is None else self.opened_ns
+            self.closed_ns = None
         elif report.state is SwitchState.CLOSED:
+            if self.opened_ns is not None:
+                self.closed_ns = now_ns
             self.opened_ns = None
+
+    def passed(self, protections: tuple[Protection, ...], now_ns: int) -> bool:
+        """Tell whether the breaker has stood closed for so long that its protection has begun anew."""
+        if self.closed_ns is None:
+            return False
+        quiet = [protection.reclaim_time for protection in protections if protection.switch == self.breaker]
+        return now_ns - self.closed_ns > round((max(quiet, default=0.0) + MARGIN) * NANOSECONDS)
+
+    def taken_over(self, report: SwitchReport | None, tags: tuple[str, ...]) -> str:
+        """Say how a person has taken the breaker over; nothing where none has. Locks under `tags` are our own."""
+        if report is None or report.state is not SwitchState.OPEN or report.tag in tags:
+            return ""
+        if report.tag:
+            return f"{self.breaker} is locked under {report.tag}"
+        return f"{self.breaker} was opened by an order" if report.cause is Cause.COMMAND else ""
 
     def locked_out(self, report: SwitchReport | None, protections: tuple[Protection, ...], now_ns: int) -> bool:
         """Tell whether the protection has ended its sequence with the breaker open."""
         if report is None or report.state is not SwitchState.OPEN or report.reclosing:
+            return False
+        if report.cause not in (Cause.PROTECTION, Cause.RECLOSING) and not report.lockout:
             return False
         if report.lockout:
             return True

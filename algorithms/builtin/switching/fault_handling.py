@@ -14,6 +14,8 @@ Rules:
 - Several faults are one case to plan for: all their places are enclosed. A new one, or a switch that moved by itself,
   lets what is under way finish, then everything is judged anew from the first phase.
 - A switch that does not do as it is told is not counted on, and there is another plan, a few times.
+- People come first. A breaker that somebody opened or locked ends it; a switch that somebody opened since is not
+  closed, and what that made dead stays dead. It is over only when all switches stand where the plan has them.
 - Whatever ends it early, the position it ends in is safe, and said: what was opened stays open and locked, nothing
   more is closed.
 """
@@ -40,6 +42,8 @@ from algorithms.grid.switching.tree_flow import Demand, TreeFlow
 
 SAME = 60.0
 """Faults behind one breaker within this are one, told again with each reclosing [s]."""
+NAMED = 40
+"""Characters of a case's id that name the orders given for it."""
 REPLANS = 4
 """Plans made anew at most after a switch did not do as it was told."""
 
@@ -112,6 +116,9 @@ class FaultHandling:
     lease: Lease | None = None
     refusal: str = ""
     _before: Truths | None = None
+    _well: bool = False
+    _stood: dict[str, SwitchState] = field(default_factory=dict)
+    _kept: set[str] = field(default_factory=set)
     _since_ns: int = 0
     _again: bool = False
     _replans: int = 0
@@ -178,13 +185,18 @@ class FaultHandling:
             report = self.board.report(case.breaker)
             if report is not None:
                 case.watch(report, now_ns)
-            if not self.cases:
+            if not self.cases or (self.phase is Phase.SETTLED and self._well):
                 self._before = self.snapshot()
+                self._kept.clear()
             self.cases.append(case)
         self._restart(now_ns)
 
     def moved(self, name: str, before: SwitchReport | None, report: SwitchReport, now_ns: int) -> list[Record]:
         """Take what a switch says; give what it brings to an end."""
+        stood = self._stood.get(name)
+        if report.state is not None:
+            self._stood[name] = report.state
+            self._respect(name, stood, report)
         for case in self.cases:
             if case.breaker == name:
                 case.watch(report, now_ns)
@@ -192,29 +204,48 @@ class FaultHandling:
             self._sequence.hear(name, report, now_ns)
         if self.phase is not Phase.SWITCHING or before is None or self._plan is None:
             return []
-        closed_already = any(verb == "close" for _, verb, _ in self._done_so_far())
-        if report.state is SwitchState.OPEN and report.cause is Cause.PROTECTION and before.state != report.state:
-            if closed_already:
-                last = next(switch for switch, verb, _ in reversed(self._done_so_far()) if verb == "close")
-                why = f"{name} tripped after {last} was closed: a switch may not stand where it says it does"
-                ended = self._end("tripped-again", why, now_ns)
-                for case in self.cases:
-                    case.enclosed = False
-                return ended
+        closed = [switch for switch, verb, _ in self._done_so_far() if verb == "close"]
+        if report.state is SwitchState.OPEN and report.cause is Cause.PROTECTION and stood is not report.state:
+            if closed:
+                return self._tripped_again(name, closed[-1], now_ns)
             self._again = True
         opened = {switch for switch, verb, _ in self._done_so_far() if verb == "open"}
         if name in opened and name in self._plan.locked and (report.state is SwitchState.CLOSED or not report.tag):
             return self._end("disturbed", f"{name} was locked open and is no longer", now_ns)
-        ours = self._sequence is not None and report.command.startswith(f"{self._sequence.name}-")
-        if report.state is not None and before.state is not None and report.state != before.state and not ours:
+        if report.state is not None and report.state is not stood and not self._ours(report):
             self._again = True
         return []
+
+    def _tripped_again(self, name: str, last: str, now_ns: int) -> list[Record]:
+        why = f"{name} tripped after {last} was closed: a switch may not stand where it says it does"
+        ended = self._end("tripped-again", why, now_ns)
+        for case in self.cases:
+            case.enclosed = False
+        return ended
+
+    def _ours(self, report: SwitchReport) -> bool:
+        """Tell whether it is by an order for one of these faults that a switch stands where it stands."""
+        ordered = any(report.command.startswith(f"{case.id[:NAMED]}-") for case in self.cases)
+        return report.cause is Cause.COMMAND and (ordered or report.tag in self.tags)
+
+    def _respect(self, name: str, stood: SwitchState | None, report: SwitchReport) -> None:
+        """Leave open what somebody else opened, and dead what that made dead."""
+        if report.state is SwitchState.CLOSED:
+            self._kept.discard(name)
+        if self._before is None or report.state is not SwitchState.OPEN or stood is SwitchState.OPEN:
+            return
+        row = self.board.model.switches.rows[name]
+        opened = stood is SwitchState.CLOSED or bool(self._before[row])
+        if opened and report.cause is Cause.COMMAND and not self._ours(report):
+            self._before[row] = False
+            self._kept.add(name)
 
     def repaired(self, name: str, now_ns: int) -> None:
         """Forget a case that is repaired, or all where `name` is empty; its locks are for a person to take off."""
         self.cases = [case for case in self.cases if name not in ("", case.id)]
         if not self.cases:
             self._before, self._plan = None, None
+            self._kept.clear()
             if self._sequence is not None:
                 self._sequence.abandon()
                 self._sequence = None
@@ -273,6 +304,14 @@ class FaultHandling:
         protections = self.board.model.protections
         for case in self.cases:
             case.enclosed = case.enclosed or is_enclosed(self.board, case, self.tags)
+        for case in self.cases:
+            report = self.board.report(case.breaker)
+            taken = "" if case.enclosed or (report and self._ours(report)) else case.taken_over(report, self.tags)
+            if taken:
+                return self._end("handed-over", f"{taken}: a person has taken over", now_ns)
+        passed = [case for case in self.cases if not (case.live or case.enclosed) and case.passed(protections, now_ns)]
+        if passed:
+            return self._let_pass(passed, now_ns)
         waiting = [
             case
             for case in self.cases
@@ -289,14 +328,17 @@ class FaultHandling:
             for case in waiting
             if (report := self.board.report(case.breaker)) is not None and report.state is SwitchState.CLOSED
         ]
-        self.cases = [case for case in self.cases if case not in passed]
-        if passed and not self.cases:
-            return self._end("passed", "the breaker stands closed: the fault has passed", now_ns, gone=passed)
         if passed:
-            self._enter(Phase.PROTECTION, now_ns)
-            return []
+            return self._let_pass(passed, now_ns)
         names = ", ".join(case.breaker or "no breaker known" for case in waiting)
         return self._end("no-lockout", f"the protection did not end its sequence: {names}", now_ns)
+
+    def _let_pass(self, passed: list[FaultCase], now_ns: int) -> list[Record]:
+        self.cases = [case for case in self.cases if case not in passed]
+        if not self.cases:
+            return self._end("passed", "the breaker stands closed: the fault has passed", now_ns, gone=passed)
+        self._enter(Phase.PROTECTION, now_ns)
+        return []
 
     def _prove_dead(self, now_ns: int) -> list[Record]:
         if self.board.gathering(now_ns):
@@ -328,7 +370,10 @@ class FaultHandling:
         branches = tuple(dict.fromkeys(name for case in self.cases for name in case.branches))
         nodes = tuple(dict.fromkeys(name for case in self.cases for name in case.nodes))
         settings = self.settings
-        plan = restore(flow, branches, self.before(), settings.limits, nodes=nodes, pickup=settings.pickup)
+        kept = tuple(sorted(self._kept))
+        plan = restore(
+            flow, branches, self.before(), settings.limits, nodes=nodes, pickup=settings.pickup, kept_open=kept
+        )
         self._plan, self._planned_for = plan, self.board.closed()
         self._covered = {case.id: (case.branches, case.nodes) for case in self.cases}
         times = [case.opened_ns or case.start_ns for case in self.cases]
@@ -350,7 +395,7 @@ class FaultHandling:
         if self._plan is None or (self.board.closed() != self._planned_for).any():
             self._enter(Phase.PROTECTION, now_ns)  # somebody switched while the lease was waited for
             return []
-        name = self.cases[0].id[:40]
+        name = self.cases[0].id[:NAMED]
         settings = self.settings
         stages = stages_of(self._plan, self.board, self.tags, settle=settings.settle, response=settings.response)
         self._sequence = SwitchingSequence(name, self.lease, stages)
@@ -371,18 +416,25 @@ class FaultHandling:
         given: list[Record] = list(sequence.advance(now_ns))
         if sequence.progress is Progress.DONE:
             self._collect(sequence)
-            return [*given, *self._end("restored", "", now_ns)]
+            if self._plan is None or (self.board.closed() == self._plan.closed).all():
+                return [*given, *self._end("restored", "", now_ns)]
+            return [*given, *self._try_again("switches do not stay where they were put", now_ns)]
         if sequence.progress is Progress.FAILED:
             starved = sequence.starved
             self._collect(sequence)
             if starved:
                 return [*given, *self._end("lease-lost", "the right to switch this network was not renewed", now_ns)]
             self.board.bad |= sequence.failed
-            self._replans += 1
-            if self._replans > REPLANS:
-                return [*given, *self._end("failed", "too many switches did not do as they were told", now_ns)]
-            self._enter(Phase.PROTECTION, now_ns)
+            given += self._try_again("too many switches did not do as they were told", now_ns)
         return given
+
+    def _try_again(self, why: str, now_ns: int) -> list[Record]:
+        """Judge everything anew, a few times."""
+        self._replans += 1
+        if self._replans > REPLANS:
+            return self._end("failed", why, now_ns)
+        self._enter(Phase.PROTECTION, now_ns)
+        return []
 
     # ---- the end
 
@@ -402,8 +454,10 @@ class FaultHandling:
             self._sequence.abandon()
             self._collect(self._sequence)
         cases = gone or self.cases
+        self._well = outcome == "restored"
         if not self.cases:
             self._before = None
+            self._kept.clear()
         told = ending(outcome, why, cases, self._plan, self.board, done=self._done, failed=self._failed, now_ns=now_ns)
         for case in self.cases:
             case.settled = True

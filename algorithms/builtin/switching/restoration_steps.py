@@ -15,7 +15,7 @@ from algorithms.builtin.switching.fault_case import FaultCase
 from algorithms.builtin.switching.switch_board import SwitchBoard
 from algorithms.builtin.switching.switching_sequence import Stage, closing, opening
 from algorithms.grid.switching.fault_search import Trial
-from algorithms.grid.switching.restoration import Restoration
+from algorithms.grid.switching.restoration import DEAD_BEFORE, FAULTED, Restoration
 
 UNTOUCHED = "as the protection left it: nothing was switched"
 ENCLOSED = "the fault is enclosed and locked; what was brought back stays so, the rest stays dark"
@@ -132,7 +132,8 @@ def ending(
     Parameters
     ----------
     outcome : str
-        ``restored``, ``proposed``, ``passed``, ``nothing-to-do``; anything else went wrong.
+        ``restored``, ``proposed``, ``passed``, ``nothing-to-do``, ``handed-over``; anything else went wrong. What was
+        restored without anything being closed, while healthy nodes stay dark, is told as ``isolated``.
     why : str
     cases : sequence of FaultCase
     plan : Restoration or None
@@ -145,6 +146,9 @@ def ending(
         [ns UTC]
     """
     verbs = {verb for _, verb, _ in done}
+    left = plan is not None and any(said not in (FAULTED, DEAD_BEFORE) for said in plan.unserved.values())
+    if outcome == "restored" and left and "close" not in verbs:
+        outcome = "isolated"
     position = UNTOUCHED if not verbs else (ENCLOSED if "close" in verbs else HALF_OPEN)
     evidence: dict[str, Any] = {
         "network": board.model.network,
@@ -161,6 +165,8 @@ def ending(
     }
     well = outcome in ("restored", "proposed", "passed", "nothing-to-do")
     severity = Severity.NOTICE if well else Severity.CRITICAL
+    if outcome == "handed-over" or (outcome == "restored" and left):
+        severity = Severity.WARNING
     started = min((case.start_ns for case in cases), default=now_ns)
     breaker = next((case.breaker for case in cases if case.breaker), "")
     return Event("restoration", breaker, started, now_ns, severity, (), evidence)

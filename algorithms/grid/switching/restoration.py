@@ -12,7 +12,8 @@ Rules:
 
 - All alternatives of a location are enclosed. A switch that cannot be opened makes the zones on both its sides one.
 - Radial always: an island gets one way in. Most customers first, then most power, then fewest operations, then losses.
-- What was dead before the fault stays dead: somebody may work there.
+- What was dead before the fault stays dead: somebody may work there. So does what can be reached only over
+  switches that are kept open.
 - Limits that were broken before need not hold, but nothing may be made worse.
 - Generators of what was dark are not counted on: they wait before they come back.
 """
@@ -31,6 +32,8 @@ from algorithms.grid.switching.tree_flow import Demand, TreeFlow, TreeSolution
 
 PARTED = 3
 """An island is parted at so many switches at most."""
+FAULTED, DEAD_BEFORE = "in the section that is faulted", "dead before the fault"
+"""Why a node stays dark that nothing could bring back."""
 TRIED = 400
 """Positions judged by a power flow at most, for one island."""
 
@@ -111,6 +114,7 @@ def restore(
     *,
     nodes: tuple[str, ...] = (),
     pickup: float = 1.0,
+    kept_open: tuple[str, ...] = (),
 ) -> Restoration:
     """
     Work out how to isolate a fault and to restore what is healthy.
@@ -130,6 +134,8 @@ def restore(
         Nodes it may be at.
     pickup : float
         What dark nodes draw when they come back, relative to what they drew before [1].
+    kept_open : tuple of str
+        Switches that must not be closed, although they could be: somebody opened them since.
 
     Raises
     ------
@@ -138,7 +144,9 @@ def restore(
     """
     if not branches and not nodes:
         raise ValueError("a branch or a node that may be faulted expected, found none")
-    return _Restoring(flow, faulted_zones(flow.network, branches, nodes), before, limits or Limits(), pickup).result()
+    faulted = faulted_zones(flow.network, branches, nodes)
+    kept = np.isin(flow.network.model.switches.ids, kept_open)
+    return _Restoring(flow, faulted, before, limits or Limits(), pickup=pickup, kept=kept).result()
 
 
 _Key = tuple[int, float, int]
@@ -156,8 +164,10 @@ class _Plan:
 class _Restoring:
     """One restoration."""
 
-    def __init__(self, flow: TreeFlow, faulted: set[int], before: Truths, limits: Limits, pickup: float) -> None:
-        self.network, self.limits = flow.network, limits
+    def __init__(
+        self, flow: TreeFlow, faulted: set[int], before: Truths, limits: Limits, *, pickup: float, kept: Truths
+    ) -> None:
+        self.network, self.limits, self.kept = flow.network, limits, kept
         self.model = flow.network.model
         self.zone = flow.network.zone.tolist()
         self.faulted = faulted
@@ -243,9 +253,9 @@ class _Restoring:
 
     def reason(self, zone: int) -> str:
         if zone in self.faulted:
-            return "in the section that is faulted"
+            return FAULTED
         if zone not in self.fed_before:
-            return "dead before the fault"
+            return DEAD_BEFORE
         return self.refused.get(zone, self.helpless[zone])
 
     def weight(self, island: frozenset[int]) -> tuple[float, float, int]:
@@ -303,7 +313,7 @@ class _Restoring:
     def ways_in(self, island: frozenset[int], live: set[int]) -> list[int]:
         closes = self.model.switches.closes
         found = []
-        for row in np.flatnonzero(self.network.operable & ~self.closed).tolist():
+        for row in np.flatnonzero(self.network.operable & ~self.closed & ~self.kept).tolist():
             one, other = self.ends(row)
             leads = (one in island and other in live) or (other in island and one in live)
             if leads and row not in self.around and row not in self.opened and closes[row] > 0:
