@@ -59,7 +59,7 @@ class Restoration:
         with Subscriber(brokers, listened) as subscriber:
             links = subscriber.links.values()
             household.wait_for(lambda: all(link.connected for link in links), "the watcher's connection", 10.0)
-            say("starting three switches and a reconfigurator on a 22 kV feeder with a tie to its neighbour")
+            say("starting a 22 kV feeder's switches, a tie to its neighbour and a reconfigurator")
             plant.store_feeder()
             plant.add_feeder(demo_feeder.switching())
             household.wait_for(lambda: self._listen(subscriber) and self._is_ready, "the switches' reports", STARTING)

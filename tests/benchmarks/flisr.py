@@ -13,6 +13,8 @@ reports the fault repaired and puts the switches back.
   first of the two shots; the window that is measured (150 ms here) is in it.
 - *lockout to restored*: from the breaker's word that it is locked out to the last closing being confirmed. *Switches
   moving* is the part of it in which contacts were on their way.
+- *restored to the head's word*: until the catalog has the head's report that it works with the new topology; the poll
+  (1 s) after the change that brings the report is in it.
 
 Source of the figures to reach: half of what A. Orlando et al., IEEE IoT-J 9:14 (2022),
 doi 10.1109/JIOT.2021.3137596, section VI, would allow for; it reports 2.5 s to the place and 10.5 s in all.
@@ -265,7 +267,7 @@ def _judge(case: FlisrCase, stories: list[Story], report: Report) -> Story | Non
         report.figure("of it switches moving: p50", moving[len(moving) // 2], "s")
     spread = sorted(story.spread - (story.restored or 0.0) for story in whole if story.spread is not None)
     if spread:
-        report.figure("restored to the head locating with the new topology: p50", spread[len(spread) // 2], "s")
+        report.figure("restored to the head's word that it has the new topology: p50", spread[len(spread) // 2], "s")
     report.figure("rounds without service restored", len(stories) - len(whole), "1", "<= 0")
     return whole[len(whole) // 2] if whole else (stories[0] if stories else None)
 

@@ -174,13 +174,14 @@ def add_agents(plant: Plant, case: FlisrCase, files: Mapping[str, str], **more: 
             {"algorithm": "fault_voltages"},
         ]  # fmt: skip
         options = {"path": path, "start_time": time_text(begin_ns), "repeat": True}
+        place: dict[str, Any] = {"topology": {"network": NETWORK}} if head else {}
         plant.add(
             device,
             acquisition={"driver": "recorded", "options": options, "sample_rate": RATE, "nominal_voltage": 12.7e3,
                          "block_duration": 0.02},
             algorithms=algorithms,
             terminal="head" if head else f"at-{device.removeprefix('m-')}",
-            **({"topology": {"network": NETWORK}} if head else {}),
+            **place,
             **more,
         )  # fmt: skip
     for name in SWITCHES:
