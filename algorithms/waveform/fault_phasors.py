@@ -31,6 +31,8 @@ SPIKE = 6.0
 """A sample this many standard deviations off is a spike [1]."""
 QUIET = 0.05
 """Current below this share of the fault's, for a quarter of a cycle, is none: the breaker has opened [1]."""
+AUDIBLE = 10.0
+"""A voltage less than this many standard deviations of its noise has no frequency [1]."""
 CARRYING = 0.3
 """From the first sample beyond this share of the fault's current on, a phase takes part in it [1]."""
 
@@ -157,10 +159,12 @@ def frequency(voltages: Floats, turn: float) -> float:
     skews = np.zeros(3)
     halves = voltages[:, :half], voltages[:, half : 2 * half]
     for _ in range(4):
-        one, other = (FORTESCUE[1] @ fit(part, found, skews).phasors for part in halves)
-        advance = complex(other * np.conj(one) * np.exp(-2j * np.pi * found * half))
-        if not abs(advance):
+        fits = [fit(part, found, skews) for part in halves]
+        one, other = (FORTESCUE[1] @ fitted.phasors for fitted in fits)
+        noise = max(float(fitted.noise.max()) for fitted in fits)
+        if min(abs(one), abs(other)) <= AUDIBLE * noise:
             return turn
+        advance = complex(other * np.conj(one) * np.exp(-2j * np.pi * found * half))
         found += float(np.angle(advance)) / (2.0 * np.pi * half)
     return found if abs(found / turn - 1.0) < 0.1 else turn
 

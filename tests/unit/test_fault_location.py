@@ -155,6 +155,17 @@ def test_a_fault_cut_off_after_three_cycles_is_still_located():
     assert event.evidence["window"][1] < 0.075
 
 
+@pytest.mark.parametrize("frequency", [47.5, 49.5, 51.5])
+@pytest.mark.parametrize(("feeder", "section"), [(urban(), 5), (rural(), 12)], ids=["urban", "rural"])
+def test_reactances_go_with_the_frequency(feeder, section, frequency):
+    fault = Fault(section, 140.0, "LLL", (0, 1, 2), 5.0, angle=1.1, frequency=frequency)
+    (event,) = located(told(feeder, fault))
+    assert event.evidence["branch"] == name_of(feeder, fault)
+    assert event.evidence["suspects"] == []
+    assert event.evidence["trusted"] is True
+    assert abs(event.evidence["distance"] - 140.0) < min(3 * event.evidence["distance_uncertainty"], 3.0)
+
+
 @pytest.mark.parametrize("after", [0.015, 0.025, 0.05])
 def test_a_fault_that_spreads_within_its_first_cycles_is_located(after):
     feeder, fault = urban(), Fault(3, 140.0, "LG", (0,), 20.0, duration=0.19, angle=1.0)
@@ -185,6 +196,19 @@ def test_a_fault_that_a_reclosure_finds_again_is_located_again_by_what_was_befor
         assert event.evidence["missing"] == {}
         assert event.evidence["trusted"] is True
     assert events[1].start_ns - events[0].start_ns > 400_000_000
+
+
+def test_a_dead_line_has_the_frequency_that_it_had_alive():
+    feeder, fault = urban(), Fault(3, 140.0, "LLL", (0, 1, 2), 5.0, duration=0.15, frequency=49.0)
+    recording = reclosed(feeder, fault)
+    closed = recording.opened + round(0.3 * recording.sample_rate)
+    head = recording.head.copy()
+    head[:3, recording.opened : closed] = 0.0  # transformers of the line's side
+    events = located(FeederAtWork(feeder, SIXTEEN).run(replace(recording, head=head), np.random.default_rng(6)))
+    assert len(events) == 2
+    for event in events:
+        assert event.evidence["frequency"] == pytest.approx(49.0, abs=0.01)
+        assert event.evidence["distance"] == pytest.approx(140.0, abs=3.0)
 
 
 def test_spikes_and_clipped_samples_are_left_out():

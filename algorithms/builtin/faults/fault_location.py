@@ -7,6 +7,7 @@ samples, asks the voltage meters along the feeder (`fault_voltages`), and tells 
 
 - An answer goes out when all meters have answered, or when they have had `answer_time`: a silent meter costs accuracy
   and nothing else. One that answers later makes a second, better event if it changes anything.
+- The feeder is taken at the frequency that was measured before the fault: its reactances go with it.
 - Every answer names its alternatives, its uncertainty, and whether and why it is not to be trusted.
 - A fault that cannot be located is told as ``fault-not-located`` with the reason.
 """
@@ -70,6 +71,7 @@ class _Earlier:
     """What was before a fault that has been located: a feeder switched onto it again has nothing before."""
 
     measurement: HeadMeasurement
+    frequency: float
     voltages: dict[str, dict[str, float]]
     start_ns: int
 
@@ -199,7 +201,11 @@ class FaultLocation(Algorithm):
         if samples is None or not (case.over or samples.covers(enough)):
             return []
         try:
-            case.measured = measure_head(samples.around(case.event.start_ns), samples.channels, longest)
+            excerpt = samples.around(case.event.start_ns)
+            if self._earlier is not None and self._reclosed(case.event, self._earlier):
+                # A dead line has no frequency to measure: what it had when it was alive is believed.
+                excerpt = replace(excerpt, turn=self._earlier.frequency / excerpt.rate)
+            case.measured = measure_head(excerpt, samples.channels, longest)
         except NotMeasured as error:
             self._cases.remove(case)
             return [not_located(feeder, case.event, str(error))]
@@ -238,9 +244,10 @@ class FaultLocation(Algorithm):
         hypotheses = [
             Hypothesis(FaultKind(kind), phases) for kind, phases in possible_types(case.measured.change, limits)
         ]
-        location = locate(feeder, head, readings, hypotheses)
+        frequency = case.measured.frequency
+        location = locate(feeder.at_frequency(frequency), head, readings, hypotheses)
         if usual is None:
-            self._earlier = _Earlier(head, voltages_before(asked), case.event.start_ns)
+            self._earlier = _Earlier(head, frequency, voltages_before(asked), case.event.start_ns)
         before, case.told, case.used = case.told, location, answered
         if before is not None and not differs(before, location):
             return []
@@ -251,10 +258,15 @@ class FaultLocation(Algorithm):
     ) -> tuple[HeadMeasurement, dict[str, dict[str, float]] | None]:
         """Put what was before an earlier fault before this one, where the breaker was only closed onto it again."""
         earlier = self._earlier
-        if earlier is None or not 0 < event.start_ns - earlier.start_ns < round(RECLOSING * NANOSECONDS):
+        if earlier is None or not self._reclosed(event, earlier):
             return measured, None
         drew, draws = (float(np.abs(one.before[3:]).max()) for one in (earlier.measurement, measured))
         if draws > DEAD * drew and float(np.abs(measured.before[:3]).max()) > DEAD * feeder.nominal_voltage:
             return measured, None
         before = earlier.measurement
         return replace(measured, before=before.before, noise_before=before.noise_before), earlier.voltages
+
+    @staticmethod
+    def _reclosed(event: Event, earlier: _Earlier) -> bool:
+        """Tell whether a fault may be an earlier one that a reclosure found again."""
+        return 0 < event.start_ns - earlier.start_ns < round(RECLOSING * NANOSECONDS)

@@ -14,7 +14,7 @@ Rules:
 - Distances count from a section's `from_node`, whichever way the walk goes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -183,6 +183,31 @@ class Feeder:
         total = self.fixed.copy()
         np.add.at(total, self.at, each[:, None, None] * self.across[:, :, None] * self.across[:, None, :])
         return total
+
+    def at_frequency(self, frequency: float) -> "Feeder":
+        """
+        Give the feeder as it is at another frequency.
+
+        Reactances and susceptances of lines go with the frequency, and so does the reactive power of loads: less of it
+        at a higher one where it magnetises, more where it charges. Generators hold theirs.
+
+        Parameters
+        ----------
+        frequency : float
+            [Hz]
+        """
+        ratio = frequency / self.frequency
+        inductive = np.trace(self.fixed, axis1=1, axis2=2).imag < 0.0
+        behind = np.where(inductive, 1.0 / ratio, ratio)[:, None, None]
+        p, q = self.power.real, self.power.imag
+        return replace(
+            self,
+            frequency=frequency,
+            z=self.z.real + 1j * ratio * self.z.imag,
+            y=self.y.real + 1j * ratio * self.y.imag,
+            fixed=self.fixed.real + 1j * behind * self.fixed.imag,
+            power=p + 1j * np.where(q > 0.0, q / ratio, q * ratio),
+        )
 
 
 def feeder_ahead(model: NetworkModel, terminal: str) -> Feeder:
