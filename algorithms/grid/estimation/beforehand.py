@@ -6,8 +6,8 @@ Where it stands: `least_squares` asks for a `Scan` of a list of readings; `itera
 Rules:
 
 - P and Q of each element are known beforehand, each apart: read where a meter tells it, else forecast, else not known
-  at all. A sigma of 0 fixes it; one that is not known becomes as large as what the network could carry there, or the
-  element's rating.
+  at all. A forecast beyond what the network can carry is none. A sigma of 0 fixes it; one that is not known becomes as
+  large as what the network could carry there, or the element's rating.
 - As long as every meter answers and sigmas are those of the measurements, a scan differs from the last one in numbers
   only, and is filled in as such: meters are many and scans are fast.
 """
@@ -36,6 +36,8 @@ FINEST = {
 """No meter is surer than this, whatever it says: a sigma taken as a share of a reading of 0 is none [V, rad, A, W]."""
 
 
+CANDIDATES = 5
+"""Largest forecasts that are looked at together."""
 DEEPEST = 0.1
 """An element of which nothing is known draws what makes the voltage drop by as much there, more or less [1]."""
 
@@ -203,6 +205,24 @@ class Beforehand:
             self._unknown[new] = np.minimum(most, self._rated[new])
         return np.asarray(np.nan_to_num(self._unknown))
 
+    def _beyond(self, expected: Complexes) -> Truths:
+        """
+        Tell which forecasts are more than the network can carry, as watts written for kilowatts are, shape (m,).
+
+        They are no knowledge: the load counts as one of which nothing is known.
+        """
+        with np.errstate(all="ignore"):
+            draw = np.nan_to_num(np.abs(expected), posinf=0.0) / self._elements.nominal**2
+        beyond = np.zeros(len(draw), dtype=bool)
+        largest = np.argsort(draw)[::-1]
+        for start in range(0, len(largest), CANDIDATES):
+            some = largest[start : start + CANDIDATES]
+            # U squared over 4 |Z| is the most that an impedance draws behind another one of the same angle.
+            beyond[some] = 4.0 * self._impedances(some) * draw[some] > 1.0
+            if not beyond[some].all():
+                break
+        return beyond
+
     def _check(self, values: Floats, uncertainty: Floats | None, *powers: Complexes | None) -> None:
         shape = self._u_measurements.shape
         for name, array in (("values", values), ("uncertainties", uncertainty)):
@@ -218,20 +238,20 @@ class Beforehand:
         self, values: Floats, uncertainty: Floats | None, prior: Complexes | None, u_prior: Complexes | None
     ) -> Scan:
         self._check(values, uncertainty, prior, u_prior)
-        u_values = self._u_measurements if uncertainty is None else uncertainty
-        there = np.isfinite(values) & np.isfinite(u_values) & (u_values > 0)
+        u_values = self._u_measurements if uncertainty is None else np.maximum(uncertainty, self._finest)
+        there = np.isfinite(values) & np.isfinite(u_values)
         expected = self._expected if prior is None else prior[self._place]
         sigma = self._u_expected if u_prior is None else u_prior[self._place]
         power = np.concatenate([expected.real, expected.imag])
         u_power = np.concatenate([sigma.real, sigma.imag])
         known = np.isfinite(power) & np.isfinite(u_power) & (u_power >= 0)
-        power = np.where(np.isfinite(power), power, 0.0)
+        known &= ~np.tile(self._beyond(expected), 2)
+        power = np.where(known, power, 0.0)
         if not known.all():
             u_power = np.where(known, u_power, np.tile(self._ignorance(~known), 2))
         told = np.zeros(len(power), dtype=bool)
         told[self._read] = there[self._reading]
         at, reading = self._read[there[self._reading]], self._reading[there[self._reading]]
-        u_values = np.maximum(u_values, self._finest)
         power[at], u_power[at] = values[reading], u_values[reading]
         missing = ~there[self._extra]
         return Scan(

@@ -24,7 +24,7 @@ from algorithms.api.network_tables import Complexes, Floats, Truths
 from algorithms.grid.elements import incidence
 from algorithms.grid.estimation.beforehand import Scan
 from algorithms.grid.estimation.gain import Gain
-from algorithms.grid.estimation.iteration import Iteration
+from algorithms.grid.estimation.iteration import HIGHEST, LOWEST, Iteration
 from algorithms.grid.estimation.measurement import Measurement, Quantity
 from algorithms.grid.estimation.observation import gathered
 from algorithms.grid.estimation.patch import Patch
@@ -87,6 +87,7 @@ class Estimate:
         By how much the readings' angles are ahead of the model's [rad].
     iterations : int
     converged : bool
+        Whether voltages stand still, at values a network at work can have.
     change : float
         Largest change of a voltage in the last iteration, relative to nominal [1].
     """
@@ -97,7 +98,9 @@ class Estimate:
     ) -> None:  # fmt: skip
         self.model, self.measurements, self.gain, self.patch, self.scan = model, measurements, gain, patch, scan
         self.inputs, self.along, self.residuals, self._powers = found.inputs, found.along, found.residuals, found.powers
-        self.turn, self.iterations, self.converged, self.change = turn, found.steps, found.converged, found.change
+        self.turn, self.iterations, self.change = turn, found.steps, found.change
+        self._range, self._stands_still = (found.lowest, found.highest), found.converged
+        self.converged = found.converged and found.lowest > LOWEST and found.highest < HIGHEST
         self._response = gain.tangent.response
 
     @property
@@ -105,6 +108,11 @@ class Estimate:
         """Why it did not converge; empty where it did."""
         if self.converged:
             return ""
+        if self._stands_still:
+            return (
+                f"voltages of {self._range[0]:.3g} to {self._range[1]:.3g} of nominal would follow: readings or "
+                "forecasts do not fit this network, look for a wrong unit, a wrong phase or a wrong tap"
+            )
         return (
             f"voltages still change by {self.change:.2g} of nominal after {self.iterations} iterations: readings ask "
             "for more power than the network can carry, look for a wrong unit or a wrong phase"

@@ -185,7 +185,10 @@ def _strongest(tangent: Tangent, u_state: Floats, weight: Floats) -> tuple[Float
         (readings, size), matvec=forward, rmatvec=adjoint, matmat=forward, rmatmat=adjoint, dtype=float
     )
     count = min(DIRECTIONS, readings - 1, size - 1)
-    start = np.ones(min(readings, size))  # the same start, so that the same network gives the same numbers
+    # The same start, so that the same network gives the same numbers.
+    start = np.random.default_rng(0).standard_normal(min(readings, size))
+    if count < 1 or not np.any(forward(start) if size <= readings else adjoint(start)):
+        return np.zeros(0), np.zeros((readings, 0)), np.zeros((size, 0))
     left, strength, right = svds(operator, k=count, v0=start, solver="arpack", tol=1e-6)
     kept = strength > WEAKEST
     return strength[kept], left[:, kept], right[kept].T

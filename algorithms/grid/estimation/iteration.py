@@ -35,6 +35,8 @@ HALVINGS = 8
 FLAT = 0.01
 """A step that lowers the objective by less ends a careful search: the state is within a tenth of its sigma [1]."""
 SETTLING = 40
+LOWEST, HIGHEST = 0.5, 1.5
+"""Voltages beyond these are no state of a network at work, relative to nominal [1]."""
 SETTLED = 1e-9
 """Voltages agree with powers when none changes by more than this, relative to nominal [1]."""
 
@@ -62,6 +64,8 @@ class Iteration:
     change : float
         Largest change of a voltage in the last step, relative to nominal [1].
     converged : bool
+    lowest, highest : float
+        Voltages across elements, relative to nominal [1].
     """
 
     def __init__(self, response: Response, observation: Observation) -> None:
@@ -73,6 +77,8 @@ class Iteration:
         self.along: Floats = np.zeros(0)
         self.residuals: Floats = np.zeros(0)
         self.steps, self.change, self.converged = 0, math.inf, False
+        self.lowest = self.highest = 1.0
+        self._per_unit = 1.0 / response.elements.nominal
 
     def restart(self, gain: Gain) -> None:
         """Forget the last scan; start at the operating point of the gain."""
@@ -219,3 +225,6 @@ class Iteration:
     def _keep(self, walk: Walk, residuals: Floats, steps: int, change: float, *, converged: bool) -> None:
         self.inputs, self.powers, self.along, self.residuals = walk.inputs, walk.powers, walk.along, residuals
         self.steps, self.change, self.converged = steps, change, converged
+        if self._count:
+            size = np.abs(walk.across) * self._per_unit
+            self.lowest, self.highest = float(size.min()), float(size.max())

@@ -60,10 +60,6 @@ PATCHED = 24
 ITERATIONS = 60
 RELINEARISED = 8
 """Most steps on derivatives that were made anew within a scan, before they are made anew again."""
-RELINEARISED = 8
-"""Most steps on derivatives that were made anew within a scan, before they are made anew again."""
-DENSE_STATE = 1_000_000
-"""Largest matrix of derivatives that is kept [1], 16 MB."""
 
 
 class Estimator:

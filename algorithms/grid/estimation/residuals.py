@@ -56,6 +56,13 @@ class Residuals:
     _inverse: Floats
     _gained: Floats
     _share: Floats
+    _sigma: Floats
+
+    def errors(self, rows: Integers) -> Floats:
+        """Give how wrong each of these would be if it alone were, in the unit of its quantity, shape (k,)."""
+        share = np.maximum(self._share[rows], CRITICAL)
+        wrong: Floats = self.normalised[rows] * self._sigma[rows] / np.sqrt(share)
+        return wrong
 
     def alternatives(self, row: int) -> Integers:
         """
@@ -126,4 +133,5 @@ def judge_residuals(estimate: Estimate) -> Residuals:
     )
     normalised = np.where(critical, 0.0, residuals / np.sqrt(np.where(critical, 1.0, share)))
     measurement = np.concatenate([observation.extra[equations], own[entries]])
-    return Residuals(measurement, normalised, critical, rows, len(equations), inverse, gained, share)
+    sigmas = np.concatenate([known, sigma])
+    return Residuals(measurement, normalised, critical, rows, len(equations), inverse, gained, share, sigmas)
