@@ -113,6 +113,17 @@ def test_the_length_of_blocks_changes_nothing():
             assert one.start_ns == pytest.approx(other.start_ns, abs=2e5)
 
 
+@pytest.mark.parametrize(("kind", "phases"), [("LLL", (0, 1, 2)), ("LLG", (0, 2))])
+def test_poles_that_open_one_after_the_other_make_no_other_fault_in_blocks_of_any_length(kind, phases):
+    feeder = urban()
+    recording = recorded(feeder, Fault(2, 100.0, kind, phases, 5.0, duration=0.13, angle=0.3), cells=1, after=0.1)
+    samples = SIXTEEN.sampled(recording.head, np.random.default_rng(7))
+    for block in (7, 16, 33, 64, 640):
+        begin, end = detected(feeder, samples, block=block)
+        assert end.evidence["type"] == kind
+        assert "evolved" not in end.evidence or begin.evidence["type"] != kind
+
+
 def test_samples_that_are_missing_end_a_fault_and_are_no_fault_themselves():
     feeder = urban()
     fault = Fault(3, 100.0, "LL", (0, 1), 1.0, duration=0.3)

@@ -204,20 +204,21 @@ class FaultWatch:
         old = np.flatnonzero(numbers - fault.start > LONGEST * self._rate) if fault.kind == "fault" else numbers[:0]
         if place is None and old.size:
             return self._finish(view, column + int(old[0]), fault.ended(int(numbers[old[0]]), Ending.LASTING))
+        # What it is now is read where no pole can have opened yet, or a breaker would make another fault of it; the
+        # verdict stood for half a cycle, and the window that has hardly any fault left began a cycle before that.
+        settled = (last - 1 if place is None else column + place) - self._cycle - self._cycle // 2 - 2
+        if place is not None:
+            settled = max(settled, full)
+        elif fault.kind == "earth-fault":  # measured once its transient is over and before it is cut off
+            settled = max(fault.start + 2 * self._cycle - begin, column)
+        if full <= settled < last:
+            usual = self._turned(fault.before, begin + settled)
+            fault = self._evolved(fault, phasors[:, settled], phasors[:, settled] - usual, usual)
         if place is None:
-            # An earth fault is measured once its transient is over and before it is cut off: after two cycles.
-            settled = last - column - 1
-            if fault.kind == "earth-fault":
-                settled = max(fault.start + 2 * self._cycle - begin - column, 0)
-            if settled < last - column:
-                self._fault = self._evolved(fault, now[:, settled], change[:, settled], before[:, settled])
+            self._fault = fault
             return last
-        # The verdict stood for half a cycle, and the window that has hardly any fault left began a cycle before that.
         over = max(int(numbers[place]) - self._cycle - self._cycle // 2 + self._cycle // 8, fault.start)
-        ending = Ending.OPENED if opened[place] else Ending.GONE
-        before_end = max(place - self._cycle - self._cycle // 2 - 2, 0)
-        fault = self._evolved(fault, now[:, before_end], change[:, before_end], before[:, before_end])
-        return self._finish(view, column + place, fault.ended(over, ending))
+        return self._finish(view, column + place, fault.ended(over, Ending.OPENED if opened[place] else Ending.GONE))
 
     def _finish(self, view: _View, column: int, ended: Occurrence) -> int:
         view.found.append(ended)
