@@ -15,6 +15,7 @@ from algorithms.api.network_reader import parse
 from algorithms.api.readings import ChannelReading, Estimate, Phasor, PowerReading
 from algorithms.builtin.states.concentrator_state import ConcentratorState
 from algorithms.builtin.states.lv_state import LvState
+from algorithms.builtin.states.mv_state import MvState
 from tests.support.state_chain import MINUTE, START_NS, document_of, frame_of
 from tests.support.state_grid import three_level_document
 
@@ -22,6 +23,8 @@ MANY = settings(max_examples=30, phases=[Phase.generate], deadline=None)  # what
 HEADER = wire.Header("d", 1, 1, 1, START_NS)
 
 numbers = st.floats(allow_nan=True, allow_infinity=True) | st.sampled_from([0.0, -0.0, 230.0, 1e300, -1e300, 5e-324])
+MEDIUM = (MvState, "mv", "lv", ("lv-1", "lv-2"), ("m1", "m2"))
+LOW = (LvState, "lv-1", "concentrator", ("c-s1-1", "c-s1-2"), ("s1-1", "s1-2"))
 moments = st.integers(-(10**12), 10**12) | st.sampled_from([0, -(2**62), 2**62])
 
 
@@ -73,16 +76,20 @@ def test_no_frame_ends_an_estimator(document, data):
 
 @MANY
 @given(data=st.data())
-def test_no_state_from_below_ends_an_estimator(document, data):
-    plugin, _ = started(LvState, document, "lv-1")
+@pytest.mark.parametrize("level", [LOW, MEDIUM], ids=["lv", "mv"])
+def test_no_state_from_below_ends_an_estimator(document, level, data):
+    plugin_class, own, below, areas, heads = level
+    plugin, _ = started(plugin_class, document, own)
     states = []
     for _ in range(data.draw(st.integers(1, 5))):
         phases = data.draw(st.sets(st.sampled_from([*"ABC", "AB", "ABC"])))
         voltage = {phase: Phasor(data.draw(numbers), None, data.draw(numbers), None) for phase in phases}
         p, q = ({phase: Estimate(data.draw(numbers), data.draw(numbers)) for phase in phases} for _ in "pq")
-        area = data.draw(st.sampled_from(["c-s1-1", "c-s1-2", "nowhere"]))
-        head = NodeState(data.draw(st.sampled_from(["s1-1", "s1-2"])), voltage, p, q)
+        area = data.draw(st.sampled_from([*areas, "nowhere"]))
+        head = NodeState(data.draw(st.sampled_from(heads)), voltage, p, q)
         time_ns, interval = START_NS + data.draw(moments), data.draw(numbers)
-        states.append(GridState(area, "concentrator", time_ns, 1, 0, (), interval=interval, equivalent=head))
+        state = GridState(area, below, time_ns, 1, 0, (), interval=interval, equivalent=head)
+        objective, freedom = data.draw(numbers), data.draw(st.sampled_from([-1, 0, 7, 10**400]))
+        states.append(msgspec.structs.replace(state, objective=objective, degrees_of_freedom=freedom))
     told = drive(plugin, states)
     assert all(math.isfinite(one.objective or 0.0) for one in told if isinstance(one, GridState))

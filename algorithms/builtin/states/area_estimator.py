@@ -118,7 +118,11 @@ class AreaEstimator:
         if not 0.0 <= window <= LONGEST_WINDOW:
             self.collector.count("invalid")
             return
-        row = self._metering.sources[number].row(record)
+        try:
+            row = self._metering.sources[number].row(record)
+        except (ArithmeticError, ValueError):  # numbers no arithmetic can be done with are no reading
+            self.collector.count("invalid")
+            return
         self.collector.put(number, record.time_ns, round(window * NANOSECONDS), row)
 
     # ---- what goes out

@@ -11,12 +11,17 @@ Rules:
   an interval says nothing.
 - A meter of one phase belongs on the phase its terminal names, whatever it calls that phase itself.
 - An area below gives |V| at its head, by phase or, above 1 kV, by pair of phases, and P and Q of all it draws.
+- The sum of an area's phases is no reading beside theirs: one fault is in all of them, and would count twice. It serves
+  where the phases are not told.
+- The state of an area whose readings contradict each other a little is used as unsure as it says. One whose readings
+  are `TORN` apart is not used: a gross fault is no matter of scale, and the forecast of the area is at least not wrong
+  by a factor of 1000.
 - A reading of a clipped or dead meter counts as having come, and says nothing.
 """
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -27,7 +32,6 @@ from algorithms.api.network import NetworkModel
 from algorithms.api.network_area import areas_below, below_id
 from algorithms.api.network_operation import Area, Terminal
 from algorithms.api.network_tables import Integers, Truths
-from algorithms.api.readings import Estimate
 from algorithms.api.records import MeasurementFrame, Quality
 from algorithms.builtin.states.state_places import Place, Places
 from algorithms.grid.estimation.measurement import ALL, PAIRS, PHASES, Measurement, Quantity
@@ -38,6 +42,8 @@ MEDIUM_VOLTAGE = 1000.0
 EXPECTED_CLASS = 0.01
 """Relative standard uncertainty that the estimator is made for; each reading brings its own [1]."""
 NOTHING = (math.nan, math.nan)
+TORN = 3.0
+"""Ratio of Birge, sqrt(J / degrees of freedom), above which no figure of a state is used in the area above [1]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +263,7 @@ def _of_frame(frame: MeasurementFrame, source: Source) -> list[tuple[float, floa
 
 def _of_state(state: GridState, source: Source) -> list[tuple[float, float]]:
     head = state.equivalent
-    if head is None or not state.converged:
+    if head is None or not state.converged or _is_torn(state):
         return [NOTHING] * len(source.columns)
     found = []
     for column in source.columns:
@@ -267,16 +273,13 @@ def _of_state(state: GridState, source: Source) -> list[tuple[float, float]]:
         else:
             powers = head.p if column.quantity is Quantity.P else head.q
             estimate = powers.get(column.key)
-            if estimate is None:
-                found.append(NOTHING)
-            else:
-                u = _beyond_phases(powers) if column.key == ALL else estimate.uncertainty
-                found.append(NOTHING if u is None else (estimate.value, u))
+            counted = column.key == ALL and any(phase in powers for phase in PHASES)
+            found.append(NOTHING if estimate is None or counted else (estimate.value, estimate.uncertainty))
     return found
 
 
-def _beyond_phases(powers: Mapping[str, Estimate]) -> float | None:
-    """Give the uncertainty of what a sum tells beyond its phases, which count already; None where that is nothing."""
-    of_phases = sum(powers[phase].uncertainty ** 2 for phase in PHASES if phase in powers)
-    of_sum = powers[ALL].uncertainty ** 2
-    return 1.0 / math.sqrt(1.0 / of_sum - 1.0 / of_phases) if 0.0 < of_sum < 0.98 * of_phases else None
+def _is_torn(state: GridState) -> bool:
+    """Tell whether the readings of a state contradict each other by more than a wider uncertainty makes good."""
+    if state.objective is None or not state.degrees_of_freedom > 0:
+        return False
+    return not state.objective <= TORN**2 * state.degrees_of_freedom
