@@ -106,7 +106,6 @@ class FaultListener:
             code = client.loop(timeout=0.5)
             slept += 1
         client.disconnect()
-        client.loop(timeout=0.1)
         if said:
             return said[0]
         return "" if slept * 0.5 > SETTLED else f"the connection ended ({code.name})"
