@@ -135,7 +135,7 @@ def read_network(answer: bytes, device: str) -> NetworkInUse:
         envelope = msgspec.json.decode(answer, type=_Envelope)
         document = msgspec.json.decode(envelope.document, type=NetworkDocument)
         states = msgspec.json.decode(envelope.states, type=SwitchStates)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, too deep
         raise ValueError(f"expected a part of a network, found: {shortened(str(error), 200)}") from error
     missing = [switch.id for switch in document.switches if switch.id not in states.states]
     if missing or states.network != document.network or document.network != envelope.network:

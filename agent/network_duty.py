@@ -108,7 +108,7 @@ class NetworkDuty:
             return
         try:
             states = msgspec.json.decode(payload, type=SwitchStates)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, too deep
             if self._unreadable.take():
                 log.warning("switch states on %s cannot be read: %s", self._topic, shortened(str(error)))
             return

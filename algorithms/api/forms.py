@@ -7,6 +7,7 @@ of all faults at once, and what a misspelt field may have been meant to be.
 
 import difflib
 from collections.abc import Mapping
+from enum import Enum
 from typing import Any, TypeVar, get_args
 
 import msgspec
@@ -65,8 +66,10 @@ def read_fields(
             problems.append(Problem(f"{prefix}{shortened(name, 40)}", ", ".join(fields), "an unknown field", remedy))
     for name, field in fields.items():
         if name in found:
-            values[name], wrong = _read(field.type, found[name], f"{prefix}{name}")
+            value, wrong = _read(field.type, found[name], f"{prefix}{name}")
             problems += wrong
+            if not wrong:
+                values[name] = value
         elif field.required:
             problems.append(Problem(f"{prefix}{name}", "a value", "nothing", "state it"))
     return values, problems
@@ -84,5 +87,15 @@ def _read(wanted: Any, found: Any, where: str) -> tuple[Any, list[Problem]]:
     try:
         return msgspec.convert(found, wanted), []
     except (msgspec.ValidationError, RecursionError) as error:
-        expected = str(error).partition(" - at")[0].removeprefix("Expected ").partition(", got")[0]
-        return None, [Problem(where, expected, shortened(found))]
+        return None, [Problem(where, _expected(wanted, str(error)), shortened(found))]
+
+
+def _expected(wanted: Any, message: str) -> str:
+    """Say what was expected, from what msgspec says of it; some of its messages tell only what was found."""
+    expected, _, _ = message.partition(" - at")
+    if expected.startswith("Invalid enum value"):
+        choices = [part for part in (wanted, *get_args(wanted)) if isinstance(part, type) and issubclass(part, Enum)]
+        return " or ".join(str(one.value) for choice in choices for one in choice) or "one of a few words"
+    if "out of range" in expected:
+        return "a number that fits into 64 bits"
+    return expected.removeprefix("Expected ").partition(", got")[0]

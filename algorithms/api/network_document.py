@@ -24,6 +24,9 @@ from algorithms.api.network_operation import Area, Protection, Switch, SwitchSta
 SCHEMA = "network/1"
 STATES_SCHEMA = "topology/1"
 
+MAXIMUM_REVISION = 2**53 - 1
+"""Highest revision of a document; every reader of JSON keeps a number up to it as it is (RFC 8259, section 6)."""
+
 
 class NetworkDocument(
     msgspec.Struct,
@@ -42,7 +45,7 @@ class NetworkDocument(
     network : str
         Its id.
     revision : int
-        Grows with every change.
+        From 1; grows with every change.
     frequency : float
         Nominal frequency the reactances are given for [Hz].
     """

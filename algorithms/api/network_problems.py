@@ -20,7 +20,7 @@ from typing import Any
 
 from algorithms.api.errors import Problem, shortened
 from algorithms.api.network_connections import Joined, edges, live, loops
-from algorithms.api.network_document import NetworkDocument
+from algorithms.api.network_document import MAXIMUM_REVISION, NetworkDocument
 from algorithms.api.network_equipment import Branch, Connection, Element, Generator, Load, Transformer
 from algorithms.api.network_operation import Area, Level, SwitchKind
 from algorithms.api.network_quantities import problems_of_quantities
@@ -107,8 +107,8 @@ def _identity(view: _View) -> Iterator[Problem]:
     if not _identifier.fullmatch(document.network):
         expected = "letters, digits, _ and - (at most 64)"
         yield Problem("network", expected, shortened(document.network), "name the network")
-    if document.revision < 0:
-        yield Problem("revision", "0 or more", str(document.revision))
+    if not 0 < document.revision <= MAXIMUM_REVISION:
+        yield Problem("revision", f"a whole number from 1 to {MAXIMUM_REVISION}", shortened(document.revision))
     if not document.sources and "sources" not in view.left_out.values():
         yield Problem("sources", "at least one source", "none", "state what feeds the network")
     everywhere = Counter(element.id for elements in view.lists.values() for element in elements)

@@ -100,7 +100,7 @@ def parse_states(document: bytes) -> SwitchStates:
     """
     try:
         return msgspec.json.decode(document, type=SwitchStates)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, too deep
         raise NetworkError([Problem("topology", "switch states", shortened(str(error)))]) from error
 
 

@@ -46,7 +46,7 @@ def read_form(document: bytes | Mapping[str, Any] | NetworkDocument) -> Form:
             return Form(None, (Problem("document", f"at most {MAXIMUM_LENGTH} bytes", found, "split it by areas"),))
         try:
             document = msgspec.json.decode(document)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, too deep
             return Form(None, (Problem("document", "JSON", shortened(str(error))),))
     if isinstance(document, NetworkDocument):
         document = msgspec.to_builtins(document)
@@ -84,7 +84,7 @@ def _piece_by_piece(document: Mapping[str, Any]) -> Form:
         values[field.name] = tuple(elements)
     head, wrong = read_fields(NetworkDocument, given, "")
     problems += wrong
-    values = {"network": "unnamed", "revision": 0, **head, **values}
+    values = {"network": "unnamed", "revision": 1, **head, **values}
     return Form(NetworkDocument(**values), tuple(problems), left_out)
 
 

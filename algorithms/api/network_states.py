@@ -12,7 +12,7 @@ import msgspec
 
 from algorithms.api.errors import Problem, shortened
 from algorithms.api.network_connections import loops
-from algorithms.api.network_document import STATES_SCHEMA, NetworkDocument, SwitchStates
+from algorithms.api.network_document import MAXIMUM_REVISION, STATES_SCHEMA, NetworkDocument, SwitchStates
 from algorithms.api.network_operation import SwitchState
 
 _WORDS = tuple(state.value for state in SwitchState)
@@ -100,7 +100,7 @@ def _fields(document: bytes | Mapping[str, Any] | SwitchStates) -> tuple[Mapping
     elif isinstance(document, bytes):
         try:
             document = msgspec.json.decode(document)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, too deep
             return None, [Problem("topology", "JSON", shortened(str(error), 200))]
     if not isinstance(document, Mapping):
         return None, [Problem("topology", "a JSON object", shortened(document))]
@@ -121,8 +121,10 @@ def _of_head(fields: Mapping[str, Any], network: NetworkDocument, before: int | 
     if name != network.network:
         remedy = "send the states of this network"
         problems.append(Problem("topology.network", network.network, shortened(name), remedy))
-    if not isinstance(revision, int) or isinstance(revision, bool) or not 0 < revision < 2**53:
-        problems.append(Problem("topology.revision", "a whole number above 0", shortened(revision)))
+    if not isinstance(revision, int) or isinstance(revision, bool) or not 0 < revision <= MAXIMUM_REVISION:
+        problems.append(
+            Problem("topology.revision", f"a whole number from 1 to {MAXIMUM_REVISION}", shortened(revision))
+        )
     elif before is not None and revision <= before:
         remedy = f"states of revision {before} are in force"
         problems.append(Problem("topology.revision", f"{before + 1} or more", str(revision), remedy))

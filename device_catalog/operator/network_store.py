@@ -271,7 +271,7 @@ def topology(options: argparse.Namespace, catalog: NetworkCatalog) -> None:
     if options.file is not None:
         try:
             wanted = msgspec.json.decode(read_bytes(options.file))
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, too deep
             raise UsageError(f"{options.file}: expected JSON, found: {shortened(str(error), 200)}") from error
         stored = catalog.put_states(options.network, wanted, tag)
         _tell(options, stored, f"{stored.network}: switch states of revision {stored.topology_revision} are in force")

@@ -116,6 +116,18 @@ def test_a_document_under_another_name_or_too_long_is_refused(catalog):
     assert put(catalog, b"[" * 100_000).status_code == 422
 
 
+def test_no_utf8_and_no_revision_are_findings_not_faults_of_the_catalog(catalog):
+    document = layered_document("net-bytes")
+    text = msgspec.json.encode({**document, "name": "Te#"})
+    assert put(catalog, text.replace(b"#", b"\xff")).json()["problems"][0]["where"] == "document"
+    for revision in (b"null", b"0", b"9007199254740992", b"9223372036854775808", b"1" + b"0" * 30):
+        answer = put(catalog, text.replace(b'"revision":1', b'"revision":' + revision))
+        assert [problem["where"] for problem in answer.json()["problems"]] == ["revision"]
+    assert put(catalog, text.replace(b'"revision":1', b'"revision":9007199254740991')).status_code == 200
+    states = msgspec.json.encode(states_of(document, 1))
+    assert put(catalog, states.replace(b"net-bytes", b"\xff"), path="/topology").status_code == 422
+
+
 def test_an_agent_gets_its_own_part_only_and_it_is_a_right_network(catalog):
     document = layered_document("net-parts")
     credentials = agents(catalog, "net-parts")

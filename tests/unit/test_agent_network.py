@@ -176,6 +176,8 @@ def test_an_answer_that_is_no_network_is_refused_and_what_there_was_stays(tmp_pa
 def test_a_part_without_the_state_of_a_switch_in_it_is_no_part():
     with pytest.raises(ValueError, match="found none of s-l2"):
         read_network(answer("lv-2").replace(b'"s-l2":"closed",', b""), "agent-x")
+    with pytest.raises(ValueError, match="expected a part of a network"):
+        read_network(answer("lv-2").replace(b"s-l2", b"s-\xff"), "agent-x")
 
 
 def test_what_was_fetched_is_there_at_the_next_start_unless_another_part_is_named(tmp_path):

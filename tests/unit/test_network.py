@@ -142,7 +142,7 @@ def test_islands_follow_the_switches(model):
 def test_switch_states_are_read_or_refused():
     data = b'{"schema": "topology/1", "network": "net-1", "revision": 2, "states": {"cb": "open"}}'
     assert parse_states(data).states == {"cb": SwitchState.OPEN}
-    for wrong in (b"", b"{}", data.replace(b"open", b"ajar"), b"[" * 10_000):
+    for wrong in (b"", b"{}", data.replace(b"open", b"ajar"), b"[" * 10_000, data.replace(b"net-1", b"\xff")):
         with pytest.raises(NetworkError, match="switch states"):
             parse_states(wrong)
 

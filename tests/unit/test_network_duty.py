@@ -84,7 +84,7 @@ def test_it_asks_only_where_its_own_part_is_concerned(plant):
     plant.running.needs_network = True
     plant.duty.look_after(named())
     hear = plant.inbox.listeners["grid", TOPIC]
-    for payload in (b"", b"{", b"[]", b"[" * 100_000, b'{"schema": "topology/2"}'):
+    for payload in (b"", b"{", b"[]", b"[" * 100_000, b'{"schema": "topology/2"}', b'{"network": "\xff"}'):
         hear(payload, False)
     hear(json.dumps(states_of(layered_document(), 1, tie_m="closed")).encode(), True)
     assert plant.asked == []

@@ -105,7 +105,8 @@ FAULTS = {
         "protections[relay].switch",
         "breaks no fault current",
     ),
-    "kind of a switch": (put("cb", kind="button"), "switches[cb].kind", "button"),
+    "kind of a switch": (put("cb", kind="button"), "switches[cb].kind", "expected breaker or recloser"),
+    "number of no double": (put("b1", length=10**400), "branches[b1].length", "expected a number that fits"),
     "grounding without neutral": (put("m3", grounding={"kind": "solid"}), "nodes[m3].grounding", "add N"),
     "coil without impedance": (put("l0", grounding={"kind": "compensated"}), "nodes[l0].grounding", "state r and x"),
     "equipment of a terminal": (put("t-c2", equipment="c9"), "terminals[t-c2].equipment", "of this document"),
@@ -120,7 +121,17 @@ FAULTS = {
     "head below": (put("area-mv", head="l1"), "areas[area-mv].head", "at level mv"),
     "loop": (put("tie", normal="closed"), "switches[tie]", "no loop in the radial area area-mv"),
     "no source": (lambda document: document.update(sources=[]), "sources", "at least one source"),
-    "revision": (lambda document: document.update(revision=-1), "revision", "0 or more"),
+    "revision": (lambda document: document.update(revision=-1), "revision", "1 to"),
+    "revision 0": (lambda document: document.update(revision=0), "revision", "from 1 to"),
+    "revision that no reader of JSON keeps": (
+        lambda document: document.update(revision=2**53),
+        "revision",
+        "1 to 9007199254740991",
+    ),
+    "revision of a hundred digits": (lambda document: document.update(revision=10**99), "revision", "a whole number"),
+    "revision of nothing": (lambda document: document.update(revision=None), "revision", "found None"),
+    "frequency in words": (lambda document: document.update(frequency="fifty"), "frequency", "found fifty"),
+    "number for a name": (lambda document: document.update(network=5), "network", "found 5"),
     "frequency": (lambda document: document.update(frequency=0.05), "frequency", "hertz"),
     "schema": (lambda document: document.update(schema="network/9"), "schema", "network/1"),
     "network": (lambda document: document.update(network="a b"), "network", "name the network"),
@@ -193,7 +204,9 @@ def test_three_single_phase_lines_side_by_side_are_no_loop():
     assert problems(document) == []
 
 
-@pytest.mark.parametrize("data", [b"", b"17", b"[]", b"{", b"\xff" * 10, b"[" * 100_000, b'{"schema": "network/1"}'])
+@pytest.mark.parametrize(
+    "data", [b"", b"17", b"[]", b"{", b"\xff" * 10, b"[" * 100_000, b'{"schema": "network/1"}', b'{"name": "Te\xff"}']
+)
 def test_what_is_no_document_is_a_problem_not_an_exception(data):
     assert problems(data)
     with pytest.raises(NetworkError):
@@ -205,6 +218,18 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
     max_leaves=5,
 )
+
+
+@given(st.data())
+def test_whatever_stands_in_the_head_is_a_problem_or_right_but_never_another_exception(data):
+    document = feeder_document()
+    field = data.draw(st.sampled_from(["network", "revision", "name", "frequency", "schema"]))
+    document[field] = data.draw(json_values)
+    if problems(document):
+        with pytest.raises(NetworkError):
+            parse(document)
+    else:
+        parse(document)
 
 
 @given(st.data())

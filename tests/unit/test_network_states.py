@@ -39,7 +39,9 @@ def test_a_loop_in_a_radial_area_names_the_switch():
     assert wheres(states_of(layered_document(), 1, tie_m="closed", s_m3="open")) == []
 
 
-@pytest.mark.parametrize("document", [b"{", b"[]", b"null", b"7", {}, {"states": []}, b"[" * 100_000])
+@pytest.mark.parametrize(
+    "document", [b"{", b"[]", b"null", b"7", {}, {"states": []}, b"[" * 100_000, b'{"network": "\xff"}']
+)
 def test_what_is_no_document_is_refused_with_a_reason(document):
     states, problems = read_states(document, NETWORK)
     assert states is None
@@ -51,6 +53,7 @@ def test_a_revision_is_a_whole_number_above_the_one_in_force(revision):
     document = states_of(layered_document(), 1)
     document["revision"] = revision
     assert wheres(document) == ["revision"]
+    assert "expected a whole number from 1 to 9007199254740991" in str(read_states(document, NETWORK)[1][0])
 
 
 def test_states_go_over_to_the_next_revision_of_the_network():

@@ -116,7 +116,7 @@ def _own_area(model: NetworkModel, wanted: str, level: Level) -> Area:
 def _read(restored: bytes) -> Kept:
     try:
         kept = msgspec.json.decode(restored, type=Kept)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, too deep
         raise CheckpointError(f"expected a checkpoint of a state estimator, found {shortened(str(error))}") from error
     if kept.version != 1:
         raise CheckpointError(f"expected version 1, found {kept.version}; the state starts anew")
