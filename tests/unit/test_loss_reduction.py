@@ -42,6 +42,7 @@ def pass_minutes(made, minutes, **power):
     for _ in range(minutes):
         made.give(state(made, **power))
         made.time += 57.0
+        made.route(made.subject.tick(made.now), "reconfigurator")
         for name, switch in made.switches.items():
             made.route(switch.tick(made.now), f"rtu-{name}")
         made.wait(3.0)

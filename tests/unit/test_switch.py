@@ -212,3 +212,53 @@ def test_wrong_settings_are_all_named():
         Switch({"network": "net", "operating_time": -1, "behaviour": "odd"}).start(Context("rtu-1"), None)
     named = {problem.where for problem in caught.value.problems}
     assert {"settings.switch", "settings.operating_time", "settings.behaviour"} <= named
+
+
+def order_ahead(place, seconds, verb="open", **arguments):
+    """Give an order by a clock that is ahead."""
+    issued = place.now + round(seconds * NANOSECONDS)
+    said = {"network": "net", "token": 1, "sequence": 1, "tag": "", **arguments}
+    name = f"ahead-{place.number}-{verb}"
+    place.take(place.switch.process(Command(name, "s1", verb, issued, issued + 5 * NANOSECONDS, said)))
+    return place.last
+
+
+def test_an_order_of_a_giver_whose_clock_is_ahead_is_refused_rather_than_carried_out_late():
+    place = Place(operating_time=0.3)
+    assert order_ahead(place, 30.0).outcome == "refused"
+    assert "set the clocks" in place.last.reason
+    place.wait(60.0)
+    assert place.last.state == "closed"
+
+
+def test_an_order_of_a_giver_who_is_a_little_ahead_is_carried_out_at_once():
+    place = Place(operating_time=0.3)
+    assert order_ahead(place, 1.0).outcome == "under-way"
+    place.wait(0.35)
+    assert place.last.state == "open"
+
+
+def test_a_refused_order_does_not_move_the_clock_by_which_others_expire():
+    place = Place(operating_time=0.0)
+    assert order_ahead(place, 55.0, network="other").outcome == "refused"
+    assert place.order("open", life=5.0).outcome == "done"
+
+
+def test_a_clock_that_is_set_back_disables_no_switch():
+    place = Place(operating_time=0.3)
+    place.wait(1.0)
+    place.time -= 3600.0
+    heard = len(place.said)
+    place.wait(60.0)
+    assert len(place.said) - heard >= 5
+    assert place.order("open", life=5.0).outcome == "under-way"
+    place.wait(0.35)
+    assert place.last.state == "open"
+
+
+def test_a_clock_that_is_set_back_while_a_switch_moves_does_not_hold_it_up():
+    place = Place(operating_time=0.3)
+    place.order("open")
+    place.time -= 60.0
+    place.wait(0.4)
+    assert place.last.state == "open"

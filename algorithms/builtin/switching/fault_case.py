@@ -12,6 +12,7 @@ Rules:
 - Only what the protection opened is a fault cleared. A breaker that a person opened or locked is in their hands.
 """
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -198,17 +199,19 @@ class VoltageWatch:
         self._node |= {terminal.device: terminal.node for terminal in model.terminals if terminal.device}
         self._seen: dict[str, tuple[int, float]] = {}
 
-    def hear(self, frame: MeasurementFrame) -> bool:
-        """Take what a meter sees; tell whether it is one of this network."""
+    def hear(self, frame: MeasurementFrame, now_ns: int) -> bool:
+        """Take what a meter sees, whose clock may be wrong; tell whether it is one of this network."""
         node = self._node.get(frame.terminal)
         if node is None:
             return False
         values = [reading.rms for phase, reading in frame.voltage.items() if phase in "ABC"]
+        values = [value for value in values if math.isfinite(value)]
+        time_ns = min(frame.time_ns, now_ns)
         if values:
             highest = max(values) / self._nominal[node]
             before = self._seen.get(frame.terminal)
-            if before is None or frame.time_ns >= before[0]:
-                self._seen[frame.terminal] = frame.time_ns, highest
+            if before is None or time_ns >= before[0] or now_ns - before[0] > RECENT * NANOSECONDS:
+                self._seen[frame.terminal] = time_ns, highest
         return True
 
     def dead(self, nodes: set[str], since_ns: int) -> tuple[bool, str]:
@@ -240,6 +243,10 @@ class VoltageWatch:
         if not seen:
             return False, "no meter on the line has said since that it is dead"
         return True, f"dead by {len(seen)} meters"
+
+    def forget(self) -> None:
+        """Forget what was seen, after the clock was set."""
+        self._seen.clear()
 
     def missing(self, since_ns: int) -> list[str]:
         """Name the meters that were heard not long before and have said nothing since [ns UTC]."""

@@ -170,15 +170,17 @@ class LossWatch:
         if self._sequence is not None:
             self._sequence.hear(name, report, now_ns)
 
-    def interrupt(self, now_ns: int) -> list[Record]:
-        """End at once, since there is a fault."""
+    def interrupt(self, now_ns: int, why: str = "a fault came in between") -> list[Record]:
+        """End at once."""
+        self._looked_ns = None if self._looked_ns is None else min(self._looked_ns, now_ns)
+        self.changed_ns = None if self.changed_ns is None else min(self.changed_ns, now_ns)
         self._gaining_ns = self._proposed = None
         if self.phase is LossPhase.WATCHING:
             return []
         if self._sequence is not None:
             self._sequence.abandon()
             self._steps += self._sequence.done
-        return self._end("interrupted", "a fault came in between", now_ns)
+        return self._end("interrupted", why, now_ns)
 
     # ---- inside
 
@@ -256,7 +258,7 @@ class LossWatch:
             "undone": "the exchange that failed was taken back; those before it stay",
             "failed": "the exchanges before the one that failed stay",
             "half-way": "an exchange is half done: look at the steps",
-            "interrupted": "as it stood when the fault came",
+            "interrupted": "as it stood then",
             "no-lease": "nothing was switched",
         }[outcome]
         evidence = {

@@ -11,7 +11,9 @@ Rules:
 - It gives orders only under a lease of its network, which it asks its own agent for (a `Request` with the subject
   ``lease``, to itself) and gives back when there is nothing to switch.
 - A fault ends the work on losses, and as long as a fault is not reported repaired, losses are left alone.
-- After a restart it judges everything anew from where the switches stand; a plan is never taken up half-way.
+- Its own clock alone, which ticks bring, moves time: what others say of the time may be wrong.
+- After a restart, or where its clock is set back, it judges everything anew from where the switches stand; a plan is
+  never taken up half-way.
 """
 
 import contextlib
@@ -58,6 +60,8 @@ ASKED_AGAIN = 2.0
 """A request for a lease that nobody answered is repeated after this [s]."""
 STATES = 16
 """Grid states remembered, to know what was drawn before a fault."""
+EARLY = 1024
+"""Records kept that come before the first tick."""
 _phases, _pairs = ("A", "B", "C"), ("AB", "BC", "CA")
 
 
@@ -112,16 +116,19 @@ class Reconfiguration(Algorithm):
         self._asking: tuple[str, int] | None = None
         self._renewal_ns = 0
         self._now_ns = 0
+        self._early: deque[SampleBlock | Record] = deque(maxlen=EARLY)
         if restored is not None:
             self._restore(restored)
 
     def process(self, record: SampleBlock | Record) -> Sequence[Record]:
         """Take what neighbours say; return proposals, commands and what became of them."""
+        if not self._now_ns:  # what the time is, the first tick says
+            self._early.append(record)
+            return ()
         given: list[Record] = []
         match record:
             case MeasurementFrame():
-                self._note(record.time_ns)
-                if not self._voltages.hear(record) or self._faults.phase is not Phase.PROOF:
+                if not self._voltages.hear(record, self._now_ns) or self._faults.phase is not Phase.PROOF:
                     return ()
             case Result():
                 given += self._hear(record)
@@ -132,7 +139,6 @@ class Reconfiguration(Algorithm):
             case Reply():
                 self._leased(record)
             case Command() if record.verb == REPAIRED and record.recipient == self._device:
-                self._note(record.issued_ns)
                 self._faults.repaired(str(record.arguments.get("case", "")), self._now_ns)
             case _:
                 return ()
@@ -140,8 +146,16 @@ class Reconfiguration(Algorithm):
 
     def tick(self, now_ns: int) -> Sequence[Record]:
         """Let time pass."""
-        self._note(now_ns)
-        return self._advance()
+        first, set_back = not self._now_ns, now_ns < self._now_ns - NANOSECONDS
+        self._now_ns = now_ns if first or set_back else max(self._now_ns, now_ns)
+        given: list[Record] = []
+        if set_back:
+            given += self._set_clock()
+        if first:
+            for record in self._early:
+                given += self.process(record)
+            self._early.clear()
+        return [*given, *self._advance()]
 
     def checkpoint(self) -> bytes:
         """Return the faults that are not repaired; everything else is judged anew."""
@@ -157,13 +171,19 @@ class Reconfiguration(Algorithm):
 
     # ---- what comes in
 
-    def _note(self, time_ns: int) -> None:
-        self._now_ns = max(self._now_ns, time_ns)
+    def _set_clock(self) -> list[Record]:
+        """Judge everything anew by a clock that was set back; orders under way are not counted on."""
+        given = self._losses.interrupt(self._now_ns, "the clock was set back")
+        self._board.set_clock(self._now_ns)
+        self._voltages.forget()
+        self._demands.clear()
+        self._faults.set_clock(self._now_ns)
+        self._lease = self._asking = None
+        return given
 
     def _hear(self, record: Result) -> list[Record]:
         if read_report(record) is None:
             return []
-        self._note(record.time_ns)
         before, report = self._board.hear(record, self._now_ns)
         if report is None:
             return []
@@ -176,14 +196,13 @@ class Reconfiguration(Algorithm):
             return self._search(event)
         if case is None:
             return [self._unfit(event, problem)] if problem else []
-        self._note(event.start_ns)
+        case.start_ns = min(case.start_ns, self._now_ns)
         given = self._losses.interrupt(self._now_ns)
         self._faults.take(case, self._now_ns)
         return given
 
     def _search(self, event: Event) -> list[Record]:
         """Propose how to find the section of an earth fault of which only the feeder is known."""
-        self._note(event.start_ns)
         breaker = head_of(event, self._model, self._faults.snapshot())
         trials: Sequence[Trial] = ()
         if breaker:
@@ -203,9 +222,8 @@ class Reconfiguration(Algorithm):
     def _look(self, state: GridState) -> list[Record]:
         if (self._area and state.area != self._area) or not state.converged:
             return []
-        self._note(state.time_ns)
         demand = demand_of(state, self._model)
-        self._demands.append((state.time_ns, demand))
+        self._demands.append((min(state.time_ns, self._now_ns), demand))
         if self._faults.cases or state.topology_revision != self._model.topology_revision:
             return []  # it was estimated with switches that stood otherwise
         return self._losses.look(demand, self._now_ns)
@@ -268,7 +286,6 @@ class Reconfiguration(Algorithm):
         if self._asking is None or reply.id != self._asking[0]:
             return
         asked_ns = self._asking[1]
-        self._note(reply.time_ns)
         token, seconds = reply.payload.get("token"), reply.payload.get("seconds")
         if reply.problems or not isinstance(token, int) or not isinstance(seconds, int | float):
             said = "; ".join(str(problem) for problem in reply.problems) or "no token"

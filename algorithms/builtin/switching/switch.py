@@ -12,6 +12,8 @@ Rules:
   is told to simulate a liar.
 - It reports at every change and every now and then, so that silence can be told from standing still.
 - What it has obeyed and what locks it outlive a restart.
+- Its own clock alone counts: an order issued ahead of it is refused. Movement, protection and reports go by the time
+  that passes between ticks, so that a clock that is set back holds nothing up.
 """
 
 from collections import deque
@@ -45,6 +47,8 @@ from algorithms.builtin.switching.protection_cycle import Act, ProtectionCycle
 
 REFUSALS = 30
 """Refusals told within a minute at most: whoever may order could otherwise fill the disk that keeps them."""
+AHEAD = 2.0
+"""An order may be issued so far ahead of the switch's own clock [s]."""
 REMEMBERED = 64
 """Orders remembered, so that one that is repeated is known."""
 SOUND, JAMS, SILENT, LIES = "sound", "jams", "silent", "lies"
@@ -145,7 +149,8 @@ class Switch(Algorithm):
         self._true = self._report.state
         self._moving: tuple[int, SwitchState, str] | None = None
         self._refused_ns: deque[int] = deque(maxlen=REFUSALS)
-        self._now_ns = 0
+        self._now_ns: int | None = None
+        self._steady_ns = 0
         self._told_ns: int | None = None
         if restored is not None:
             self._restore(restored)
@@ -155,19 +160,20 @@ class Switch(Algorithm):
         if isinstance(record, Command):
             return self._obey(record) if record.recipient == self._switch else ()
         if isinstance(record, Event) and self._true is SwitchState.CLOSED and self._picks_up(record):
-            self._now_ns = max(self._now_ns, record.start_ns)
-            self._cycle.picked_up(self._now_ns)
+            self._cycle.picked_up(self._steady_ns)
             return self._protect()
         return ()
 
     def tick(self, now_ns: int) -> Sequence[Record]:
         """Finish what moves, let the protection act, and report now and then."""
-        self._now_ns = max(self._now_ns, now_ns)
+        passed = 0 if self._now_ns is None else now_ns - self._now_ns
+        self._now_ns = now_ns
+        self._steady_ns += max(passed, 0)
         told: list[Record] = []
-        if self._moving is not None and now_ns >= self._moving[0]:
+        if self._moving is not None and self._steady_ns >= self._moving[0]:
             told += self._arrive(*self._moving[1:])
         told += self._protect()
-        if self._told_ns is None or now_ns - self._told_ns >= self._interval_ns:
+        if self._told_ns is None or self._steady_ns - self._told_ns >= self._interval_ns:
             told += self._tell()
         return told
 
@@ -181,7 +187,6 @@ class Switch(Algorithm):
     # ---- orders
 
     def _obey(self, command: Command) -> Sequence[Record]:
-        self._now_ns = max(self._now_ns, command.issued_ns)
         order = read_order(command)
         refusal = self._refusal(command, order)
         if refusal or order is None:
@@ -201,16 +206,16 @@ class Switch(Algorithm):
         if self._behaviour == LIES:
             self._change(state=wanted, cause=Cause.COMMAND)
             return self._answer(command, Outcome.DONE, "")
-        self._moving = self._now_ns + self._moving_ns, wanted, command.id[:64]
+        self._moving = self._steady_ns + self._moving_ns, wanted, command.id[:64]
         self._change(state=None, cause=Cause.COMMAND)
         told = list(self._answer(command, Outcome.UNDER_WAY, ""))
         return [*told, *self._arrive(wanted, command.id[:64])] if not self._moving_ns else told
 
     def _refuse(self, command: Command, reason: str) -> Sequence[Record]:
         full = len(self._refused_ns) == REFUSALS
-        if full and self._now_ns - self._refused_ns[0] < 60 * NANOSECONDS:
+        if full and self._steady_ns - self._refused_ns[0] < 60 * NANOSECONDS:
             return ()
-        self._refused_ns.append(self._now_ns)
+        self._refused_ns.append(self._steady_ns)
         return self._answer(command, Outcome.REFUSED, reason)
 
     def _refusal(self, command: Command, order: Order | None) -> str:
@@ -219,13 +224,19 @@ class Switch(Algorithm):
             return f"expected one of {', '.join(VERBS)}, found {command.verb[:40]}"
         if order is None:
             return "expected network, token and sequence, found other arguments"
-        report = self._report
+        report, now_ns = self._report, self._now_ns
+        if now_ns is None:
+            return "this switch does not know the time yet"
         same_lease = order.token == report.token
         other_tag = order.tag != report.tag
         locked = f"locked open under {report.tag}" if report.tag else "not locked"
         reasons = (
             (order.network != report.network, f"expected an order for {report.network}, not {order.network[:64]}"),
-            (command.expires_ns <= self._now_ns, f"expired at {time_text(command.expires_ns)}"),
+            (command.expires_ns <= now_ns, f"expired at {time_text(command.expires_ns)}"),
+            (
+                command.issued_ns > now_ns + round(AHEAD * NANOSECONDS),
+                f"issued at {time_text(command.issued_ns)}, and here it is {time_text(now_ns)}: set the clocks",
+            ),
             (command.id in self._commands, "given before: an order is carried out once"),
             (order.token < report.token, f"given under lease {order.token}, and {report.token} is in force"),
             (
@@ -257,13 +268,13 @@ class Switch(Algorithm):
             return self._tell()
         self._true = wanted
         if wanted is SwitchState.CLOSED:
-            self._cycle.closed_by_order(self._now_ns)
+            self._cycle.closed_by_order(self._steady_ns)
         self._change(state=wanted, lockout=False, outcome=Outcome.DONE)
         return self._tell()
 
     def _protect(self) -> Sequence[Record]:
         told: list[Record] = []
-        while (act := self._cycle.act(self._now_ns)) is not None:
+        while (act := self._cycle.act(self._steady_ns)) is not None:
             self._true = SwitchState.OPEN if act is Act.TRIP else SwitchState.CLOSED
             self._moving = None
             cause = Cause.PROTECTION if act is Act.TRIP else Cause.RECLOSING
@@ -277,7 +288,9 @@ class Switch(Algorithm):
         self._report = msgspec.structs.replace(self._report, **fields)
 
     def _tell(self) -> Sequence[Record]:
-        self._told_ns = self._now_ns
+        if self._now_ns is None:
+            return ()  # the first tick tells
+        self._told_ns = self._steady_ns
         if self._behaviour == SILENT:
             return ()
         self._change(reclosing=self._cycle.reclosing)

@@ -22,6 +22,9 @@ from algorithms.api.records import Result
 from algorithms.api.switching import SwitchReport, read_report
 from algorithms.api.wire import NANOSECONDS
 
+AHEAD = 60.0
+"""A switch's clock is believed to be ahead by this at most [s]."""
+
 
 class SwitchBoard:
     """
@@ -39,6 +42,7 @@ class SwitchBoard:
         self.model = model
         self._silence_ns = round(silence * NANOSECONDS)
         self._reports: dict[str, tuple[int, SwitchReport]] = {}
+        self._stamps: dict[str, int] = {}
         self._first_ns: int | None = None
         self.bad: dict[str, str] = {}
         """Switches that did not do as they were told, with what they did."""
@@ -49,10 +53,19 @@ class SwitchBoard:
         if report is None or record.terminal not in self.model.switches.rows or report.network != self.model.network:
             return None, None
         before = self._reports.get(record.terminal)
-        if before is not None and record.time_ns < before[0] and now_ns - before[0] < self._silence_ns:
+        stamp_ns = self._stamps.get(record.terminal, 0)
+        if before is not None and record.time_ns < stamp_ns and now_ns - before[0] < self._silence_ns:
             return None, None  # late
-        self._reports[record.terminal] = max(record.time_ns, now_ns), report
+        self._stamps[record.terminal] = min(record.time_ns, now_ns)  # its clock may be wrong
+        latest_ns = now_ns + round(AHEAD * NANOSECONDS)
+        self._reports[record.terminal] = max(now_ns, min(record.time_ns, latest_ns)), report
         return (before[1] if before is not None else None), report
+
+    def set_clock(self, now_ns: int) -> None:
+        """Count everything as heard now, after the clock was set."""
+        self._reports = {name: (now_ns, report) for name, (_, report) in self._reports.items()}
+        self._stamps.clear()
+        self._first_ns = None
 
     def report(self, name: str) -> SwitchReport | None:
         """Return what a switch said last."""
