@@ -66,8 +66,10 @@ def driven(power: Any, **settings: Any) -> tuple[Any, World]:
     stood = np.zeros((MINUTES, len(world.model.switches)), dtype=bool)
     for minute in range(MINUTES):
         world.time += 60.0
-        for name, switch in world.switches.items():
-            world.route(switch.tick(world.now), f"rtu-{name}")
+        said = {f"rtu-{name}": switch.tick(world.now) for name, switch in world.switches.items()}
+        world.route(world.subject.tick(world.now), "reconfigurator")  # every clock moves before anything is said
+        for maker, records in said.items():
+            world.route(records, maker)
         told = power[minute] * (1.0 + NOISE * draws.standard_normal(power.shape[1]))
         world.give(state_of(world, told))
         stood[minute] = world.contacts()

@@ -42,9 +42,10 @@ def pass_minutes(made, minutes, **power):
     for _ in range(minutes):
         made.give(state(made, **power))
         made.time += 57.0
-        made.route(made.subject.tick(made.now), "reconfigurator")
-        for name, switch in made.switches.items():
-            made.route(switch.tick(made.now), f"rtu-{name}")
+        told = {f"rtu-{name}": switch.tick(made.now) for name, switch in made.switches.items()}
+        made.route(made.subject.tick(made.now), "reconfigurator")  # every clock moves before anything is said
+        for maker, records in told.items():
+            made.route(records, maker)
         made.wait(3.0)
 
 
