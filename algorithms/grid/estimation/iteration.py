@@ -156,6 +156,8 @@ class Iteration:
                 walk.parts += walk.effect(step)
                 still = change <= TOLERANCE and size * contraction <= LEFT
             walk.draw()
+        if limit == 1:  # the linear estimate: what is left of residuals if equations were straight
+            residuals = residuals - walk.explained(step)
         self._keep(walk, residuals, done, max(change, 1e-3 * size), converged=still)
         if not still:
             self.restart(gain)

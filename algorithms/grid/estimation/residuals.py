@@ -27,7 +27,7 @@ from algorithms.grid.estimation.observation import NONE
 
 CRITICAL = 1e-9
 """Share of its variance below which a residual says nothing [1]."""
-BENT = 0.02
+BENT = 0.1
 """Share of a residual that equations which are not straight add or take away [1]."""
 CHANCE = 3.0
 """A normalised residual that chance explains [1]."""
@@ -80,7 +80,7 @@ class Residuals:
         together = np.clip(covariance[others] / np.sqrt(self._share[others] * self._share[row]), -1.0, 1.0)
         own, found = self.normalised[row], self.normalised[others]
         explained = np.abs(own - together * found) < CHANCE * np.sqrt(1.0 - together**2) + BENT * abs(own)
-        alike: Integers = others[explained & (found**2 > own**2 - CHANCE**2)]
+        alike: Integers = others[explained & (found**2 > ((1.0 - BENT) * own) ** 2 - CHANCE**2)]
         return alike
 
 

@@ -98,6 +98,17 @@ class Walk:
         pulled = np.concatenate([gain.strength * (gain.left.T @ residuals), patch.pull.T @ residuals])
         return patch.solve(pulled - self.along)
 
+    def explained(self, step: Floats) -> Floats:
+        """Give what a step takes from residuals where equations are straight, shape (e,)."""
+        gain, patch = self._gain, self._patch
+        known = np.where(np.isfinite(gain.u_readings), gain.u_readings, 0.0)
+        directions = len(gain.strength)
+        found: Floats = known**2 * (gain.left @ (gain.strength * step[:directions]))
+        if patch is not None:
+            found = found + known**2 * (patch.pull @ step[directions:])
+            found[patch.removed] = 0.0
+        return found
+
     def effect(self, step: Floats) -> Floats:
         """Give the move that a step is, emfs, powers and voltages, real and imaginary parts after another."""
         moves = self._moves
