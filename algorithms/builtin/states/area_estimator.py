@@ -34,8 +34,9 @@ from algorithms.builtin.states.state_forecast import Forecast
 from algorithms.builtin.states.state_metering import Metering
 from algorithms.builtin.states.state_results import Occasion, StateWriter, Telling
 from algorithms.builtin.states.state_settings import StateSettings
-from algorithms.grid.estimation.bad_data import Examined, examine
+from algorithms.builtin.states.state_suspects import Suspicion
 from algorithms.grid.estimation.beforehand import Anchor
+from algorithms.grid.estimation.estimate import Estimate
 from algorithms.grid.estimation.least_squares import Estimator
 
 LONGEST_WINDOW = 86_400.0
@@ -92,6 +93,7 @@ class AreaEstimator:
         nodes += [source.area.head for source in sources if source.area is not None]
         telling = Telling(settings.nodes, settings.most_nodes, settings.branches)
         self._writer = StateWriter(model, area, telling, nodes)
+        self._suspicion = Suspicion(model, self._metering, settings.confidence, settings.most_suspects)
         self._conditions = conditions.Conditions(area.id)
         self._strangers: dict[str, None] = {}
         self._trouble = ""
@@ -175,29 +177,21 @@ class AreaEstimator:
             return self._writer.unusable(occasion, self._trouble)
         power, sigma = self._forecast.at(occasion.time_ns)
         try:
-            examined = examine(
-                self._estimator,
-                values,
-                uncertainty,
-                prior=power,
-                u_prior=sigma,
-                confidence=self._settings.confidence,
-                most=self._settings.most_suspects,
-            )
-            state = self._writer.state(examined, self._with_assumed(occasion, examined))
-            if self._forecast.holds and examined.estimate.converged:
-                self._learn(occasion.time_ns, examined)
+            judged = self._suspicion.judge(self._estimator, values, uncertainty, power, sigma)
+            estimate = judged.examined.estimate
+            state = self._writer.state(judged, self._with_assumed(occasion, estimate))
+            if self._forecast.holds and estimate.converged and not judged.doubt:
+                self._learn(occasion.time_ns, estimate)
         except (ArithmeticError, ValueError, np.linalg.LinAlgError) as error:  # an area may be singular in many ways
             return self._writer.unusable(occasion, f"the area cannot be solved: {shortened(str(error), 400)}")
         return state if _is_finite(state) else self._writer.unusable(occasion, "the solution is not finite")
 
-    def _with_assumed(self, occasion: Occasion, examined: Examined) -> Occasion:
-        told = examined.estimate.scan.told
+    def _with_assumed(self, occasion: Occasion, estimate: Estimate) -> Occasion:
+        told = estimate.scan.told
         assumed = int(np.count_nonzero(~told[: len(told) // 2]))
         return Occasion(occasion.time_ns, occasion.interval, occasion.missing, {**occasion.counts, "assumed": assumed})
 
-    def _learn(self, time_ns: int, examined: Examined) -> None:
-        estimate = examined.estimate
+    def _learn(self, time_ns: int, estimate: Estimate) -> None:
         told = estimate.scan.told
         both = told[: len(told) // 2] & told[len(told) // 2 :]
         elements = estimate.gain.tangent.response.elements
@@ -221,7 +215,7 @@ class AreaEstimator:
         if state is None:
             found[conditions.UNOBSERVABLE] = {"reason": "nobody told anything"}
             return found
-        if state.converged and (state.suspects or state.reason):
+        if state.suspects or (state.converged and state.reason):
             found[conditions.CONTRADICTORY] = conditions.names([one.measurement for one in state.suspects]) or {
                 "reason": state.reason
             }

@@ -10,6 +10,8 @@ Rules:
   hangs by a winding that carries no zero sequence, as below every Dyn transformer, only those between phases go up.
 - Where readings still contradict each other after all suspects were left out, every uncertainty grows by the ratio of
   Birge, sqrt(J / degrees of freedom): the state is no surer than its readings agree.
+- Nothing goes up where that ratio is large (`TORN`), or where nobody can tell which of several sources is the wrong
+  one: the area above then takes its forecast, which is unsure and says so. Suspects are told with every state.
 - P and Q of the equivalent are what the area draws at its head from the area above. Where the zero sequence there is
   not known, how they are shared by the phases is less sure than their sum, which is told besides (``ABC``).
 """
@@ -27,8 +29,9 @@ from algorithms.api.network_operation import Area
 from algorithms.api.network_tables import Floats, Integers
 from algorithms.api.readings import Estimate as Value
 from algorithms.api.readings import Phasor
+from algorithms.builtin.states.state_metering import TORN
+from algorithms.builtin.states.state_suspects import Judged
 from algorithms.grid.elements import incidence
-from algorithms.grid.estimation.bad_data import Examined
 from algorithms.grid.estimation.estimate import Estimate, Flow
 from algorithms.grid.estimation.measurement import ALL, PAIRS, PHASES
 from algorithms.grid.estimation.observability import view as what_is_seen
@@ -113,15 +116,21 @@ class StateWriter:
             self._at_node.setdefault(node, []).append(number)
         self._delta = [kind == "delta" for table in (model.loads, model.generators) for kind in table.connection]
 
-    def unusable(self, occasion: Occasion, reason: str) -> GridState:
+    def unusable(self, occasion: Occasion, reason: str, suspects: tuple[Suspect, ...] = ()) -> GridState:
         """Write that there is no state."""
-        return _replace(self._blank(occasion), converged=False, reason=reason, omitted=len(self._model.nodes))
+        blank = self._blank(occasion)
+        return _replace(blank, converged=False, reason=reason, suspects=suspects, omitted=len(self._model.nodes))
 
-    def state(self, examined: Examined, occasion: Occasion) -> GridState:
+    def state(self, judged: Judged, occasion: Occasion) -> GridState:
         """Write a state."""
+        examined = judged.examined
         estimate = examined.estimate
+        suspects = tuple(
+            Suspect(one.measurement, one.normalised_residual, one.alternatives[:10])
+            for one in judged.suspects[:MOST_NAMES]
+        )
         if not estimate.converged:
-            return self.unusable(occasion, estimate.reason)
+            return self.unusable(occasion, estimate.reason, suspects)
         freedom = estimate.degrees_of_freedom
         reason, widen = "", 1.0
         if not examined.consistent:
@@ -130,6 +139,12 @@ class StateWriter:
                 f"readings contradict each other: J {estimate.objective:.4g} where {examined.limit:.4g} is the most to "
                 f"be expected; uncertainties are {widen:.3g} times as large for it"
             )
+        if judged.doubt:
+            reason = (
+                f"readings contradict each other, and any one of {', '.join(judged.doubt[:10])} may be wrong: "
+                f"estimated without {judged.doubt[0]}"
+            )
+        in_doubt = widen > TORN or bool(judged.doubt)
         view = _View(estimate, self._pairs, widen)
         there = estimate.energised[:, :3]
         seen = what_is_seen(estimate)
@@ -145,11 +160,8 @@ class StateWriter:
             iterations=estimate.iterations,
             unobservable=seen.hidden_nodes[:MOST_NAMES],
             undetermined=seen.hidden_powers[:MOST_NAMES],
-            suspects=tuple(
-                Suspect(one.measurement, one.normalised_residual, one.alternatives[:10])
-                for one in examined.suspects[:MOST_NAMES]
-            ),
-            equivalent=self._equivalent(view),
+            suspects=suspects,
+            equivalent=None if in_doubt else self._equivalent(view),
             reason=reason,
             omitted=len(self._model.nodes) - len(nodes),
         )
