@@ -39,6 +39,7 @@ Document = TypeVar("Document", bound=msgspec.Struct)
 
 _epoch = datetime(1970, 1, 1, tzinfo=UTC)
 _time_text = re.compile(r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-]\d\d:\d\d))", re.ASCII)
+_long_number = re.compile(rb"\d{19}")
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
@@ -165,6 +166,8 @@ def decode_as(
         raise WireError(f"expected a message of at most {maximum_length} bytes, found {len(data)}")
     try:
         fields = _decode(data)
+        if _long_number.search(data):
+            _refuse_beyond_64_bits(fields)
         if not isinstance(fields, dict):
             raise WireError(f"expected a JSON object, found {shortened(repr(data[:80]))}")
         schema = fields.get("schema")
@@ -176,6 +179,18 @@ def decode_as(
         return header, msgspec.convert(_with_nanoseconds(fields, names), document_type)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise WireError(f"expected a message, found one that cannot be read: {error}") from error
+
+
+def _refuse_beyond_64_bits(value: Any) -> None:
+    """Refuse a whole number that JSON can hold and nothing behind it can: pipes to algorithms, arrays, databases."""
+    if isinstance(value, dict):
+        for item in value.values():
+            _refuse_beyond_64_bits(item)
+    elif isinstance(value, list):
+        for item in value:
+            _refuse_beyond_64_bits(item)
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise WireError(f"expected whole numbers of at most 64 bits, found {shortened(value)}")
 
 
 def text(document: msgspec.Struct) -> str:

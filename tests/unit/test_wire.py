@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from algorithms.api import wire
 from algorithms.api.errors import WireError
+from algorithms.api.grid_records import GridState
 from algorithms.api.readings import Phasor, SequenceReading
 from algorithms.api.records import Event, Result, Severity, type_of_kind
 from tests.support.records_for_tests import frame
@@ -182,6 +183,21 @@ def test_a_wrong_field_is_told(change):
     fields = {**json.loads(wire.encode(frame(0), HEADER)), **change}
     with pytest.raises(WireError, match="expected"):
         wire.decode(json.dumps(fields).encode())
+
+
+@pytest.mark.parametrize("number", [2**63, 10**30, -(2**63) - 1])
+@pytest.mark.parametrize("place", ["boot", "model_revision", "iterations", "counts"])
+def test_a_whole_number_beyond_64_bits_is_refused_wherever_it_stands(number, place):
+    fields = json.loads(wire.encode(GridState("lv-1", "lv", 1, 1, 0, ()), HEADER))
+    fields[place] = {"late": number} if place == "counts" else number
+    with pytest.raises(WireError, match="at most 64 bits"):
+        wire.decode(json.dumps(fields).encode())
+
+
+def test_the_largest_whole_numbers_are_taken_and_can_be_handed_on():
+    state = GridState("lv-1", "lv", 1, 2**63 - 1, -(2**63), (), counts={"late": 2**63 - 1})
+    taken = wire.decode(wire.encode(state, HEADER))[1]
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(taken), type=GridState) == state
 
 
 def test_a_time_given_as_a_number_under_its_inner_name_is_not_taken():
