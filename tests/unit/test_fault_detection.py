@@ -193,6 +193,43 @@ def test_the_end_of_an_earth_fault_in_which_samples_were_lost_is_no_second_fault
     assert [event.evidence.get("ending") for event in events] == [None, "samples-missing"]
 
 
+@pytest.mark.parametrize("gap", [-128, -64, 0, 64])
+def test_a_fault_that_begins_near_lost_samples_is_found(gap):
+    feeder = urban()
+    fault = Fault(2, 100.0, "LLL", (0, 1, 2), 1.0, duration=0.15, angle=0.3, frequency=49.6)
+    recording = recorded(feeder, fault, cells=1, after=0.1)
+    samples = SIXTEEN.sampled(recording.head, np.random.default_rng(7))
+    lost = (recording.inception + gap) // 64
+
+    def without(blocks):
+        return [*blocks[:lost], *blocks[lost + 1 :]]
+
+    def spoilt(blocks):
+        one = blocks[lost]
+        values = np.full_like(one.values, np.nan)
+        missing = type(one)(values, one.channels, RATE, one.first_index, one.time_ns, flags=SampleFlag.MISSING)
+        return [*blocks[:lost], missing, *blocks[lost + 1 :]]
+
+    for spoil in (without, spoilt):
+        events = detected(feeder, samples, spoil=spoil)
+        assert [event.evidence.get("ending") for event in events] == [None, "opened"]
+        assert events[1].evidence["type"] == "LLL"
+        found = after(events[0].start_ns) + events[0].evidence["detection_time"]
+        assert found < recording.inception / RATE + 0.05
+
+
+@pytest.mark.parametrize("name", DISTURBANCES)
+def test_a_disturbance_with_samples_lost_is_no_fault(name):
+    feeder, generator = urban(), np.random.default_rng(102)
+    samples = TWELVE.sampled(DISTURBANCES[name](feeder, generator), generator)
+    for lost in (14, 20, 21, 22):
+
+        def without(blocks, lost=lost):
+            return [*blocks[:lost], *blocks[lost + 2 :]]
+
+        assert detected(feeder, samples, TWELVE, spoil=without) == []
+
+
 def test_settings_override_what_follows_from_the_network():
     feeder = urban()
     fault = Fault(3, 100.0, "LL", (0, 1), 50.0, duration=0.1)

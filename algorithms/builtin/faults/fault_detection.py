@@ -84,6 +84,7 @@ class FaultDetection(Algorithm):
         self._rate = 0.0
         self._rows: list[int] = []
         self._watch: FaultWatch | None = None
+        self._earlier: FaultWatch | None = None  # of before a block that was spoilt
         self._next = 0
 
     def start(self, context: Context, restored: bytes | None) -> None:  # noqa: ARG002 - nothing outlives a gap
@@ -106,7 +107,7 @@ class FaultDetection(Algorithm):
             raise SettingsError(problems)
         self._context = context
         self._values = read_settings(self.info.settings, self.settings)
-        self._channels, self._watch = None, None
+        self._channels, self._watch, self._earlier = None, None, None
 
     def process(self, record: SampleBlock | Record) -> Sequence[Event]:
         """Take a block of samples; return the faults found or over with it."""
@@ -115,8 +116,8 @@ class FaultDetection(Algorithm):
         if not isinstance(record, SampleBlock):
             raise ValueError(f"a SampleBlock expected, found {type(record).__name__}")  # noqa: TRY004 - wrong use
         events: list[Event] = []
-        differs = record.channels != self._channels or abs(record.sample_rate - self._rate) > 1e-3 * self._rate
-        if differs or record.first_index != self._next or record.flags & (SampleFlag.LOST | SampleFlag.RATE_CHANGED):
+        differs = record.channels != self._channels or self._differs(record)
+        if differs or record.first_index != self._next or record.flags & SampleFlag.LOST:
             events += self._anew(record, self._context)
         self._next = record.end_index
         if self._watch is None:
@@ -126,7 +127,7 @@ class FaultDetection(Algorithm):
             values[3:] *= -1.0
         if record.flags & SampleFlag.MISSING and not np.isfinite(values).all():
             events += self._cut(record, self._context)
-            self._watch = self._channels = None
+            self._earlier, self._watch, self._next = self._watch, None, -1
             return events
         return [*events, *(self._event(record, found, self._context) for found in self._watch.push(values))]
 
@@ -137,22 +138,40 @@ class FaultDetection(Algorithm):
     def _anew(self, block: SampleBlock, context: Context) -> list[Event]:
         """End what is under way and make ready for samples that do not follow."""
         ended = self._cut(block, context)
-        self._channels, self._rate, self._watch = block.channels, block.sample_rate, None
+        alike = block.channels == self._channels and not self._differs(block)
+        earlier = (self._watch or self._earlier) if alike else None
+        self._channels, self._rate, self._watch, self._earlier = block.channels, block.sample_rate, None, None
         rows = six_rows(block.channels)
         cycle = round(block.sample_rate / context.nominal_frequency)
         if rows is not None and cycle >= LEAST_SAMPLES_PER_CYCLE:
             self._rows = rows
-            channels = [block.channels[row] for row in rows]
-            self._watch = FaultWatch(
-                thresholds(self._values, self._facts, channels, cycle, context.nominal_voltage),
-                cycle,
-                context.nominal_frequency / block.sample_rate,
-                rate=block.sample_rate,
-                skews=np.array([channel.skew for channel in channels]) * block.sample_rate,
-                steps=np.array([channel.resolution for channel in channels]),
-                first=block.first_index,
-            )
+            first = block.first_index - 4 * cycle
+            made = None if earlier is None else earlier.continued(first, block.first_index)
+            if earlier is None or made is None:
+                self._watch = self._watching(block, context, cycle, block.first_index)
+            else:
+                self._watch = self._watching(block, context, cycle, first)
+                self._watch.push(made)
+                self._watch.unrest = earlier.unrest
         return ended
+
+    def _differs(self, block: SampleBlock) -> bool:
+        """Tell whether a block is sampled at another rate than those before."""
+        another = abs(block.sample_rate - self._rate) > 1e-3 * self._rate
+        return another or bool(block.flags & SampleFlag.RATE_CHANGED)
+
+    def _watching(self, block: SampleBlock, context: Context, cycle: int, first: int) -> FaultWatch:
+        """Make a watch for samples like a block's that begin with a number."""
+        channels = [block.channels[row] for row in self._rows]
+        return FaultWatch(
+            thresholds(self._values, self._facts, channels, cycle, context.nominal_voltage),
+            cycle,
+            context.nominal_frequency / block.sample_rate,
+            rate=block.sample_rate,
+            skews=np.array([channel.skew for channel in channels]) * block.sample_rate,
+            steps=np.array([channel.resolution for channel in channels]),
+            first=first,
+        )
 
     def _event(self, block: SampleBlock, found: Occurrence, context: Context) -> Event:
         def instant(number: int) -> int:

@@ -6,7 +6,8 @@ Where it stands: `fault_detection` feeds it and writes events of what it tells; 
 
 - What was before a fault is kept while it lasts, so that its end, and what it turned into, are judged against the same
   load. After its end three cycles pass before anything can trip again: memory must not hold the fault itself.
-- A stretch of samples without gap is what it works on; a gap ends what was under way, and says so.
+- A stretch of samples without gap is what it works on; a gap ends what was under way, and says so. Over a short one
+  what was before is drawn on (`continued`), so that a fault that begins in it or just after it is found.
 - Load that changes all the time raises the thresholds above its own unrest.
 """
 
@@ -40,6 +41,8 @@ EARTH_HOLD = 0.018
 """The same for an earth fault without an earthed neutral: its phase is told from a whole cycle [s]."""
 UNREST = 5.0
 """Thresholds stand this many times above what load changes all the time [1]."""
+LONGEST_GAP = 10
+"""Cycles without samples over which what was before is believed to have gone on [1]."""
 LONGEST = 3.0
 """A fault that lasts longer is told as lasting, and what follows is judged anew [s]."""
 OPEN = 0.05
@@ -76,6 +79,11 @@ class FaultWatch:
         Steps of the converter, shape (6,) [V, A].
     first : int
         Number of the first sample.
+
+    Attributes
+    ----------
+    unrest : numpy.ndarray
+        Mean square of what load changes all the time, zero, positive and negative sequence, shape (3,) [A2].
     """
 
     def __init__(
@@ -87,10 +95,11 @@ class FaultWatch:
         self._sliding = SlidingPhasors(cycle, turn, skews)
         self._samples: Floats = np.zeros((6, 6 * cycle))
         self._phasors: Complexes = np.zeros((6, 6 * cycle), dtype=complex)
+        self._skews, self._first = skews, first + DELAY
         self._next = first + DELAY
         self._armed = first + DELAY + 3 * cycle
         self._angle: float | None = None  # by which a phasor turns in two cycles
-        self._unrest = np.zeros(3)
+        self.unrest = np.zeros(3)
         self._runs = [0, 0]
         self._fault: Occurrence | None = None
         self._clear = 0
@@ -119,8 +128,34 @@ class FaultWatch:
         if self._fault is None:
             return []
         over = self._fault.ended(self._next, Ending.SAMPLES_MISSING)
-        self._fault = None
+        self._fault, self._armed = None, self._next + 1
         return [over]
+
+    def continued(self, first: int, end: int) -> Floats | None:
+        """
+        Make up samples as if what was quiet before a short gap had gone on.
+
+        Parameters
+        ----------
+        first, end : int
+            Numbers of the first sample wanted, and of the one after the gap.
+
+        Returns
+        -------
+        numpy.ndarray or None
+            Shape (6, n) [V, A]; None within or just after a fault, after too few samples and over too long a gap.
+        """
+        if self._fault is not None or self._next < self._armed:
+            return None
+        if not 0 < end - self._next - DELAY <= LONGEST_GAP * self._cycle:
+            return None
+        # A fault may have begun in the last cycle before the gap: the one before it is drawn on.
+        reference = self._next - 1 - self._cycle
+        numbers = np.arange(first, end)
+        slipped = self._rate_of_turn() * (numbers - reference + (self._cycle - 1) / 2)
+        turned = slipped + 2.0 * np.pi * self._turn * (numbers + self._skews[:, np.newaxis] - self._first)
+        made: Floats = np.sqrt(2.0) * (self._phasors[:, [-1 - self._cycle]] * np.exp(1j * turned)).real
+        return made
 
     def _look(self, view: _View, column: int) -> int:
         """Look for a fault from a column on; return the column after what was looked at."""
@@ -133,7 +168,7 @@ class FaultWatch:
         if self._angle is None:
             self._angle = self._advance(now, old)
         change = now - old * np.exp(1j * self._angle)
-        floors = np.minimum(UNREST * np.sqrt(self._unrest), 2.0 * self._sequence_limits())
+        floors = np.minimum(UNREST * np.sqrt(self.unrest), 2.0 * self._sequence_limits())
         verdict = judge(now, change, self.limits, floors)
         phase = verdict.phase
         if phase.any():
@@ -248,7 +283,7 @@ class FaultWatch:
         angle = self._angle or 0.0
         self._angle = angle + share * (self._advance(now, old) - angle)
         share = min(now.shape[1] / self._rate, 1.0)
-        self._unrest += share * (np.square(np.abs(FORTESCUE @ change[3:])).mean(axis=1) - self._unrest)
+        self.unrest += share * (np.square(np.abs(FORTESCUE @ change[3:])).mean(axis=1) - self.unrest)
 
     def _advance(self, now: Complexes, old: Complexes) -> float:
         """Give the angle by which the voltage turned in two cycles; 0 without one [rad]."""
