@@ -10,6 +10,9 @@ Rules:
 - Loops are closed only where `switching_order` allows it. Otherwise customers are interrupted, which is counted in
   customer-seconds, and done only where the settings allow so much.
 - An exchange that fails half-way is undone: the network is left radial and everybody supplied, or that is said.
+- Before each step all switches must stand where the plan has them, and obey. Otherwise somebody else is at work: what
+  is half done is taken back where it closed a loop, and the position is judged anew.
+- A loop that stands is told, whoever closed it: the network is meant to be radial.
 - A fault ends it at once. An exchange that closed a loop then is left to the protection.
 """
 
@@ -19,6 +22,7 @@ from typing import Any
 
 from algorithms.api.errors import NetworkError
 from algorithms.api.grid_records import Proposal, SwitchStep
+from algorithms.api.network_tables import Truths
 from algorithms.api.readings import Estimate
 from algorithms.api.records import Event, Record, Severity
 from algorithms.api.wire import NANOSECONDS, time_text
@@ -29,6 +33,10 @@ from algorithms.grid.switching.reconfiguration import Effort, Figures, Objective
 from algorithms.grid.switching.switched import SwitchedNetwork
 from algorithms.grid.switching.switching_order import Move, moves
 from algorithms.grid.switching.tree_flow import Demand, TreeFlow
+
+OTHERS = "others"
+MESHED = 10.0
+"""A loop that stands for so long is told [s]."""
 
 
 class LossPhase(StrEnum):
@@ -95,6 +103,10 @@ class LossWatch:
     _proposed: tuple[tuple[str, ...], tuple[str, ...]] | None = None
     _since_ns: int = 0
     _made: tuple[Move, ...] = ()
+    _planned: Truths | None = None
+    _judged: Truths | None = None
+    _loop: str = ""
+    _loop_ns: int | None = None
     _sequence: SwitchingSequence | None = None
     _undone: str = ""
     _count: int = 0
@@ -135,16 +147,23 @@ class LossWatch:
 
     def advance(self, now_ns: int) -> list[Record]:
         """Do what can be done now."""
+        given = self._tell_loop(now_ns)
         if self.phase is LossPhase.LEASE:
+            if self._disturbed(0, now_ns):
+                return [*given, *self._end("superseded", "switches moved or were locked meanwhile", now_ns)]
             if self.lease is not None and self.lease.until_ns > now_ns:
                 self._count += 1
                 self._sequence = SwitchingSequence(f"loss-{self._count}", self.lease, self._stages())
                 self.phase = LossPhase.SWITCHING
             elif not self._within(self._since_ns, self.settings.patience, now_ns):
-                return self._end("no-lease", self.refusal or "no answer", now_ns)
-        given: list[Record] = []
+                return [*given, *self._end("no-lease", self.refusal or "no answer", now_ns)]
         while (sequence := self._sequence) is not None:
-            given += sequence.advance(now_ns)
+            between = self.phase is LossPhase.SWITCHING and not sequence.waits and not sequence.failed
+            if between and self._disturbed(sequence.at + 1, now_ns):
+                sequence.abandon()
+                sequence.failed[OTHERS] = "moved or locked switches meanwhile"
+            if sequence.progress is Progress.RUNNING:
+                given += sequence.advance(now_ns)
             if sequence.progress is Progress.RUNNING:
                 break
             given += self._after(sequence, now_ns)
@@ -227,6 +246,7 @@ class LossWatch:
         )
         if self.settings.closed_loop and allowed and made:
             self._made, self._since_ns, self.refusal = made, now_ns, ""
+            self._planned = self.board.closed()
             self.phase = LossPhase.LEASE
         return [proposal]
 
@@ -239,13 +259,60 @@ class LossWatch:
         return stages
 
     def _undoing(self, sequence: SwitchingSequence) -> list[Stage]:
-        """Take back the first half of an exchange whose second half failed."""
-        if sequence.at % 2 == 0:
+        """Take back the first half of an exchange that failed after it, or in it where nobody knows how it ended."""
+        if sequence.at < 0:
             return []
         move = self._made[sequence.at // 2]
+        first = move.close if move.make_before_break else move.open
+        moved = any(name == first for name, _, _ in sequence.done)
+        if OTHERS in sequence.failed:  # `at` is the last step that was done
+            again = () if move.make_before_break else (move.open,)
+            if sequence.at % 2 or bool(self._loops(*again)) is not move.make_before_break:
+                return []
+        elif not moved and first not in sequence.unanswered:
+            return []
         if move.make_before_break:
             return [Stage("open", (opening(move.close, self._patience(move.close)),))]
         return [Stage("close", (closing(move.open, self._patience(move.open)),))]
+
+    def _disturbed(self, steps: int, now_ns: int) -> bool:
+        """Tell whether switches do not stand as planned after so many steps, or those still to move do not obey."""
+        if self._planned is None:
+            return True
+        expected, rows = self._planned.copy(), self.board.model.switches.rows
+        verbs = [(wish.switch, stage.name) for stage in self._stages() for wish in stage.wishes]
+        for name, verb in verbs[:steps]:
+            expected[rows[name]] = verb == "close"
+        fit = self.board.operable(now_ns)
+        begins = verbs[steps : steps + 2] if steps % 2 == 0 else []  # what has begun is better ended than left
+        return bool((self.board.closed() != expected).any()) or not all(fit[rows[name]] for name, _ in begins)
+
+    def _loops(self, *also: str) -> list[str]:
+        """Name what closes loops by the switches' own word, were those in `also` closed too."""
+        model, closed = self.board.model, self.board.surely_closed()
+        closed[[model.switches.rows[name] for name in also]] = True
+        ids = [*model.branches.ids, *model.switches.ids]
+        return [ids[edge] for edge in SwitchedNetwork(model).tree(closed).loops]
+
+    def _tell_loop(self, now_ns: int) -> list[Record]:
+        """Tell of a loop, once, that has stood for a while."""
+        closed = self.board.surely_closed()
+        if self._judged is None or (closed != self._judged).any():
+            self._judged, loop = closed, ", ".join(self._loops()[:20])
+            if bool(loop) != bool(self._loop):
+                self._loop_ns = now_ns if loop else None
+            self._loop = loop
+        if self._loop_ns is None or self._within(self._loop_ns, MESHED, now_ns):
+            return []
+        started, self._loop_ns = self._loop_ns, None
+        evidence = {
+            "network": self.board.model.network,
+            "outcome": "meshed",
+            "reason": f"a loop is closed, which {self._loop} can open",
+            "position": "a loop stands: one of its switches is to be opened",
+            "steps": [],
+        }
+        return [Event("reconfiguration", self.board.model.network, started, now_ns, Severity.CRITICAL, (), evidence)]
 
     def _patience(self, name: str) -> float:
         switches = self.board.model.switches
@@ -260,6 +327,7 @@ class LossWatch:
             "half-way": "an exchange is half done: look at the steps",
             "interrupted": "as it stood then",
             "no-lease": "nothing was switched",
+            "superseded": "nothing was switched",
         }[outcome]
         evidence = {
             "network": self.board.model.network,
@@ -274,6 +342,7 @@ class LossWatch:
         self.phase, self._sequence, self._made, self._steps = LossPhase.WATCHING, None, (), []
         self._gaining_ns, self._proposed, self._undone = None, None, ""
         severity = Severity.NOTICE if well else Severity.WARNING
+        severity = Severity.CRITICAL if outcome == "half-way" else severity
         return [Event("reconfiguration", self.board.model.network, started, now_ns, severity, (), evidence)]
 
 

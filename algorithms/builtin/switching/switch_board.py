@@ -79,6 +79,13 @@ class SwitchBoard:
             closed[self.model.switches.rows[name]] = report.state is not SwitchState.OPEN
         return closed
 
+    def surely_closed(self) -> Truths:
+        """Tell which switches are closed by their own word, or by the topology where they said nothing, shape (n,)."""
+        closed = self.model.switches.closed.copy()
+        for name, (_, report) in self._reports.items():
+            closed[self.model.switches.rows[name]] = report.state is SwitchState.CLOSED
+        return closed
+
     def operable(self, now_ns: int, tags: Iterable[str] = ()) -> Truths:
         """Tell which switches can be counted on, being locked by nobody but under `tags`, shape (n,)."""
         switches, own = self.model.switches, {"", *tags}

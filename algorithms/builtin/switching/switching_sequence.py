@@ -105,6 +105,8 @@ class SwitchingSequence:
         Switch, verb and when it was confirmed [ns UTC], in that order.
     failed : dict
         Switches that did not do as they were told, with what they did.
+    unanswered : set of str
+        Those of which nothing was heard: they may have moved or not.
     starved : bool
         Whether it ended because the lease would not have lasted.
     """
@@ -116,6 +118,7 @@ class SwitchingSequence:
     at: int = -1
     done: list[tuple[str, str, int]] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
+    unanswered: set[str] = field(default_factory=set)
     starved: bool = False
     _waiting: dict[str, _Waiting] = field(default_factory=dict)
     _rested: int = -1
@@ -171,6 +174,7 @@ class SwitchingSequence:
                 continue
             if waiting.attempt == ATTEMPTS:
                 self._fail(waiting.wish.switch, "did not answer in time")
+                self.unanswered.add(waiting.wish.switch)
             elif waiting.moving:  # it is slow: another order would not help
                 waiting.until_ns = now_ns + round(waiting.wish.patience * NANOSECONDS)
                 waiting.attempt += 1
