@@ -37,7 +37,7 @@ FAULTED = 0.3
 """A phase takes part when it changed by this share of what the most changed phase did [1]."""
 DOUBTFUL = (0.15, 0.5)
 """Between these shares it may or may not [1]."""
-COLLAPSED = 0.6
+COLLAPSED = 0.5
 """Inrush leaves more than this share of the voltage between phases [1]."""
 
 
@@ -152,7 +152,7 @@ def no_inrush(now: Complexes, change: Complexes, limits: Thresholds) -> Truths:
     Tell where a change is too much for magnetising inrush, whatever its harmonics.
 
     A current transformer in saturation and a converter at its limit make a second harmonic of their own, in the
-    largest faults most of all. No inrush takes away nearly half of the voltage between the phases.
+    largest faults most of all. No inrush takes away half of the voltage between the phases.
 
     Parameters
     ----------
