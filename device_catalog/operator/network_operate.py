@@ -39,21 +39,32 @@ RETAINED = 5.0
 PATIENCE = 60.0
 """How long a switch may take to carry out an order, unless told otherwise [s]."""
 _NANOSECONDS = 1_000_000_000
-_verbs = {"open": OPEN, "closed": CLOSE, "unlocked": UNLOCK}
+LONGEST = 300.0
+"""The network is held for at most this long [s]."""
+MARGIN = 5.0
+"""A lease lasts so much longer than the orders under it [s]."""
+MOVING = 10.0
+"""What was ordered under a lease that was taken away may still move for so long after its end [s]."""
+LOCK = "operator"
+"""Tag under which a switch is locked where none is given."""
+_verbs = {"open": OPEN, "closed": CLOSE, "unlocked": UNLOCK, "locked": OPEN}
 
 _OPERATE = """\
 Orders are given one after the other, each confirmed by the switch before the next. A locked switch is unlocked under
-the tag it is locked with, which is shown before you are asked.
+the tag it is locked with, which is shown before you are asked. Lock what you work at: nobody, no reconfigurator either,
+closes a switch that is locked open. A switch that is to be locked is opened first, if it is not open.
 
 examples:
   tresma network operate lv-feeder s-12=open tie-3=closed
+  tresma network operate lv-feeder s-7=locked:work-31      open, and locked under the tag work-31
   tresma network operate lv-feeder s-7=unlocked s-7=closed --yes
 """
 
 _LEASE = """\
 examples:
   tresma network lease lv-feeder             who may switch it now
-  tresma network lease lv-feeder --end       take it away: whoever asks next gets a larger token, which switches prefer
+  tresma network lease lv-feeder --end       take it away: it is held for you until no order
+                                             given under the old one can move anything any more
 """
 
 
@@ -94,6 +105,7 @@ class Wish:
 
     switch: str
     state: str
+    tag: str = ""
 
 
 def add_verbs(
@@ -102,9 +114,9 @@ def add_verbs(
     _local: Callable[..., argparse.ArgumentParser],
 ) -> None:
     """Add ``operate`` and ``lease``."""
-    operating = remote(commands, "operate", "open, close and unlock switches", _OPERATE)
+    operating = remote(commands, "operate", "open, close, lock and unlock switches", _OPERATE)
     operating.add_argument("network", metavar="NETWORK", type=_identifier)
-    operating.add_argument("wishes", metavar="SWITCH=open|closed|unlocked", nargs="+", type=_wish)
+    operating.add_argument("wishes", metavar="SWITCH=open|closed|locked[:TAG]|unlocked", nargs="+", type=_wish)
     operating.add_argument(
         "--grid", metavar="URL", help="grid broker, mqtt://host:port; asked of the catalog otherwise"
     )
@@ -122,7 +134,7 @@ def lease(options: argparse.Namespace) -> None:
     """Show who may switch a network, or take it away."""
     catalog = _catalog(_settings(options))
     if options.end:
-        catalog.end(options.network)
+        take_away(catalog, options.network)
     grant = catalog.holder(options.network)
     if options.json:
         say_json(grant)
@@ -130,6 +142,20 @@ def lease(options: argparse.Namespace) -> None:
         say(f"{options.network}: nobody")
     else:
         say(f"{options.network}: {grant.holder} for {grant.seconds:.0f} s, token {grant.token}")
+
+
+def take_away(catalog: LeaseCatalog, network: str) -> LeaseGrant | None:
+    """
+    Take a network from whoever holds it, and hold it until what was ordered before can move nothing any more.
+
+    Every order ends with the lease under which it was given. Until then nobody else is to switch; the hold ends by
+    itself.
+    """
+    held = catalog.holder(network)
+    catalog.end(network)
+    if held is None:
+        return None
+    return catalog.acquire(network, f"ended-{secrets.token_hex(4)}", min(LONGEST, held.seconds + MOVING))
 
 
 def operate(options: argparse.Namespace) -> None:
@@ -150,11 +176,15 @@ def operate(options: argparse.Namespace) -> None:
         if not options.yes:
             _ask(options.wishes)
         holder = f"operator-{secrets.token_hex(4)}"
-        grant = catalog.acquire(options.network, holder, min(300.0, (options.patience + 5.0) * len(options.wishes)))
+        asked = time.monotonic()
+        wanted = min(LONGEST, (options.patience + MARGIN) * len(options.wishes) + MARGIN)
+        grant = catalog.acquire(options.network, holder, wanted)
         try:
             for number, wish in enumerate(options.wishes, start=1):
+                _expect_time(grant, wish, asked, options.patience)
                 _carry_out(line, grant, wish, number, options)
         finally:
+            line.outlive()
             states = {name: line.reports[name].state for name in names if name in line.reports}
             known = {name: state for name, state in states.items() if state is not None}
             with suppress(OperatorError):  # the reports themselves are on the broker
@@ -177,13 +207,23 @@ def _broker(catalog: LeaseCatalog, options: argparse.Namespace, settings: Settin
     )
 
 
+def _expect_time(grant: LeaseGrant, wish: Wish, asked: float, patience: float) -> None:
+    """Refuse an order that would outlive the lease, which was asked for at `asked` by the steady clock [s]."""
+    if time.monotonic() + patience > asked + grant.seconds:
+        raise OperatorError(
+            f"the lease of {grant.network} ends before {wish.switch} could answer; nothing more is ordered"
+        )
+
+
 def _carry_out(line: "_Line", grant: LeaseGrant, wish: Wish, number: int, options: argparse.Namespace) -> None:
-    tag = line.reports[wish.switch].tag if wish.state == "unlocked" else ""
+    tag = line.reports[wish.switch].tag if wish.state == "unlocked" else wish.tag
     command = line.order(grant, wish.switch, _verbs[wish.state], number, tag, options.patience)
     final = (Outcome.DONE, Outcome.REFUSED, Outcome.FAILED)
     report = line.wait_for(
         wish.switch, lambda one: one.command == command.id and one.outcome in final, options.patience
     )
+    if report is not None:
+        line.until = 0.0  # it is over: nothing of it moves any more
     if report is None:
         raise OperatorError(f"{wish.switch} did not answer within {options.patience:g} s; nothing more is ordered")
     if report.outcome is not Outcome.DONE:
@@ -197,6 +237,8 @@ class _Line:
 
     def __init__(self, endpoint: Endpoint, ca: str, tenant: str, names: list[str]) -> None:
         self.reports: dict[str, SwitchReport] = {}
+        self.until = 0.0
+        """The last order lives until then by the steady clock [s]; 0 where none does."""
         self._tenant, self._endpoint = tenant, endpoint
         self._boot = time.time_ns() // _NANOSECONDS
         self._heard: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -237,13 +279,20 @@ class _Line:
         self, grant: LeaseGrant, switch: str, verb: str, number: int, tag: str, life: float
     ) -> Command:
         """Publish an order."""
-        now = time.time_ns()
+        now, self.until = time.time_ns(), time.monotonic() + life
         arguments = msgspec.to_builtins(Order(grant.network, grant.token, number, tag))
         expires = now + round(life * _NANOSECONDS)
         command = Command(f"{grant.holder}-{grant.token}-{number}", switch, verb, now, expires, arguments)
         payload = encode(command, Header(grant.holder, self._boot, 1, number, now))
         self._client.publish(topics.switch_command(self._tenant, switch), payload, qos=1)
         return command
+
+    def outlive(self) -> None:
+        """Wait until the last order cannot be carried out any more: before that the network must not be given back."""
+        left = self.until - time.monotonic()
+        if left > 0:
+            note(f"waiting {left:.0f} s for the last order to expire")
+            time.sleep(left)
 
     def _take(self, payload: bytes) -> None:
         with suppress(WireError):
@@ -260,7 +309,7 @@ def _in_words(report: SwitchReport) -> str:
 
 
 def _ask(wishes: list[Wish]) -> None:
-    said = ", ".join(f"{wish.switch}={wish.state}" for wish in wishes)
+    said = ", ".join(f"{wish.switch}={wish.state}{':' * bool(wish.tag)}{wish.tag}" for wish in wishes)
     try:
         answer = input(f"operate {said}? [y/N] ")
     except EOFError as error:
@@ -271,9 +320,15 @@ def _ask(wishes: list[Wish]) -> None:
 
 def _wish(text: str) -> Wish:
     name, _, state = text.partition("=")
-    if not is_identifier(name) or state not in _verbs:
-        raise argparse.ArgumentTypeError(f"expected SWITCH=open, =closed or =unlocked, found {text[:80]!r}")
-    return Wish(name, state)
+    state, colon, tag = state.partition(":")
+    if state == "locked" and not colon:
+        tag = LOCK
+    tagged = is_identifier(tag) if state == "locked" else not colon
+    if not is_identifier(name) or state not in _verbs or not tagged:
+        raise argparse.ArgumentTypeError(
+            f"expected SWITCH=open, =closed, =locked, =locked:TAG or =unlocked, found {text[:80]!r}"
+        )
+    return Wish(name, state, tag)
 
 
 def _identifier(text: str) -> str:

@@ -2,7 +2,8 @@
 Leases of networks in the database: each step one transaction, so that two can never both succeed.
 
 Plain functions of a database, like `store`; what may happen is decided in `device_catalog.network_leases`. A row is
-never removed: the last token is what makes the next one larger. All calls block.
+never removed: the last token is what makes the next one larger. It is also no smaller than the seconds of UTC, so
+that a database that was put back from a backup gives no token again that switches have seen. All calls block.
 """
 
 from typing import NamedTuple
@@ -12,6 +13,9 @@ from sqlalchemy import Connection, Engine, insert, select, update
 from device_catalog.storage.tables import audit, network_leases
 
 _t = network_leases.c
+
+
+NANOSECONDS = 1_000_000_000
 
 
 class LeaseRow(NamedTuple):
@@ -56,7 +60,8 @@ class NetworkLeaseStore:
             last = _find(connection, network)
             if last is not None and last.holder != holder and last.expires_ns > now_ns:
                 return last, False
-            row = LeaseRow(network, (last.token if last else 0) + 1, holder, now_ns, expires_ns)
+            token = max((last.token if last else 0) + 1, now_ns // NANOSECONDS)
+            row = LeaseRow(network, token, holder, now_ns, expires_ns)
             fields = row._asdict()
             if last is None:
                 connection.execute(insert(network_leases).values(**fields))
