@@ -32,8 +32,8 @@ CONTRACTION = 0.1
 STALLED = 0.7
 """Steps that shrink less than this, twice, do not converge on these derivatives [1]."""
 HALVINGS = 8
-FLAT = 0.01
-"""A step that lowers the objective by less ends a careful search: the state is within a tenth of its sigma [1]."""
+FLAT = 0.05
+"""Two steps that lower the objective by less end a careful search: the state is within a fraction of its sigma [1]."""
 SETTLING = 40
 LOWEST, HIGHEST = 0.5, 1.5
 """Voltages beyond these are no state of a network at work, relative to nominal [1]."""
@@ -197,6 +197,9 @@ class Iteration:
                 walk.along = walk.along + step
                 walk.parts += correction
                 still = size * CONTRACTION <= LEFT or flat >= 2
+            if not still and math.isfinite(best):  # where the last step leads nobody has looked
+                walk.along = walk.along - step
+                walk.parts -= correction
             walk.draw()
         converged = still and math.isfinite(best)
         self._keep(walk, residuals, done, max(change, 1e-3 * size), converged=converged)
