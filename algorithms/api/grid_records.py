@@ -62,12 +62,14 @@ class GridState(msgspec.Struct, frozen=True, tag_field="schema", tag="grid-state
     unobservable : tuple of str
         Nodes that the measurements do not determine.
     suspects : tuple of Suspect
+        Readings, or whole sources by their names, that contradict the rest.
     missing : tuple of str
         Sources (terminals of meters, areas below) whose readings did not arrive in time.
     interval : float
         Time over which readings were averaged [s].
     equivalent : NodeState or None
-        What the area draws at its head from the area above, and the voltage there; None where it is not observable.
+        What the area draws at its head from the area above, and the voltage there; None where it is not observable, or
+        in doubt because readings contradict each other.
         P and Q of all phases (``ABC``) stand beside those of each where they are surer than their sum.
     converged : bool
         False where the figures must not be used; `reason` says why.
@@ -75,7 +77,7 @@ class GridState(msgspec.Struct, frozen=True, tag_field="schema", tag="grid-state
     counts : dict
         What came in and what was assumed in this interval: ``readings``, ``late``, ``duplicate``, ``contradictory``,
         ``future``, ``unknown``, ``invalid``, ``surplus``; ``expected`` and ``heard`` sources; ``assumed`` phases of
-        loads that nobody measured.
+        loads that nobody measured; ``implausible`` loads whose forecast is beyond their rating.
     undetermined : tuple of str
         Loads and generators whose power neither readings nor forecasts determine.
     omitted : int

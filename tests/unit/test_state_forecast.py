@@ -54,9 +54,9 @@ def test_weeks_begin_on_monday_and_days_at_local_midnight(model):
     week = Profile(p=(1, 2, 3, 4, 5, 6, 7), q=(1,), uncertainty=0.5, period=7 * DAY)
     assert week.at(MONDAY_NS / SECOND) == (1, 1)
     assert week.at(MONDAY_NS / SECOND + 6.5 * DAY) == (7, 1)
-    hours = Profile(p=tuple(range(24)), q=(1,), uncertainty=0.5, period=DAY)
+    hours = Profile(p=tuple(hour / 10 for hour in range(24)), q=(1,), uncertainty=0.5, period=DAY)
     power, _ = forecast(model, {"H0": hours}, utc_offset=3600.0).at(MONDAY_NS + 7 * 3600 * SECOND)
-    assert power[0].real == pytest.approx(8 * model.loads.p[0])
+    assert power[0].real == pytest.approx(0.8 * model.loads.p[0])
 
 
 def test_a_held_power_stands_in_and_grows_less_sure_until_the_forecast_is_surer(model):

@@ -15,6 +15,7 @@ Rules:
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -176,6 +177,8 @@ class AreaEstimator:
         if self._estimator is None:
             return self._writer.unusable(occasion, self._trouble)
         power, sigma = self._forecast.at(occasion.time_ns)
+        if self._forecast.implausible:
+            occasion = replace(occasion, counts={**occasion.counts, "implausible": len(self._forecast.implausible)})
         try:
             judged = self._suspicion.judge(self._estimator, values, uncertainty, power, sigma)
             estimate = judged.examined.estimate
@@ -189,7 +192,7 @@ class AreaEstimator:
     def _with_assumed(self, occasion: Occasion, estimate: Estimate) -> Occasion:
         told = estimate.scan.told
         assumed = int(np.count_nonzero(~told[: len(told) // 2]))
-        return Occasion(occasion.time_ns, occasion.interval, occasion.missing, {**occasion.counts, "assumed": assumed})
+        return replace(occasion, counts={**occasion.counts, "assumed": assumed})
 
     def _learn(self, time_ns: int, estimate: Estimate) -> None:
         told = estimate.scan.told
@@ -211,6 +214,7 @@ class AreaEstimator:
             conditions.ASTRAY: conditions.names(list(astray))
             | ({"lag": dict(list(astray.items())[:20])} if astray else {}),
             conditions.UNKNOWN: conditions.names(strangers),
+            conditions.IMPLAUSIBLE: conditions.names(self._forecast.implausible),
         }
         if state is None:
             found[conditions.UNOBSERVABLE] = {"reason": "nobody told anything"}

@@ -15,6 +15,8 @@ ASTRAY = "sources-astray"
 UNKNOWN = "sources-unknown"
 CONTRADICTORY = "readings-contradictory"
 UNOBSERVABLE = "area-unobservable"
+IMPLAUSIBLE = "forecasts-implausible"
+DROPPED = "readings-dropped"
 
 KINDS = {
     SILENT: (Severity.NOTICE, 1),
@@ -22,6 +24,8 @@ KINDS = {
     UNKNOWN: (Severity.NOTICE, 1),
     CONTRADICTORY: (Severity.WARNING, 3),
     UNOBSERVABLE: (Severity.WARNING, 3),
+    IMPLAUSIBLE: (Severity.WARNING, 1),
+    DROPPED: (Severity.WARNING, 1),
 }
 """Each kind's severity, and after how many intervals one after the other it is told."""
 MOST_NAMES = 20

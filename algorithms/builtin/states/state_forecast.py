@@ -7,6 +7,8 @@ Rules:
 
 - A load with a profile is expected at its own P and Q times the profile's factors at that time; one without, at what
   the network document says. Either is no more sure than stated, and nothing is made up where nothing is stated.
+- A factor is a ratio: one beyond `MOST_FACTOR` is a power in watts written in its place, and refused. A forecast beyond
+  a load's rating is not believed: the load is then expected at its rating, give or take all of it, and named.
 - The last known power of a load whose meter fell silent may stand for it for a while (`hold`), ever less sure:
   :math:`u^2 = u_0^2 + (g |S|)^2 t / 60 s`. Of forecast and held power the surer one counts.
 - Times of day are local by a fixed offset from UTC: an algorithm knows no calendar of summer times.
@@ -30,6 +32,10 @@ THURSDAY = 3 * DAY
 """The epoch was a Thursday; weeks begin on Monday."""
 MOST_FACTORS = 2016
 """Factors of a profile at most: a week in steps of five minutes."""
+BEYOND = 1.5
+"""Ratio to its rating from which a forecast is not believed; for a while a load may be above it [1]."""
+MOST_FACTOR = 100.0
+"""Largest factor of a profile that is taken for one [1]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +102,9 @@ def _problems(where: str, fields: Mapping[str, Any]) -> Iterable[Problem]:
         right = isinstance(factors, list | tuple) and 0 < len(factors) <= MOST_FACTORS and all(map(_is_number, factors))
         if not right and (name == "p" or "q" in fields):
             yield Problem(f"{where}.{name}", f"1 to {MOST_FACTORS} finite numbers", shortened(factors))
+        elif right and (largest := max(map(abs, factors))) > MOST_FACTOR:
+            expected = f"factors of what the network expects of a load, {MOST_FACTOR:g} at most"
+            yield Problem(f"{where}.{name}", expected, f"{largest:g}", "divide by what the network expects, in W")
     uncertainty = fields.get("uncertainty")
     if not (_is_number(uncertainty) and float(uncertainty or 0.0) > 0):
         yield Problem(f"{where}.uncertainty", "a number above 0 [1]", shortened(uncertainty))
@@ -123,6 +132,11 @@ class Forecast:
         Relative standard uncertainty of a held power after a minute [1].
     least : float
         Least standard uncertainty of a forecast by profile [VA].
+
+    Attributes
+    ----------
+    implausible : tuple of str
+        Loads and generators whose last forecast was beyond their rating.
     """
 
     def __init__(  # noqa: PLR0917
@@ -132,6 +146,9 @@ class Forecast:
         tables = (model.loads, model.generators)
         self._ids = tuple(name for table in tables for name in table.ids)
         self._base = demand(model)
+        self._rated = np.concatenate([table.rated_power for table in tables])
+        self._phases = np.maximum(np.concatenate([table.connected for table in tables]).sum(axis=1), 1)
+        self.implausible: tuple[str, ...] = ()
         u_p, u_q = (np.concatenate([getattr(table, name) for table in tables]) for name in ("u_p", "u_q"))
         self._u_base: Complexes = np.zeros(u_p.shape, dtype=complex)
         self._u_base.real, self._u_base.imag = u_p, u_q  # infinite where nothing is known
@@ -160,9 +177,19 @@ class Forecast:
             sigma[rows] = np.maximum(np.abs(spread.real), self._least) + 1j * np.maximum(
                 np.abs(spread.imag), self._least
             )
+        self._within_ratings(power, sigma)
         if self._hold > 0:
             self._stand_in(now, power, sigma)
         return power, sigma
+
+    def _within_ratings(self, power: Complexes, sigma: Complexes) -> None:
+        size = np.abs(power).sum(axis=1)
+        beyond = np.flatnonzero(size > BEYOND * self._rated)
+        self.implausible = tuple(self._ids[row] for row in beyond.tolist())
+        for row in beyond.tolist():
+            power[row] *= self._rated[row] / size[row]
+            whole = np.where(power[row] != 0, self._rated[row] / self._phases[row], 0.0)
+            sigma[row] = np.maximum(sigma[row].real, whole) + 1j * np.maximum(sigma[row].imag, whole)
 
     def _stand_in(self, now: float, power: Complexes, sigma: Complexes) -> None:
         age = np.abs(now - self._since)
