@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from algorithms.api.errors import Problem, shortened
+from algorithms.api.network_area import below_id
 from algorithms.api.network_connections import Joined, edges, live, loops
 from algorithms.api.network_document import MAXIMUM_REVISION, NetworkDocument
 from algorithms.api.network_equipment import Branch, Connection, Element, Generator, Load, Transformer
@@ -75,6 +76,9 @@ def problems_of_content(document: NetworkDocument, left_out: Mapping[str, str]) 
         *_phases(view),
         *_loads(view),
         *_areas(view),
+        *_heads(view),
+        *_voltages(view),
+        *_terminals(view),
         *_protections(view),
         *problems_of_quantities(document),
         *_reachability(view),
@@ -230,6 +234,65 @@ def _areas(view: _View) -> Iterator[Problem]:
         if above is not None and above is not area and above.level not in _above[area.level]:
             expected = f"a node of itself or of an area at level {_above[area.level][0]}"
             yield Problem(f"areas[{area.id}].head", expected, f"{area.head} of a {above.level} area")
+
+
+def _voltages(view: _View) -> Iterator[Problem]:
+    """Find lines and switches between two voltages, which only transformers join."""
+    for where, edge, _ in edges(view.document):
+        there = [view.nodes[end] for end in (edge.from_node, edge.to_node) if end in view.nodes]
+        if isinstance(edge, Transformer) or len(there) < 2:
+            continue
+        lower, higher = sorted(node.base_voltage for node in there)
+        if 50.0 <= lower < higher / 1.25 and higher <= 1.2e6:  # what lies outside is told already
+            found = " and ".join(f"{node.base_voltage:g} V at {node.id}" for node in there)
+            yield Problem(f"{where}.to_node", "nodes of the same voltage", found, "join them by a transformer")
+
+
+def _terminals(view: _View) -> Iterator[Problem]:
+    """Find what is measured where its node is not."""
+    ends: dict[str, tuple[str, ...]] = {edge.id: (edge.from_node, edge.to_node) for _, edge, _ in edges(view.document)}
+    ends |= {source.id: (source.node,) for source in view.document.sources}
+    ends |= {load.id: (load.node,) for _, load in view.injections()}
+    for terminal in view.document.terminals:
+        there = ends.get(terminal.equipment, (terminal.node,))
+        if terminal.node not in there and terminal.node in view.nodes and all(end in view.nodes for end in there):
+            expected = f"a node of {terminal.equipment} ({' or '.join(there)})"
+            yield Problem(f"terminals[{terminal.id}].node", expected, terminal.node)
+
+
+def _heads(view: _View) -> Iterator[Problem]:  # noqa: C901 - a list of rules
+    """Find areas that do not hang on their heads, that hang on each other, and that have nothing."""
+    owner = {node: area for area in view.document.areas for node in area.nodes}
+    if {"branches", "transformers", "switches"} & set(view.left_out.values()):
+        return
+    beside: dict[str, set[str]] = {}
+    for _, edge, _ in edges(view.document):
+        for one, other in ((edge.from_node, edge.to_node), (edge.to_node, edge.from_node)):
+            beside.setdefault(one, set()).add(other)
+    below = {(load.id, load.node) for load in view.document.loads}
+    told: set[str] = set()
+    for area in view.document.areas:
+        where = f"areas[{area.id}]"
+        above = owner.get(area.head)
+        if area.head not in view.nodes or (above is not None and above.level not in (area.level, *_above[area.level])):
+            continue
+        if not area.nodes:
+            if (below_id(area.id), area.head) not in below:
+                expected = f"nodes, or a load {below_id(area.id)} at {area.head} that stands for them"
+                yield Problem(f"{where}.nodes", expected, "none", "state its nodes, or leave the area out")
+            continue
+        unknown = any(not beside.get(node, set()) <= view.nodes.keys() for node in (area.head, *area.nodes))
+        if above is not area and not unknown and not beside.get(area.head, set()) & set(area.nodes):
+            remedy = "name the node that feeds it"
+            yield Problem(f"{where}.head", f"a node that something joins to {area.id}", area.head, remedy)
+        way = [area.id]  # only areas of the top level can be above each other
+        while above is not None and above.level is area.level and above.id not in way:
+            way.append(above.id)
+            above = owner.get(above.head)
+        if above is area and len(way) > 1 and not told & set(way):
+            told |= set(way)
+            remedy = "state a head of its own for the one that is fed first"
+            yield Problem(f"{where}.head", "an area that is above", f"a circle of {', '.join(way)}", remedy)
 
 
 def _protections(view: _View) -> Iterator[Problem]:

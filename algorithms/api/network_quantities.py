@@ -23,6 +23,15 @@ MEDIUM_VOLTAGE = 1000.0
 LARGEST_IMPEDANCE_PER_METRE = 0.02
 """No conductor in use has more [ohm/m]; 20 ohm/km would be a steel wire of 3 mm."""
 
+SMALLEST_IMPEDANCE = 1e-9
+"""Less is no conductor, and disappears beside its neighbours in an admittance matrix [ohm]."""
+
+SHORTEST = 1e-3
+"""Shortest line [m]."""
+
+LARGEST_POWER = 1e10
+"""No load, generator or transformer of a distribution network has more [W, var, VA]."""
+
 _vector_group = re.compile(r"(YN|ZN|Y|D|Z)(yn|zn|y|d|z)(\d|1[01])|I(?:I|i)(0|6)")
 _symmetry = 1e-6
 _passivity = 1e-9
@@ -114,8 +123,9 @@ def _source(source: Source, node: Node | None) -> Iterator[Problem]:
 def _branch(branch: Branch, line_type: LineType | None, node: Node | None) -> Iterator[Problem]:
     where = f"branches[{branch.id}]"
     own = branch.sequence is not None or branch.r is not None or branch.x is not None
-    if branch.length <= 0:
-        yield Problem(f"{where}.length", "more than 0 m", f"{branch.length:g}", "use a switch for what has no length")
+    if branch.length < SHORTEST:
+        expected = f"{SHORTEST:g} m or more" if branch.length > 0 else "more than 0 m"
+        yield Problem(f"{where}.length", expected, f"{branch.length:g}", "use a switch for what has no length")
     elif branch.length > (10e3 if node and node.base_voltage <= MEDIUM_VOLTAGE else 200e3):
         yield Problem(f"{where}.length", "the length of a line in m", f"{branch.length:g}", "state it in metres")
     if own and branch.line_type:
@@ -146,7 +156,7 @@ def _line_data(where: str, data: LineType | Branch, phases: str, length: float) 
             yield Problem(f"{where}.sequence", "ABC, which sequence data are for", phases, "state matrices")
         if min(sequence.r1, sequence.r0, sequence.b1, sequence.b0) < 0 or sequence.x1 <= 0 or sequence.x0 <= 0:
             yield Problem(f"{where}.sequence", "a passive line", "a value below 0", "correct the sign")
-        yield from _per_metre(f"{where}.sequence", abs(complex(sequence.r1, sequence.x1)) / length)
+        yield from _per_metre(f"{where}.sequence", abs(complex(sequence.r1, sequence.x1)), length)
         return
     if data.r is None or data.x is None:
         missing = "r and x" if data.r is None and data.x is None else "r" if data.r is None else "x"
@@ -162,7 +172,7 @@ def _line_data(where: str, data: LineType | Branch, phases: str, length: float) 
             continue
         yield from _passive(f"{where}.{field}", np.array(rows, dtype=float), field)
         if field == "x":
-            yield from _per_metre(f"{where}.x", float(np.min(np.abs(np.diag(np.array(rows))))) / length)
+            yield from _per_metre(f"{where}.x", float(np.min(np.abs(np.diag(np.array(rows))))), length)
 
 
 def _passive(where: str, matrix: Floats, field: str) -> Iterator[Problem]:
@@ -177,7 +187,11 @@ def _passive(where: str, matrix: Floats, field: str) -> Iterator[Problem]:
         yield Problem(where, expected, f"an eigenvalue of {lowest:.3g}", "check signs and the order of phases")
 
 
-def _per_metre(where: str, impedance: float) -> Iterator[Problem]:
+def _per_metre(where: str, impedance: float, length: float) -> Iterator[Problem]:
+    if 0 < impedance < SMALLEST_IMPEDANCE:
+        remedy = "use a switch for what has no impedance"
+        yield Problem(where, f"{SMALLEST_IMPEDANCE:g} ohm or more", f"{impedance:.3g}", remedy)
+    impedance /= length
     if impedance > LARGEST_IMPEDANCE_PER_METRE:
         expected = f"at most {LARGEST_IMPEDANCE_PER_METRE:g} ohm in a metre"
         remedy = "it looks like ohm/km, or a length in km: state ohm and metres"
@@ -214,6 +228,9 @@ def _transformer(  # noqa: C901, PLR0912 - a list of rules
     if transformer.rated_power < 1000.0:
         found, remedy = f"{transformer.rated_power:g}", "it looks like kVA: state it in VA"
         yield Problem(f"{where}.rated_power", "1000 VA or more", found, remedy)
+    elif transformer.rated_power > LARGEST_POWER:
+        found = f"{transformer.rated_power:g}"
+        yield Problem(f"{where}.rated_power", f"at most {LARGEST_POWER:g} VA", found, "state it in VA")
     rated = transformer.rated_voltage
     if rated[0] < rated[1]:
         remedy = "from_node is the side of the higher voltage"
@@ -291,6 +308,11 @@ def _powers(document: NetworkDocument) -> Iterator[Problem]:
     for name, injections in (("loads", document.loads), ("generators", document.generators)):
         for injection in injections:
             where = f"{name}[{injection.id}]"
+            for field in ("p", "q", "u_p", "u_q"):
+                largest = max(map(abs, getattr(injection, field).values()), default=0.0)
+                if largest > LARGEST_POWER:
+                    expected = f"at most {LARGEST_POWER:g} W or var"
+                    yield Problem(f"{where}.{field}", expected, f"{largest:g}", "state powers in W and var")
             if injection.rated_power is not None and injection.rated_power <= 0:
                 yield Problem(f"{where}.rated_power", "more than 0 VA", f"{injection.rated_power:g}")
             for field in ("p_exponent", "q_exponent"):

@@ -5,7 +5,6 @@ Where it stands: first step of `network_problems.problems` and `network_reader.p
 to the rules; what has not is told here and left out, its id remembered so that nobody is blamed for referring to it.
 """
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
@@ -18,6 +17,9 @@ from algorithms.api.network_equipment import Element
 
 MAXIMUM_LENGTH = 64 * 1024 * 1024
 """Longest document read [bytes]."""
+
+LARGEST = 1e15
+"""No quantity of a distribution network is larger in SI units; squares of it are still far from what a double holds."""
 
 
 class Form(msgspec.Struct, frozen=True):
@@ -98,19 +100,19 @@ def _element(element_type: type[Element], item: Any, where: str) -> tuple[Elemen
         problems = read_struct(element_type, item, where)[1]
         return None, problems or [Problem(where, "a right element", shortened(str(error)))]
     problems = [
-        Problem(f"{where}.{path}", "a finite number", str(value), "leave out what is not known")
-        for path, value in _not_finite(msgspec.to_builtins(element))
+        Problem(f"{where}.{path}", f"a finite number within ±{LARGEST:g}", str(value), "leave out what is not known")
+        for path, value in _out_of_size(msgspec.to_builtins(element))
     ]
     return (None if problems else element), problems
 
 
-def _not_finite(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
+def _out_of_size(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
     if isinstance(value, float):
-        if not math.isfinite(value):
+        if not abs(value) <= LARGEST:
             yield path, value
     elif isinstance(value, Mapping):
         for name, item in value.items():
-            yield from _not_finite(item, f"{path}.{name}" if path else str(name))
+            yield from _out_of_size(item, f"{path}.{name}" if path else str(name))
     elif isinstance(value, list | tuple):
         for number, item in enumerate(value):
-            yield from _not_finite(item, f"{path}[{number}]")
+            yield from _out_of_size(item, f"{path}[{number}]")

@@ -375,6 +375,18 @@ class _Reader:
             places.setdefault((self.of_bus[bus], equipment), name_of(row, "measurement"))
         for node, equipment in places:
             name = self.ids.take(f"{equipment or node}-terminal", "terminal")
-            self.terminals.append(Terminal(id=name, node=node, equipment=equipment, phases="ABC"))
+            through = self._seen_from(node, equipment)
+            self.terminals.append(Terminal(id=name, node=node, equipment=through, phases="ABC"))
         if places:
             self.remarks.left_out("measured values", "the document says where is measured, not what")
+
+    def _seen_from(self, node: str, equipment: str) -> str:
+        """Give the equipment, or the switch that stands between it and the node at which it is measured."""
+        edges: list[Branch | Transformer] = [*self.branches, *self.transformers]
+        ends = next(({one.from_node, one.to_node} for one in edges if one.id == equipment), {node})
+        between = [
+            one.id
+            for one in self.switches
+            if node in (one.from_node, one.to_node) and ends & {one.from_node, one.to_node}
+        ]
+        return equipment if node in ends or not between else between[0]

@@ -95,7 +95,9 @@ def test_what_feeds_is_a_generator_with_power_below_zero(small):
 
 
 def test_measured_places_become_terminals(small):
-    assert {(one.node, one.equipment) for one in small.document.terminals} == {("Bar-B", ""), ("Bar-B", "Cable-1-2")}
+    switch = next(one for one in small.document.switches if "Cable-1-2-at-Bar-B" in (one.from_node, one.to_node))
+    assert "Bar-B" in (switch.from_node, switch.to_node), "the cable begins behind it"
+    assert {(one.node, one.equipment) for one in small.document.terminals} == {("Bar-B", ""), ("Bar-B", switch.id)}
 
 
 def test_what_the_file_does_not_say_is_listed_as_assumed(small):
