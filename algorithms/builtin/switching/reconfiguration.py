@@ -29,7 +29,17 @@ from algorithms.api.errors import CheckpointError, NetworkError, Problem, Settin
 from algorithms.api.grid_records import GridState
 from algorithms.api.manifest import AlgorithmInfo
 from algorithms.api.network import NetworkModel
-from algorithms.api.records import Command, Event, Kind, MeasurementFrame, Record, Reply, Request, Result
+from algorithms.api.records import (
+    Command,
+    Event,
+    Kind,
+    MeasurementFrame,
+    Record,
+    Reply,
+    Request,
+    Result,
+    Severity,
+)
 from algorithms.api.samples import SampleBlock
 from algorithms.api.settings import problems_of, read_settings
 from algorithms.api.switching import read_report
@@ -46,6 +56,7 @@ from algorithms.builtin.switching.reconfiguration_settings import (
 from algorithms.builtin.switching.restoration_steps import search_of
 from algorithms.builtin.switching.switch_board import SwitchBoard
 from algorithms.builtin.switching.switching_sequence import Lease
+from algorithms.builtin.switching.untold_trips import UntoldTrips
 from algorithms.grid.switching.fault_search import Trial, search
 from algorithms.grid.switching.switched import SwitchedNetwork
 from algorithms.grid.switching.tree_flow import Demand, TreeFlow, expected
@@ -111,6 +122,8 @@ class Reconfiguration(Algorithm):
         self._demands: deque[tuple[int, Demand]] = deque(maxlen=STATES)
         self._faults = FaultHandling(self._board, self._voltages, handling_settings(values), self._demand)
         self._losses = LossWatch(self._board, loss_settings(values))
+        self._untold = UntoldTrips(self._board)
+        self._lost: list[Event] = []
         self._lease: Lease | None = None
         self._asked = 0
         self._asking: tuple[str, int] | None = None
@@ -241,7 +254,9 @@ class Reconfiguration(Algorithm):
 
     def _advance(self) -> list[Record]:
         self._faults.lease = self._losses.lease = self._lease
-        given = [*self._faults.advance(self._now_ns), *self._losses.advance(self._now_ns)]
+        given = [*self._lost, *self._faults.advance(self._now_ns), *self._losses.advance(self._now_ns)]
+        self._lost.clear()
+        given += self._untold.look({case.breaker for case in self._faults.cases}, self._now_ns)
         return [*given, *self._keep_lease()]
 
     def _keep_lease(self) -> list[Record]:
@@ -313,8 +328,23 @@ class Reconfiguration(Algorithm):
             for case in memory.cases
             if set(case.branches) <= set(self._model.branches.ids) and set(case.nodes) <= set(self._model.nodes.ids)
         ]
+        self._lost = [self._lost_case(case) for case in memory.cases if case not in known]
         before = np.array(memory.before, dtype=bool)
         self._faults.resume(known, before if len(before) == len(self._model.switches) else None)
+
+    def _lost_case(self, case: FaultCase) -> Event:
+        """Tell of a fault that is not looked after any more, since the model has changed."""
+        places = [name for name in case.branches if name not in self._model.branches.rows]
+        places += [name for name in case.nodes if name not in self._model.nodes.rows]
+        evidence = {
+            "network": self._model.network,
+            "cases": [case.id],
+            "outcome": "forgotten",
+            "reason": f"the network model does not have {', '.join(places)[:200]} any more: a person must see to it",
+            "position": "as it stood; what is locked stays locked",
+            "steps": [],
+        }
+        return Event("restoration", case.breaker, case.start_ns, case.start_ns, Severity.CRITICAL, (), evidence)
 
 
 def demand_of(state: GridState, model: NetworkModel) -> Demand:
