@@ -214,6 +214,8 @@ class AreaEstimator:
             conditions.ASTRAY: conditions.names(list(astray))
             | ({"lag": dict(list(astray.items())[:20])} if astray else {}),
             conditions.UNKNOWN: conditions.names(strangers),
+            conditions.DROPPED: conditions.names([sources[number].name for number in gathered.dropped])
+            | ({"readings": sum(gathered.dropped.values())} if gathered.dropped else {}),
             conditions.IMPLAUSIBLE: conditions.names(self._forecast.implausible),
         }
         if state is None:

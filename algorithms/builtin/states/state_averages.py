@@ -11,6 +11,7 @@ Rules:
   nothing where the windows cover the interval, and for a single snapshot all that a load wanders in it
   (`fluctuation`).
 - A reading that comes twice counts once. Two that contradict each other at one instant are both left out.
+- Of more readings than are kept, those of each small part of the interval become one (`condense`), window and all.
 
 With n readings in k tenths of the interval, of scatter s, covering a share c of it, and s0 what is expected beforehand
 with the weight of two readings:
@@ -26,7 +27,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from algorithms.api.network_tables import Floats, Integers
+from algorithms.api.network_tables import Floats, Integers, Truths
 
 PARTS = 10
 """Parts of an interval within which readings count as one for the scatter."""
@@ -37,6 +38,72 @@ LARGEST = 1e12
 """Whoever tells of more volts, watts or amperes measures nothing."""
 SAME = 0.01
 """Two readings of one instant are the same one when they differ by less than this share of their uncertainty."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Condensed:
+    """
+    Many readings of a source as fewer.
+
+    Attributes
+    ----------
+    rows : numpy.ndarray
+        One mean for each part of the interval with readings, as `average` takes them, shape (k, 2 + 2 m).
+    weights : numpy.ndarray
+        How many readings each is made of, shape (k,).
+    duplicates, contradictions, invalid : int
+        As in `Averaged`.
+    """
+
+    rows: Floats
+    weights: Floats
+    duplicates: int
+    contradictions: int
+    invalid: int
+
+
+def condense(rows: Floats, weights: Floats, interval: float, parts: int) -> Condensed:
+    """
+    Make one reading of all in each of equally long parts of an interval: the mean, seen as long as they were together.
+
+    Parameters
+    ----------
+    rows : numpy.ndarray
+        As `average` takes them, sorted by time, shape (n, 2 + 2 m).
+    weights : numpy.ndarray
+        How many readings each row is already made of, shape (n,).
+    interval : float
+        [ns]
+    parts : int
+    """
+    rows, invalid = _numbers(rows)
+    chosen, duplicates, contradictions = _chosen(rows)
+    rows, weights = rows[chosen], weights[chosen]
+    if not len(rows):
+        return Condensed(rows, weights, duplicates, contradictions, invalid)
+    part = np.clip((rows[:, 0] * parts / interval).astype(int), 0, parts - 1)
+    first = np.flatnonzero(np.concatenate([[True], part[1:] != part[:-1]]))
+    total = np.add.reduceat(weights, first)
+    merged = np.empty((len(first), rows.shape[1]))
+    merged[:, 0] = np.add.reduceat(weights * rows[:, 0], first) / total
+    merged[:, 1] = np.add.reduceat(_newly_seen(rows), first)
+    numbers, squares = rows[:, 2:], rows[:, 2:] ** 2
+    there = ~np.isnan(numbers)
+    weight = np.add.reduceat(np.where(there, weights[:, np.newaxis], 0.0), first)
+    weighted = np.where(there, weights[:, np.newaxis] * numbers, 0.0)
+    weighted[:, 1::2] = np.where(there, weights[:, np.newaxis] * squares, 0.0)[:, 1::2]
+    mean = np.add.reduceat(weighted, first) / np.maximum(weight, 1.0)
+    mean[:, 1::2] = np.sqrt(mean[:, 1::2])
+    merged[:, 2:] = np.where(weight > 0, mean, np.nan)
+    return Condensed(merged, total, duplicates, contradictions, invalid)
+
+
+def _newly_seen(rows: Floats) -> Floats:
+    """Tell how long each window is that no earlier one covers [ns]."""
+    start, end = rows[:, 0] - rows[:, 1] / 2, rows[:, 0] + rows[:, 1] / 2
+    before = np.concatenate([[-np.inf], np.maximum.accumulate(end)[:-1]])
+    seen: Floats = np.maximum(end - np.maximum(start, before), 0.0)
+    return seen
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,11 +201,17 @@ def _of_one(rows: Floats, interval: float, fluctuation: Floats, powers: Integers
 
 def _believable(rows: Floats) -> tuple[Floats, int, int]:
     """Leave out repetitions, and all of what contradicts itself."""
+    chosen, duplicates, contradictions = _chosen(rows)
+    return rows[chosen], duplicates, contradictions
+
+
+def _chosen(rows: Floats) -> tuple[Truths, int, int]:
+    every = np.ones(len(rows), dtype=bool)
     if len(rows) < 2:
-        return rows, 0, 0
+        return every, 0, 0
     same_time = rows[1:, 0] == rows[:-1, 0]
     if not same_time.any():
-        return rows, 0, 0
+        return every, 0, 0
     there = ~np.isnan(rows)
     filled = np.where(there, rows, 0.0)
     apart = np.abs(filled[1:, 2::2] - filled[:-1, 2::2]) > SAME * np.maximum(filled[1:, 3::2], filled[:-1, 3::2])
@@ -146,7 +219,7 @@ def _believable(rows: Floats) -> tuple[Floats, int, int]:
     contradicting = np.unique(rows[1:, 0][same_time & ~same])
     first = np.concatenate([[True], ~same])
     kept = first & ~np.isin(rows[:, 0], contradicting)
-    return rows[kept], int(np.count_nonzero(same)), int(np.count_nonzero(first & ~kept))
+    return kept, int(np.count_nonzero(same)), int(np.count_nonzero(first & ~kept))
 
 
 def _covered(rows: Floats, interval: float) -> float:

@@ -13,6 +13,8 @@ Rules:
 - A source silent for `patience` intervals is not waited for again until it returns.
 - What is ahead of the clock by more than `tolerance`, and what comes when its interval is over, is counted and not
   used. A source that tells nothing believable is told by name (`Gathered.astray`).
+- Each source has a share of the memory of its own. Readings beyond it are not lost: those of each small part of the
+  interval become their mean. Only what waits for the first tick may be dropped; whose it was is told (`dropped`).
 - In whatever order readings of an interval come before it ends, what is handed out is the same.
 """
 
@@ -25,14 +27,19 @@ from typing import Any
 import numpy as np
 
 from algorithms.api.network_tables import Floats
+from algorithms.builtin.states.state_averages import condense
 from algorithms.builtin.states.state_sources import SourceMemory
 
 OPEN_INTERVALS = 4
 """Intervals kept beside each other; of more the oldest ends."""
 EARLY = 1024
-"""Readings that may wait for a tick to judge whether they are ahead of the clock."""
-SURPLUS = 400_000
-"""Numbers kept at most in all open intervals (3.2 MB); more readings than that are counted and not used."""
+"""Readings that may wait for a tick to judge whether they are ahead of the clock, shared equally by the sources."""
+FEWEST_EARLY = 32
+"""Of these no source has less than this."""
+NUMBERS = 200_000
+"""Numbers kept of an interval (1.6 MB), shared equally by the sources; a source that tells more is condensed."""
+FEWEST = 40
+"""Readings of a source that are kept as they are in any case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,8 @@ class Gathered:
     astray : mapping
         Sources that tell nothing believable, each with how late its last reading was [s]; below 0 where it was ahead.
     counts : mapping
+    dropped : mapping
+        Sources of which readings were lost for want of memory, each with how many.
     """
 
     start_ns: int
@@ -83,6 +92,27 @@ class Gathered:
     missing: tuple[int, ...]
     astray: Mapping[int, float]
     counts: Mapping[str, int]
+    dropped: Mapping[int, int]
+
+
+@dataclass(slots=True)
+class _Kept:
+    """
+    Readings of a source in an open interval.
+
+    Attributes
+    ----------
+    rows : array
+        Time after the interval's start, window [ns] and values of each.
+    weights : numpy.ndarray
+        How many readings the first rows are each made of; the others are single ones.
+    pause_ns : int
+        Shortest pause between readings that were condensed; 0 where there are none [ns].
+    """
+
+    rows: "array[float]"
+    weights: Floats
+    pause_ns: int = 0
 
 
 class Collector:
@@ -100,11 +130,15 @@ class Collector:
         self._widths = tuple(widths)
         self._timing = timing
         self._sources = [SourceMemory() for _ in widths]
-        self._open: dict[int, dict[int, array[float]]] = {}
+        room = NUMBERS // max(sum(widths) + 2 * len(widths), 1)
+        self._most = max(room, FEWEST)
+        self._most_early = max(EARLY // max(len(widths), 1), FEWEST_EARLY)
+        self._open: dict[int, dict[int, _Kept]] = {}
         self._believed: dict[int, set[int]] = {}  # sources of which one reading at least can have come in time
-        self._before: dict[int, array[float]] = {}  # readings of the interval before the current one
-        self._numbers = 0
+        self._before: dict[int, _Kept] = {}  # readings of the interval before the current one
         self._early: deque[tuple[int, int, int, Sequence[float]]] = deque()
+        self._waiting: Counter[int] = Counter()
+        self._dropped: Counter[int] = Counter()
         self._counts: Counter[str] = Counter()
         self._current: int | None = None
         self._closed: int | None = None
@@ -120,10 +154,12 @@ class Collector:
         self._counts["readings"] += 1
         if self._now is not None and time_ns <= self._now + self._timing.tolerance:
             self._take(source, time_ns, window_ns, values)
-        elif len(self._early) < EARLY:
+        elif self._waiting[source] < self._most_early:
+            self._waiting[source] += 1
             self._early.append((source, time_ns, window_ns, values))
         else:
             self._counts["surplus"] += 1
+            self._dropped[source] += 1
 
     def tick(self, now_ns: int) -> None:
         """Note the time, and judge what seemed to be ahead of it."""
@@ -131,6 +167,7 @@ class Collector:
             self._forget()  # the clock was set back: what is known lies in a time that has not come
         self._now = now_ns
         early, self._early = self._early, deque()
+        self._waiting.clear()
         for source, time_ns, window_ns, values in early:
             if time_ns <= now_ns + self._timing.tolerance:
                 self._take(source, time_ns, window_ns, values)
@@ -180,21 +217,31 @@ class Collector:
                 one.take(time_ns, now)
                 self._wait_again(source)
             return
-        if self._numbers + len(values) > SURPLUS:
-            self._counts["surplus"] += 1
-            return
         one.note(lag, believable=lag <= bearable)
         if lag <= bearable:
             self._believed.setdefault(number, set()).add(source)
-        rows = self._open.setdefault(number, {}).setdefault(source, array("d"))
-        rows.extend((time_ns - self._start(number), window_ns, *values))
-        self._numbers += len(values) + 2
+        kept = self._open.setdefault(number, {}).setdefault(source, _Kept(array("d"), np.zeros(0)))
+        kept.rows.extend((time_ns - self._start(number), window_ns, *values))
+        if len(kept.rows) >= self._most * (len(values) + 2):
+            self._condense(kept, len(values))
         one.take(time_ns, now)
         self._wait_again(source)
         if self._current is None or number < self._current:
             self._begin(number)
         if source in self._awaited and self._has_told_all(source, self._current or number):
             self._awaited.discard(source)
+
+    def _condense(self, kept: _Kept, width: int) -> None:
+        table = np.frombuffer(kept.rows, dtype=float).reshape(-1, width + 2)
+        weights = np.concatenate([kept.weights, np.ones(len(table) - len(kept.weights))])
+        order = np.lexsort(table.T[::-1])
+        pauses = np.diff(table[order, 0][weights[order] == 1.0])
+        shortest = int(min(pauses[pauses > 0], default=0))
+        kept.pause_ns = min(kept.pause_ns or shortest, shortest or kept.pause_ns)
+        fewer = condense(table[order], weights[order], float(self._timing.interval), self._most // 2)
+        kept.rows, kept.weights = array("d", fewer.rows.ravel().tolist()), fewer.weights
+        found = {"duplicate": fewer.duplicates, "contradictory": fewer.contradictions, "invalid": fewer.invalid}
+        self._counts.update({name: count for name, count in found.items() if count})
 
     def _wait_again(self, source: int) -> None:
         one = self._sources[source]
@@ -211,11 +258,13 @@ class Collector:
         one, end = self._sources[source], self._start(number + 1)
         if one.last_ns >= end:
             return True
-        rows = self._open.get(number, {}).get(source)
-        return rows is not None and one.has_told_all(one.last_ns, rows[1], end, self._timing.interval)
+        kept = self._open.get(number, {}).get(source)
+        if kept is None or not kept.rows:
+            return False
+        return one.has_told_all(one.last_ns, kept.rows[1], end, self._timing.interval)
 
     def _forget(self) -> None:
-        self._open, self._before, self._believed, self._numbers = {}, {}, {}, 0
+        self._open, self._before, self._believed = {}, {}, {}
         self._current = self._closed = None
         self._awaited = set()
         for one in self._sources:
@@ -232,7 +281,6 @@ class Collector:
 
     def _close(self, number: int) -> Gathered:
         rows = self._open.pop(number, {})
-        self._numbers -= sum(len(kept) for kept in rows.values())
         gathered = self._gathered(number, rows)
         for source, one in enumerate(self._sources):
             self._learn(number, one, rows.get(source), self._before.get(source), self._widths[source] + 2)
@@ -249,13 +297,16 @@ class Collector:
             return min(*self._open, max(self._open) - OPEN_INTERVALS + 1)
         return number if self._now is None else self._number(self._now - self._timing.deadline)
 
-    def _gathered(self, number: int, rows: Mapping[int, "array[float]"]) -> Gathered:
+    def _gathered(self, number: int, rows: Mapping[int, _Kept]) -> Gathered:
         found: list[Floats | None] = []
         astray: dict[int, float] = {}
         believed = self._believed.pop(number, set())
         for source, one in enumerate(self._sources):
             width = self._widths[source]
-            kept = _table(rows.get(source), width)
+            many = rows.get(source)
+            if many is not None and len(many.weights):  # so that what came last does not count more than the rest
+                self._condense(many, width)
+            kept = _table(many, width)
             if kept is None:
                 kept = self._borrowed(source, number, width)
             elif source not in believed:
@@ -265,8 +316,9 @@ class Collector:
             found.append(kept)
         missing = tuple(source for source, kept in enumerate(found) if kept is None)
         counts, self._counts = dict(self._counts), Counter()
+        dropped, self._dropped = dict(self._dropped), Counter()
         start = self._start(number)
-        return Gathered(start, start + self._timing.interval, tuple(found), missing, astray, counts)
+        return Gathered(start, start + self._timing.interval, tuple(found), missing, astray, counts, dropped)
 
     def _borrowed(self, source: int, number: int, width: int) -> Floats | None:
         """Give the reading nearest to the borders of an interval that has none, if near enough."""
@@ -281,23 +333,24 @@ class Collector:
         distance, row = min(choices, key=lambda choice: choice[0], default=(np.inf, None))
         return row if distance <= min(self._timing.tolerance, interval / 4) else None
 
-    def _learn(
-        self, number: int, one: SourceMemory, rows: "array[float] | None", before: "array[float] | None", step: int
-    ) -> None:
-        if not rows:
+    def _learn(self, number: int, one: SourceMemory, kept: _Kept | None, before: _Kept | None, step: int) -> None:
+        if kept is None or not kept.rows:
             one.miss()
             return
         start = self._start(number)
         last = None
-        if before and self._closed == number - 1:
-            last = self._start(number - 1) + int(max(before[::step]))
-        one.learn((start + int(offset) for offset in rows[::step]), last)
+        if before and before.rows and self._closed == number - 1:
+            last = self._start(number - 1) + int(max(before.rows[::step]))
+        single = kept.rows[len(kept.weights) * step :: step]
+        one.learn((start + int(offset) for offset in (single if kept.pause_ns else kept.rows[::step])), last)
+        if kept.pause_ns:
+            one.spacing_ns = kept.pause_ns
 
 
-def _table(rows: "array[float] | None", width: int) -> Floats | None:
-    if not rows:
+def _table(kept: _Kept | None, width: int) -> Floats | None:
+    if kept is None or not kept.rows:
         return None
-    table = np.frombuffer(rows, dtype=float).reshape(-1, width + 2)
+    table = np.frombuffer(kept.rows, dtype=float).reshape(-1, width + 2)
     sorted_rows: Floats = table[np.lexsort(table.T[::-1])]  # by time, then by values: the order of arrival is gone
     return sorted_rows
 
