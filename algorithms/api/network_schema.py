@@ -5,6 +5,7 @@ Where it stands: first step of `network_problems.problems` and `network_reader.p
 to the rules; what has not is told here and left out, its id remembered so that nobody is blamed for referring to it.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
@@ -20,6 +21,9 @@ MAXIMUM_LENGTH = 64 * 1024 * 1024
 
 LARGEST = 1e15
 """No quantity of a distribution network is larger in SI units; squares of it are still far from what a double holds."""
+
+unwritable = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+"""Characters that are no text: no XML may have them (XML 1.0, production 2), nor any database a NUL."""
 
 
 class Form(msgspec.Struct, frozen=True):
@@ -86,6 +90,7 @@ def _piece_by_piece(document: Mapping[str, Any]) -> Form:
         values[field.name] = tuple(elements)
     head, wrong = read_fields(NetworkDocument, given, "")
     problems += wrong
+    problems += [Problem(path, *words) for path, *words in _unfit({"name": head.get("name", "")})]
     values = {"network": "unnamed", "revision": 1, **head, **values}
     return Form(NetworkDocument(**values), tuple(problems), left_out)
 
@@ -100,19 +105,23 @@ def _element(element_type: type[Element], item: Any, where: str) -> tuple[Elemen
         problems = read_struct(element_type, item, where)[1]
         return None, problems or [Problem(where, "a right element", shortened(str(error)))]
     problems = [
-        Problem(f"{where}.{path}", f"a finite number within ±{LARGEST:g}", str(value), "leave out what is not known")
-        for path, value in _out_of_size(msgspec.to_builtins(element))
+        Problem(f"{where}.{path}", expected, found, remedy)
+        for path, expected, found, remedy in _unfit(msgspec.to_builtins(element))
     ]
     return (None if problems else element), problems
 
 
-def _out_of_size(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
+def _unfit(value: Any, path: str = "") -> Iterator[tuple[str, str, str, str]]:
+    """Give numbers and text that no network has: where, what was expected, what was found, what to do."""
     if isinstance(value, float):
         if not abs(value) <= LARGEST:
-            yield path, value
+            yield path, f"a finite number within ±{LARGEST:g}", str(value), "leave out what is not known"
+    elif isinstance(value, str):
+        if unwritable.search(value):
+            yield path, "text", f"control characters ({shortened(value)})", "remove them"
     elif isinstance(value, Mapping):
         for name, item in value.items():
-            yield from _out_of_size(item, f"{path}.{name}" if path else str(name))
+            yield from _unfit(item, f"{path}.{name}" if path else str(name))
     elif isinstance(value, list | tuple):
         for number, item in enumerate(value):
-            yield from _out_of_size(item, f"{path}[{number}]")
+            yield from _unfit(item, f"{path}[{number}]")

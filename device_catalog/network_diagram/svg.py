@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from html import escape
 
+from algorithms.api.network_schema import unwritable
 from device_catalog.network_diagram.canvas import Canvas, Circle, Point, Polyline, Shape, Style, Text
 
 FONT = "DejaVu Sans, Verdana, Arial, sans-serif"
@@ -13,7 +14,7 @@ def as_svg(canvas: Canvas) -> str:
     width, height = _number(canvas.width), _number(canvas.height)
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        f'font-family="{FONT}" role="img">\n<title>{escape(canvas.title)}</title>\n'
+        f'font-family="{FONT}" role="img">\n<title>{_words(canvas.title)}</title>\n'
         f'<rect width="{width}" height="{height}" fill="#ffffff"/>\n'
     )
     return head + "\n".join(_element(shape) for shape in canvas.shapes()) + "\n</svg>\n"
@@ -22,7 +23,7 @@ def as_svg(canvas: Canvas) -> str:
 def _element(shape: Shape) -> str:
     if isinstance(shape, Text):
         return _text(shape)
-    title = f"<title>{escape(shape.title)}</title>" if shape.title else ""
+    title = f"<title>{_words(shape.title)}</title>" if shape.title else ""
     if isinstance(shape, Circle):
         x, y = (_number(value) for value in shape.centre)
         words = f'circle cx="{x}" cy="{y}" r="{_number(shape.radius)}" {_style(shape.style)}'
@@ -62,7 +63,12 @@ def _text(shape: Text) -> str:
     if shape.halo:
         words.append(f'stroke="#ffffff" stroke-width="{_number(shape.size / 4)}" paint-order="stroke"')
         words.append('stroke-linejoin="round"')
-    return f"<text {' '.join(words)}>{escape(shape.text)}</text>"
+    return f"<text {' '.join(words)}>{_words(shape.text)}</text>"
+
+
+def _words(text: str) -> str:
+    """Write text so that it stays text; what XML may not have is replaced."""
+    return escape(unwritable.sub("\ufffd", text))
 
 
 def _number(value: float) -> str:

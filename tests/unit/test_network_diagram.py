@@ -177,6 +177,12 @@ def test_a_mark_on_something_unknown_is_left_out(feeder):
     assert "there" not in texts(draw(feeder, Overlay(marks=(Mark("nowhere", text="there"),))))
 
 
+def test_names_from_elsewhere_cannot_make_the_picture_no_xml(feeder):
+    named = replace(feeder.nodes[4], name="a\x00b\x1b\uffff")
+    text = as_svg(draw(replace(feeder, name="n\x00", nodes=(*feeder.nodes[:4], named, *feeder.nodes[5:]))))
+    assert "a\ufffdb\ufffd\ufffd" in "".join(ET.fromstring(text).itertext())
+
+
 def test_names_from_elsewhere_cannot_become_markup(feeder):
     named = replace(
         feeder, name='<script>alert("x")</script>', nodes=(replace(feeder.nodes[0], name="a<b>&"), *feeder.nodes[1:])

@@ -137,6 +137,12 @@ FAULTS = {
     "power of no network": (put("c2", q={"A": 1e11}), "loads[c2].q", "at most 1e+10 W"),
     "rating of no transformer": (put("t1", rated_power=1e11, r=1e-5, x=4e-4), "transformers[t1].rated_power", "VA"),
     "position beyond the earth": (put("l1", position=[1e308, -4.0]), "nodes[l1].position[0]", "within ±1e+15"),
+    "NUL in the name": (lambda document: document.update(name="Te\x00"), "name", "control characters (Te?)"),
+    "ESC in a name": (
+        lambda document: element(document, "l1").update(name="\x1b[2J"),
+        "nodes[l1].name",
+        "control characters",
+    ),
     "length of nothing": (put("b1", length=1e-12), "branches[b1].length", "use a switch"),
     "impedance of nothing": (
         put("b4", r=[[1e-13, 0.0], [0.0, 1e-13]], x=[[1e-13, 0.0], [0.0, 1e-13]]),
