@@ -297,6 +297,9 @@ def test_a_checkpoint_of_another_kind_is_refused_and_of_another_area_passed_over
     for damaged in (b"[1, 2]", b'{"version": 1, "area": "\xff"}'):
         with pytest.raises(CheckpointError, match="state estimator"):
             Stage(grid, restored=damaged)
+    damaged = Stage(grid).plugin.checkpoint().replace(b'"area":"', b'"area":"\xff')
+    with pytest.raises(CheckpointError, match="state estimator"):
+        Stage(grid, restored=damaged)
     other = Stage(grid, of="c-s1-2")
     assert Stage(grid, restored=other.plugin.checkpoint()).minute(0) is not None
 
