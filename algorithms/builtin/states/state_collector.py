@@ -18,7 +18,6 @@ Rules:
 - In whatever order readings of an interval come before it ends, what is handed out is the same.
 """
 
-from array import array
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from algorithms.api.network_tables import Floats
-from algorithms.builtin.states.state_averages import condense
+from algorithms.builtin.states.state_rows import Kept
 from algorithms.builtin.states.state_sources import SourceMemory
 
 OPEN_INTERVALS = 4
@@ -95,26 +94,6 @@ class Gathered:
     dropped: Mapping[int, int]
 
 
-@dataclass(slots=True)
-class _Kept:
-    """
-    Readings of a source in an open interval.
-
-    Attributes
-    ----------
-    rows : array
-        Time after the interval's start, window [ns] and values of each.
-    weights : numpy.ndarray
-        How many readings the first rows are each made of; the others are single ones.
-    pause_ns : int
-        Shortest pause between readings that were condensed; 0 where there are none [ns].
-    """
-
-    rows: "array[float]"
-    weights: Floats
-    pause_ns: int = 0
-
-
 class Collector:
     """
     Gathers readings.
@@ -133,9 +112,9 @@ class Collector:
         room = NUMBERS // max(sum(widths) + 2 * len(widths), 1)
         self._most = max(room, FEWEST)
         self._most_early = max(EARLY // max(len(widths), 1), FEWEST_EARLY)
-        self._open: dict[int, dict[int, _Kept]] = {}
+        self._open: dict[int, dict[int, Kept]] = {}
         self._believed: dict[int, set[int]] = {}  # sources of which one reading at least can have come in time
-        self._before: dict[int, _Kept] = {}  # readings of the interval before the current one
+        self._before: dict[int, Kept] = {}  # readings of the interval before the current one
         self._early: deque[tuple[int, int, int, Sequence[float]]] = deque()
         self._waiting: Counter[int] = Counter()
         self._dropped: Counter[int] = Counter()
@@ -220,28 +199,16 @@ class Collector:
         one.note(lag, believable=lag <= bearable)
         if lag <= bearable:
             self._believed.setdefault(number, set()).add(source)
-        kept = self._open.setdefault(number, {}).setdefault(source, _Kept(array("d"), np.zeros(0)))
+        kept = self._open.setdefault(number, {}).setdefault(source, Kept(self._widths[source]))
         kept.rows.extend((time_ns - self._start(number), window_ns, *values))
         if len(kept.rows) >= self._most * (len(values) + 2):
-            self._condense(kept, len(values))
+            self._counts.update(kept.condense(self._timing.interval, self._most // 2))
         one.take(time_ns, now)
         self._wait_again(source)
         if self._current is None or number < self._current:
             self._begin(number)
         if source in self._awaited and self._has_told_all(source, self._current or number):
             self._awaited.discard(source)
-
-    def _condense(self, kept: _Kept, width: int) -> None:
-        table = np.frombuffer(kept.rows, dtype=float).reshape(-1, width + 2)
-        weights = np.concatenate([kept.weights, np.ones(len(table) - len(kept.weights))])
-        order = np.lexsort(table.T[::-1])
-        pauses = np.diff(table[order, 0][weights[order] == 1.0])
-        shortest = int(min(pauses[pauses > 0], default=0))
-        kept.pause_ns = min(kept.pause_ns or shortest, shortest or kept.pause_ns)
-        fewer = condense(table[order], weights[order], float(self._timing.interval), self._most // 2)
-        kept.rows, kept.weights = array("d", fewer.rows.ravel().tolist()), fewer.weights
-        found = {"duplicate": fewer.duplicates, "contradictory": fewer.contradictions, "invalid": fewer.invalid}
-        self._counts.update({name: count for name, count in found.items() if count})
 
     def _wait_again(self, source: int) -> None:
         one = self._sources[source]
@@ -297,7 +264,7 @@ class Collector:
             return min(*self._open, max(self._open) - OPEN_INTERVALS + 1)
         return number if self._now is None else self._number(self._now - self._timing.deadline)
 
-    def _gathered(self, number: int, rows: Mapping[int, _Kept]) -> Gathered:
+    def _gathered(self, number: int, rows: Mapping[int, Kept]) -> Gathered:
         found: list[Floats | None] = []
         astray: dict[int, float] = {}
         believed = self._believed.pop(number, set())
@@ -305,8 +272,8 @@ class Collector:
             width = self._widths[source]
             many = rows.get(source)
             if many is not None and len(many.weights):  # so that what came last does not count more than the rest
-                self._condense(many, width)
-            kept = _table(many, width)
+                self._counts.update(many.condense(self._timing.interval, self._most // 2))
+            kept = None if many is None else many.table()
             if kept is None:
                 kept = self._borrowed(source, number, width)
             elif source not in believed:
@@ -324,16 +291,20 @@ class Collector:
         """Give the reading nearest to the borders of an interval that has none, if near enough."""
         interval = self._timing.interval
         choices: list[tuple[float, Floats]] = []
-        before = _table(self._before.get(source), width) if self._closed == number - 1 else None
-        after = _table(self._open.get(number + 1, {}).get(source), width)
+        shift = np.zeros(width + 2)
+        shift[0] = interval
+        earlier = self._before.get(source) if self._closed == number - 1 else None
+        later = self._open.get(number + 1, {}).get(source)
+        before = None if earlier is None else earlier.table()
+        after = None if later is None else later.table()
         if before is not None:
-            choices.append((interval - before[-1, 0], before[-1:] - _shift(interval, width)))
+            choices.append((interval - before[-1, 0], before[-1:] - shift))
         if after is not None:
-            choices.append((after[0, 0], after[:1] + _shift(interval, width)))
+            choices.append((after[0, 0], after[:1] + shift))
         distance, row = min(choices, key=lambda choice: choice[0], default=(np.inf, None))
         return row if distance <= min(self._timing.tolerance, interval / 4) else None
 
-    def _learn(self, number: int, one: SourceMemory, kept: _Kept | None, before: _Kept | None, step: int) -> None:
+    def _learn(self, number: int, one: SourceMemory, kept: Kept | None, before: Kept | None, step: int) -> None:
         if kept is None or not kept.rows:
             one.miss()
             return
@@ -345,17 +316,3 @@ class Collector:
         one.learn((start + int(offset) for offset in (single if kept.pause_ns else kept.rows[::step])), last)
         if kept.pause_ns:
             one.spacing_ns = kept.pause_ns
-
-
-def _table(kept: _Kept | None, width: int) -> Floats | None:
-    if kept is None or not kept.rows:
-        return None
-    table = np.frombuffer(kept.rows, dtype=float).reshape(-1, width + 2)
-    sorted_rows: Floats = table[np.lexsort(table.T[::-1])]  # by time, then by values: the order of arrival is gone
-    return sorted_rows
-
-
-def _shift(interval: int, width: int) -> Floats:
-    shift = np.zeros(width + 2)
-    shift[0] = interval
-    return shift
