@@ -120,7 +120,7 @@ class Networks:
         before = self._shelf.find(document.network)
         _expect(matches, before.row.revision if before else 0)
         if before is not None and document == before.document:
-            return _stored(before.row, ())
+            return self._stored(before, ())
         if before is not None and document.revision <= before.row.revision:
             expected, remedy = f"{before.row.revision + 1} or more", f"revision {before.row.revision} is in force"
             raise Refused([Problem("revision", expected, str(document.revision), remedy)])
@@ -159,7 +159,7 @@ class Networks:
         before = self._shelf.known(name)
         _expect(matches, before.row.topology_revision)
         if read_states(body, before.document)[0] == before.states:
-            return _stored(before.row, ())
+            return self._stored(before, ())
         states, wrong = read_states(body, before.document, before.row.topology_revision)
         if wrong or states is None:
             raise Refused(wrong[:MAXIMUM_PROBLEMS])
@@ -181,7 +181,7 @@ class Networks:
         self._shelf.keep(after)
         tenants = self._tenants(row.network)
         self._threads.in_loop(self._tell, changes, tenants, after.states if new_states else None)
-        return _stored(row, [change.device for change in changes])
+        return self._stored(after, [change.device for change in changes])
 
     def _concerned(self, before: Loaded | None, after: Loaded) -> Iterable[Change]:
         """Give the configurations of the devices whose part a change makes another."""
@@ -196,6 +196,11 @@ class Networks:
             stated = _stating(configuration, after.row)
             revision = max(device.revision, device.applied) + 1
             yield Change(name, revision, stated, after.row.stored_ns, after.row.author)
+
+    def _stored(self, loaded: Loaded, informed: Iterable[str]) -> NetworkStored:
+        row, known = loaded.row, {"", *(area.id for area in loaded.document.areas)}
+        without = tuple(name for name, area in self._store.devices_in(row.network) if area not in known)
+        return NetworkStored(row.network, row.revision, row.topology_revision, tuple(informed), without)
 
     def _tell(self, changes: list[Change], tenants: set[str], states: SwitchStates | None) -> None:
         if states is not None:
@@ -229,7 +234,3 @@ def _expect(matches: str, revision: int) -> None:
     tags = [tag.strip() for tag in matches.split(",")]
     if "*" not in tags and etag(revision) not in tags:
         raise RevisionOutdated(matches[:40], revision)
-
-
-def _stored(row: NetworkRow, informed: Iterable[str]) -> NetworkStored:
-    return NetworkStored(row.network, row.revision, row.topology_revision, tuple(informed))

@@ -70,9 +70,17 @@ class RevisionPage(msgspec.Struct, frozen=True):
 
 
 class NetworkStored(msgspec.Struct, frozen=True):
-    """The answer to a change: the revisions in force, and the devices whose part it changed, which were told."""
+    """
+    The answer to a change: the revisions in force, and the devices whose part it changed, which were told.
+
+    Attributes
+    ----------
+    without_area : tuple of str
+        Devices of this network whose configuration names an area that it has not; they get no part.
+    """
 
     network: str
     revision: int
     topology_revision: int
     informed: tuple[str, ...] = ()
+    without_area: tuple[str, ...] = ()

@@ -102,8 +102,8 @@ def read_example(name: str, arguments: Mapping[str, Any] | None = None) -> Impor
     try:
         with _quiet():
             net = function(**arguments or {})
-    except TypeError as error:
-        raise NetworkFileError(f"expected the arguments of {name}, found: {error}") from error
+    except Exception as error:  # it raises whatever its arguments make it raise
+        raise NetworkFileError(f"expected the arguments of {name}, found: {error!r}") from error
     return take_over(net, f"pandapower.networks.{name}", name.removeprefix("create_"))
 
 

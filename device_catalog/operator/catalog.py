@@ -15,7 +15,7 @@ import requests
 
 from algorithms.api.errors import shortened
 from device_catalog.contract import paths
-from device_catalog.contract.documents import Configuration
+from device_catalog.contract.documents import Configuration, TopologyReference
 from device_catalog.contract.register import (
     DeviceDetail,
     DeviceSummary,
@@ -110,6 +110,22 @@ class Catalog:
         _, tag = self._exchange("PUT", paths.CONFIGURATION, device, body=configuration, headers={"If-Match": tag})
         revision = paths.revision_of(tag)
         return revision if revision is not None else self.device(device).desired.revision
+
+    def place_problem(self, topology: TopologyReference | None) -> str:
+        """Say what is wrong with the place in a network that a configuration names; nothing where it is there."""
+        if topology is None or not topology.network:
+            return ""
+        path, query = paths.NETWORK_REVISIONS, {"limit": "1"}
+        if topology.area:
+            path, query = paths.NETWORK_AREA, {}
+        try:
+            self._exchange("GET", path.format(network=topology.network, area=topology.area), query=query)
+        except OperatorError as error:
+            if error.status != 404:
+                raise
+            area = f"area {topology.area} of " if topology.area else ""
+            return f"the catalog has no {area}network {topology.network}: the device gets no part of it"
+        return ""
 
     def remove(self, device: str, tag: str) -> None:
         """Take a device out of the catalog; its credential is worth nothing from then on."""

@@ -40,6 +40,7 @@ def add(options: argparse.Namespace, catalog: Catalog) -> None:
     }
     target = _new_file(options.output) if options.output else None
     registered = catalog.register(document)
+    _warn_of_place(catalog, registered.device)
     lines = {"device": registered.device, "catalog": catalog.base, "credential": registered.credential}
     text = yaml.safe_dump(lines, sort_keys=False)
     if target is not None:
@@ -131,7 +132,8 @@ def show(options: argparse.Namespace, catalog: Catalog) -> None:
         say(f"reported (applied revision {detail.reported.applied_revision}, boot {detail.reported.boot})")
         say(_indented(yaml.safe_dump(msgspec.to_builtins(detail.reported), sort_keys=False, allow_unicode=True)))
     say()
-    problems = problems_of(detail)
+    misplaced = catalog.place_problem(detail.desired.configuration.topology)
+    problems = [*problems_of(detail), *([misplaced] if misplaced else [])]
     say(f"problems: {len(problems) or 'none'}")
     for problem in problems:
         say(f"  - {problem}")
@@ -159,6 +161,7 @@ def change(options: argparse.Namespace, catalog: Catalog) -> None:
         return
     began = time.monotonic()
     revision = catalog.configure(options.device, after, tag)
+    _warn_of_place(catalog, options.device)
     applied = _wait(options, catalog, revision) if options.wait else None
     if options.json:
         say_json({"device": options.device, "changes": changes, "revision": revision, "applied": applied})
@@ -206,6 +209,16 @@ def problems_of(detail: DeviceDetail) -> list[str]:
             due = f"{wanted.model_revision} and {wanted.topology_revision}"
             problems.append(f"it works on network {network.network} of {works}, not yet on {due}")
     return problems + _parts_in_trouble(reported) + list(reported.problems)
+
+
+def _warn_of_place(catalog: Catalog, device: str) -> None:
+    """Warn of a network or an area that nobody has: it may come later, or be misspelt."""
+    try:
+        problem = catalog.place_problem(catalog.device(device).desired.configuration.topology)
+    except OperatorError as error:  # what was asked for is done
+        problem = f"whether its part of a network is there cannot be told: {error}"
+    if problem:
+        note(f"warning: {problem}")
 
 
 def _parts_in_trouble(reported: Reported) -> list[str]:

@@ -309,6 +309,9 @@ def _tell(options: argparse.Namespace, stored: NetworkStored, sentence: str) -> 
     if stored.informed:
         many = "one device is" if len(stored.informed) == 1 else f"{len(stored.informed)} devices are"
         say(f"{many} told: {shortened(', '.join(stored.informed), 300)}")
+    if stored.without_area:
+        names = shortened(", ".join(stored.without_area), 300)
+        note(f"these devices belong to areas that {stored.network} has not, and get no part of it: {names}")
 
 
 def _with_catalog(call: Callable[[argparse.Namespace, NetworkCatalog], None]) -> Callable[[argparse.Namespace], None]:

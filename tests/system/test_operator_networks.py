@@ -78,6 +78,28 @@ def test_a_network_goes_in_comes_out_and_is_switched(tresma, tmp_path):
     assert len(tresma("list", "net-3", "--switches").stdout.splitlines()) == 5
 
 
+def test_an_area_that_nobody_has_is_told_wherever_it_is_named(tresma, catalog, capsys):
+    document = layered_document("net-areas")
+    tresma("put", "-", text=json.dumps(document))
+    catalog.register("agent-areas")
+
+    def devices(*words):
+        assert main(["devices", *words]) == 0
+        printed = capsys.readouterr()
+        return printed.out + printed.err
+
+    assert "no network nett" in devices("set", "agent-areas", "topology.network=nett")
+    assert "no area lv-9 of network net-areas" in devices(
+        "set", "agent-areas", "topology.network=net-areas", "topology.area=lv-9"
+    )
+    assert "no area lv-9 of network net-areas" in devices("show", "agent-areas")
+    assert "warning" not in devices("set", "agent-areas", "topology.area=c-1")
+    assert "gets no part" not in devices("show", "agent-areas")
+    document["areas"] = [area for area in document["areas"] if area["id"] != "c-1"]
+    said = tresma("put", "-", text=json.dumps(document)).stderr
+    assert "areas that net-areas has not, and get no part of it: agent-areas" in said
+
+
 def test_what_cannot_be_is_refused_with_the_reason(tresma):
     tresma("put", "-", text=json.dumps(layered_document("net-x")))
     wrong = layered_document("net-x", revision=2)

@@ -170,6 +170,12 @@ def test_an_unknown_example_is_refused_with_those_near_it():
         pandapower_import.read_example("create_cigre_mv")
 
 
+@pytest.mark.parametrize("arguments", [{"with_der": 1}, {"with_dr": True}])
+def test_arguments_that_an_example_cannot_take_are_told(arguments):
+    with pytest.raises(NetworkFileError, match="expected the arguments of create_cigre_network_mv"):
+        pandapower_import.read_example("create_cigre_network_mv", arguments)
+
+
 def test_open_lines_and_protected_ones_get_a_switch(switched):
     document = switched.document
     assert problems(document) == []
