@@ -126,7 +126,7 @@ def settings_of(level: Defaults) -> tuple[Setting, ...]:
             "Unbalance to be expected of the voltage above the area, standard deviation relative to nominal.",
         ),
         number("confidence", "1", 0.99, (0.8, 0.999999), "Share of good intervals in which no reading is suspected."),
-        integer("most_suspects", 5, (0, 50), "Most readings left out of one estimate as bad."),
+        integer("most_suspects", 5, (0, 50), "Most readings, or whole sources, left out of one estimate as bad."),
         Setting(
             "nodes",
             "text",
