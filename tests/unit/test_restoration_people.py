@@ -126,3 +126,17 @@ def test_isolating_without_bringing_anybody_back_is_not_called_restored():
     assert made.outcome["outcome"] == "isolated"
     assert made.outcome["position"] == "what was opened stays open and locked; nothing was closed"
     assert made.events[-1].severity is Severity.CRITICAL
+
+
+@pytest.mark.parametrize("when", ["tripped", "isolating"])
+def test_a_breaker_that_tripped_and_that_a_person_then_opens_is_not_closed(when):
+    made = world()
+    fault(made)
+    made.until(lambda: made.says("breaker-p").lockout or made.commands)
+    if when == "isolating":
+        made.until(lambda: made.commands)
+    person(made, "breaker-p", "open")
+    made.wait(60.0)
+    assert ("breaker-p", "close") not in ordered(made)
+    assert not {"p1", "p2"} & made.live()
+    assert made.events

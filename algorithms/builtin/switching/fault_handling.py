@@ -196,7 +196,9 @@ class FaultHandling:
         stood = self._stood.get(name)
         if report.state is not None:
             self._stood[name] = report.state
-            self._respect(name, stood, report)
+            taken = before is not None and before.cause is not report.cause is Cause.COMMAND
+            self._respect(name, None if taken else stood, report)
+            self._again |= taken and self.phase is Phase.SWITCHING and not self._ours(report)
         for case in self.cases:
             if case.breaker == name:
                 case.watch(report, now_ns)
@@ -317,11 +319,8 @@ class FaultHandling:
         protections = self.board.model.protections
         for case in self.cases:
             case.enclosed = case.enclosed or is_enclosed(self.board, case, self.tags)
-        for case in self.cases:
-            report = self.board.report(case.breaker)
-            taken = "" if case.enclosed or (report and self._ours(report)) else case.taken_over(report, self.tags)
-            if taken:
-                return self._end("handed-over", f"{taken}: a person has taken over", now_ns)
+        if taken := self._taken_over():
+            return self._end("handed-over", taken, now_ns)
         passed = [case for case in self.cases if not (case.live or case.enclosed) and case.passed(protections, now_ns)]
         if passed:
             return self._let_pass(passed, now_ns)
@@ -346,6 +345,15 @@ class FaultHandling:
         names = ", ".join(case.breaker or "no breaker known" for case in waiting)
         return self._end("no-lockout", f"the protection did not end its sequence: {names}", now_ns)
 
+    def _taken_over(self) -> str:
+        """Say which breaker a person has taken over; nothing where none."""
+        for case in self.cases:
+            report = self.board.report(case.breaker)
+            taken = "" if case.enclosed or (report and self._ours(report)) else case.taken_over(report, self.tags)
+            if taken:
+                return f"{taken}: a person has taken over"
+        return ""
+
     def _let_pass(self, passed: list[FaultCase], now_ns: int) -> list[Record]:
         self.cases = [case for case in self.cases if case not in passed]
         if not self.cases:
@@ -354,6 +362,8 @@ class FaultHandling:
         return []
 
     def _prove_dead(self, now_ns: int) -> list[Record]:
+        if taken := self._taken_over():
+            return self._end("handed-over", taken, now_ns)
         if self.board.gathering(now_ns):
             return []
         why = ""

@@ -202,6 +202,8 @@ class Switch(Algorithm):
         if wanted is SwitchState.OPEN:
             self._cycle.opened_by_order()
         if self._true is wanted:
+            if wanted is SwitchState.OPEN:  # whoever opened it closes it, also where its protection was first
+                self._change(cause=Cause.COMMAND)
             return self._answer(command, Outcome.DONE, "")
         if self._behaviour == LIES:
             self._change(state=wanted, cause=Cause.COMMAND)
