@@ -249,6 +249,7 @@ def test_the_description_is_true_to_the_server(catalog, tmp_path):
     catalog.register("m-placed", configuration={"topology": {"network": "net-3", "area": "lv-1"}})
     catalog.operator("PUT", "/v1/networks/net-3", json=network, headers={"If-None-Match": "*"})
     order = ("post", "put", "patch", "get", "delete")
+    token = 0
     operations = [(method, path) for path, item in description["paths"].items() for method in item]
     for method, path in sorted(operations, key=lambda operation: order.index(operation[0])):
         stated = description["paths"][path][method]
