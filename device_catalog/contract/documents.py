@@ -124,6 +124,43 @@ class Neighbours(Strict, frozen=True):
     areas: tuple[str, ...] = ()
 
 
+class PackageReference(Strict, frozen=True):
+    """
+    Which package is meant; a device takes it only where the signed repository says the same.
+
+    Attributes
+    ----------
+    release : int
+        Counts upwards with every release of an algorithm.
+    length : int
+        [bytes]
+    sha256 : str
+        Hexadecimal.
+    """
+
+    release: int
+    length: int
+    sha256: str
+
+
+class Shadow(Strict, frozen=True):
+    """
+    A version that runs beside the one in force, on the same records; what it makes is compared and goes nowhere.
+
+    Attributes
+    ----------
+    version : str
+    package : PackageReference or None
+        None for a version that came with the agent.
+    settings : dict or None
+        None for those of the one in force.
+    """
+
+    version: str
+    package: PackageReference | None = None
+    settings: dict[str, Any] | None = None
+
+
 class Assignment(Strict, frozen=True):
     """
     One algorithm a device should run.
@@ -134,6 +171,13 @@ class Assignment(Strict, frozen=True):
     settings : dict
     version : str
         Exact version, or empty for the one that is there.
+    package : PackageReference or None
+        None for an algorithm that came with the agent.
+    shadow : Shadow or None
+    probation : float
+        How long a new version has to prove itself before the one before is given up [s].
+    rollout : str
+        The rollout that chose the version; empty where a person did.
     neighbours : tuple of Neighbours
     publish : float
         Most frames published per second, evenly thinned; 0 for all [1/s].
@@ -143,6 +187,10 @@ class Assignment(Strict, frozen=True):
     algorithm: str
     settings: dict[str, Any] = {}
     version: str = ""
+    package: PackageReference | None = None
+    shadow: Shadow | None = None
+    probation: float = 60.0
+    rollout: str = ""
     neighbours: tuple[Neighbours, ...] = ()
     publish: float = 0.0
     limits: Limits = Limits()

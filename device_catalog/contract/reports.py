@@ -12,6 +12,72 @@ import msgspec
 from algorithms.api.errors import Problem
 
 
+class UpdateReport(msgspec.Struct, frozen=True):
+    """
+    Where the newest change of an algorithm's version stands.
+
+    Attributes
+    ----------
+    version : str
+        The one that was asked for.
+    step : str
+        ``pending``, ``downloading``, ``installed``, ``starting``, ``probation``, ``active``, ``deferred`` or
+        ``failed``; a version that failed is not tried again until another is asked for.
+    reason : str
+        Why it failed or waits, in one sentence.
+    log : tuple of str
+        The last lines that the failed version said.
+    rollout : str
+        The rollout that asked for it.
+    """
+
+    version: str
+    step: str
+    reason: str = ""
+    log: tuple[str, ...] = ()
+    rollout: str = ""
+
+
+class ShadowReport(msgspec.Struct, frozen=True):
+    """
+    What came of running a version beside the one in force.
+
+    Attributes
+    ----------
+    version : str
+    state : str
+        As of `AlgorithmReport`, or a step of `UpdateReport` before it runs.
+    compared, differing, missing, extra : int
+        Records of both that were laid side by side, of them those that differ, and those that only the one in force or
+        only the shadow made.
+    largest : float
+        The largest difference of a value, in proportion to it [1].
+    where : str
+        The field that differed most.
+    processor, processor_in_force : float
+        Share of one core [1].
+    memory, memory_in_force : int
+        Private memory [bytes].
+    restarts : int
+    last_error : str
+    """
+
+    version: str
+    state: str
+    compared: int = 0
+    differing: int = 0
+    missing: int = 0
+    extra: int = 0
+    largest: float = 0.0
+    where: str = ""
+    processor: float = 0.0
+    processor_in_force: float = 0.0
+    memory: int = 0
+    memory_in_force: int = 0
+    restarts: int = 0
+    last_error: str = ""
+
+
 class AlgorithmReport(msgspec.Struct, frozen=True):
     """
     How one algorithm is doing.
@@ -32,6 +98,10 @@ class AlgorithmReport(msgspec.Struct, frozen=True):
     slowest : float
         Longest processor time of one call since the last report [s].
     last_error : str
+    update : UpdateReport or None
+        None where no version was ever asked for.
+    shadow : ShadowReport or None
+        None where nothing runs beside it.
     """
 
     version: str
@@ -45,6 +115,8 @@ class AlgorithmReport(msgspec.Struct, frozen=True):
     memory: int = 0
     slowest: float = 0.0
     last_error: str = ""
+    update: UpdateReport | None = None
+    shadow: ShadowReport | None = None
 
 
 class LinkReport(msgspec.Struct, frozen=True):
