@@ -8,6 +8,7 @@ DEMO_SECONDS = 40
 RECORDING =
 RECORDINGS = .
 ARGUMENTS =
+WORKERS = 3
 
 venv = .venv/bin
 typed = agent algorithms device_catalog hardware tests/typing
@@ -23,9 +24,10 @@ install: ## .venv with the commands tresma, tresma-agent and tresma-catalog, and
 	@PYTHON=$(PYTHON) packaging/install/prepare demo
 	@echo "now: . .venv/bin/activate"
 
-test: ## the whole test suite, with real brokers (ARGUMENTS="tests/unit -k phasor" for a part)
+# Tests wait more than they compute, so three at once serve two cores; files stay whole, for what their tests share.
+test: ## the whole test suite, with real brokers (ARGUMENTS="tests/unit -k phasor" for a part, WORKERS=0 one by one)
 	@PYTHON=$(PYTHON) packaging/install/prepare test
-	@$(venv)/python -m pytest $(ARGUMENTS)
+	@$(venv)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGUMENTS)
 
 lint: ## ruff: rules and format
 	@PYTHON=$(PYTHON) packaging/install/prepare lint

@@ -43,8 +43,10 @@ SILENT = range(6, 9)
 KEPT = 30
 """Intervals whose truth is remembered."""
 PHASES = "ABC"
-ENOUGH = 0.8
-"""Share of voltages that must lie within two standard uncertainties: few intervals leave room around 95 % [1]."""
+OUTSIDE = 0.05
+"""Share of voltages that lie beyond two standard uncertainties where these are right [1]."""
+SURELY = 1e-6
+"""A share that chance makes this rarely is a fault, not chance [1]."""
 
 
 def document() -> dict[str, Any]:
@@ -127,6 +129,20 @@ class Score:
         """Share of voltages within two standard uncertainties [1]."""
         return self.within / self.voltages if self.voltages else 0.0
 
+    @property
+    def is_too_sure(self) -> bool:
+        """
+        Whether the truth lay outside more often than chance explains.
+
+        The voltages of one state share what errs, most of all the source's meter, so that they count as one draw.
+        """
+        missed = math.floor((1.0 - self.share) * self.states)
+        chances = (
+            math.comb(self.states, k) * OUTSIDE**k * (1.0 - OUTSIDE) ** (self.states - k)
+            for k in range(missed, self.states + 1)
+        )
+        return sum(chances) < SURELY
+
 
 @dataclass
 class Truth:
@@ -203,7 +219,7 @@ class Grid:
         return found + [
             f"{area}: only {100 * score.share:.0f} % of its voltages were as sure as told"
             for area, score in self.scores.items()
-            if score.states and score.share < ENOUGH
+            if score.states and score.is_too_sure
         ]
 
     # ---- the customers
