@@ -173,6 +173,77 @@ faults = Table(
     Index("faults_by_network", "network", "start_ns"),
 )
 
+device_groups = Table(
+    "device_groups",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("device", String(64), ForeignKey("devices.device"), primary_key=True),
+    Index("device_groups_by_device", "device"),
+)
+
+rollouts = Table(
+    "rollouts",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("algorithm", String(64), nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("plan", Text, nullable=False),
+    Column("package", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("shadowing", Boolean, nullable=False),
+    Column("stage", Integer, nullable=False),
+    Column("soaking_ns", BigInteger),
+    Column("restoring", Boolean, nullable=False),
+    Column("members", Integer, nullable=False),
+    Column("away", Integer, nullable=False),
+    Column("comparison", Text, nullable=False),
+    Column("created_ns", BigInteger, nullable=False),
+    Column("changed_ns", BigInteger, nullable=False),
+    Column("author", String(128), nullable=False),
+    Index("rollouts_by_algorithm", "algorithm", "state"),
+)
+
+rollout_devices = Table(
+    "rollout_devices",
+    metadata,
+    Column("rollout", Integer, ForeignKey("rollouts.number"), primary_key=True),
+    Column("device", String(64), ForeignKey("devices.device"), primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("back", String(16), nullable=False),
+    Column("stage", Integer, nullable=False),
+    Column("since_ns", BigInteger, nullable=False),
+    Column("judged_ns", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("step", String(32), nullable=False),
+    Column("restarts", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("log", Text, nullable=False),
+    Column("before", Text, nullable=False),
+    Column("shadow", Text, nullable=False),
+    Index("rollout_devices_by_state", "rollout", "state"),
+    Index("rollout_devices_by_device", "device"),
+)
+
+choices = Table(
+    "choices",
+    metadata,
+    Column("device", String(64), ForeignKey("devices.device"), primary_key=True),
+    Column("algorithm", String(64), primary_key=True),
+    Column("rollout", Integer, ForeignKey("rollouts.number"), nullable=False),
+    Column("document", Text, nullable=False),
+    Index("choices_by_rollout", "rollout"),
+)
+
+leaders = Table(
+    "leaders",
+    metadata,
+    Column("task", String(32), primary_key=True),
+    Column("holder", String(64), nullable=False),
+    Column("until_ns", BigInteger, nullable=False),
+)
+
 idempotency = Table(
     "idempotency",
     metadata,
