@@ -113,10 +113,17 @@ class AlgorithmCalls:
         self._timed(begin)
         return self._checked(records)
 
+    @property
+    def asks_to_be_kept(self) -> bool:
+        """Whether the instance wants a checkpoint to be taken now."""
+        return self._running().keep_now is True
+
     def checkpoint(self) -> bytes:
         """Return the instance's state."""
+        algorithm = self._running()
+        algorithm.keep_now = False
         begin = time.thread_time()
-        data = self._running().checkpoint()
+        data = algorithm.checkpoint()
         self._timed(begin)
         if not isinstance(data, bytes):
             raise UndeclaredRecord(f"checkpoint: expected bytes, found {type(data).__name__}")

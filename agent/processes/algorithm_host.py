@@ -12,7 +12,7 @@ Rules:
 - It says how it is doing every second, also between the calls of a backlog. Silence therefore means that one call
   does not return, and the agent ends the process.
 - Before urgent results goes the state that counts them, where an algorithm keeps one: what was told is never taken back
-  by an end that nobody saw coming.
+  by an end that nobody saw coming. An algorithm may ask for that itself (`Algorithm.keep_now`).
 - An algorithm that raises, returns what it did not declare, or runs out of memory ends its process with one sentence
   that says what and where.
 """
@@ -314,7 +314,7 @@ class _Host:
             self._out_counts |= isinstance(record, Result) and record.urgent
 
     def _flush(self) -> None:
-        if self._out_counts and self._checkpoint_at is not None:
+        if (self._out_counts or self._calls.asks_to_be_kept) and self._checkpoint_at is not None:
             self._send_checkpoint(asked=False)
         else:
             self._send_records()

@@ -9,7 +9,7 @@ thread, in this order::
     algorithm.start(context, restored)           says everything that is wrong with the settings at once
     records = algorithm.process(record)          for each record it consumes, oldest first
     records = algorithm.tick(now_ns)             every info.tick_interval
-    state = algorithm.checkpoint()               every info.checkpoint_interval, and before a stop
+    state = algorithm.checkpoint()               every info.checkpoint_interval, before a stop, and when it asks
     algorithm.stop()                             may come twice
 
 Samples may have gaps: `SampleBlock.first_index` jumps. After a crash, an update or a change of the network a new
@@ -68,9 +68,16 @@ class Algorithm(ABC):
     ----------
     settings : mapping
         As the catalog sent them, unread.
+
+    Attributes
+    ----------
+    keep_now : bool
+        Set by an algorithm that has just learned what must outlive a power cut: its host then takes a checkpoint
+        before it hands on what came of the call, and clears this.
     """
 
     info: ClassVar[AlgorithmInfo]
+    keep_now: bool = False
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.settings = settings

@@ -93,6 +93,23 @@ class Echo(Algorithm):
         return [result({"tick": now_ns})]
 
 
+class Asker(Algorithm):
+    """Wants its state kept whenever it hears of something."""
+
+    info = info("asker", consumes=(Kind.EVENT,), checkpoint_interval=3600.0)
+
+    def start(self, context: Context, restored: bytes | None) -> None:  # noqa: ARG002
+        self.heard = restored or b""
+
+    def process(self, record: SampleBlock | Record) -> Sequence[Record]:
+        self.heard += record.kind.encode()
+        self.keep_now = True
+        return [result({"heard": self.heard.decode()})]
+
+    def checkpoint(self) -> bytes:
+        return self.heard
+
+
 class Misbehaving(Algorithm):
     """After `after` blocks does what `how` says, once or for ever."""
 

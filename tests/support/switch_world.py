@@ -119,6 +119,8 @@ class World:
         self.subject.start(Context("reconfigurator", network=self.model), None)
         self.rival: Reconfiguration | None = None
         self._framed = -1.0
+        self._memory: bytes | None = None
+        self._kept = 0.0
         self.wait(0.1)
 
     @property
@@ -126,11 +128,21 @@ class World:
         return EPOCH + round(self.time * NANOSECONDS)
 
     def restart(self) -> None:
-        """Kill the reconfigurator and start it again over its last checkpoint."""
-        memory = self.subject.checkpoint()
+        """Stop the reconfigurator and start it again over what it asks to keep at the end."""
+        self._memory = self.subject.checkpoint()
+        self.kill()
+
+    def kill(self) -> None:
+        """Kill the reconfigurator and start it again over its last checkpoint, taken when it asked for one or due."""
         self.subject.stop()
         self.subject = Reconfiguration(self.settings)
-        self.subject.start(Context("reconfigurator", network=self.model), memory)
+        self.subject.start(Context("reconfigurator", network=self.model), self._memory)
+
+    def _keep(self) -> None:
+        """Take a checkpoint where it asks for one or its time has come, as a host does."""
+        if self.subject.keep_now or self.time - self._kept >= self.subject.info.checkpoint_interval:
+            self._memory, self._kept = self.subject.checkpoint(), self.time
+            self.subject.keep_now = False
 
     # ---- truth
 
@@ -158,6 +170,7 @@ class World:
                 self._framed = self.time
                 self._meters()
             self.route(self.subject.tick(self.now), "reconfigurator")
+            self._keep()
             if self.rival is not None:
                 self.route(self.rival.tick(self.now), "rival")
 
@@ -214,7 +227,9 @@ class World:
         if self.lost(record):
             return
         if not isinstance(record, Reply) or record.recipient == "reconfigurator":
-            self.route(self.subject.process(record), "reconfigurator")
+            given = self.subject.process(record)
+            self._keep()
+            self.route(given, "reconfigurator")
         if self.rival is not None and (not isinstance(record, Reply) or record.recipient == "rival"):
             self.route(self.rival.process(record), "rival")
 

@@ -439,6 +439,21 @@ def test_the_state_that_counts_an_urgent_result_comes_before_it():
     asyncio.run(scenario())
 
 
+def test_an_algorithm_that_asks_for_it_is_kept_at_once_before_what_it_says():
+    async def scenario():
+        async with bench() as b:
+            told: list[tuple[str, bytes]] = []
+            seen = Seen()
+            answer = {"on_records": lambda records: told.append((records[0].payload["heard"], seen.checkpoints[-1]))}
+            spec = AlgorithmSpec("asker", f"{ALGORITHMS}:Asker")
+            worker = await b.workers.start_algorithm(spec, None, **{**seen.callbacks(), **answer})
+            worker.feed(Event("dip", "T1", 5, None, Severity.WARNING))
+            await until(lambda: told, "its answer")
+            assert told == [("dip", b"dip")]
+
+    asyncio.run(scenario())
+
+
 def test_records_are_fed_ticks_come_by_the_clock_and_feeding_never_blocks():
     async def scenario():
         async with bench() as b:

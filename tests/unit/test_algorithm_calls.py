@@ -71,6 +71,20 @@ def test_a_jump_of_time_brings_one_tick():
     assert ticks(calls.process(block(NANOSECONDS + 80_000_000))) == [1.1]
 
 
+def test_it_asks_to_be_kept_until_that_is_done():
+    class Asking(Ticking):
+        def process(self, record: SampleBlock | Record) -> Sequence[Record]:  # noqa: ARG002
+            self.keep_now = True
+            return []
+
+    calls = started(Asking)
+    assert not calls.asks_to_be_kept
+    calls.process(block(0))
+    assert calls.asks_to_be_kept
+    calls.checkpoint()
+    assert not calls.asks_to_be_kept
+
+
 def test_a_bad_checkpoint_is_set_aside_and_said():
     calls = AlgorithmCalls(Ticking, {})
     calls.start(HERE, b"bad")

@@ -20,7 +20,7 @@ Rules:
   more is closed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -257,10 +257,15 @@ class FaultHandling:
         """Tell where switches stood before the first of the faults that are not repaired; None for none."""
         return self._before
 
-    def resume(self, cases: list[FaultCase], before: Truths | None) -> None:
+    @property
+    def kept_open(self) -> tuple[str, ...]:
+        """Which switches people opened since: they are not closed."""
+        return tuple(sorted(self._kept))
+
+    def resume(self, cases: list[FaultCase], before: Truths | None, kept_open: Iterable[str] = ()) -> None:
         """Take up faults after a restart: everything is judged anew."""
         if cases:
-            self.cases, self._before = cases, before
+            self.cases, self._before, self._kept = cases, before, set(kept_open)
             for case in cases:
                 case.opened_ns = None
             self.phase = Phase.SETTLED if all(case.settled for case in cases) else Phase.PROTECTION
@@ -393,7 +398,7 @@ class FaultHandling:
         branches = tuple(dict.fromkeys(name for case in self.cases for name in case.branches))
         nodes = tuple(dict.fromkeys(name for case in self.cases for name in case.nodes))
         settings = self.settings
-        kept = tuple(sorted(self._kept))
+        kept = self.kept_open
         plan = restore(
             flow, branches, self.before(), settings.limits, nodes=nodes, pickup=settings.pickup, kept_open=kept
         )

@@ -12,6 +12,7 @@ Rules:
   ``lease``, to itself) and gives back when there is nothing to switch.
 - A fault ends the work on losses, and as long as a fault is not reported repaired, losses are left alone.
 - Its own clock alone, which ticks bring, moves time: what others say of the time may be wrong.
+- A fault that is taken up, and what people open since, is kept at once: nobody says it again.
 - After a restart, or where its clock is set back, it judges everything anew from where the switches stand; a plan is
   never taken up half-way.
 """
@@ -82,6 +83,7 @@ class ReconfigurationMemory(msgspec.Struct, frozen=True, tag="reconfiguration"):
     network: str
     cases: tuple[FaultCase, ...] = ()
     before: tuple[bool, ...] = ()
+    kept_open: tuple[str, ...] = ()
     asked: int = 0
     changed_ns: int | None = None
 
@@ -153,6 +155,7 @@ class Reconfiguration(Algorithm):
                 self._leased(record)
             case Command() if record.verb == REPAIRED and record.recipient == self._device:
                 self._faults.repaired(str(record.arguments.get("case", "")), self._now_ns)
+                self.keep_now = True
             case _:
                 return ()
         return [*given, *self._advance()]
@@ -177,6 +180,7 @@ class Reconfiguration(Algorithm):
             network=self._model.network,
             cases=tuple(self._faults.cases),
             before=tuple(before.tolist()) if before is not None else (),
+            kept_open=self._faults.kept_open,
             asked=self._asked,
             changed_ns=self._losses.changed_ns,
         )
@@ -201,7 +205,10 @@ class Reconfiguration(Algorithm):
         if report is None:
             return []
         self._losses.hear(record.terminal, report, self._now_ns)
-        return self._faults.moved(record.terminal, before, report, self._now_ns)
+        kept_open = self._faults.kept_open
+        given = self._faults.moved(record.terminal, before, report, self._now_ns)
+        self.keep_now |= self._faults.kept_open != kept_open  # people's openings outlive it too
+        return given
 
     def _take(self, event: Event) -> list[Record]:
         case, problem = read_fault(event, self._model, self._faults.snapshot())
@@ -212,6 +219,7 @@ class Reconfiguration(Algorithm):
         case.start_ns = min(case.start_ns, self._now_ns)
         given = self._losses.interrupt(self._now_ns)
         self._faults.take(case, self._now_ns)
+        self.keep_now = True  # the word of a fault comes once
         return given
 
     def _search(self, event: Event) -> list[Record]:
@@ -330,7 +338,8 @@ class Reconfiguration(Algorithm):
         ]
         self._lost = [self._lost_case(case) for case in memory.cases if case not in known]
         before = np.array(memory.before, dtype=bool)
-        self._faults.resume(known, before if len(before) == len(self._model.switches) else None)
+        kept_open = [name for name in memory.kept_open if name in self._model.switches.rows]
+        self._faults.resume(known, before if len(before) == len(self._model.switches) else None, kept_open)
 
     def _lost_case(self, case: FaultCase) -> Event:
         """Tell of a fault that is not looked after any more, since the model has changed."""

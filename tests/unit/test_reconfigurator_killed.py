@@ -1,0 +1,66 @@
+"""A reconfigurator that is killed: what it has taken up comes back with it, and what is lost is told to a person."""
+
+import msgspec
+import pytest
+
+from algorithms.api.records import Command, Severity
+from algorithms.api.switching import Order
+from algorithms.api.wire import NANOSECONDS
+from tests.support.feeder_pair import feeder_pair_document
+from tests.support.switch_world import World
+
+
+def world(**settings):
+    made = World(feeder_pair_document(), **{"closed_loop": True, **settings})
+    made.wait(1.0)
+    return made
+
+
+def person(made, name, verb):
+    made.lease.token += 100
+    order = msgspec.to_builtins(Order("pair", made.lease.token, 1))
+    command = Command(f"operator-{made.lease.token}-1", name, verb, made.now, made.now + 5 * NANOSECONDS, order)
+    made.route(made.switches[name].process(command), f"rtu-{name}")
+
+
+@pytest.mark.parametrize("after", [0.0, 0.05, 1.5, 3.0, 4.5, 5.2, 5.6])
+def test_a_fault_it_has_taken_up_is_still_there_whenever_it_is_killed(after):
+    made = world()
+    made.strike("p-line3")
+    made.wait(0.3)
+    made.tell("p-line3")
+    made.wait(after)
+    made.kill()
+    made.wait(60.0)
+    assert made.outcome["outcome"] in ("restored", "nothing-to-do")
+    assert {"p1", "p2", "p4", "p5", "p6"} <= made.live()
+    assert "p3a" not in made.live()
+    assert made.loops() == ()
+
+
+def test_a_fault_whose_word_was_lost_with_it_is_told_to_a_person():
+    made = world()
+    made.strike("p-line3")
+    made.wait(0.3)
+    made.kill()
+    made.wait(60.0)
+    assert made.commands == []
+    assert made.outcome["outcome"] == "no-case"
+    assert made.events[-1].severity is Severity.CRITICAL
+
+
+def test_what_a_person_opened_before_it_was_killed_is_not_closed_after():
+    made = world()
+    person(made, "p4-far", "open")  # they move the open point: all are still supplied
+    person(made, "tie", "close")
+    made.wait(11.0)
+    made.strike("q-line2")
+    made.wait(0.3)
+    made.tell("q-line2")
+    made.wait(0.5)
+    person(made, "p2-far", "open")
+    made.wait(0.1)
+    made.kill()
+    made.wait(60.0)
+    assert made.events
+    assert ("p2-far", "close") not in [(command.recipient, command.verb) for command in made.commands]
