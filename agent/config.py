@@ -6,9 +6,10 @@ A configuration file is YAML::
     device: m-0042
     catalog: https://catalog.example.org
     credential_file: /etc/tresma/credential
+    root_file: /etc/tresma/root.json
 
 Environment variables (``TRESMA_DEVICE``, ``TRESMA_CATALOG``, ``TRESMA_CREDENTIAL``, ``TRESMA_CREDENTIAL_FILE``,
-``TRESMA_STATE_DIR``, ``TRESMA_LOG_LEVEL``) win over the file. It is read once, every problem is said at once, and the
+``TRESMA_ROOT_FILE``, ``TRESMA_STATE_DIR``, ``TRESMA_LOG_LEVEL``) win over the file. It is read once, every problem is said at once, and the
 result is frozen. The credential is never written to a log: `AgentConfig` does not show it.
 """
 
@@ -24,11 +25,12 @@ import yaml
 
 from agent.errors import ConfigError
 from algorithms.api.errors import Problem, shortened
+from device_catalog.contract.trust import MAXIMUM_ROOT
 
 MAXIMUM_LENGTH = 64 * 1024
 """Longest configuration file read [bytes]."""
 
-_keys = ("device", "catalog", "credential", "credential_file", "state_dir", "log_level")
+_keys = ("device", "catalog", "credential", "credential_file", "root_file", "state_dir", "log_level")
 _identifier = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _levels = ("debug", "info", "warning", "error")
 
@@ -46,6 +48,8 @@ class AgentConfig(msgspec.Struct, frozen=True):
     state_dir : pathlib.Path
         Where the outbox, checkpoints and the last good settings are kept.
     log_level : str
+    root : bytes
+        The root of trust that the DSO gave (TUF root metadata); empty where the catalog is believed whatever it says.
     """
 
     device: str
@@ -53,6 +57,7 @@ class AgentConfig(msgspec.Struct, frozen=True):
     credential: str
     state_dir: Path
     log_level: str = "info"
+    root: bytes = b""
 
     def __repr__(self) -> str:
         return f"AgentConfig(device={self.device!r}, catalog={self.catalog!r}, state_dir={str(self.state_dir)!r})"
@@ -100,6 +105,7 @@ def read_config(path: Path | None, environment: Mapping[str, str] | None = None)
         credential=_checked_credential(values, path, problems),
         state_dir=Path(values.get("state_dir") or _default_state_dir(values.get("device", ""), environment)),
         log_level=_checked_level(values, problems),
+        root=_checked_root(values, path, problems),
     )
     if problems:
         raise ConfigError(problems)
@@ -187,6 +193,29 @@ def _checked_credential(values: Mapping[str, str], path: Path | None, problems: 
     if not _is_one_word(credential):
         problems.append(Problem("credential_file", f"one line with the credential in {file}", "something else"))
     return credential
+
+
+def _checked_root(values: Mapping[str, str], path: Path | None, problems: list[Problem]) -> bytes:
+    """Read the root of trust; where one is named and cannot be read, nothing goes on without it."""
+    if "root_file" not in values:
+        return b""
+    file = Path(values["root_file"])
+    if path is not None:
+        file = path.parent / file
+    expected = f"the root of trust that the DSO gave with this meter in {file}"
+    try:
+        with file.open("rb") as opened:
+            root = opened.read(MAXIMUM_ROOT + 1)
+    except OSError as error:
+        problems.append(Problem("root_file", expected, error.strerror or str(error)))
+        return b""
+    try:
+        right = len(root) <= MAXIMUM_ROOT and msgspec.json.decode(root)["signed"]["_type"] == "root"
+    except (msgspec.DecodeError, TypeError, KeyError, RecursionError, ValueError):
+        right = False
+    if not right:
+        problems.append(Problem("root_file", expected, "something else", "it is metadata/1.root.json of the DSO's"))
+    return root
 
 
 def _is_one_word(text: str) -> bool:

@@ -96,3 +96,20 @@ def test_a_value_that_yaml_takes_for_something_else_is_one_clear_sentence(tmp_pa
         read_config(path, {})
     assert "expected a " in str(caught.value)
     assert found in str(caught.value)
+
+
+def test_a_root_of_trust_is_read_beside_the_configuration_and_nothing_else_is_taken_for_one(tmp_path):
+    lines = "device: m-1\ncatalog: http://c\ncredential: x\n"
+    path = tmp_path / "agent.yaml"
+    path.write_text(lines)
+    assert read_config(path, {}).root == b""
+    path.write_text(f"{lines}root_file: root.json\n")
+    root = tmp_path / "root.json"
+    with pytest.raises(ConfigError, match="root_file: expected the root of trust"):
+        read_config(path, {})
+    for wrong in (b"", b"[]", b"\xff", b'{"signed": {"_type": "targets"}}', b"[" * 100_000):
+        root.write_bytes(wrong)
+        with pytest.raises(ConfigError, match="something else; it is metadata/1"):
+            read_config(path, {})
+    root.write_bytes(b'{"signed": {"_type": "root"}}')
+    assert read_config(path, {}).root == root.read_bytes()
