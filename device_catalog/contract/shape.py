@@ -40,6 +40,9 @@ UNITS = {
     "upload_rate": "bytes/s",
     "memory": "bytes",
     "record_size": "bytes",
+    "percent": "%",
+    "soak": "s",
+    "deadline": "s",
 }
 """Units of the fields that have one."""
 

@@ -57,7 +57,7 @@ def parse_configuration(document: bytes | Mapping[str, Any]) -> Configuration:
 poll, terminal, topology, recorder or outputs, found an unknown field; did you mean poll?; configuration.poll.interval\
 : expected a number from 0.05 to 86400 [s], found -1.0
     """
-    return _parse(Configuration, document, "configuration", problems_of)
+    return parse_document(Configuration, document, "configuration", problems_of)
 
 
 def parse_registration(document: bytes | Mapping[str, Any]) -> Registration:
@@ -69,7 +69,7 @@ def parse_registration(document: bytes | Mapping[str, Any]) -> Registration:
     DocumentError
         With every problem found.
     """
-    return _parse(Registration, document, "registration", _of_registration)
+    return parse_document(Registration, document, "registration", _of_registration)
 
 
 def parse_calibration(document: bytes | Mapping[str, Any]) -> Calibration:
@@ -81,7 +81,7 @@ def parse_calibration(document: bytes | Mapping[str, Any]) -> Calibration:
     DocumentError
         With every problem found.
     """
-    return _parse(Calibration, document, "calibration", calibrations.problems_of)
+    return parse_document(Calibration, document, "calibration", calibrations.problems_of)
 
 
 def parse_desired(document: bytes | Mapping[str, Any]) -> Desired:
@@ -93,7 +93,7 @@ def parse_desired(document: bytes | Mapping[str, Any]) -> Desired:
     DocumentError
         With every problem found.
     """
-    return _parse(Desired, document, "desired", _of_desired)
+    return parse_document(Desired, document, "desired", _of_desired)
 
 
 def _of_registration(registration: Registration, where: str) -> list[Problem]:
@@ -121,12 +121,30 @@ def _of_desired(desired: Desired, where: str) -> list[Problem]:
     return problems.found + problems_of(desired.configuration, f"{where}.configuration")
 
 
-def _parse(
+def parse_document(
     document_type: type[Document],
     document: bytes | Mapping[str, Any],
     where: str,
     judge: Callable[[Document, str], list[Problem]],
 ) -> Document:
+    """
+    Read a document of a type, and judge it.
+
+    Parameters
+    ----------
+    document_type : type
+    document : bytes or mapping
+        JSON text, or what has been read from JSON or YAML.
+    where : str
+        What the document is called in problems.
+    judge : callable
+        Finds everything wrong with what a document of the right shape says.
+
+    Raises
+    ------
+    DocumentError
+        With every problem found.
+    """
     read, problems = comply(document_type, _fields_of(document, where), where)
     named = [problem.where for problem in problems]
     if read is not None:

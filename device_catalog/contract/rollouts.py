@@ -1,0 +1,442 @@
+"""
+Rollouts and groups on the wire: what an operator asks for, and what the catalog answers.
+
+A rollout brings one version of one algorithm to the devices that a `Selector` names, stage by stage; `rollout_rules`
+says what can be wrong with a request. What people write is refused where it has a field nobody knows; answers may grow.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+from device_catalog.contract.documents import PackageReference, Strict
+from device_catalog.contract.register import DeviceKind
+
+Amount = int | str
+"""A number of devices, or a share of them such as ``1%``."""
+
+
+class RolloutState(StrEnum):
+    """Where a rollout stands."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    ABORTED = "aborted"
+    """A person ended it; every device it touched goes back."""
+    FINISHED = "finished"
+    """Every stage is behind it; members that come or come back later get the version too."""
+    FAILED = "failed"
+    """It stopped itself because of its failures; every device it touched goes back."""
+
+
+class DeviceState(StrEnum):
+    """Where a device stands in a rollout that chose it."""
+
+    CHOSEN = "chosen"
+    """It was told, and has not said yet what came of it."""
+    DONE = "done"
+    FAILED = "failed"
+    """It said so, or what runs there is no good; it goes back at once."""
+    OVERDUE = "overdue"
+    """It was not done within the deadline, or fell silent; counts as failed until it is done after all."""
+    SUPERSEDED = "superseded"
+    """A newer rollout took it over."""
+    OVERRIDDEN = "overridden"
+    """A person configured another version there meanwhile; that counts."""
+
+
+class Back(StrEnum):
+    """Whether a device goes back to what it did before."""
+
+    NO = ""
+    GOING = "going"
+    THERE = "there"
+
+
+class Order(StrEnum):
+    """What can be done with a rollout."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    ABORT = "abort"
+    PROMOTE = "promote"
+
+
+class Selector(Strict, frozen=True):
+    """
+    Which devices a rollout is for; every field that is given must fit.
+
+    Attributes
+    ----------
+    groups : tuple of str
+        Members of any of these.
+    devices : tuple of str
+        These by name.
+    kind, tenant, network, area, using : str
+        As devices are configured; `using` names an algorithm.
+    fixed : bool
+        Whether membership is settled at the start; otherwise whoever fits later is a member from then on.
+    """
+
+    groups: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    kind: DeviceKind | None = None
+    tenant: str = ""
+    network: str = ""
+    area: str = ""
+    using: str = ""
+    fixed: bool = False
+
+
+class Stage(Strict, frozen=True):
+    """
+    One step of a rollout.
+
+    Attributes
+    ----------
+    percent : float
+        Of the members, this stage and those before together.
+    soak : float
+        How long all is watched once they have the version, before the next stage begins [s].
+    """
+
+    percent: float
+    soak: float = 3600.0
+
+
+class Budget(Strict, frozen=True):
+    """
+    How many devices may be changing at the same moment.
+
+    Attributes
+    ----------
+    per_area : int or str
+        Of one area of a network, whose readings are estimated together: a number, or a share such as ``20%`` (one at
+        least); 0 for any.
+    per_network : int or str
+        Of one network, such as a feeder.
+    """
+
+    per_area: Amount = 1
+    per_network: Amount = 0
+
+
+class ShadowTest(Strict, frozen=True):
+    """
+    A time in which the new version runs beside the old one, and what it must be like to be promoted.
+
+    Attributes
+    ----------
+    percent : float
+        Of the members, who run it beside.
+    soak : float
+        How long, from when they all do [s].
+    promote_when_equal : bool
+        Whether the stages begin by themselves after that; otherwise a person says so.
+    compared : int
+        Records that must have been laid side by side, on all devices together.
+    differing, missing, extra : float
+        Of all those compared, the share that may differ, or that one of the two versions alone made [1].
+    largest : float
+        The largest difference of a value, in proportion to it [1]; counts where records differ.
+    processor, memory : float
+        What it may take in proportion to the one in force, on the device where that is most [1].
+    crashes : int
+        On all devices together.
+    """
+
+    percent: float = 100.0
+    soak: float = 3600.0
+    promote_when_equal: bool = False
+    compared: int = 100
+    differing: float = 0.0
+    missing: float = 0.0
+    extra: float = 0.0
+    largest: float = 0.0
+    processor: float = 1.5
+    memory: float = 1.5
+    crashes: int = 0
+
+
+class RolloutRequest(Strict, frozen=True):
+    """
+    What an operator asks for.
+
+    Attributes
+    ----------
+    algorithm, version : str
+        A version that the signed repository holds.
+    to : Selector
+    stages : tuple of Stage
+        Rising; the last one's percentage is where it ends.
+    max_failures : int or str
+        More than this, a number or a share of those the stage is for, stops the rollout and takes everything back.
+    deadline : float
+        What is not done so long after a device was told counts as failed [s].
+    budget : Budget
+    shadow : ShadowTest or None
+        None to begin with the stages at once.
+    add : bool
+        Whether members that do not run the algorithm get it too; otherwise only its version changes, where it is.
+    settings : dict
+        Of the algorithm, where it is added.
+    supersede : bool
+        Whether it may take devices over from another rollout of the same algorithm that is under way.
+    """
+
+    algorithm: str
+    version: str
+    to: Selector
+    stages: tuple[Stage, ...] = (Stage(1.0), Stage(10.0), Stage(100.0))
+    max_failures: Amount = "1%"
+    deadline: float = 1800.0
+    budget: Budget = Budget()
+    shadow: ShadowTest | None = None
+    add: bool = False
+    settings: dict[str, Any] = msgspec.field(default_factory=dict)
+    supersede: bool = False
+
+
+class RolloutOrder(Strict, frozen=True):
+    """
+    What is to be done with a rollout.
+
+    Attributes
+    ----------
+    order : Order
+    reason : str
+        For those who read it later.
+    anyway : bool
+        Promote although the comparison does not say that both versions are equal.
+    """
+
+    order: Order
+    reason: str = ""
+    anyway: bool = False
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """
+    Devices of a rollout.
+
+    Attributes
+    ----------
+    members : int
+        Who fits at present, those that a newer rollout took over left out.
+    away : int
+        Of these, who is not there and was not told yet; they get it when they are back.
+    chosen, done, failed, overdue, superseded, overridden : int
+        By `DeviceState`.
+    going_back, back : int
+        Of those that were told, who is on the way back to the version before, and who has arrived.
+    """
+
+    members: int = 0
+    away: int = 0
+    chosen: int = 0
+    done: int = 0
+    failed: int = 0
+    overdue: int = 0
+    superseded: int = 0
+    overridden: int = 0
+    going_back: int = 0
+    back: int = 0
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """
+    What the shadows of all devices came to.
+
+    Attributes
+    ----------
+    devices : int
+        That have compared anything.
+    compared, differing, missing, extra : int
+        As of `ShadowReport`.
+    largest : float
+        [1]
+    where : str
+        Device and field of the largest difference.
+    processor, memory : float
+        In proportion to the version in force, where that is most [1]; 0 where nothing is known.
+    crashes : int
+    verdict : str
+        ``equal``, ``different`` or ``open`` while too little was compared.
+    reasons : tuple of str
+        Why it is not ``equal``, in sentences.
+    """
+
+    devices: int = 0
+    compared: int = 0
+    differing: int = 0
+    missing: int = 0
+    extra: int = 0
+    largest: float = 0.0
+    where: str = ""
+    processor: float = 0.0
+    memory: float = 0.0
+    crashes: int = 0
+    verdict: str = "open"
+    reasons: tuple[str, ...] = ()
+
+
+class RolloutSummary(msgspec.Struct, frozen=True):
+    """
+    One rollout in a list.
+
+    Attributes
+    ----------
+    rollout, algorithm, version : str
+    state : RolloutState
+    reason : str
+        Why it is paused, aborted or failed.
+    shadowing : bool
+        Whether the version runs beside the one in force so far, and no stage has begun.
+    stage : int
+        Counted from 0.
+    stages : tuple of Stage
+    soaking_since : datetime or None
+        Since when everybody of the stage has it.
+    counts : Counts
+    allowed_failures : int
+        So many do not stop the present stage.
+    to : Selector
+    created, changed : datetime
+    author : str
+    """
+
+    rollout: str
+    algorithm: str
+    version: str
+    state: RolloutState
+    reason: str
+    shadowing: bool
+    stage: int
+    stages: tuple[Stage, ...]
+    soaking_since: datetime | None
+    counts: Counts
+    allowed_failures: int
+    to: Selector
+    created: datetime
+    changed: datetime
+    author: str
+
+
+class RolloutPage(msgspec.Struct, frozen=True):
+    """Part of a list, newest first, and the cursor of the next part; empty at the end."""
+
+    items: tuple[RolloutSummary, ...]
+    next: str = ""
+
+
+class Transition(msgspec.Struct, frozen=True):
+    """Something that happened to a rollout: when, by whom, what."""
+
+    time: datetime
+    actor: str
+    action: str
+    detail: str
+
+
+class DeviceProgress(msgspec.Struct, frozen=True):
+    """
+    One device of a rollout.
+
+    Attributes
+    ----------
+    device : str
+    state : DeviceState
+    since : datetime
+    stage : int
+        In which it was chosen; -1 for the time of the shadow.
+    step : str
+        As of `UpdateReport`, as far as it said.
+    reason : str
+    log : tuple of str
+        What the failed version said last.
+    back : Back
+    before : str
+        The version it had been given before; empty where none was stated.
+    """
+
+    device: str
+    state: DeviceState
+    since: datetime
+    stage: int
+    step: str = ""
+    reason: str = ""
+    log: tuple[str, ...] = ()
+    back: Back = Back.NO
+    before: str = ""
+
+
+class DevicePage(msgspec.Struct, frozen=True):
+    """Part of the devices of a rollout that were told, and the cursor of the next part; empty at the end."""
+
+    items: tuple[DeviceProgress, ...]
+    next: str = ""
+
+
+class RolloutDetail(msgspec.Struct, frozen=True):
+    """
+    All about one rollout.
+
+    Attributes
+    ----------
+    summary : RolloutSummary
+    request : RolloutRequest
+    package : PackageReference
+    comparison : Comparison or None
+        None where there was no shadow.
+    troubled : tuple of DeviceProgress
+        Devices that failed, the newest first; the first few.
+    transitions : tuple of Transition
+        Newest first; the last few.
+    """
+
+    summary: RolloutSummary
+    request: RolloutRequest
+    package: PackageReference
+    comparison: Comparison | None = None
+    troubled: tuple[DeviceProgress, ...] = ()
+    transitions: tuple[Transition, ...] = ()
+
+
+class GroupChange(Strict, frozen=True):
+    """Devices that join a group and devices that leave it; a group is there as long as it has members."""
+
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+
+
+class GroupEntry(msgspec.Struct, frozen=True):
+    """A group, and how many devices belong to it."""
+
+    group: str
+    devices: int
+
+
+class GroupPage(msgspec.Struct, frozen=True):
+    """Part of the list of groups, and the cursor of the next part; empty at the end."""
+
+    items: tuple[GroupEntry, ...]
+    next: str = ""
+
+
+class GroupDetail(msgspec.Struct, frozen=True):
+    """Part of the devices of a group, and the cursor of the next part; empty at the end."""
+
+    group: str
+    devices: tuple[str, ...]
+    next: str = ""
+
+
+class GroupChanged(msgspec.Struct, frozen=True):
+    """The answer to a change: who is new, who is gone, how many there are now."""
+
+    group: str
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    devices: int
