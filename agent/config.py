@@ -9,8 +9,8 @@ A configuration file is YAML::
     root_file: /etc/tresma/root.json
 
 Environment variables (``TRESMA_DEVICE``, ``TRESMA_CATALOG``, ``TRESMA_CREDENTIAL``, ``TRESMA_CREDENTIAL_FILE``,
-``TRESMA_ROOT_FILE``, ``TRESMA_STATE_DIR``, ``TRESMA_LOG_LEVEL``) win over the file. It is read once, every problem is said at once, and the
-result is frozen. The credential is never written to a log: `AgentConfig` does not show it.
+``TRESMA_ROOT_FILE``, ``TRESMA_STATE_DIR``, ``TRESMA_LOG_LEVEL``) win over the file. It is read once, every problem is
+said at once, and the result is frozen. The credential is never written to a log: `AgentConfig` does not show it.
 """
 
 import difflib
