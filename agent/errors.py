@@ -53,11 +53,33 @@ class SpoolError(AgentError):
 
 
 class TrustError(AgentError):
-    """An algorithm from elsewhere is not taken; the message says why in one sentence, and nothing was changed by it."""
+    """
+    An algorithm from elsewhere is not taken; the message says why in one sentence, and nothing was changed by it.
+
+    Attributes
+    ----------
+    passing : bool
+        Whether that may pass by itself, as a network that is away does.
+    """
+
+    def __init__(self, message: str, *, passing: bool = False) -> None:
+        super().__init__(message)
+        self.passing = passing
 
 
 class WorkerError(AgentError):
-    """A sampler or algorithm process could not be started, or died."""
+    """
+    A sampler or algorithm process could not be started, or died.
+
+    Attributes
+    ----------
+    traceback : str
+        Where its code raised; empty otherwise.
+    """
+
+    def __init__(self, message: str = "", *, traceback: str = "") -> None:
+        super().__init__(message)
+        self.traceback = traceback
 
 
 class SourceAway(WorkerError):  # noqa: N818 - the name says what happened

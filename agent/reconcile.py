@@ -102,7 +102,7 @@ def reconcile(current: Configuration, desired: Configuration, infos: Mapping[str
 
 def _own_part(assignment: Assignment) -> tuple[object, ...]:
     """Pick what an algorithm itself sees of its assignment."""
-    return assignment.version, assignment.settings, assignment.limits
+    return assignment.version, assignment.package, assignment.settings, assignment.limits
 
 
 def _surroundings(current: Configuration, desired: Configuration, info: AlgorithmInfo | None) -> bool:

@@ -63,6 +63,7 @@ from algorithms.api.records import Record, Result
 
 _WAITING_RECORDS = 256
 _TRACEBACK = 4000
+_BACKGROUND = 10
 
 
 def main(sock: socket.socket) -> int:
@@ -80,7 +81,7 @@ def main(sock: socket.socket) -> int:
 def _start(channel: Channel, start: StartAlgorithm, fds: list[int]) -> int:
     spec = start.spec
     try:
-        algorithm_class = load_algorithm(spec.entry)
+        algorithm_class = load_algorithm(spec.entry, spec.folder)
         needs_network = algorithm_class.info.needs_network
         works_with_one = needs_network or algorithm_class.info.uses_network
         read_network = _network_reader() if works_with_one and spec.network is not None else None
@@ -89,7 +90,10 @@ def _start(channel: Channel, start: StartAlgorithm, fds: list[int]) -> int:
         return 70
     usage = Usage()
     _silence()
-    isolation = sandbox.confine(spec.limits, start.user, _folders_of(algorithm_class))
+    if spec.background:
+        os.nice(_BACKGROUND)
+    folders = (*_folders_of(algorithm_class), *([spec.folder] if spec.folder else []))
+    isolation = sandbox.confine(spec.limits, start.user, folders)
     try:
         calls = AlgorithmCalls(algorithm_class, spec.settings)
         reader = ring.RingReader(SealedMemory.open(fds[0]), calls.info.history) if start.samples else None

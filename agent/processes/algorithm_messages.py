@@ -39,6 +39,10 @@ class AlgorithmSpec(msgspec.Struct, frozen=True):
     restored : bytes or None
         The last checkpoint.
     limits : Limits
+    folder : str
+        Where it is imported from besides the agent's own libraries; empty for what came with the agent.
+    background : bool
+        Whether everything else on the machine goes before it.
     """
 
     name: str
@@ -53,6 +57,8 @@ class AlgorithmSpec(msgspec.Struct, frozen=True):
     switches: bytes | None = None
     restored: bytes | None = None
     limits: Limits = Limits()
+    folder: str = ""
+    background: bool = False
 
 
 class StartAlgorithm(Message, frozen=True, tag="start-algorithm"):

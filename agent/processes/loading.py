@@ -1,6 +1,7 @@
 """Finding a class by the name a package, an entry point or a person gives it, inside a child process."""
 
 import importlib
+import sys
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -41,9 +42,15 @@ def load(name: str, fits: Callable[[type], bool], what: str) -> Any:
     return found
 
 
-def load_algorithm(name: str) -> type[Algorithm]:
+def load_algorithm(name: str, folder: str = "") -> type[Algorithm]:
     """
     Import the algorithm of an entry-point name or of ``package.module:Class``.
+
+    Parameters
+    ----------
+    name : str
+    folder : str
+        Searched first, for the rest of this process; none where empty.
 
     Raises
     ------
@@ -52,4 +59,6 @@ def load_algorithm(name: str) -> type[Algorithm]:
     TypeError
         When it is no algorithm.
     """
+    if folder:
+        sys.path.insert(0, folder)
     return cast("type[Algorithm]", load(entry_of(name), lambda found: issubclass(found, Algorithm), "algorithm"))

@@ -198,7 +198,8 @@ class Process(ABC):
         self._ended.set_result(self.exit)
         if not self._started.done():
             away = self.exit.kind is ExitKind.LOST
-            self._started.set_exception((SourceAway if away else WorkerError)(self.exit.reason))
+            kind = SourceAway if away else WorkerError
+            self._started.set_exception(kind(self.exit.reason, traceback=self.exit.traceback))
             self._started.exception()  # taken note of, also where nobody waits
         elif not self._stopping and not self._started.cancelled() and self._started.exception() is None:
             self._on_exit(self.exit)

@@ -55,6 +55,8 @@ class Answer(msgspec.Struct, frozen=True):
         With the time to keep.
     judged_at : float
         The trusted time [s since 1970].
+    passing : bool
+        Whether a refusal may pass by itself, as a network that is away does.
     """
 
     refusal: str
@@ -62,3 +64,4 @@ class Answer(msgspec.Struct, frozen=True):
     facts: TargetFacts | None = None
     floors: Floors = Floors()
     judged_at: float = 0.0
+    passing: bool = False

@@ -125,7 +125,8 @@ def fetch_algorithm(
             floors = with_release(answer.floors, name, package.manifest.release)
             write_durably(state / "trust" / _FLOORS, msgspec.json.encode(floors))
     except OSError as error:
-        raise TrustError(f"{state}: expected a folder that can be written, found: {error.strerror or error}") from error
+        found = error.strerror or error
+        raise TrustError(f"{state}: expected a folder that can be written, found: {found}", passing=True) from error
     return Fetched(package, folder, answer.judged_at)
 
 
@@ -137,7 +138,7 @@ def _alone(folder: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise TrustError(
-                "expected to be the only fetch, found another under way; try again when it is done"
+                "expected to be the only fetch, found another under way; try again when it is done", passing=True
             ) from error
         for left in folder.glob(f"{_PREFIX}*"):
             shutil.rmtree(left, ignore_errors=True)
@@ -179,7 +180,7 @@ def _verified(
         answer = ask(question, limits.whole)
         _keep(folder / METADATA, kept)
         if answer.refusal:
-            raise TrustError(answer.refusal)
+            raise TrustError(answer.refusal, passing=answer.passing)
         return answer, _read(folder / TARGET, MAXIMUM_PACKAGE)
 
 
@@ -197,7 +198,9 @@ def ask_process(question: Question, most: float) -> Answer:
     try:
         ended = subprocess.run(command, input=asked, capture_output=True, timeout=most, check=False)  # noqa: S603
     except subprocess.TimeoutExpired as error:
-        raise TrustError(f"expected the repository to answer within {most:g} s, found it slower") from error
+        raise TrustError(
+            f"expected the repository to answer within {most:g} s, found it slower", passing=True
+        ) from error
     try:
         return msgspec.json.decode(ended.stdout[:_MOST_ANSWER], type=Answer)
     except msgspec.DecodeError as error:

@@ -82,7 +82,8 @@ def stage(package: Package, data: bytes, algorithms: Path) -> Path:
             sync_folder(folder)
     except OSError as error:
         shutil.rmtree(unfinished, ignore_errors=True)
-        raise TrustError(f"{info.name} {info.version} cannot be put in place: {error.strerror or error}") from error
+        found = error.strerror or error
+        raise TrustError(f"{info.name} {info.version} cannot be put in place: {found}", passing=True) from error
     return final
 
 

@@ -32,6 +32,11 @@ from device_catalog.contract.packages import MAXIMUM_PACKAGE
 from device_catalog.contract.trust import ISSUED, read_facts
 
 _PROCESSOR, _MEMORY = 60, 1024 * 2**20
+_passing, _never_passing = (
+    (exceptions.DownloadError, exceptions.ExpiredMetadataError),
+    exceptions.DownloadLengthMismatchError,
+)
+"""What may pass by itself: a network comes back, a clock is set, fresh metadata are published."""
 
 
 def answer(question: Question) -> Answer:
@@ -46,13 +51,13 @@ def answer(question: Question) -> Answer:
         lower = _floor(folder, question.floors)
         expired = error
     except Exception as error:  # noqa: BLE001 - every way to fail is an answer
-        return Answer(_sentence(error, trusted_time(question.clock, floor)))
+        return _refused(error, trusted_time(question.clock, floor))
     try:
         if lower < floor:
             return _fetched(question, folder, lower)
     except Exception as error:  # noqa: BLE001 - as above
-        return Answer(_sentence(error, trusted_time(question.clock, lower)))
-    return Answer(_sentence(expired, trusted_time(question.clock, floor)))
+        return _refused(error, trusted_time(question.clock, lower))
+    return _refused(expired, trusted_time(question.clock, floor))
 
 
 def _fetched(question: Question, folder: Path, floor: float) -> Answer:
@@ -123,6 +128,12 @@ def _keys(folder: Path) -> tuple[str, ...]:
         return tuple(sorted(root.roles["timestamp"].keyids))
     except Exception:  # noqa: BLE001 - as above
         return ()
+
+
+def _refused(error: Exception, judged_at: float) -> Answer:
+    return Answer(
+        _sentence(error, judged_at), passing=isinstance(error, _passing) and not isinstance(error, _never_passing)
+    )
 
 
 def _sentence(error: Exception, judged_at: float) -> str:
