@@ -7,10 +7,14 @@ report a `Result` of the schema ``switch-state/1`` that names the switch as its 
 
 Rules:
 
-- Verbs are ``open``, ``close`` and ``unlock``. ``open`` with a `tag` also locks the switch under it: until ``unlock``
-  comes with the same tag, nobody closes it.
+- Verbs are ``open``, ``close``, ``unlock`` and ``claim``. ``open`` with a `tag` also locks the switch under it: until
+  ``unlock`` comes with the same tag, nobody closes it.
 - An order bears the token of the lease under which it is given, and its place among the orders of that lease. A
   switch obeys no smaller token than the largest it has seen, and no earlier place.
+- ``claim`` moves nothing: it only brings the token. Whoever has a new lease claims the switches first, and moves one
+  only when none of them obeys older leases any more.
+- Tokens are about the seconds of UTC at which they were given. One that is far ahead of the time was forged, or given
+  by a clock that was wrong. It is neither obeyed nor held against others, or nothing could ever be switched again.
 - Whoever operates a switch watches its reports: an order that nobody confirms was not carried out.
 """
 
@@ -23,8 +27,13 @@ from algorithms.api.network_operation import SwitchState
 from algorithms.api.records import Command, Result
 
 CONTENT = "switch-state/1"
-OPEN, CLOSE, UNLOCK = "open", "close", "unlock"
-VERBS = (OPEN, CLOSE, UNLOCK)
+OPEN, CLOSE, UNLOCK, CLAIM = "open", "close", "unlock", "claim"
+VERBS = (OPEN, CLOSE, UNLOCK, CLAIM)
+OBEYED_AHEAD = 86_400
+"""A token may be ahead of the seconds of UTC by this for a switch to obey it [1]."""
+REPORTED_AHEAD = 43_200
+"""A token that a switch says it obeys may be ahead by this to be believed: what is given next is obeyed then [1]."""
+_NANOSECONDS = 1_000_000_000
 
 
 class Outcome(StrEnum):
@@ -86,7 +95,9 @@ class SwitchReport(msgspec.Struct, frozen=True):
     token, sequence : int
         The largest it has obeyed.
     command : str
-        Id of the last order.
+        Id of the last order, also of one that was refused.
+    moved_by : str
+        Id of the order by which it stands where it stands; empty where no order moved it.
     outcome : Outcome
     reason : str
         Why an order was refused or failed.
@@ -103,6 +114,12 @@ class SwitchReport(msgspec.Struct, frozen=True):
     command: str = ""
     outcome: Outcome = Outcome.NONE
     reason: str = ""
+    moved_by: str = ""
+
+
+def is_believable(token: int, now_ns: int, ahead: int = OBEYED_AHEAD) -> bool:
+    """Tell whether a token can have been given by now [ns UTC], by a clock that was ahead a little."""
+    return 0 <= token <= now_ns // _NANOSECONDS + ahead
 
 
 def report_record(switch: str, time_ns: int, report: SwitchReport) -> Result:

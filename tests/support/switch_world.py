@@ -25,7 +25,7 @@ from algorithms.api.records import (
     Request,
     Severity,
 )
-from algorithms.api.switching import read_report
+from algorithms.api.switching import CLAIM, read_report
 from algorithms.api.wire import NANOSECONDS
 from algorithms.builtin.switching.reconfiguration import Reconfiguration
 from algorithms.builtin.switching.switch import Switch
@@ -62,7 +62,7 @@ class LeaseOffice:
             problem = Problem("lease", "a network that nobody switches", refusal)
             return Reply(request.id, request.recipient, request.sender, request.time_ns, {}, (problem,))
         if self.holder != request.sender or arguments.get("token") != self.token:
-            self.token += 1
+            self.token = max(self.token, int(arguments.get("seen", 0))) + 1
             self.holder = request.sender
         payload = {"token": self.token, "seconds": min(self.seconds, float(arguments["seconds"]))}
         return Reply(request.id, request.recipient, request.sender, request.time_ns, payload)
@@ -86,6 +86,7 @@ class World:
         self.time = 0.0
         self.lease = LeaseOffice()
         self.commands: list[Command] = []
+        self.claims: list[Command] = []
         self.proposals: list[Proposal] = []
         self.events: list[Event] = []
         self.faults: set[str] = set()
@@ -240,7 +241,7 @@ class World:
                 continue
             match record:
                 case Command():
-                    self.commands.append(record)
+                    (self.claims if record.verb == CLAIM else self.commands).append(record)
                     if not self.lost(record):
                         self.route(self.switches[record.recipient].process(record), f"rtu-{record.recipient}")
                 case Request():

@@ -41,7 +41,8 @@ def world(switches=None, document=None, **settings):
 def pass_minutes(made, minutes, **power):
     for _ in range(minutes):
         made.give(state(made, **power))
-        made.time += 57.0
+        made.wait(0.2)  # the right to switch is asked for and claimed
+        made.time += 56.8
         told = {f"rtu-{name}": switch.tick(made.now) for name, switch in made.switches.items()}
         made.route(made.subject.tick(made.now), "reconfigurator")  # every clock moves before anything is said
         for maker, records in told.items():
@@ -135,6 +136,7 @@ def test_a_fault_ends_the_work_on_losses():
     made = world({"tie": {"operating_time": 20.0}})
     pass_minutes(made, 5, **HEAVY)
     made.give(state(made, **HEAVY))
+    made.wait(0.2)
     assert asked(made) == [("tie", "close")]
     made.strike("p-line3")
     made.wait(0.3)

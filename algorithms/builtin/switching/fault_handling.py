@@ -31,7 +31,7 @@ from algorithms.api.records import Record
 from algorithms.api.switching import Cause, SwitchReport
 from algorithms.api.wire import NANOSECONDS
 from algorithms.builtin.switching.fault_case import FaultCase, VoltageWatch
-from algorithms.builtin.switching.restoration_checks import is_enclosed, objection, why_not_dead
+from algorithms.builtin.switching.restoration_checks import is_enclosed, objection, still_dark, why_not_dead
 from algorithms.builtin.switching.restoration_steps import ending, proposal_of, stages_of, unlocked
 from algorithms.builtin.switching.switch_board import SwitchBoard
 from algorithms.builtin.switching.switching_sequence import Lease, Progress, SwitchingSequence
@@ -227,7 +227,7 @@ class FaultHandling:
 
     def _ours(self, report: SwitchReport) -> bool:
         """Tell whether it is by an order for one of these faults that a switch stands where it stands."""
-        ordered = any(report.command.startswith(f"{case.id[:NAMED]}-") for case in self.cases)
+        ordered = any(report.moved_by.startswith(f"{case.id[:NAMED]}-") for case in self.cases)
         return report.cause is Cause.COMMAND and (ordered or report.tag in self.tags)
 
     def _respect(self, name: str, stood: SwitchState | None, report: SwitchReport) -> None:
@@ -420,8 +420,8 @@ class FaultHandling:
             if self._impatient(now_ns):
                 return self._end("no-lease", f"the network could not be had: {self.refusal or 'no answer'}", now_ns)
             return []
-        if self._plan is None or (self.board.closed() != self._planned_for).any():
-            self._enter(Phase.PROTECTION, now_ns)  # somebody switched while the lease was waited for
+        if self._plan is None or (self.board.closed() != self._planned_for).any() or not self._obeyed(now_ns):
+            self._enter(Phase.PROTECTION, now_ns)  # somebody switched, or a switch failed, while it was waited for
             return []
         name = self.cases[0].id[:NAMED]
         settings = self.settings
@@ -429,6 +429,14 @@ class FaultHandling:
         self._sequence = SwitchingSequence(name, self.lease, stages)
         self._enter(Phase.SWITCHING, now_ns)
         return []
+
+    def _obeyed(self, now_ns: int) -> bool:
+        """Tell whether every switch of the plan can be counted on."""
+        plan, rows = self._plan, self.board.model.switches.rows
+        if plan is None:
+            return False
+        fit = self.board.operable(now_ns, self.tags)
+        return all(fit[rows[name]] for name in (*plan.locked, *plan.to_open, *plan.to_close))
 
     def _switch(self, now_ns: int) -> list[Record]:
         sequence = self._sequence
@@ -440,7 +448,7 @@ class FaultHandling:
             self._enter(Phase.PROTECTION, now_ns)
             return []
         if self.lease is None or self.lease.until_ns <= now_ns:
-            return self._end("lease-lost", "the right to switch this network ended", now_ns)
+            return self._end("lease-lost", f"the right to switch ended: {self.refusal or 'not renewed'}", now_ns)
         given: list[Record] = list(sequence.advance(now_ns))
         if sequence.progress is Progress.DONE:
             self._collect(sequence)
@@ -482,11 +490,19 @@ class FaultHandling:
             self._sequence.abandon()
             self._collect(self._sequence)
         cases = gone or self.cases
+        plan = self._plan
+        if outcome == "proposed" and plan is not None:
+            dark = plan.unserved, plan.unserved_customers
+        else:
+            dark = still_dark(self.board, self.before(), plan.unserved if plan is not None else {})
         self._well = outcome == "restored"
         if not self.cases:
             self._before = None
             self._kept.clear()
-        told = ending(outcome, why, cases, self._plan, self.board, done=self._done, failed=self._failed, now_ns=now_ns)
+        failed = {**self.board.bad, **self._failed}
+        told = ending(
+            outcome, why, cases, self._plan, self.board, done=self._done, failed=failed, dark=dark, now_ns=now_ns
+        )
         for case in self.cases:
             case.settled = True
         self._enter(Phase.SETTLED if self.cases else Phase.IDLE, now_ns)

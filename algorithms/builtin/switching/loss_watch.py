@@ -284,7 +284,8 @@ class LossWatch:
         for name, verb in verbs[:steps]:
             expected[rows[name]] = verb == "close"
         fit = self.board.operable(now_ns)
-        begins = verbs[steps : steps + 2] if steps % 2 == 0 else []  # what has begun is better ended than left
+        begins = verbs if not steps else verbs[steps : steps + 2]
+        begins = [] if steps % 2 else begins  # what has begun is better ended than left
         return bool((self.board.closed() != expected).any()) or not all(fit[rows[name]] for name, _ in begins)
 
     def _loops(self, *also: str) -> list[str]:

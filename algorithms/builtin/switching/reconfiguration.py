@@ -3,13 +3,13 @@ The network reconfigurator: isolates faults and restores service, and moves open
 
 Where it stands: an algorithm on an agent without a board. Grid states, located faults, switches' reports and meters'
 frames come in from neighbours; proposals, commands and what became of them go out. Its two halves are `fault_handling`
-and `loss_watch`; this file only brings them what they need and keeps the lease.
+and `loss_watch`, and `lease_keeping` has the right to switch; this file only brings them what they need.
 
 Rules:
 
 - It only proposes unless the settings say *closed loop*.
-- It gives orders only under a lease of its network, which it asks its own agent for (a `Request` with the subject
-  ``lease``, to itself) and gives back when there is nothing to switch.
+- It gives orders only under a lease of its network that every switch has confirmed, and gives it back when there is
+  nothing to switch.
 - A fault ends the work on losses, and as long as a fault is not reported repaired, losses are left alone.
 - Its own clock alone, which ticks bring, moves time: what others say of the time may be wrong.
 - A fault that is taken up, and what people open since, is kept at once: nobody says it again.
@@ -20,7 +20,7 @@ Rules:
 import contextlib
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import msgspec
 import numpy as np
@@ -37,7 +37,6 @@ from algorithms.api.records import (
     MeasurementFrame,
     Record,
     Reply,
-    Request,
     Result,
     Severity,
 )
@@ -47,6 +46,7 @@ from algorithms.api.switching import read_report
 from algorithms.api.wire import NANOSECONDS
 from algorithms.builtin.switching.fault_case import NO_SECTION, FaultCase, VoltageWatch, head_of, read_fault
 from algorithms.builtin.switching.fault_handling import FaultHandling, Phase
+from algorithms.builtin.switching.lease_keeping import LeaseKeeping
 from algorithms.builtin.switching.loss_watch import LossWatch
 from algorithms.builtin.switching.reconfiguration_settings import (
     SETTINGS,
@@ -56,20 +56,13 @@ from algorithms.builtin.switching.reconfiguration_settings import (
 )
 from algorithms.builtin.switching.restoration_steps import search_of
 from algorithms.builtin.switching.switch_board import SwitchBoard
-from algorithms.builtin.switching.switching_sequence import Lease
 from algorithms.builtin.switching.untold_trips import UntoldTrips
 from algorithms.grid.switching.fault_search import Trial, search
 from algorithms.grid.switching.switched import SwitchedNetwork
 from algorithms.grid.switching.tree_flow import Demand, TreeFlow, expected
 
-LEASE = "lease"
-"""Subject of requests for the right to switch a network."""
 REPAIRED = "repaired"
 """Verb of the command that ends a case; its argument ``case`` names it, or is left out for all."""
-LEASE_TIME = 60.0
-"""Asked for at a time [s]; renewed at half of it."""
-ASKED_AGAIN = 2.0
-"""A request for a lease that nobody answered is repeated after this [s]."""
 STATES = 16
 """Grid states remembered, to know what was drawn before a fault."""
 EARLY = 1024
@@ -126,10 +119,7 @@ class Reconfiguration(Algorithm):
         self._losses = LossWatch(self._board, loss_settings(values))
         self._untold = UntoldTrips(self._board)
         self._lost: list[Event] = []
-        self._lease: Lease | None = None
-        self._asked = 0
-        self._asking: tuple[str, int] | None = None
-        self._renewal_ns = 0
+        self._leases = LeaseKeeping(context.device, self._board, values["response"])
         self._now_ns = 0
         self._early: deque[SampleBlock | Record] = deque(maxlen=EARLY)
         if restored is not None:
@@ -152,7 +142,7 @@ class Reconfiguration(Algorithm):
             case GridState():
                 given += self._look(record)
             case Reply():
-                self._leased(record)
+                self._leases.replied(record, self._now_ns)
             case Command() if record.verb == REPAIRED and record.recipient == self._device:
                 self._faults.repaired(str(record.arguments.get("case", "")), self._now_ns)
                 self.keep_now = True
@@ -181,7 +171,7 @@ class Reconfiguration(Algorithm):
             cases=tuple(self._faults.cases),
             before=tuple(before.tolist()) if before is not None else (),
             kept_open=self._faults.kept_open,
-            asked=self._asked,
+            asked=self._leases.asked,
             changed_ns=self._losses.changed_ns,
         )
         return msgspec.msgpack.encode(memory)
@@ -195,7 +185,7 @@ class Reconfiguration(Algorithm):
         self._voltages.forget()
         self._demands.clear()
         self._faults.set_clock(self._now_ns)
-        self._lease = self._asking = None
+        self._leases.forget()
         return given
 
     def _hear(self, record: Result) -> list[Record]:
@@ -204,6 +194,7 @@ class Reconfiguration(Algorithm):
         before, report = self._board.hear(record, self._now_ns)
         if report is None:
             return []
+        self._leases.hear(record.terminal, report, self._now_ns)
         self._losses.hear(record.terminal, report, self._now_ns)
         kept_open = self._faults.kept_open
         given = self._faults.moved(record.terminal, before, report, self._now_ns)
@@ -258,70 +249,17 @@ class Reconfiguration(Algorithm):
         before = [demand for time_ns, demand in self._demands if time_ns < start]
         return before[-1] if before else None
 
-    # ---- the lease
+    # ---- what is done
 
     def _advance(self) -> list[Record]:
-        self._faults.lease = self._losses.lease = self._lease
+        self._faults.lease = self._losses.lease = self._leases.lease
+        self._faults.refusal = self._losses.refusal = self._leases.refusal
         given = [*self._lost, *self._faults.advance(self._now_ns), *self._losses.advance(self._now_ns)]
         self._lost.clear()
         given += self._untold.look({case.breaker for case in self._faults.cases}, self._now_ns)
-        return [*given, *self._keep_lease()]
+        return [*given, *self._leases.keep(self._now_ns, wanted=self._faults.wants_lease or self._losses.wants_lease)]
 
-    def _keep_lease(self) -> list[Record]:
-        wanted = self._faults.wants_lease or self._losses.wants_lease
-        if self._lease is not None and self._lease.until_ns <= self._now_ns:
-            self._lease = None
-        if not wanted:
-            return self._give_back()
-        fresh = self._lease is not None and self._now_ns < self._renewal_ns
-        waiting = self._asking is not None and self._now_ns - self._asking[1] < round(ASKED_AGAIN * NANOSECONDS)
-        if fresh or waiting:
-            return []
-        held = {"token": self._lease.token} if self._lease is not None else {}
-        request = self._request({"seconds": LEASE_TIME, **held})
-        self._asking = request.id, self._now_ns
-        return [request]
-
-    def _give_back(self) -> list[Record]:
-        """Say where switches stand that were moved, and let go of the network."""
-        if self._lease is None and self._asking is None:
-            return []
-        told: list[Record] = []
-        if self._lease is not None:
-            told.append(self._request({"states": self._board.reported()}))
-        held = {"token": self._lease.token} if self._lease is not None else {}
-        self._lease = self._asking = None
-        return [*told, self._request({"release": True, **held})]
-
-    def _request(self, arguments: dict[str, Any]) -> Request:
-        self._asked += 1
-        return Request(
-            id=f"lease-{self._asked}",
-            sender=self._device,
-            recipient=self._device,
-            subject=LEASE,
-            time_ns=self._now_ns,
-            expires_ns=self._now_ns + round(ASKED_AGAIN * NANOSECONDS),
-            arguments={"network": self._model.network, **arguments},
-        )
-
-    def _leased(self, reply: Reply) -> None:
-        if self._asking is None or reply.id != self._asking[0]:
-            return
-        asked_ns = self._asking[1]
-        token, seconds = reply.payload.get("token"), reply.payload.get("seconds")
-        if reply.problems or not isinstance(token, int) or not isinstance(seconds, int | float):
-            said = "; ".join(str(problem) for problem in reply.problems) or "no token"
-            self._faults.refusal = self._losses.refusal = said
-            return
-        self._asking = None
-        granted = min(max(seconds, 0.0), LEASE_TIME)
-        until_ns = asked_ns + round(granted * NANOSECONDS)  # counted from the question
-        self._renewal_ns = self._now_ns + round(max(granted / 2, 1.0) * NANOSECONDS)
-        if self._lease is not None and self._lease.token == token:
-            self._lease.until_ns = until_ns
-        else:
-            self._lease = Lease(self._model.network, token, until_ns)
+    # ---- what is kept
 
     def _restore(self, restored: bytes) -> None:
         try:
@@ -330,7 +268,7 @@ class Reconfiguration(Algorithm):
             raise CheckpointError(f"expected the memory of a reconfigurator, found: {error}") from error
         if memory.network != self._model.network:
             raise CheckpointError(f"expected a memory of {self._model.network}, found one of {memory.network}")
-        self._asked, self._losses.changed_ns = memory.asked, memory.changed_ns
+        self._leases.asked, self._losses.changed_ns = memory.asked, memory.changed_ns
         known = [
             case
             for case in memory.cases

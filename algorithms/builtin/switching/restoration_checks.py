@@ -5,7 +5,9 @@ Where it stands: `fault_handling` asks these questions in its phases; each answe
 nothing speaks against going on.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from algorithms.api.network_operation import SwitchState
 from algorithms.api.network_tables import Truths
@@ -14,6 +16,38 @@ from algorithms.builtin.switching.switch_board import SwitchBoard
 from algorithms.grid.switching.restoration import Restoration, enclosing, faulted_zones
 from algorithms.grid.switching.switched import SwitchedNetwork
 from algorithms.grid.switching.tree_flow import TreeFlow
+
+CUT_SHORT = "it ended before this was brought back"
+
+
+def still_dark(board: SwitchBoard, before: Truths, reasons: Mapping[str, str]) -> tuple[dict[str, str], int]:
+    """
+    Tell what is dark by the switches' own word, whatever was planned.
+
+    Parameters
+    ----------
+    board : SwitchBoard
+    before : numpy.ndarray
+        Where switches stood before the faults, shape (n_switches,), bool.
+    reasons : mapping
+        Why nodes were to stay dark.
+
+    Returns
+    -------
+    unserved : dict
+        Nodes, each with the reason.
+    customers : int
+        Of those nodes, and of what hangs below their transformers.
+    """
+    model = board.model
+    network = SwitchedNetwork(model, np.ones(len(model.switches), dtype=bool))
+    live = set(network.tree(board.surely_closed()).order.tolist())
+    fed = set(network.tree(before).order.tolist())
+    rows = [model.nodes.rows[name] for name in reasons if model.nodes.rows[name] not in live]
+    rows += sorted(row for row in fed - live if model.nodes.ids[row] not in reasons)
+    names = [model.nodes.ids[row] for row in rows]
+    customers = int(model.nodes.customers[np.isin(network.standing_for, rows)].sum())
+    return {name: reasons.get(name, CUT_SHORT) for name in names}, customers
 
 
 def is_enclosed(board: SwitchBoard, case: FaultCase, tags: Sequence[str]) -> bool:

@@ -124,6 +124,7 @@ def ending(
     *,
     done: Sequence[Done],
     failed: dict[str, str],
+    dark: tuple[dict[str, str], int],
     now_ns: int,
 ) -> Event:
     """
@@ -142,11 +143,14 @@ def ending(
     done : sequence of tuple
     failed : dict
         Switches that did not do as they were told, with what they did.
+    dark : tuple
+        Nodes that are without supply, each with the reason; how many customers they are.
     now_ns : int
         [ns UTC]
     """
     verbs = {verb for _, verb, _ in done}
-    left = plan is not None and any(said not in (FAULTED, DEAD_BEFORE) for said in plan.unserved.values())
+    unserved, customers = dark
+    left = any(said not in (FAULTED, DEAD_BEFORE) for said in unserved.values())
     if outcome == "restored" and left and "close" not in verbs:
         outcome = "isolated"
     position = UNTOUCHED if not verbs else (ENCLOSED if "close" in verbs else HALF_OPEN)
@@ -159,8 +163,8 @@ def ending(
         "steps": [{"switch": name, "verb": verb, "time": time_text(at)} for name, verb, at in done],
         "failed": dict(failed),
         "silent": board.silent(now_ns)[:50],
-        "unserved": dict(list(plan.unserved.items())[:TOLD]) if plan is not None else {},
-        "unserved_customers": plan.unserved_customers if plan is not None else 0,
+        "unserved": dict(list(unserved.items())[:TOLD]),
+        "unserved_customers": customers,
         "restored_customers": plan.restored_customers if plan is not None and outcome == "restored" else 0,
     }
     well = outcome in ("restored", "proposed", "passed", "nothing-to-do")

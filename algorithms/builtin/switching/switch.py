@@ -30,6 +30,7 @@ from algorithms.api.records import Command, Event, Kind, Record
 from algorithms.api.samples import SampleBlock
 from algorithms.api.settings import Setting, problems_of, read_settings
 from algorithms.api.switching import (
+    CLAIM,
     CLOSE,
     CONTENT,
     OPEN,
@@ -39,6 +40,7 @@ from algorithms.api.switching import (
     Order,
     Outcome,
     SwitchReport,
+    is_believable,
     read_order,
     report_record,
 )
@@ -193,8 +195,8 @@ class Switch(Algorithm):
             return self._refuse(command, refusal)
         self._commands = (*self._commands, command.id)[-REMEMBERED:]
         self._change(token=order.token, sequence=order.sequence)
-        if command.verb == UNLOCK:
-            self._change(tag="")
+        if command.verb in (CLAIM, UNLOCK):
+            self._change(tag="" if command.verb == UNLOCK else self._report.tag)
             return self._answer(command, Outcome.DONE, "")
         wanted = SwitchState.OPEN if command.verb == OPEN else SwitchState.CLOSED
         if order.tag and wanted is SwitchState.OPEN:
@@ -203,13 +205,13 @@ class Switch(Algorithm):
             self._cycle.opened_by_order()
         if self._true is wanted:
             if wanted is SwitchState.OPEN:  # whoever opened it closes it, also where its protection was first
-                self._change(cause=Cause.COMMAND)
+                self._change(cause=Cause.COMMAND, moved_by=command.id[:64])
             return self._answer(command, Outcome.DONE, "")
         if self._behaviour == LIES:
-            self._change(state=wanted, cause=Cause.COMMAND)
+            self._change(state=wanted, cause=Cause.COMMAND, moved_by=command.id[:64])
             return self._answer(command, Outcome.DONE, "")
         self._moving = self._steady_ns + self._moving_ns, wanted, command.id[:64]
-        self._change(state=None, cause=Cause.COMMAND)
+        self._change(state=None, cause=Cause.COMMAND, moved_by=command.id[:64])
         told = list(self._answer(command, Outcome.UNDER_WAY, ""))
         return [*told, *self._arrive(wanted, command.id[:64])] if not self._moving_ns else told
 
@@ -229,7 +231,8 @@ class Switch(Algorithm):
         report, now_ns = self._report, self._now_ns
         if now_ns is None:
             return "this switch does not know the time yet"
-        same_lease = order.token == report.token
+        in_force = report.token if is_believable(report.token, now_ns) else -1
+        same_lease = order.token == in_force
         other_tag = order.tag != report.tag
         locked = f"locked open under {report.tag}" if report.tag else "not locked"
         reasons = (
@@ -240,12 +243,16 @@ class Switch(Algorithm):
                 f"issued at {time_text(command.issued_ns)}, and here it is {time_text(now_ns)}: set the clocks",
             ),
             (command.id in self._commands, "given before: an order is carried out once"),
-            (order.token < report.token, f"given under lease {order.token}, and {report.token} is in force"),
+            (
+                not is_believable(order.token, now_ns),
+                f"given under lease {order.token}, a number for a later time than {time_text(now_ns)}: set the clocks",
+            ),
+            (order.token < in_force, f"given under lease {order.token}, and {in_force} is in force"),
             (
                 same_lease and order.sequence <= report.sequence,
                 f"number {order.sequence} comes after number {report.sequence}",
             ),
-            (self._moving is not None, "still moving"),
+            (self._moving is not None and command.verb != CLAIM, "still moving"),
             (command.verb == CLOSE and bool(report.tag), locked),
             (command.verb == OPEN and bool(order.tag and report.tag) and other_tag, locked),
             (command.verb == UNLOCK and other_tag, locked),
@@ -280,7 +287,8 @@ class Switch(Algorithm):
             self._true = SwitchState.OPEN if act is Act.TRIP else SwitchState.CLOSED
             self._moving = None
             cause = Cause.PROTECTION if act is Act.TRIP else Cause.RECLOSING
-            self._change(state=self._true, cause=cause, lockout=self._cycle.lockout, reclosing=self._cycle.reclosing)
+            self._change(state=self._true, cause=cause, moved_by="")
+            self._change(lockout=self._cycle.lockout, reclosing=self._cycle.reclosing)
             told += self._tell()
         return told
 

@@ -102,6 +102,15 @@ class SwitchBoard:
             )
         return fit
 
+    def heard(self, now_ns: int) -> list[str]:
+        """Name the switches operated from afar that are heard, whoever locked them."""
+        switches, silent = self.model.switches, self.silent(now_ns)
+        return [
+            name
+            for name, kind, operation in zip(switches.ids, switches.kind, switches.operation, strict=True)
+            if operation == Operation.REMOTE and kind != SwitchKind.FUSE and name not in silent
+        ]
+
     def reported(self) -> dict[str, str]:
         """Tell where switches stand by their own word."""
         return {name: report.state.value for name, (_, report) in self._reports.items() if report.state is not None}

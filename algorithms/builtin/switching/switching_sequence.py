@@ -21,7 +21,7 @@ import msgspec
 
 from algorithms.api.network_operation import SwitchState
 from algorithms.api.records import Command
-from algorithms.api.switching import CLOSE, OPEN, UNLOCK, Order, Outcome, SwitchReport
+from algorithms.api.switching import CLAIM, CLOSE, OPEN, UNLOCK, Order, Outcome, SwitchReport
 from algorithms.api.wire import NANOSECONDS
 
 ATTEMPTS = 2
@@ -211,6 +211,8 @@ def _fulfils(wish: Wish, report: SwitchReport) -> bool:
             return report.state is SwitchState.OPEN and (not wish.tag or report.tag == wish.tag)
         case "close":
             return report.state is SwitchState.CLOSED
+        case "claim":
+            return True
         case _:
             return not report.tag
 
@@ -223,6 +225,11 @@ def opening(switch: str, patience: float, tag: str = "") -> Wish:
 def closing(switch: str, patience: float) -> Wish:
     """Wish a switch closed."""
     return Wish(switch, CLOSE, patience)
+
+
+def claiming(switch: str, patience: float) -> Wish:
+    """Wish that a switch obeys no older lease from now on."""
+    return Wish(switch, CLAIM, patience)
 
 
 def unlocking(switch: str, patience: float, tag: str) -> Wish:
