@@ -19,6 +19,7 @@ class Question(msgspec.Struct, frozen=True):
     repository : str
         Address of the catalog, or of any server with the same two folders.
     name, version : str
+        Empty for the DSO's policy.
     candidates : tuple of str
         Paths of targets that would fit, the preferred ones first.
     clock : Reading
@@ -49,14 +50,17 @@ class Answer(msgspec.Struct, frozen=True):
     refusal : str
         Why nothing is taken, in one sentence; empty where something is.
     path : str
-        Of the target in the repository; the file itself is in the folder.
+        Of the target in the repository; the file itself is in the folder. Empty where the DSO signed no policy.
     facts : TargetFacts or None
+        None for a policy.
     floors : Floors
         With the time to keep.
     judged_at : float
         The trusted time [s since 1970].
     passing : bool
         Whether a refusal may pass by itself, as a network that is away does.
+    expires : float
+        Until when the signatures of targets count [s since 1970].
     """
 
     refusal: str
@@ -65,3 +69,4 @@ class Answer(msgspec.Struct, frozen=True):
     floors: Floors = Floors()
     judged_at: float = 0.0
     passing: bool = False
+    expires: float = 0.0

@@ -20,6 +20,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -33,6 +34,7 @@ from agent.trust.exchange import GIVEN_ROOT, METADATA, TARGET, Answer, Question
 from agent.trust.staging import judge, stage
 from algorithms.api.errors import shortened
 from device_catalog.contract.packages import MAXIMUM_PACKAGE, Package, package_name, tags_for
+from device_catalog.contract.policy import POLICY_PATH
 from device_catalog.contract.trust import MAXIMUM_ROOT, MAXIMUM_TARGETS, facts_of, target_path
 
 _FLOORS, _PREFIX = "floors.json", "fetch-"
@@ -53,11 +55,33 @@ class Limits(NamedTuple):
         Least average speed of the package [bytes/s].
     whole : float
         Everything together [s].
+    turn : float
+        Until another fetch that is under way is done [s].
     """
 
     file: float = 20.0
     rate: float = 8192.0
     whole: float = 2400.0
+    turn: float = 10.0
+
+
+class FetchedPolicy(NamedTuple):
+    """
+    What the DSO signed as its policy.
+
+    Attributes
+    ----------
+    document : bytes
+        Empty where it signed none.
+    expires : float
+        Until when these signatures count [s since 1970].
+    judged_at : float
+        The trusted time [s since 1970].
+    """
+
+    document: bytes
+    expires: float
+    judged_at: float
 
 
 class Fetched(NamedTuple):
@@ -111,12 +135,12 @@ def fetch_algorithm(
     TrustError
         With one sentence; what ran and what is in place stays as it was.
     """
-    machine = platform.machine()
+    machine, limits = platform.machine(), limits or Limits()
     try:
         (state / "trust" / METADATA).mkdir(parents=True, exist_ok=True, mode=0o700)
-        with _alone(state / "trust"):
+        with _alone(state / "trust", limits.turn):
             answer, data = _verified(
-                (name, version), state, root, repository, clock=clock, limits=limits or Limits(), ask=ask or ask_process
+                (name, version), state, root, repository, clock=clock, limits=limits, ask=ask or ask_process
             )
             package = judge(answer.path.rpartition("/")[2], data, machine)
             if answer.facts is None or facts_of(package) != answer.facts:
@@ -130,12 +154,36 @@ def fetch_algorithm(
     return Fetched(package, folder, answer.judged_at)
 
 
+def fetch_policy(
+    *, state: Path, root: bytes, repository: str, clock: Reading, limits: Limits | None = None, ask: Ask | None = None
+) -> FetchedPolicy:
+    """
+    Download and verify the DSO's policy; see `fetch_algorithm`.
+
+    Raises
+    ------
+    TrustError
+    """
+    limits = limits or Limits()
+    try:
+        (state / "trust" / METADATA).mkdir(parents=True, exist_ok=True, mode=0o700)
+        with _alone(state / "trust", limits.turn):
+            answer, data = _verified(
+                ("", ""), state, root, repository, clock=clock, limits=limits, ask=ask or ask_process
+            )
+            write_durably(state / "trust" / _FLOORS, msgspec.json.encode(answer.floors))
+    except OSError as error:
+        found = error.strerror or error
+        raise TrustError(f"{state}: expected a folder that can be written, found: {found}", passing=True) from error
+    return FetchedPolicy(data, answer.expires, answer.judged_at)
+
+
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _alone(folder: Path, turn: float) -> Iterator[None]:
     """Let one fetch be under way at a time, and sweep what one that was cut off left."""
     with (folder / "lock").open("w") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(lock.fileno(), turn)
         except BlockingIOError as error:
             raise TrustError(
                 "expected to be the only fetch, found another under way; try again when it is done", passing=True
@@ -143,6 +191,20 @@ def _alone(folder: Path) -> Iterator[None]:
         for left in folder.glob(f"{_PREFIX}*"):
             shutil.rmtree(left, ignore_errors=True)
         yield
+
+
+def _lock(descriptor: int, turn: float) -> None:
+    """Wait a moment for another fetch: of the policy, which takes a second where the catalog is near."""
+    deadline = time.monotonic() + turn
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(min(0.05, turn))
+        else:
+            return
 
 
 def _verified(
@@ -169,9 +231,7 @@ def _verified(
             repository=repository.rstrip("/"),
             name=name,
             version=version,
-            candidates=tuple(
-                target_path(name, package_name(name, version, tag)) for tag in tags_for(platform.machine())
-            ),
+            candidates=_candidates(name, version),
             clock=clock,
             floors=_floors(state),
             seconds=limits.file,
@@ -181,7 +241,13 @@ def _verified(
         _keep(folder / METADATA, kept)
         if answer.refusal:
             raise TrustError(answer.refusal, passing=answer.passing)
-        return answer, _read(folder / TARGET, MAXIMUM_PACKAGE)
+        return answer, _read(folder / TARGET, MAXIMUM_PACKAGE) if answer.path else b""
+
+
+def _candidates(name: str, version: str) -> tuple[str, ...]:
+    if not name:
+        return (POLICY_PATH,)
+    return tuple(target_path(name, package_name(name, version, tag)) for tag in tags_for(platform.machine()))
 
 
 def ask_process(question: Question, most: float) -> Answer:

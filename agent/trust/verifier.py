@@ -29,7 +29,8 @@ from agent.trust.fetcher import BoundedFetcher
 from algorithms.api.errors import shortened
 from device_catalog.contract import trust
 from device_catalog.contract.packages import MAXIMUM_PACKAGE
-from device_catalog.contract.trust import ISSUED, read_facts
+from device_catalog.contract.policy import MAXIMUM_POLICY
+from device_catalog.contract.trust import ISSUED, TargetFacts, read_facts
 
 _PROCESSOR, _MEMORY = 60, 1024 * 2**20
 _passing, _never_passing = (
@@ -70,20 +71,29 @@ def _fetched(question: Question, folder: Path, floor: float) -> Answer:
     trusted_set.reference_time = datetime.fromtimestamp(judged_at, UTC)
     updater.refresh()
     found = next((info for info in map(updater.get_targetinfo, question.candidates) if info is not None), None)
-    if found is None:
+    if found is None and question.name:
         wanted = f"{question.name}=={question.version}"
         return Answer(f"expected {wanted} among what is signed, found nothing of that name for this machine")
-    facts = read_facts(found.custom)
-    refusal = refusal_of_target(facts, found.length, question.name, question.version, question.floors.releases)
-    if refusal:
-        return Answer(refusal)
-    fetcher.seconds = question.seconds + found.length / question.rate
-    updater.download_target(found, str(Path(question.folder) / TARGET))
+    facts = None
+    if found is not None:
+        facts = read_facts(found.custom) if question.name else None
+        refusal = _refusal(question, facts, found.length)
+        if refusal:
+            return Answer(refusal)
+        fetcher.seconds = question.seconds + found.length / question.rate
+        updater.download_target(found, str(Path(question.folder) / TARGET))
     timestamp = Metadata.from_file(str(folder / "timestamp.json")).signed
     issued = moment(timestamp.unrecognized_fields.get(ISSUED))
     expires = timestamp.expires.replace(tzinfo=UTC).timestamp()
     floors = floors_after(question.floors, question.clock, _keys(folder), issued=issued, expires=expires, floor=floor)
-    return Answer("", found.path, facts, floors, judged_at)
+    until = Metadata.from_file(str(folder / "targets.json")).signed.expires.replace(tzinfo=UTC).timestamp()
+    return Answer("", "" if found is None else found.path, facts, floors, judged_at, expires=until)
+
+
+def _refusal(question: Question, facts: TargetFacts | None, length: int) -> str:
+    if question.name:
+        return refusal_of_target(facts, length, question.name, question.version, question.floors.releases)
+    return "" if length <= MAXIMUM_POLICY else f"expected a policy of at most {MAXIMUM_POLICY} bytes, found {length}"
 
 
 def _updater(folder: Path, repository: str, fetcher: BoundedFetcher) -> Updater:

@@ -45,10 +45,11 @@ from device_catalog.contract.paths import (
     TOPOLOGY_REVISION,
     TOPOLOGY_REVISIONS,
 )
+from device_catalog.contract.policy import Policy
 from device_catalog.contract.recordings import Received, RecordingEntry, RecordingInfo, RecordingPage
 from device_catalog.contract.register import DeviceDetail, History, Page, ProblemDocument, Registered, Registration
 from device_catalog.contract.reports import Reported
-from device_catalog.contract.trust import METADATA, METADATA_FILE, TARGET_FILE, Push, Pushed
+from device_catalog.contract.trust import METADATA, METADATA_FILE, POLICY_FILE, TARGET_FILE, Push, Pushed
 
 
 class Configured(msgspec.Struct, frozen=True):
@@ -379,6 +380,16 @@ OPERATIONS = (
     ),
     Operation(
         "get", TARGET_FILE, "A package of the signed repository", "anybody", 200, None, bytes, _known, (), (304, 404)
+    ),
+    Operation("get", POLICY_FILE, "The DSO's policy", "anybody", 200, None, Policy, _known, (), (304, 404)),
+    Operation(
+        "put",
+        POLICY_FILE,
+        "Bring a policy under the name of its digest; nobody is told of it before a signed document names it",
+        "operator",
+        204,
+        Policy,
+        refusals=(401, 404, 413, 422),
     ),
     Operation(
         "put",

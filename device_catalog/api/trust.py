@@ -21,17 +21,20 @@ from litestar.handlers import HTTPRouteHandler
 from algorithms.api.errors import Problem, shortened
 from device_catalog.api.problems import HttpError
 from device_catalog.contract.packages import MAXIMUM_PACKAGE
+from device_catalog.contract.policy import MAXIMUM_POLICY
 from device_catalog.contract.trust import (
     MAXIMUM_PUSH,
     MAXIMUM_TARGETS,
     METADATA,
     METADATA_FILE,
+    POLICY_FILE,
     TARGET_FILE,
     Push,
     Pushed,
 )
 from device_catalog.errors import Refused
 from device_catalog.packages.errors import RepositoryError
+from device_catalog.packages.storing import receive_package, receive_policy
 
 AnyRequest = Request[Any, Any, Any]
 ReadBody = Callable[[AnyRequest, int], Awaitable[bytes]]
@@ -49,10 +52,13 @@ AT_ONCE = 4
 
 _metadata = re.compile(r"(?:[1-9][0-9]{0,9}\.)?[A-Za-z0-9_-]{1,64}\.json")
 _algorithm = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+_policy = re.compile(r"[0-9a-f]{64}\.policy\.json")
 _target = re.compile(r"[0-9a-f]{64}\.[A-Za-z0-9_.-]{1,150}\.whl")
 
 
-def handlers(folder: Path, access: Access, read_body: ReadBody) -> Sequence[HTTPRouteHandler]:
+def handlers(  # noqa: C901 - a list of small handlers
+    folder: Path, access: Access, read_body: ReadBody
+) -> Sequence[HTTPRouteHandler]:
     """
     Make the handlers.
 
@@ -100,7 +106,24 @@ def handlers(folder: Path, access: Access, read_body: ReadBody) -> Sequence[HTTP
             raise _unknown(name)
         async with turns:
             content = await read_body(request, MAXIMUM_PACKAGE)
-            await asyncio.to_thread(_received_package, folder, algorithm, name, content)
+            await asyncio.to_thread(receive_package, folder, algorithm, name, content)
+
+    @get(POLICY_FILE.replace("}", ":str}"))
+    async def policy(request: AnyRequest) -> Response[bytes]:
+        name = str(request.path_params["file"])
+        if not _policy.fullmatch(name):
+            raise _unknown(name)
+        path = folder / "targets" / "policy" / name
+        return await _answer(request, path, MAXIMUM_POLICY, "application/json", "max-age=86400, immutable")
+
+    @put(POLICY_FILE.replace("}", ":str}"), status_code=204)
+    async def push_policy(request: AnyRequest) -> None:
+        access.operator(request)
+        name = str(request.path_params["file"])
+        if not _policy.fullmatch(name):
+            raise _unknown(name)
+        content = await read_body(request, MAXIMUM_POLICY)
+        await asyncio.to_thread(receive_policy, folder, name, content)
 
     async def _answer(request: AnyRequest, path: Path, most: int, media_type: str, fresh: str) -> Response[bytes]:
         async with turns:
@@ -111,7 +134,7 @@ def handlers(folder: Path, access: Access, read_body: ReadBody) -> Sequence[HTTP
             return Response(b"", status_code=304, headers=headers)
         return Response(content, headers=headers, media_type=media_type)
 
-    return [metadata, target, push, push_target]
+    return [metadata, target, policy, push, push_target, push_policy]
 
 
 def _documents(body: bytes) -> dict[str, bytes]:
@@ -132,12 +155,6 @@ def _received(folder: Path, documents: dict[str, bytes]) -> list[str]:
         return receive_documents(folder, documents)
     except RepositoryError as error:
         raise Refused([Problem("documents", "a repository", str(error))]) from error
-
-
-def _received_package(folder: Path, algorithm: str, name: str, content: bytes) -> None:
-    from device_catalog.packages.storing import receive_package  # noqa: PLC0415 - for those who push
-
-    receive_package(folder, algorithm, name, content)
 
 
 def _content(path: Path, most: int) -> bytes:

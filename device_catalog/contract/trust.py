@@ -15,6 +15,8 @@ METADATA = "/v1/trust/metadata"
 TARGETS = "/v1/trust/targets"
 METADATA_FILE = "/v1/trust/metadata/{file}"
 TARGET_FILE = "/v1/trust/targets/algorithms/{algorithm}/{file}"
+POLICY_FILE = "/v1/trust/targets/policy/{file}"
+"""The DSO's policy (`device_catalog.contract.policy`), under the name of its own digest."""
 
 MAXIMUM_ROOT = 512_000
 MAXIMUM_TIMESTAMP = 16_384

@@ -20,6 +20,7 @@ from device_catalog.operator.errors import Answered, OperatorError, UsageError
 from device_catalog.operator.faults import add_commands as add_faults
 from device_catalog.operator.network_arguments import add_commands as add_network
 from device_catalog.operator.output import say_error
+from device_catalog.operator.policy_commands import add_commands as add_policy
 from device_catalog.operator.recordings_arguments import add_commands as add_recordings
 from device_catalog.operator.report import add_commands as add_report
 from device_catalog.operator.settings import KEYS, read_settings
@@ -142,7 +143,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="tresma", description=_DESCRIPTION, epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     subjects = parser.add_subparsers(
-        required=True, metavar="devices|watch|recordings|faults|report|network|algorithm|keys|repository"
+        required=True, metavar="devices|watch|recordings|faults|report|network|algorithm|keys|policy|repository"
     )
     subject = subjects.add_parser("devices", help="register, list, show, change and remove devices", epilog=_EXIT)
     _device_commands(subject.add_subparsers(required=True, metavar="add|list|show|set|remove"), common)
@@ -157,6 +158,7 @@ def _parser() -> argparse.ArgumentParser:
         _EXIT,
     )
     add_algorithm(subjects, lambda commands, *words: _command(commands, answers, *words), _EXIT)
+    add_policy(subjects, lambda commands, *words: _command(commands, answers, *words), _EXIT)
     add_trust(
         subjects,
         lambda commands, *words: _command(commands, answers, *words),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import requests
 
-from device_catalog.contract.trust import METADATA, TARGET_FILE, Push, Pushed
+from device_catalog.contract.trust import METADATA, POLICY_FILE, TARGET_FILE, Push, Pushed
 from device_catalog.operator.catalog import TIMEOUT, Catalog, read
 from device_catalog.operator.errors import CatalogAway, OperatorError, UsageError
 from device_catalog.operator.output import say, say_json
@@ -29,8 +29,8 @@ class TrustCatalog(Catalog):
         except requests.RequestException as error:
             raise CatalogAway(f"the catalog at {self.base} cannot be reached: {error}") from error
 
-    def bring_package(self, path: str, content: bytes) -> None:
-        """Bring a package."""
+    def bring(self, path: str, content: bytes) -> None:
+        """Bring a package or a policy."""
         try:
             with self._session.put(
                 self.base + path, data=content, timeout=TIMEOUT, allow_redirects=False, stream=True
@@ -52,10 +52,14 @@ def push(options: argparse.Namespace) -> None:
     documents = _documents(folder / "metadata")
     brought = 0
     with TrustCatalog(read_settings({name: getattr(options, name, None) for name in KEYS})) as catalog:
+        for path in sorted((folder / "targets").glob("policy/*.policy.json")):
+            where = POLICY_FILE.format(file=path.name)
+            if not catalog.has(where):
+                catalog.bring(where, path.read_bytes())
         for path in sorted((folder / "targets").glob("algorithms/*/*.whl")):
             where = TARGET_FILE.format(algorithm=path.parent.name, file=path.name)
             if not catalog.has(where):
-                catalog.bring_package(where, path.read_bytes())
+                catalog.bring(where, path.read_bytes())
                 brought += 1
         pushed = catalog.bring_documents(documents)
     if options.json:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from device_catalog.operator.algorithm_commands import AddCommand, judged, read_file
 from device_catalog.operator.errors import OperatorError, UsageError
 from device_catalog.operator.output import note, say, say_json
+from device_catalog.operator.policy_commands import read_policy
 from device_catalog.operator.repository_push import push
 from device_catalog.packages.errors import RepositoryError
 
@@ -36,6 +37,10 @@ How a repository begins, with two people and one key for the catalog's machine:
 How an algorithm gets in:
   tresma repository add trust voltage_band-0.1.0-py3-none-any.whl
   ... sign, sign, publish as above
+How the DSO says what it allows, whoever runs the catalog:
+  tresma policy new policy.json --director catalog=KEY --broker 'mqtts://*.example.org'
+  tresma repository policy trust policy.json
+  ... sign, sign, publish as above
 And every day, before the timestamp expires:
   tresma repository publish trust --key online.key --passphrase-file /etc/tresma/online.passphrase
   tresma repository push trust                                to the catalog, which verifies before it stores
@@ -57,7 +62,7 @@ def add_commands(subjects: Any, command: AddCommand, remote: AddCommand, epilog:
 
     subject = subjects.add_parser("repository", help="the signed repository that meters believe", epilog=epilog)
     commands = subject.add_subparsers(
-        required=True, metavar="init|add|withdraw|sign|publish|push|status|expire|add-key|rotate|delegate"
+        required=True, metavar="init|add|policy|withdraw|sign|publish|push|status|expire|add-key|rotate|delegate"
     )
 
     def verb(name: str, text: str, call: "Callable[[argparse.Namespace, Repository], None]") -> argparse.ArgumentParser:
@@ -70,6 +75,9 @@ def add_commands(subjects: Any, command: AddCommand, remote: AddCommand, epilog:
     for role in ("root", "targets", "snapshot", "timestamp"):
         init.add_argument(f"--{role}", type=Path, nargs="+", required=True, metavar="PUB", help=f"keys of {role}")
     init.add_argument("--threshold", type=int, default=2, metavar="N", help="signatures of root and targets (2)")
+
+    policy = verb("policy", "put what the DSO allows among the targets, for signers to confirm", _policy)
+    policy.add_argument("file", type=Path, metavar="FILE", help="as `tresma policy new` writes it")
 
     add = verb("add", "put packages among the targets, for signers to confirm", _add)
     add.add_argument("package", type=Path, nargs="+", metavar="WHEEL")
@@ -183,6 +191,11 @@ def _add(options: argparse.Namespace, repository: "Repository") -> None:
     packages = [judged(path) for path in options.package]
     for package, data in packages:
         repository.add(package, data, options.publisher)
+    _tell_pending(options, repository)
+
+
+def _policy(options: argparse.Namespace, repository: "Repository") -> None:
+    repository.set_policy(read_policy(options.file)[1])
     _tell_pending(options, repository)
 
 

@@ -4,7 +4,7 @@ The DSO's signed repository: a plain folder of TUF metadata and targets, and wha
 ::
 
     metadata/   1.root.json 2.root.json ... root.json  7.targets.json  3.PUBLISHER.json  9.snapshot.json  timestamp.json
-    targets/    algorithms/NAME/SHA256.FILE.whl
+    targets/    algorithms/NAME/SHA256.FILE.whl  policy/SHA256.policy.json
     pending/    root.json targets.json PUBLISHER.json      changed, and not yet signed by enough
 
 A change goes into a pending document of the next version. Each signer adds a signature to the file in turn (it may be
@@ -13,6 +13,7 @@ online keys, the timestamp last. A document under ``metadata`` is never changed;
 timestamp, and with it the old repository, whole.
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -36,6 +37,8 @@ from tuf.api.metadata import (
 from tuf.api.serialization import DeserializationError
 
 from device_catalog.contract.packages import Package
+from device_catalog.contract.policy import POLICY_PATH
+from device_catalog.contract.policy_rules import parse_policy
 from device_catalog.contract.trust import ISSUED, MAXIMUM_TARGETS, facts_of, target_path
 from device_catalog.packages.errors import RepositoryError
 from device_catalog.packages.files import write_whole
@@ -196,6 +199,59 @@ class Repository:
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / f"{package.sha256}.{package.file_name}", data)
         self._put_pending(role, metadata)
+
+    def set_policy(self, data: bytes) -> None:
+        """
+        Put a policy among the targets, in the place of the one before.
+
+        Raises
+        ------
+        PolicyError
+            With everything that is wrong with it.
+        RepositoryError
+            When its revision does not go up, or it gives a key of the repository another task.
+        """
+        policy = parse_policy(data)
+        before = self.policy()
+        least = 1 if before is None else parse_policy(before).revision + (before != data)
+        if policy.revision < least:
+            raise RepositoryError(f"expected a policy of revision {least} or more, found {policy.revision}")
+        root = self.newest(ROOT)
+        keys = {} if root is None else cast("Root", root.signed).keys
+        signers = {key.keyval.get("public") for key in keys.values()}
+        given = {key.public: key.name for key in policy.directors} | {key.public: key.name for key in policy.commanders}
+        shared = next((name for public, name in given.items() if public in signers), None)
+        if shared is not None:
+            raise RepositoryError(f"expected other keys than those of the repository, found one of them as {shared}")
+        metadata = self._next(TARGETS)
+        target = TargetFile.from_data(POLICY_PATH, data, ["sha256"])
+        cast("Targets", metadata.signed).targets[POLICY_PATH] = target
+        folder = self.folder / "targets" / "policy"
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / f"{target.hashes['sha256']}.policy.json", data)
+        self._put_pending(TARGETS, metadata)
+
+    def policy(self) -> bytes | None:
+        """
+        Read the newest policy, pending or published; None where there is none.
+
+        Raises
+        ------
+        RepositoryError
+            When it is not as it was when it was put there.
+        """
+        newest = self.newest(TARGETS)
+        target = None if newest is None else cast("Targets", newest.signed).targets.get(POLICY_PATH)
+        if target is None:
+            return None
+        path = self.folder / "targets" / "policy" / f"{target.hashes['sha256']}.policy.json"
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise RepositoryError(f"{path}: expected the policy, found: {error.strerror}") from error
+        if hashlib.sha256(data).hexdigest() != target.hashes["sha256"]:
+            raise RepositoryError(f"{path}: expected the policy that is signed, found other bytes; restore it")
+        return data
 
     def withdraw(self, name: str, version: str) -> list[str]:
         """

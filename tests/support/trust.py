@@ -173,7 +173,7 @@ class Meter:
             root=self.root,
             repository=self.url,
             clock=Reading(now.timestamp(), synchronised),
-            limits=Limits(file=file, rate=8192.0, whole=20.0),
+            limits=Limits(file=file, rate=8192.0, whole=20.0, turn=0.1),
             ask=ask_fork,
         )
 

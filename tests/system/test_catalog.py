@@ -17,6 +17,7 @@ import requests
 from tests.support.catalog import CatalogProcess
 from tests.support.layered_network import layered_document, states_of
 from tests.support.packages import package_of
+from tests.support.policies import policy_bytes
 from tests.support.recording_labels import label
 from tests.support.trust import Dso
 from tests.support.waiting import wait_until
@@ -230,7 +231,9 @@ def test_the_description_is_true_to_the_server(catalog, tmp_path):
     name, package = package_of()
     target = f"{hashlib.sha256(package).hexdigest()}.{name}"
     documents = {path.name: path.read_text() for path in (dso.folder / "metadata").iterdir()}
+    policy = policy_bytes()
     bodies = {
+        ("put", "/v1/trust/targets/policy/{file}"): {"data": policy},
         ("put", "/v1/trust/metadata"): {"json": {"documents": documents}},
         ("put", "/v1/trust/targets/algorithms/{algorithm}/{file}"): {"data": package},
         ("post", "/v1/devices"): {"json": {"device": "m-described"}},
@@ -266,7 +269,9 @@ def test_the_description_is_true_to_the_server(catalog, tmp_path):
                 revision=1,
                 fault="nobody-told-of-it",
                 algorithm="voltage-band",
-                file="root.json" if path.endswith("metadata/{file}") else target,
+                file={"metadata": "root.json", "policy": f"{hashlib.sha256(policy).hexdigest()}.policy.json"}.get(
+                    path.split("/")[-2], target
+                ),
             ),
             **body,
         )

@@ -1,0 +1,42 @@
+"""Policies, and keys for what they allow: for tests."""
+
+from typing import Any
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from device_catalog.contract.policy import Policy
+from device_catalog.contract.policy_rules import parse_policy
+from device_catalog.contract.signatures import key_id, signature_text
+
+
+class Key:
+    """A key of somebody's, made from a number so that failures repeat."""
+
+    def __init__(self, number: int) -> None:
+        self.private = Ed25519PrivateKey.from_private_bytes(number.to_bytes(32, "big"))
+        self.public = self.private.public_key().public_bytes_raw().hex()
+        self.id = key_id(self.public)
+
+    def sign(self, data: bytes) -> bytes:
+        return self.private.sign(data)
+
+    def header(self, document: bytes) -> str:
+        """Sign a desired document as a catalog does."""
+        return signature_text([(self.id, self.sign(document))])
+
+
+def policy_bytes(**fields: Any) -> bytes:
+    """Write a policy with one director; `fields` replace its parts."""
+    document = {
+        "schema": "policy/1",
+        "revision": 1,
+        "directors": [{"name": "catalog", "public": Key(1).public}],
+        "brokers": ["mqtt://127.0.0.1", "mqtts://*.example.org"],
+        **fields,
+    }
+    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+
+
+def policy_of(**fields: Any) -> Policy:
+    return parse_policy(policy_bytes(**fields))
