@@ -13,8 +13,8 @@ import msgspec
 import yaml
 
 from algorithms.api.errors import Problem, ProblemsError
-from device_catalog.contract.policy import Bound, CommandKey, DirectorKey, Policy, problems_with
-from device_catalog.contract.policy_rules import MAXIMUM_POLICY, PolicyError, parse_policy
+from device_catalog.contract.policy import MAXIMUM_POLICY, Bound, CommandKey, DirectorKey, Policy, problems_with
+from device_catalog.contract.policy_rules import PolicyError, parse_policy
 from device_catalog.contract.signatures import key_id
 from device_catalog.contract.validation import DocumentError, parse_configuration
 from device_catalog.operator.algorithm_commands import AddCommand, read_file

@@ -119,7 +119,7 @@ def test_bounds_hold_for_every_part_of_a_configuration():
         "poll": {"interval": 1, "lease": 10},
         "acquisition": {"driver": "simulated", "sample_rate": 6400},
         "outputs": {"c37_118": {"address": "192.0.2.7"}},
-        "algorithms": [{"algorithm": "spy"}, {"algorithm": "switch", "settings": switch}],
+        "algorithms": [{"algorithm": "spy"}, {"algorithm": "switch", "settings": switch}, {"algorithm": "phasors"}],
     }
     assert beyond(wild, "rtu-7", bounds=bounds) == [
         "poll.interval",
