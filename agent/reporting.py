@@ -7,7 +7,7 @@ quarter of an hour, so that the counters are never older than that.
 
 import msgspec
 
-from device_catalog.contract.reports import AlgorithmReport, LinkReport, Reported, SourceReport
+from device_catalog.contract.reports import AlgorithmReport, LinkReport, Reported, ShadowReport, SourceReport
 
 REFRESH = 900.0
 """Age at which a report is repeated for its counters [s]."""
@@ -59,7 +59,20 @@ def _significant(report: Reported) -> Reported:
     """Leave out what only counts."""
     replace = msgspec.structs.replace
     algorithms = {
-        name: AlgorithmReport(one.version, one.state, restarts=one.restarts, last_error=one.last_error)
+        name: AlgorithmReport(
+            one.version,
+            one.state,
+            restarts=one.restarts,
+            last_error=one.last_error,
+            update=one.update,
+            shadow=one.shadow
+            and ShadowReport(
+                one.shadow.version,
+                one.shadow.state,
+                restarts=one.shadow.restarts,
+                last_error=one.shadow.last_error,
+            ),
+        )
         for name, one in report.algorithms.items()
     }
     links = {

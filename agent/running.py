@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 Publish = Callable[[Record, Publication], None]
 Tap = Callable[[str, Sequence[Record]], None]
 Ask = Callable[[Sequence[Neighbours], Mapping[str, str]], None]
+Locate = Callable[[Assignment], tuple[str, str]]
 
 
 ORDERS = 100
@@ -91,6 +92,12 @@ class RunningSet:
         What algorithms that need one work on.
     network_awaited : bool
         Whether it is to come.
+    locate : callable
+        Says of an assignment how it is imported and out of which folder; raises `WorkerError` where it is not there.
+    state_name : callable
+        Says under which name the algorithm in force keeps its state.
+    watchers : dict
+        Who else takes what the algorithm of a name makes.
     """
 
     def __init__(
@@ -112,7 +119,11 @@ class RunningSet:
         self._newest = Newest()
         self._chance = random.Random()
         self._algorithms: dict[str, SupervisedAlgorithm] = {}
-        self._pipeline = Pipeline("", "", {}, {})
+        self._beside: dict[str, list[SupervisedAlgorithm]] = {}
+        self._pipeline = self._pipeline_beside = Pipeline("", "", {}, {})
+        self.locate: Locate = lambda assignment: (assignment.algorithm, "")
+        self.state_name: Callable[[str], str] = lambda name: name
+        self.watchers: dict[str, Callable[[Sequence[Record]], None]] = {}
         self._orders: deque[tuple[str, Command]] = deque(maxlen=ORDERS)
         self._is_changing = False
         self.place = Place("", "", "")
@@ -134,8 +145,22 @@ class RunningSet:
         predecessor = self._algorithms.get(assignment.algorithm)
         if predecessor is not None:
             await predecessor.hand_over()
+        return self.make(assignment, state_name=self.state_name(assignment.algorithm))
+
+    def make(
+        self, assignment: Assignment, *, state_name: str, inherits: str = "", background: bool = False
+    ) -> SupervisedAlgorithm:
+        """Make an algorithm that does not run yet; see `SupervisedAlgorithm` for where its state comes from."""
         return SupervisedAlgorithm(
-            assignment, self, workers=self._workers, store=self._store, clock=self._clock, chance=self._chance
+            assignment,
+            self,
+            workers=self._workers,
+            store=self._store,
+            clock=self._clock,
+            chance=self._chance,
+            state_name=state_name,
+            inherits=inherits,
+            background=background,
         )
 
     async def adopt(
@@ -163,7 +188,7 @@ class RunningSet:
             one.in_force = False
         self.reroute()
         for candidate in candidates:
-            self._catch_up(candidate.name)
+            self._catch_up(candidate)
         self._start_waiting()
         await asyncio.gather(*(one.stop() for one in (*leaving, *replaced)))
         for one in leaving:
@@ -172,11 +197,11 @@ class RunningSet:
     async def rest(self) -> None:
         """End, for as long as the source changes, whatever reads samples; its newest state is kept."""
         self._is_changing = True
-        await asyncio.gather(*(self._algorithms[name].rest() for name in self._readers()))
+        await asyncio.gather(*(one.rest() for one in self._all() if one.info and Kind.SAMPLES in one.info.consumes))
 
     def wake(self) -> None:
         """Go on with what was ended by `rest` and has no successor, and hand over the commands that came meanwhile."""
-        for one in self._algorithms.values():
+        for one in self._all():
             one.wake()
         self._start_waiting()
         self._is_changing = False
@@ -198,8 +223,12 @@ class RunningSet:
         return [
             name
             for name, one in self._algorithms.items()
-            if one.is_outdated(*documents) and self._refusing.get(name) is not network
+            if one.is_outdated(*documents) and self._refusing.get(name) is not network and not self._is_on_trial(name)
         ]
+
+    def _is_on_trial(self, name: str) -> bool:
+        """Tell whether two versions are being compared, which must work on the same network; both follow later."""
+        return any(one.ended is not None for one in self._all() if one.name == name)
 
     async def renew(self) -> None:
         """
@@ -225,11 +254,47 @@ class RunningSet:
                     else:
                         await candidate.stop()
             await self.adopt(candidates, (), ())
+            for one in self._all_beside():
+                is_shadow = not self._is_on_trial(one.name)
+                if is_shadow and self.network and one.is_outdated(self.network.document, self.network.states):
+                    await one.rest()
         finally:
             self.wake()
 
-    def _readers(self) -> list[str]:
-        return [name for name, info in self.infos.items() if Kind.SAMPLES in info.consumes]
+    # ---- what is asked of it by `agent.updates`
+
+    def in_force(self, name: str) -> SupervisedAlgorithm | None:
+        """Return the algorithm of that name whose records count."""
+        return self._algorithms.get(name)
+
+    def stand_beside(self, one: SupervisedAlgorithm) -> None:
+        """Let an algorithm have, from now on, whatever the one in force has."""
+        self._beside.setdefault(one.name, []).append(one)
+        self.reroute()
+
+    def leave(self, one: SupervisedAlgorithm) -> None:
+        """Hand an algorithm nothing any more; whether it goes on is its owner's business."""
+        beside = self._beside.get(one.name, [])
+        if one in beside:
+            beside.remove(one)
+        if not beside:
+            self._beside.pop(one.name, None)
+        if self._algorithms.get(one.name) is one:
+            del self._algorithms[one.name]
+        self.reroute()
+
+    def exchange(self, one: SupervisedAlgorithm) -> None:
+        """Let an algorithm that stands beside be the one in force, and the one in force stand beside."""
+        beside = self._beside.setdefault(one.name, [])
+        if one in beside:
+            beside.remove(one)
+        previous = self._algorithms.get(one.name)
+        if previous is not None and previous is not one:
+            beside.append(previous)
+        if not beside:
+            del self._beside[one.name]
+        self._algorithms[one.name] = one
+        self.reroute()
 
     # ---- the way of records
 
@@ -242,14 +307,25 @@ class RunningSet:
             self._newest.put(sender, record)
         for name in self._pipeline.consumers_of_neighbour(sender, record):
             self._algorithms[name].feed(record)
+        if self._beside:
+            self._feed_beside(self._pipeline_beside.consumers_of_neighbour(sender, record), record)
+
+    def _feed_beside(self, names: Iterable[str], record: Record) -> None:
+        for name in names:
+            for one in self._beside.get(name, ()):
+                one.feed(record)
 
     def take(self, maker: str, records: Sequence[Record]) -> None:
         """Route what the algorithm `maker` made."""
         if self._tap is not None:
             self._tap(maker, records)
+        if maker in self.watchers:
+            self.watchers[maker](records)
         for record in records:
             for name in self._pipeline.consumers(maker, record):
                 self._algorithms[name].feed(record)
+            if self._beside:
+                self._feed_beside(self._pipeline_beside.consumers(maker, record), record)
             try:
                 publication = self._pipeline.publication(maker, record)
                 if publication is not None:
@@ -261,13 +337,22 @@ class RunningSet:
     # ---- what the algorithms need
 
     def beginning(self, assignment: Assignment) -> tuple[AlgorithmSpec, Sampler | None] | None:
-        """Say what to start an algorithm with; None while it has to wait for the source."""
+        """
+        Say what to start an algorithm with; None while it has to wait for the source.
+
+        Raises
+        ------
+        WorkerError
+            When the version that is meant is not on the card.
+        """
         if self.sampler.waited_for:
             return None
         acquisition = self.sampler.acquisition
+        entry, folder = self.locate(assignment)
         spec = AlgorithmSpec(
             name=assignment.algorithm,
-            entry=assignment.algorithm,
+            entry=entry,
+            folder=folder,
             settings=assignment.settings,
             device=self.place.device,
             terminal=self.place.terminal,
@@ -280,10 +365,10 @@ class RunningSet:
         )
         return spec, self.sampler.current
 
-    def began(self, name: str) -> None:
+    def began(self, one: SupervisedAlgorithm) -> None:
         """Note that one runs which did not before, and hand it what it would have heard."""
         self.reroute()
-        self._catch_up(name)
+        self._catch_up(one)
 
     def reroute(self) -> None:
         """Note that other algorithms run than before, or that whom they hear may be others."""
@@ -294,21 +379,34 @@ class RunningSet:
             heard = hood.wishes(infos[name]) if name in infos else ()
             neighbours = (*one.assignment.neighbours, *heard)
             assignments[name] = msgspec.structs.replace(one.assignment, neighbours=neighbours)
-        self._pipeline = Pipeline(self.place.tenant, self.place.device, infos, assignments)
+        self._pipeline = self._pipeline_beside = Pipeline(self.place.tenant, self.place.device, infos, assignments)
+        if self._beside:
+            infos.update({one.name: one.info for beside in self._beside.values() for one in beside if one.info})
+            assignments = {name: assignments.get(name, Assignment(name)) for name in {*assignments, *infos}}
+            self._pipeline_beside = Pipeline(self.place.tenant, self.place.device, infos, assignments)
         self._newest.keep_only(self._pipeline.is_asked_for)
         if self._ask is not None:
             wishes = [wish for assignment in assignments.values() for wish in assignment.neighbours]
             self._ask(wishes, dict(hood.levels))
 
-    def _catch_up(self, name: str) -> None:
+    def _catch_up(self, one: SupervisedAlgorithm) -> None:
         """Hand an algorithm that has just started the newest state of each source that it hears."""
+        pipeline = self._pipeline if self._algorithms.get(one.name) is one else self._pipeline_beside
         for sender, state in self._newest:
-            if name in self._pipeline.consumers_of_neighbour(sender, state):
-                self._algorithms[name].feed(state)
+            if one.name in pipeline.consumers_of_neighbour(sender, state):
+                one.feed(state)
 
     def _start_waiting(self) -> None:
-        for one in self._algorithms.values():
-            one.start_waiting()
+        for one in self._all():
+            if one.ended is None:
+                one.start_waiting()
+
+    def _all(self) -> list[SupervisedAlgorithm]:
+        """List every algorithm, those in force first."""
+        return [*self._algorithms.values(), *self._all_beside()]
+
+    def _all_beside(self) -> list[SupervisedAlgorithm]:
+        return [one for beside in self._beside.values() for one in beside]
 
     # ---- what others look at
 
@@ -318,5 +416,5 @@ class RunningSet:
 
     async def close(self) -> None:
         """Stop everything, keeping what the algorithms say last."""
-        await asyncio.gather(*(one.stop() for one in self._algorithms.values()))
+        await asyncio.gather(*(one.stop() for one in self._all()))
         await self.sampler.close()

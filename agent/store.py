@@ -1,8 +1,9 @@
 """
-What an agent keeps for its next start: settings, calibration, its part of the network, states of algorithms.
+What an agent keeps for its next start: settings, calibration, its part of the network, algorithms' versions and states.
 
-Every file is replaced whole and durably. The settings have a second generation: a file that cannot be read is passed
-over for the one before it, and said, so that a card that forgets a write does not leave a meter without settings.
+Every file is replaced whole and durably. The settings and the versions have a second generation: a file that cannot be
+read is passed over for the one before it, and said, so that a card that forgets a write does not leave a meter without
+settings.
 """
 
 import contextlib
@@ -41,11 +42,7 @@ class Store:
 
     def settings(self) -> bytes | None:
         """Return the last good desired document; None where there is none."""
-        for path in (self._settings, self._settings_before):
-            content = self._read(path)
-            if content is not None:
-                return content
-        return None
+        return self._newest("settings")
 
     def keep_settings(self, document: bytes) -> None:
         """
@@ -56,12 +53,22 @@ class Store:
         OSError
             When it cannot be made durable; the ones before are unchanged.
         """
-        current = self._read(self._settings)
-        if current == document:
-            return
-        if current is not None:
-            write_durably(self._settings_before, _sealed(current))
-        write_durably(self._settings, _sealed(document))
+        self._keep("settings", document)
+
+    def updates(self) -> bytes | None:
+        """Return which versions of algorithms are in force (`agent.updates.journal`); None where nothing is kept."""
+        return self._newest("updates")
+
+    def keep_updates(self, document: bytes) -> None:
+        """
+        Keep which versions of algorithms are in force.
+
+        Raises
+        ------
+        OSError
+            When it cannot be made durable; the ones before are unchanged.
+        """
+        self._keep("updates", document)
 
     def calibration(self) -> bytes | None:
         """Return the calibration that was made on this device; None where there is none."""
@@ -105,13 +112,19 @@ class Store:
         """
         write_durably(self._checkpoints / algorithm, _sealed(state))
 
-    @property
-    def _settings(self) -> Path:
-        return self.folder / "settings"
+    def _newest(self, name: str) -> bytes | None:
+        """Return the newest of two generations that can be read."""
+        content = self._read(self.folder / name)
+        return content if content is not None else self._read(self.folder / f"{name}.before")
 
-    @property
-    def _settings_before(self) -> Path:
-        return self.folder / "settings.before"
+    def _keep(self, name: str, document: bytes) -> None:
+        """Keep a document, and the one before it."""
+        current = self._read(self.folder / name)
+        if current == document:
+            return
+        if current is not None:
+            write_durably(self.folder / f"{name}.before", _sealed(current))
+        write_durably(self.folder / name, _sealed(document))
 
     def _read(self, path: Path, most: int = MAXIMUM_LENGTH) -> bytes | None:
         try:

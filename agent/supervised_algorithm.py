@@ -3,7 +3,9 @@ One assigned algorithm, kept going: its process while it has one, its history, a
 
 Where it stands: owned by `running`, which says what it starts with and where its records go; `workers` makes the
 process, `supervisor` says when it may be started again. A process that runs for an algorithm that is not in force, a
-candidate or one that was replaced, changes nothing: its records go nowhere and its state is not kept. Urgent results
+candidate or one that was replaced, changes nothing: its records go nowhere and its state is not kept. One that stands
+beside the one in force (`agent.updates`) has its records taken by `through`, and keeps its state, if at all, under a
+name of its own. Urgent results
 wait for the state that counts them (`held_records`). Whether an algorithm needs a network is known once its process has
 said so; one that needs it waits for it, where one is to come.
 """
@@ -12,7 +14,8 @@ import asyncio
 import logging
 import math
 import random
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -44,6 +47,9 @@ WAITING_FOR_NETWORK = "waits for the network model"
 UNREADABLE = ".unreadable"
 """Added to an algorithm's name: where a state is kept that it could not read."""
 
+EARLY = 256
+"""Records that wait at most for an algorithm that is starting beside the one in force."""
+
 MOST = 2**63 - 1
 """Counters stay below what every reader of a report can hold."""
 
@@ -61,7 +67,7 @@ class Owner(Protocol):
     def take(self, maker: str, records: Sequence[Record]) -> None:
         """Route what the algorithm `maker` made."""
 
-    def began(self, name: str) -> None:
+    def began(self, one: "SupervisedAlgorithm") -> None:
         """Note that one runs which did not before."""
 
 
@@ -79,6 +85,12 @@ class SupervisedAlgorithm:
     clock : Clock
     chance : random.Random
         Spreads the times of new starts.
+    state_name : str, optional
+        Under which its state is kept; its own name by default.
+    inherits : str, optional
+        Under which name the state is kept that it starts from, until it was in force; its own by default.
+    background : bool, optional
+        Whether its process goes behind everything else.
 
     Attributes
     ----------
@@ -86,7 +98,15 @@ class SupervisedAlgorithm:
     info : AlgorithmInfo or None
         What it says of itself; None before it ran.
     in_force : bool
-        Whether its records count.
+        Whether its records count, as far as `through` lets them pass, and its state is kept.
+    through : callable or None
+        Takes what it makes, and returns what of it goes out.
+    ended : callable or None
+        Takes why its process ended, instead of its being started again.
+    note : str
+        Why it runs without the state it was given; empty where it does not.
+    status : AlgorithmStatus
+        What its process said last.
     """
 
     def __init__(
@@ -98,10 +118,21 @@ class SupervisedAlgorithm:
         store: Keeper,
         clock: Clock,
         chance: random.Random,
+        state_name: str = "",
+        inherits: str = "",
+        background: bool = False,
     ) -> None:
         self.assignment = assignment
         self.info: AlgorithmInfo | None = None
         self.in_force = False
+        self.through: Callable[[Sequence[Record]], Sequence[Record]] | None = None
+        self.ended: Callable[[object], None] | None = None
+        self.note = ""
+        self.status = AlgorithmStatus()
+        self.state_name = state_name or assignment.algorithm
+        self._inherits = inherits
+        self._background = background
+        self._early: deque[Record] = deque(maxlen=EARLY)
         self._owner = owner
         self._workers = workers
         self._store = store
@@ -109,7 +140,6 @@ class SupervisedAlgorithm:
         self._chance = chance
         self._worker: AlgorithmWorker | None = None
         self._restarts = Restarts(ALGORITHM_POLICY)
-        self._status = AlgorithmStatus()
         self._last_error = ""
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
@@ -157,10 +187,10 @@ class SupervisedAlgorithm:
             return False
         spec, sampler = beginning
         self._restarts.state = State.STARTING
-        restored = self._store.checkpoint(self.name)
+        restored = self._store.checkpoint(self._inherits or self.state_name)
         try:
             worker = await self._workers.start_algorithm(
-                msgspec.structs.replace(spec, restored=restored),
+                msgspec.structs.replace(spec, restored=restored, background=self._background),
                 sampler,
                 on_records=self._take,
                 on_report=self._note,
@@ -178,32 +208,44 @@ class SupervisedAlgorithm:
             self._last_error = WAITING_FOR_NETWORK
             return False
         if worker.exit is not None:
-            raise WorkerError(worker.exit.reason)
+            raise WorkerError(worker.exit.reason, traceback=worker.exit.traceback)
         if self.assignment.version not in ("", worker.info.version):
             worker.kill(f"{self.name} is installed in another version than was asked for")
             remedy = "install it, or leave it empty"
             raise AlgorithmRefused([Problem("version", self.assignment.version, worker.info.version, remedy)])
+        self._network = spec.network, spec.switches
+        self._runs_now(worker, sampler, restored)
+        return True
+
+    def _runs_now(self, worker: AlgorithmWorker, sampler: Sampler | None, restored: bytes | None) -> None:
+        """Note that its process has started."""
         self._worker = worker
         self._lacks_network = False
-        self._network = spec.network, spec.switches
         self.info = worker.info
-        self._status = AlgorithmStatus()
+        self.status = AlgorithmStatus()
+        self.note = worker.note if restored is not None else ""
         self._last_error = ""
         self._restarts.started(self._clock.monotonic())
         if sampler is not None and worker.info.history > sampler.plan.history:
             wanted = f"expected {worker.info.history:g} s of samples to look back on"
             self._last_error = f"{wanted}, found {sampler.plan.history:.3g} s; raise acquisition.history"
             log.warning("%s: %s", self.name, self._last_error)
-        if worker.note and restored is not None:
+        if worker.note and restored is not None and not self._inherits:
             self._put_aside(restored)
             self.complain(f"{worker.note}; that state is put aside as {self.name}{UNREADABLE}")
-        return True
+        if self.in_force:
+            self._inherits = ""
+        while self._early:
+            worker.feed(self._early.popleft())
 
     def retry(self, reason: object) -> None:
         """Note that it has no process, and start it again when its policy allows."""
         self._worker = None
         self._last_error = shortened(str(reason), 500)
         if self._stopped:
+            return
+        if self.ended is not None:
+            self.ended(reason)
             return
         delay = self._restarts.failed(self._clock.monotonic(), self._chance.random())
         log.error("%s does not run: %s; %s for %.1f s", self.name, reason, self._restarts.state, delay)
@@ -255,9 +297,16 @@ class SupervisedAlgorithm:
                 log.warning("%s gave no last state, the one before serves: %s", self.name, end)
 
     def feed(self, record: Record) -> None:
-        """Hand it a record; one that does not run misses it."""
+        """Hand it a record; one that does not run misses it, but for one that starts beside the one in force."""
         if self._worker is not None:
             self._worker.feed(record)
+        elif self._inherits:
+            self._early.append(record)
+
+    def release(self, records: Sequence[Record]) -> None:
+        """Let records go out that it made before they counted."""
+        if records:
+            self._held.put(records)
 
     def complain(self, problem: str) -> None:
         """Note what is wrong with what it made."""
@@ -271,31 +320,32 @@ class SupervisedAlgorithm:
             version=shortened(self.info.version) if self.info is not None else "",
             state=str(self._restarts.state),
             restarts=self._restarts.count,
-            processed=self._status.processed,
-            produced=self._status.produced,
-            dropped=self._status.dropped,
-            lost_samples=self._status.lost_samples,
-            processor=self._status.processor,
-            memory=self._status.memory,
-            slowest=self._status.slowest,
+            processed=self.status.processed,
+            produced=self.status.produced,
+            dropped=self.status.dropped,
+            lost_samples=self.status.lost_samples,
+            processor=self.status.processor,
+            memory=self.status.memory,
+            slowest=self.status.slowest,
             last_error=self._last_error,
         )
 
     def _take(self, records: Sequence[Record]) -> None:
-        if self.in_force:
-            self._held.put(records)
+        passed = records if self.through is None else self.through(records)
+        if self.in_force and passed:
+            self._held.put(passed)
 
     def _release(self, records: Sequence[Record]) -> None:
         self._owner.take(self.name, records)
 
     def _note(self, status: AlgorithmStatus) -> None:
-        self._status = plausible(status)
+        self.status = plausible(status)
 
     def _keep(self, state: bytes) -> None:
         if not self.in_force:
             return
         try:
-            durable = self._store.keep_checkpoint(self.name, state)
+            durable = self._store.keep_checkpoint(self.state_name, state)
         except OSError as error:
             self._judge_keeping(f"its state could not be kept, the one before stays: {error}")
             return
@@ -325,7 +375,7 @@ class SupervisedAlgorithm:
         try:
             if await self.start():
                 log.info("%s runs", self.name)
-                self._owner.began(self.name)
+                self._owner.began(self)
         except AgentError as error:
             self.retry(error)
         finally:
