@@ -183,7 +183,7 @@ class AreaEstimator:
             judged = self._suspicion.judge(self._estimator, values, uncertainty, power, sigma)
             estimate = judged.examined.estimate
             state = self._writer.state(judged, self._with_assumed(occasion, estimate))
-            if self._forecast.holds and estimate.converged and not judged.doubt:
+            if self._forecast.holds and estimate.converged and judged.examined.consistent and not judged.doubt:
                 self._learn(occasion.time_ns, estimate)
         except (ArithmeticError, ValueError, np.linalg.LinAlgError) as error:  # an area may be singular in many ways
             return self._writer.unusable(occasion, f"the area cannot be solved: {shortened(str(error), 400)}")

@@ -32,6 +32,12 @@ CONTRACTION = 0.1
 STALLED = 0.7
 """Steps that shrink less than this, twice, do not converge on these derivatives [1]."""
 HALVINGS = 8
+BEND = 0.7
+"""A step is bent further as long as each time less than this of the objective is left [1]."""
+SHORTEST, LONGEST = 0.3, 3.0
+"""Bounds of what a step is lengthened by [1]."""
+ASTRAY = 3
+"""Halvings after which derivatives are taken anew where the step has led."""
 FLAT = 0.05
 """Two steps that lower the objective by less end a careful search: the state is within a fraction of its sigma [1]."""
 SETTLING = 40
@@ -63,6 +69,8 @@ class Iteration:
     steps : int
     change : float
         Largest change of a voltage in the last step, relative to nominal [1].
+    beside : numpy.ndarray
+        What the state is away from what was expected besides, where a careful search ended early, shape (n,).
     converged : bool
     lowest, highest : float
         Voltages across elements, relative to nominal [1].
@@ -79,6 +87,7 @@ class Iteration:
         self.steps, self.change, self.converged = 0, math.inf, False
         self.lowest = self.highest = 1.0
         self._per_unit = 1.0 / response.elements.nominal
+        self._size_of_emfs = np.abs(response.emfs)
 
     def restart(self, gain: Gain) -> None:
         """Forget the last scan; start at the operating point of the gain."""
@@ -87,7 +96,8 @@ class Iteration:
         self._across: Complexes = gain.tangent.seen[: self._count]
         self._started: Floats | None = gain.tangent.started
         self._scale: Floats = 1.0 / np.sqrt(gain.shrink)
-        self._aside, self._aside_moves = 0.0, np.zeros(0)
+        self._aside, self._aside_state, self._aside_moves = 0.0, np.zeros(0), np.zeros(0)
+        self.beside: Floats = np.zeros(len(gain.right))
 
     def resume(self, gain: Gain, away: Floats, u_state: Floats) -> None:
         """
@@ -107,12 +117,19 @@ class Iteration:
         whitened = np.where(fixed, 0.0, away / sigma)
         self._along = whitened @ np.where(fixed[:, np.newaxis], 0.0, gain.right / sigma[:, np.newaxis])
         # What the readings here tell nothing of is given up with the first step, as far as that lowers the objective.
-        aside = away - gain.right @ self._along
+        self._aside_state = aside = away - gain.right @ self._along
         self._aside = max(float(whitened @ whitened - self._along @ self._along), 0.0)
         self._aside_moves = gain.tangent.moves(aside[:, np.newaxis])[:, 0]
         moves = gain.moves @ self._along + self._aside_moves
         self._correction = moves[: 2 * (self._emfs + self._count)].copy().view(complex)
         self._started = None
+
+    def moved_from(self, gain: Gain) -> float:
+        """Tell how far emfs and voltages across elements are from where a gain was made, at most, relative [1]."""
+        before = gain.tangent
+        across = np.abs(self._across - before.seen[: self._count]) * self._per_unit
+        emfs = np.abs(self.inputs - before.point)[: self._emfs] / self._size_of_emfs
+        return float(max(across.max(initial=0.0), emfs.max(initial=0.0)))
 
     def run(self, scan: Scan, gain: Gain, patch: Patch | None, turn: float, limit: int) -> None:
         """
@@ -162,52 +179,88 @@ class Iteration:
         if not still:
             self.restart(gain)
             return
-        self._across, self._started = walk.across, scan.start
         if patch is None:
-            self._along, self._correction = walk.along, walk.moved[: self._emfs + self._count] - walk.beforehand
+            self._started_from(walk, scan)
+        else:  # what is away along the patch's own directions is not for a scan without it
+            self._across, self._started = walk.across, scan.start
 
     def run_carefully(self, scan: Scan, gain: Gain, turn: float, limit: int) -> None:
-        """Step as `run` does, but halve steps after which the objective is larger."""
+        """
+        Step as `run` does, but bend, then halve, steps after which the objective is larger.
+
+        Where a valley is narrow and curved, a straight step leaves it: what readings say at its end brings it back,
+        by the square of how far it goes. Where even short steps are of no use, derivatives elsewhere are needed.
+        """
         walk = self._walk(scan, gain, None, turn)
         best, halved, flat, done = math.inf, 0, 0, 0
-        step, correction = np.zeros(len(walk.along)), np.zeros(len(walk.parts))
+        straight = bend = np.zeros(len(walk.along) + len(walk.parts))
         aside, given_up = float(self._aside > 0.0), 0.0
-        still, change, size = False, math.inf, math.inf
+        asked = taken = np.zeros(0)
+        still, bent, change, size = False, math.inf, math.inf, math.inf
+        directions = len(walk.along)
         with np.errstate(all="ignore"):
             while not still and done < limit + halved:
                 done += 1
                 seen, change = self._settle(walk)
                 residuals = walk.residuals(seen)
-                weighted = residuals / scan.u_readings
-                objective = float(walk.along @ walk.along + weighted @ weighted + aside**2 * self._aside)
+                objective = _objective(walk, scan, residuals) + aside**2 * self._aside
                 if not objective <= (1.0 + 1e-9) * best and halved < HALVINGS:
-                    halved += 1
-                    correction, step, given_up = 0.5 * correction, 0.5 * step, 0.5 * given_up
-                    walk.along, aside = walk.along - step, aside + given_up
-                    walk.parts -= correction
+                    if not halved and objective < BEND * bent:
+                        bent, back = objective, walk.towards(residuals)
+                        asked, taken = self._lengthened(back, asked, taken)
+                        bend = bend + taken
+                        walk.go(taken)
+                        continue
+                    walk.go(-0.5 * straight - 0.75 * bend)
+                    straight, bend = 0.5 * straight, 0.25 * bend
+                    halved, aside, given_up = halved + 1, aside + 0.5 * given_up, 0.5 * given_up
+                    asked = taken = np.zeros(0)
                     continue
-                flat = flat + 1 if best - objective < FLAT else 0
-                best, halved = objective, 0
-                step = walk.step(residuals)
-                size = float(np.abs(step * self._scale).max(initial=0.0))
-                correction = walk.effect(step).astype(float)
+                flat = flat + 1 if not halved and best - objective < FLAT else 0
+                if halved >= ASTRAY:
+                    break
+                best, halved, bent = objective, 0, math.inf
+                straight, bend = walk.towards(residuals), np.zeros(len(straight))
+                size = float(np.abs(straight[:directions] * self._scale).max(initial=0.0))
+                asked, straight = self._lengthened(straight, asked, taken)
+                taken = straight
                 if aside:
-                    correction -= aside * self._aside_moves
+                    straight[directions:] -= aside * self._aside_moves
                 aside, given_up = 0.0, aside
-                walk.along = walk.along + step
-                walk.parts += correction
+                walk.go(straight)
                 still = size * CONTRACTION <= LEFT or flat >= 2
-            if not still and math.isfinite(best):  # where the last step leads nobody has looked
-                walk.along = walk.along - step
-                walk.parts -= correction
+            else:
+                if not still and math.isfinite(best):  # where the last step leads nobody has looked
+                    walk.go(-straight - bend)
+                    aside += given_up
             walk.draw()
         converged = still and math.isfinite(best)
         self._keep(walk, residuals, done, max(change, 1e-3 * size), converged=converged)
-        if not converged:
+        left = aside * self._aside_state if aside else np.zeros(len(gain.right))
+        if converged:
+            self._started_from(walk, scan)
+        else:
             self.restart(gain)
-            return
+        self.beside = left
+
+    def _started_from(self, walk: Walk, scan: Scan) -> None:
+        """Have the next scan start where this one ended."""
         self._across, self._started = walk.across, scan.start
         self._along, self._correction = walk.along, walk.moved[: self._emfs + self._count] - walk.beforehand
+
+    def _lengthened(self, step: Floats, before: Floats, taken: Floats) -> tuple[Floats, Floats]:
+        """
+        Give a step, and as long as it should be, judged by what the step taken last left of what was asked for then.
+
+        Where steps shrink by the same share each time, that leads to their sum at once.
+        """
+        if not len(taken):
+            return step, step
+        directions = len(self._scale)
+        last = taken[:directions] * self._scale
+        gained = float(((before - step)[:directions] * self._scale) @ last)
+        factor = float(last @ last) / gained if gained > 0.0 else 1.0
+        return step, min(max(factor, SHORTEST), LONGEST) * step
 
     def _walk(self, scan: Scan, gain: Gain, patch: Patch | None, turn: float) -> Walk:
         """Start where the last scan ended."""
@@ -233,3 +286,8 @@ class Iteration:
         if self._count:
             size = np.abs(walk.across) * self._per_unit
             self.lowest, self.highest = float(size.min()), float(size.max())
+
+
+def _objective(walk: Walk, scan: Scan, residuals: Floats) -> float:
+    weighted = residuals / scan.u_readings
+    return float(walk.along @ walk.along + weighted @ weighted)

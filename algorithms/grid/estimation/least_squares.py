@@ -20,6 +20,8 @@ Rules:
   falls silent hands over to the forecast in the same scan, sigma included.
 - Other sigmas than the gain was made with: a few rows widened or missing are worked into it (`patch`), many make a new
   one. No result ever carries the sigma of another scan.
+- Derivatives are those of where the state is: a state that has moved from where the gain was made gets a new one, and
+  after a scan that found no state nothing of it is kept. So the first scan, and one after any other, are as right.
 - Every scan is solved to the same tolerance, the first one too.
 
 References
@@ -51,9 +53,11 @@ CANDIDATES = 5
 """Largest powers that are looked at when a scan asks for more than the network can carry."""
 BENT = 0.02
 """Readings that bend by more ask for new derivatives, in their own standard uncertainty [1]."""
+MOVED = 0.005
+"""Voltages that have moved by more ask for new derivatives, relative to nominal [1]."""
 MOVES = 3
 """Most times that derivatives are taken anew in a scan that has converged."""
-SAME = 0.05
+SAME = 0.01
 """Sigmas that differ by less, relatively, are those the gain was made with."""
 PATCHED = 24
 """Most rows worked into a gain; more make a new one."""
@@ -131,6 +135,14 @@ class Estimator:
             When an array has another shape.
         """
         scan = self._beforehand.scan(values, uncertainty, prior, u_prior)
+        found = self._estimated(scan, iterations)
+        if not found.converged or found.gain is not self._gain or len(self.observation.current_rows):
+            # What led to no state, or to another one than was told, is nothing for the next scan to start from; nor is
+            # anything where magnitudes of currents leave several valleys: which one it is, each scan says for itself.
+            self._gain = self._patch = None
+        return found
+
+    def _estimated(self, scan: Scan, iterations: int) -> Estimate:
         gain, patch = self._weigh(scan)
         turn = self._turn(gain, scan) if len(self.observation.angle_rows) else 0.0
         found = self._solve(scan, gain, patch, turn, iterations)
@@ -171,7 +183,9 @@ class Estimator:
         return worst
 
     def _has_moved(self, found: Estimate) -> bool:
-        """Tell whether meters are seen far from where the derivatives were taken, measured by what that costs them."""
+        """Tell whether the state, or what meters see, is far from where the derivatives were taken."""
+        if self._iteration.moved_from(found.gain) > MOVED:
+            return True
         if self.observation.only_magnitudes:  # of voltages, which hardly turn
             return False
         before, now = found.gain.tangent.seen, self.observation.see(found.inputs)
@@ -186,6 +200,7 @@ class Estimator:
             gain, patch = self._moved(gain, scan, iteration), None
             iteration.run_carefully(scan, gain, turn, min(RELINEARISED, iterations - steps))
             steps += iteration.steps
+        iteration.steps = steps
         return Estimate(self.model, self.measurements, gain, patch, scan, turn, iteration)
 
     @staticmethod
@@ -223,7 +238,7 @@ class Estimator:
         sound = bool(np.isfinite(inputs).all()) and bool(((across > 0.5 * nominal) & (across < 1.5 * nominal)).all())
         away = np.zeros(len(scan.start))
         if sound:
-            away = gain.right @ iteration.along[: len(gain.strength)]
+            away = gain.right @ iteration.along[: len(gain.strength)] + iteration.beside
             if self._patch is not None and len(iteration.along) > len(gain.strength):
                 away[self._patch.widened] += self._patch.added * iteration.along[len(gain.strength) :]
         new = self._make(scan, inputs if sound else self._operating_point(scan.start))

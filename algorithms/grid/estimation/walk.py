@@ -114,3 +114,14 @@ class Walk:
         moves = self._moves
         found: Floats = moves @ step.astype(moves.dtype, copy=False)
         return found
+
+    def towards(self, residuals: Floats) -> Floats:
+        """Give the step that residuals ask for: along the directions, then its effect."""
+        step = self.step(residuals)
+        return np.concatenate([step, self.effect(step)])
+
+    def go(self, step: Floats) -> None:
+        """Take a step as `towards` gives it, or a part of one."""
+        directions = len(self.along)
+        self.along = self.along + step[:directions]
+        self.parts += step[directions:]
