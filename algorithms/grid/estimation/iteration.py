@@ -194,10 +194,9 @@ class Iteration:
         walk = self._walk(scan, gain, None, turn)
         best, halved, flat, done = math.inf, 0, 0, 0
         straight = bend = np.zeros(len(walk.along) + len(walk.parts))
-        aside, given_up = float(self._aside > 0.0), 0.0
+        aside, given_up, directions = float(self._aside > 0.0), 0.0, len(walk.along)
         asked = taken = np.zeros(0)
         still, bent, change, size = False, math.inf, math.inf, math.inf
-        directions = len(walk.along)
         with np.errstate(all="ignore"):
             while not still and done < limit + halved:
                 done += 1
