@@ -16,6 +16,7 @@ Rules:
 - Isolated and compensated neutrals have their own judgement of earth faults: the admittance behind the meter.
 """
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -82,6 +83,8 @@ class Thresholds:
         Share of the change of the currents beyond which it is magnetisation [1].
     noise_voltage : float
         What noise leaves on a change of a voltage phasor, 1 sigma [V].
+    inrush_current : float
+        Beyond this, no change of a phase's current is magnetisation, whatever its harmonics [A].
     """
 
     nominal_voltage: float
@@ -95,6 +98,7 @@ class Thresholds:
     susceptance: float = 0.0
     second_harmonic: float = 0.2
     noise_voltage: float = 0.0
+    inrush_current: float = math.inf
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,7 +131,8 @@ def judge(now: Complexes, change: Complexes, limits: Thresholds, floors: Floats)
     dv, di = FORTESCUE @ change[:3], FORTESCUE @ change[3:]
     size = np.abs(di)
     none = np.zeros(size.shape[1], dtype=bool)
-    if (size.max(axis=1, initial=0.0) <= (limits.ground_current, limits.phase_current, limits.negative_current)).all():
+    stirs = (size[0] > limits.ground_current) | (size[1] > limits.phase_current) | (size[2] > limits.negative_current)
+    if not stirs.any():
         return Verdict(none, none, none)  # as nearly always
     before = now - change
     aside = di[0] - 1j * limits.charging * dv[0]
@@ -141,7 +146,7 @@ def judge(now: Complexes, change: Complexes, limits: Thresholds, floors: Floats)
         least = max(limits.ground_current, floors[0]) + RESTRAINT * size[1]
         ground = _ground(dv, aside, change, before=before, limits=limits, least=least)
         grown = standing[0] > np.maximum(limits.ground_current, GROWN * np.abs(FORTESCUE[0] @ before[3:]))
-        return Verdict(phase, ground & grown, none)
+        return Verdict(phase, ground & grown & stirs, none)
     small = (size[1] < limits.phase_current) & (size[2] < limits.negative_current)
     grown = np.abs(FORTESCUE[0] @ now[:3]) > GROWN * np.abs(FORTESCUE[0] @ before[:3])
     return Verdict(phase, none, _earth(dv[0], di[0], limits) & small & grown)
@@ -152,7 +157,8 @@ def no_inrush(now: Complexes, change: Complexes, limits: Thresholds) -> Truths:
     Tell where a change is too much for magnetising inrush, whatever its harmonics.
 
     A current transformer in saturation and a converter at its limit make a second harmonic of their own, in the
-    largest faults most of all. No inrush takes away half of the voltage between the phases.
+    largest faults most of all. No inrush takes away half of the voltage between the phases, and none exceeds what all
+    transformers ahead can draw.
 
     Parameters
     ----------
@@ -162,7 +168,8 @@ def no_inrush(now: Complexes, change: Complexes, limits: Thresholds) -> Truths:
     sound, usual = (_soundness(voltages) for voltages in (now[:3], now[:3] - change[:3]))
     # A line that is made alive has little voltage in its first cycle, but it had less.
     collapsed: Truths = (sound < COLLAPSED * usual) & (usual > 0.1 * limits.nominal_voltage)
-    return collapsed
+    excessive: Truths = np.abs(change[3:]).max(axis=0) > limits.inrush_current
+    return collapsed | excessive
 
 
 def _soundness(voltages: Complexes) -> Floats:

@@ -100,14 +100,14 @@ class SlidingPhasors:
         return found
 
 
-def harmonic_share(values: Floats, cycle: int, turn: float) -> Floats:
+def second_harmonic(values: Floats, cycle: int, turn: float) -> Floats:
     """
-    Give the second harmonic of all channels together, relative to their fundamental, of the cycle up to each sample.
+    Give the second harmonic of all channels together, of the cycle up to each sample.
 
     Parameters
     ----------
     values : numpy.ndarray
-        Superimposed samples, shape (n_channels, cycle + n).
+        Samples, shape (n_channels, cycle + n) [A].
     cycle : int
     turn : float
         Nominal frequency [cycles per sample].
@@ -115,15 +115,18 @@ def harmonic_share(values: Floats, cycle: int, turn: float) -> Floats:
     Returns
     -------
     numpy.ndarray
-        Shape (n,) [1].
+        Root of the sum of squared RMS values, shape (n,) [A].
+
+    Examples
+    --------
+    >>> bool(np.allclose(second_harmonic(np.sqrt(2) * np.cos(np.pi * np.arange(36) / 8)[None], 32, 1 / 32), 1.0))
+    True
     """
-    power = []
-    for order in (1, 2):
-        products = values * np.exp(-2j * np.pi * order * turn * np.arange(values.shape[1]))
-        sums = np.cumsum(products, axis=1)
-        power.append(np.square(np.abs(sums[:, cycle:] - sums[:, :-cycle])).sum(axis=0))
-    share: Floats = np.sqrt(power[1] / np.maximum(power[0], 1e-300))
-    return share
+    products = values * np.exp(-4j * np.pi * turn * np.arange(values.shape[1]))
+    sums = np.cumsum(products, axis=1)
+    power = np.square(np.abs(sums[:, cycle:] - sums[:, :-cycle])).sum(axis=0)
+    size: Floats = np.sqrt(2.0 * power) / cycle
+    return size
 
 
 def inception(deviation: Floats, limits: Floats, cycle: int) -> int:

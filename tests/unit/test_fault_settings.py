@@ -79,3 +79,15 @@ def test_small_matrices_are_inverted_as_by_elimination():
     parts = generator.standard_normal((2, 40, 3, 3))
     matrices = np.eye(3) + 0.3 * (parts[0] + 1j * parts[1])
     assert np.abs(inverse(matrices) - np.linalg.inv(matrices)).max() < 1e-12
+
+
+def test_inrush_is_bounded_by_the_transformers_ahead_known_or_guessed_from_their_loads():
+    facts = feeder_facts(parse(urban().document()), "head")
+    assert facts.inrush_current == pytest.approx(12 * 4 * facts.load_current, rel=1e-6)
+    document = feeder_document()
+    model = parse(document)
+    facts = feeder_facts(model, "t-head")
+    direct = np.abs(feeder_ahead(model, "t-head").power).sum()
+    rated = sum(element(document, name)["rated_power"] for name in model.transformers.ids)
+    expected = 12 * (rated + 4 * direct) / (3 * facts.nominal_voltage)
+    assert facts.inrush_current == pytest.approx(expected, rel=1e-6)

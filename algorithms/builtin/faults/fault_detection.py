@@ -55,6 +55,8 @@ SETTINGS = (
             f"compensated neutral{_open}.", "S", None, 0.0, 10.0),
     Setting("susceptance", "number", "Least susceptance behind the meter that shows an earth fault ahead with an "
             f"isolated neutral{_open}.", "S", None, 0.0, 10.0),
+    Setting("inrush_current", "number", "Change of a current that is more than magnetising inrush of all transformers "
+            "ahead; from the network where it is not stated.", "A", None, 0.001, 1e6),
     Setting("second_harmonic", "number", "Second harmonic of a change, relative to its fundamental, beyond which it is "
             "magnetising inrush.", "1", 0.2, 0.05, 1.0),
 )  # fmt: skip
@@ -243,7 +245,7 @@ def thresholds(
         grounding = GroundingKind(values["neutral"] or "resistance")
         phase = max(scale, 10.0 * amperes, 1.0)
         derived = {"phase_current": phase, "negative_current": 0.4 * phase, "ground_current": max(0.2 * phase, 4.0)}
-        derived |= {"charging": 0.0, "conductance": 0.0, "susceptance": 0.0}
+        derived |= {"charging": 0.0, "conductance": 0.0, "susceptance": 0.0, "inrush_current": math.inf}
         nominal = voltage
     else:
         grounding = GroundingKind(values["neutral"] or facts.grounding)
@@ -255,6 +257,7 @@ def thresholds(
             "charging": facts.charging,
             "conductance": 0.3 * facts.neutral_conductance,
             "susceptance": 0.1 * 3.0 * facts.charging,
+            "inrush_current": facts.inrush_current,
         }
     if grounding is GroundingKind.ISOLATED:
         neutral, displaced = Neutral.ISOLATED, 0.1

@@ -8,10 +8,11 @@ two overlap, the load wins, because a detector that trips without a fault is soo
 Rules:
 
 - Loads: the largest may start as a motor does (six times its current, with 30 % in hand), and all of them may come at
-  once. Magnetising inrush is told by its second harmonic, not by its size.
+  once. Magnetising inrush is told by its second harmonic, as long as all transformers ahead together can draw so much.
 - Faults: through 50 ohm at the far end of the feeder.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +26,10 @@ WEAKEST = 50.0
 """Resistance of the weakest fault that must be found [ohm]."""
 STARTING = 6.0 * 1.3
 ALL_LOADS = 1.5
+INRUSH = 12.0
+"""Most that a transformer draws when it is made alive, over its rated current [1]."""
+SPARE = 4.0
+"""Rating of a transformer that the model leaves out, over what is drawn through it [1]."""
 NEVER_BELOW = 4.0
 """Least change of the zero-sequence current that is taken for a fault [A]."""
 
@@ -51,6 +56,8 @@ class FeederFacts:
         Of the earthing behind, for a compensated neutral [S].
     reverse : bool
         Whether currents are measured against the way ahead; see `Feeder`.
+    transformer_current : float
+        Rated current of all transformers ahead, those that the model leaves out guessed from their loads [A].
     """
 
     nominal_voltage: float
@@ -62,6 +69,12 @@ class FeederFacts:
     weakest_ground: float
     neutral_conductance: float
     reverse: bool = False
+    transformer_current: float = math.inf
+
+    @property
+    def inrush_current(self) -> float:
+        """Most that magnetisation of what is ahead can draw in a phase [A]."""
+        return INRUSH * self.transformer_current
 
     @property
     def earthed(self) -> bool:
@@ -117,7 +130,18 @@ def feeder_facts(model: NetworkModel, terminal: str) -> FeederFacts:
         weakest_ground=weakest_ground,
         neutral_conductance=float(conductance),
         reverse=feeder.reverse,
+        transformer_current=_transformer_current(model, feeder),
     )
+
+
+def _transformer_current(model: NetworkModel, feeder: Feeder) -> float:
+    """Give the rated current of all transformers ahead [A]; infinite where nothing is known of any."""
+    ahead = {model.nodes.rows[name] for name in feeder.nodes[1:]}
+    table = model.transformers
+    rated = sum(float(table.rated_power[row]) for row in range(len(table)) if int(table.from_node[row]) in ahead)
+    drawn = float(np.abs(feeder.power).sum())  # by loads of which no transformer is known
+    known = (rated + SPARE * drawn) / (3.0 * feeder.nominal_voltage)
+    return known if known > 0 and math.isfinite(known) else math.inf
 
 
 def _to_the_end(feeder: Feeder) -> tuple[complex, complex]:
