@@ -5,6 +5,7 @@ Read once at the start, judged whole, then frozen.
 """
 
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,22 @@ from algorithms.api.errors import Problem, ProblemsError, shortened
 from device_catalog.contract.configuration_rules import problem_of_endpoint
 
 ENVIRONMENT_PREFIX = "TRESMA_CATALOG_"
+
+
+HISTORY_DAYS = {
+    "frames": 7.0,
+    "states": 31.0,
+    "energy": 800.0,
+    "quality": 800.0,
+    "events": 800.0,
+    "results": 90.0,
+    "minutes": 400.0,
+}
+"""How long the history keeps what, unless told otherwise [d]."""
+
+_host_name = re.compile(r"[A-Za-z0-9_.:*-]{1,253}")
+_brokers = ("grid_brokers", "data_brokers")
+_lists = (*_brokers, "names", "proxies", "broker_pid_files")
 
 
 class ConfigError(ProblemsError):
@@ -50,6 +67,45 @@ class CatalogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Room for the files of recordings, which are kept in `state` [bytes].
     recordings_days : float
         How long they are kept [d].
+    director_key_file : str
+        The key that signs what devices should do, made at the first start; in `state` where empty. Processes that serve
+        one fleet share it.
+    desired_days : float
+        How long such a signature counts [d]; it is made anew when half of that is over.
+    data_brokers : tuple of str
+        Endpoints in order of preference of what the history keeps.
+    history_database : str
+        As `database`; a file of its own in `state` where empty, or `database` where that is PostgreSQL.
+    history_budget : int
+        Room for the history [bytes].
+    history_days : dict
+        How long each class is kept [d]: ``frames``, ``states``, ``energy``, ``quality``, ``events``, ``results``, and
+        ``minutes`` for the one-minute sums; what is not named keeps its default.
+    line_protocol : str
+        Where what is kept is posted as well, in the line protocol; nowhere where empty.
+    line_protocol_token_file : str
+        File with the token for it.
+    names : tuple of str
+        Names and addresses the catalog is reached by, for the certificate it makes itself.
+    certificate, key : str
+        Files of the server's certificate and key, where the DSO makes them; both or neither.
+    tls : bool
+        Whether to speak TLS on loopback too; elsewhere it is spoken unless `insecure`.
+    insecure : bool
+        Whether to speak plain HTTP to other machines.
+    proxies : tuple of str
+        Addresses of proxies that end TLS in front: their word on clients' certificates and addresses is taken.
+    certificate_days : float
+        How long a device's certificate lasts [d]; it is renewed after two thirds.
+    broker_files : str
+        Folder where the brokers' access lists and the list of revoked certificates are kept up to date; none where
+        empty.
+    broker_pid_files : tuple of str
+        Brokers that are told to read these files again (SIGHUP), by the file with their process id.
+    broker_reload : str
+        Command that tells others; words separated by blanks, no shell.
+    operator_rate, device_rate : float
+        Requests a second that one operator, or one device, may make on average besides polls [1/s].
     log_level : str
     """
 
@@ -64,6 +120,26 @@ class CatalogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     suspicious_minimum: int = 50
     recordings_budget: int = 10 * 2**30
     recordings_days: float = 400.0
+    director_key_file: str = ""
+    desired_days: float = 14.0
+    data_brokers: tuple[str, ...] = ()
+    history_database: str = ""
+    history_budget: int = 50 * 2**30
+    history_days: dict[str, float] = msgspec.field(default_factory=HISTORY_DAYS.copy)
+    line_protocol: str = ""
+    line_protocol_token_file: str = ""
+    names: tuple[str, ...] = ()
+    certificate: str = ""
+    key: str = ""
+    tls: bool = False
+    insecure: bool = False
+    proxies: tuple[str, ...] = ()
+    certificate_days: float = 365.0
+    broker_files: str = ""
+    broker_pid_files: tuple[str, ...] = ()
+    broker_reload: str = ""
+    operator_rate: float = 200.0
+    device_rate: float = 50.0
     log_level: str = "info"
 
 
@@ -91,10 +167,10 @@ def read_config(file: Path | None, environment: Mapping[str, str], options: Mapp
     for name in names:
         text = environment.get(ENVIRONMENT_PREFIX + name.upper())
         if text is not None:
-            fields[name] = (
-                [part.strip() for part in text.split(",") if part.strip()] if name == "grid_brokers" else text
-            )
-    fields.update({name: value for name, value in options.items() if value not in (None, "", ())})
+            fields[name] = _from_text(name, text)
+    fields.update({name: value for name, value in options.items() if value not in (None, "", (), {})})
+    if isinstance(fields.get("history_days"), dict):
+        fields["history_days"] = {**HISTORY_DAYS, **fields["history_days"]}
     problems = [
         Problem(shortened(str(name), 40), ", ".join(names), "an unknown setting", "remove it")
         for name in fields
@@ -112,12 +188,24 @@ def read_config(file: Path | None, environment: Mapping[str, str], options: Mapp
     if problems:
         raise ConfigError(problems)
     state = Path(config.state) if config.state else _state_folder(environment)
+    database = config.database or f"sqlite:///{state / 'catalog.db'}"
+    beside = f"sqlite:///{state / 'history.db'}" if database.startswith("sqlite:") else database
     return msgspec.structs.replace(
         config,
         state=str(state),
-        database=config.database or f"sqlite:///{state / 'catalog.db'}",
+        database=database,
+        history_database=config.history_database or beside,
         operator_token_file=config.operator_token_file or str(state / "operator.token"),
+        director_key_file=config.director_key_file or str(state / "director.key"),
     )
+
+
+def _from_text(name: str, text: str) -> Any:
+    """Read a variable: lists are separated by commas, classes and their days joined by =."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if name == "history_days":
+        return dict(part.partition("=")[::2] for part in parts)
+    return parts if name in _lists else text
 
 
 def _from_file(file: Path) -> dict[str, Any]:
@@ -138,8 +226,37 @@ def _from_file(file: Path) -> dict[str, Any]:
     return fields
 
 
-def _problems_of(config: CatalogConfig) -> list[Problem]:
+def _problems_of_history(config: CatalogConfig) -> list[Problem]:
     problems = []
+    if config.history_budget < 2**24:
+        problems.append(Problem("history_budget", f"{2**24} bytes or more", str(config.history_budget)))
+    for name, days in config.history_days.items():
+        if name not in HISTORY_DAYS:
+            problems.append(Problem(f"history_days.{shortened(name, 40)}", ", ".join(HISTORY_DAYS), "an unknown class"))
+        elif not 0 < days < 1e5:
+            problems.append(Problem(f"history_days.{name}", "a number of days above 0", str(days)))
+    if config.line_protocol and not config.line_protocol.startswith(("http://", "https://")):
+        problems.append(Problem("line_protocol", "http://… or https://…", "another address"))
+    return problems
+
+
+def _problems_of_access(config: CatalogConfig) -> list[Problem]:
+    problems = []
+    if bool(config.certificate) != bool(config.key):
+        problems.append(Problem("certificate, key", "both files, or neither", "one of them"))
+    if not 0.001 <= config.certificate_days < 1e4:
+        problems.append(Problem("certificate_days", "a number of days above 0", str(config.certificate_days)))
+    for name in ("operator_rate", "device_rate"):
+        if not 0 < getattr(config, name) < 1e6:
+            problems.append(Problem(name, "requests a second, above 0", str(getattr(config, name))))
+    for index, name in enumerate(config.names):
+        if not _host_name.fullmatch(name):
+            problems.append(Problem(f"names[{index}]", "a host's name or address", shortened(name)))
+    return problems
+
+
+def _problems_of(config: CatalogConfig) -> list[Problem]:
+    problems = _problems_of_history(config)
     if not 0 < config.port < 65536:
         problems.append(Problem("port", "a number from 1 to 65535", str(config.port)))
     if not 0 < config.suspicious_share <= 1:
@@ -148,15 +265,19 @@ def _problems_of(config: CatalogConfig) -> list[Problem]:
         problems.append(Problem("suspicious_minimum", "0 or more", str(config.suspicious_minimum)))
     if config.recordings_budget < 2**24:
         problems.append(Problem("recordings_budget", f"{2**24} bytes or more", str(config.recordings_budget)))
+    if not 1e-4 < config.desired_days < 1000:
+        problems.append(Problem("desired_days", "a number of days above 0.0001", str(config.desired_days)))
     if not 0 < config.recordings_days < 1e5:
         problems.append(Problem("recordings_days", "a number of days above 0", str(config.recordings_days)))
     levels = ("debug", "info", "warning", "error")
     if config.log_level not in levels:
         problems.append(Problem("log_level", ", ".join(levels), shortened(config.log_level)))
-    for index, endpoint in enumerate(config.grid_brokers):
-        problem = problem_of_endpoint(endpoint, f"grid_brokers[{index}]")
-        if problem:
-            problems.append(problem)
+    problems += _problems_of_access(config)
+    for name in _brokers:
+        for index, endpoint in enumerate(getattr(config, name)):
+            problem = problem_of_endpoint(endpoint, f"{name}[{index}]")
+            if problem:
+                problems.append(problem)
     return problems
 
 

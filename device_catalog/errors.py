@@ -9,12 +9,17 @@ Wrong use of this package (a bug) is a `ValueError` or `RuntimeError`. The world
     |-- NetworkUnknown       no network of that name, or nothing of that name in it
     |-- RecordingUnknown     no recording of that name, or its file is not here
     |-- FaultUnknown         no fault of that name is remembered
+    |-- HistoryUnknown       nothing that was measured is kept of it
     |-- NotAuthorised        no credential, or not the right one
+    |-- NotAllowed           the right credential, but not for this
+    |-- OperatorUnknown      no operator of that name
+    |-- EnrolmentRefused     a token that lets nobody in
     |-- Conflict             what is asked for contradicts what is there
     |-- RevisionOutdated     the document was changed by somebody else since it was read
     |-- Refused              a document is wrong; carries every problem found
     |-- Overloaded           too much is asked for at this moment; come back later
-    |   `-- PolledTooOften   one device asks far more often than it was told to
+    |   |-- PolledTooOften   one device asks far more often than it was told to
+    |   `-- AskedTooOften    one operator, device or address asks too much
     `-- StorageError         the database cannot be used
         `-- StorageFull      there is no room for a change
 """
@@ -59,8 +64,24 @@ class FaultUnknown(CatalogError):  # noqa: N818 - as above
     """No fault of that name is remembered."""
 
 
+class HistoryUnknown(CatalogError):  # noqa: N818 - as above
+    """Nothing that was measured is kept of a device, or no history is kept at all."""
+
+
 class NotAuthorised(CatalogError):  # noqa: N818 - as above
     """No credential, or not the right one for what is asked."""
+
+
+class NotAllowed(CatalogError):  # noqa: N818 - as above
+    """Whoever asks is known, and may not do this."""
+
+
+class OperatorUnknown(CatalogError):  # noqa: N818 - as above
+    """No operator of that name."""
+
+
+class EnrolmentRefused(CatalogError):  # noqa: N818 - as above
+    """A token lets nobody in: unknown, used, expired, or another device's."""
 
 
 class Conflict(CatalogError):  # noqa: N818 - as above
@@ -99,6 +120,17 @@ class PolledTooOften(Overloaded):
     def __init__(self, interval: float, retry_after: int) -> None:
         super().__init__(
             f"expected a poll every {interval:g} s, found them coming more than ten times as often; wait as long as "
+            "Retry-After says",
+            retry_after,
+        )
+
+
+class AskedTooOften(Overloaded):
+    """One operator, device or address asks more than its share."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(
+            "expected fewer requests, found more than one operator, device or address may make; wait as long as "
             "Retry-After says",
             retry_after,
         )

@@ -33,9 +33,14 @@ TOPOLOGY_REVISION = "/v1/networks/{network}/topology/revisions/{revision}"
 FAULTS = "/v1/faults"
 FAULT = "/v1/faults/{fault}"
 
+KEPT = "/v1/history"
+KEPT_DEVICE = "/v1/history/{device}"
+KEPT_RECORDS = "/v1/history/{device}/{content}"
+
 BOOT_HEADER = "Agent-Boot"
 APPLIED_HEADER = "Agent-Applied-Revision"
 OFFSET_HEADER = "Upload-Offset"
+CURSOR_HEADER = "Next-Cursor"
 
 MAXIMUM_DOCUMENT = 1024 * 1024
 """Longest document either side reads [bytes]."""

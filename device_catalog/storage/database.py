@@ -65,9 +65,19 @@ def open_engine(url: str) -> Engine:
     raise StorageError(f"expected sqlite:///PATH or postgresql://…, found {parsed.get_backend_name()}")
 
 
-def migrate(engine: Engine) -> tuple[str | None, str]:
+def migrate(
+    engine: Engine, package: str = "device_catalog.storage.migrations", version_table: str = "alembic_version"
+) -> tuple[str | None, str]:
     """
     Bring the database to the newest shape.
+
+    Parameters
+    ----------
+    engine : sqlalchemy.Engine
+    package : str
+        Holds the steps; the history has its own.
+    version_table : str
+        Where the database remembers its shape; two subjects in one database have two.
 
     Returns
     -------
@@ -79,7 +89,7 @@ def migrate(engine: Engine) -> tuple[str | None, str]:
     StorageError
         When the database is newer than this program, or cannot be opened.
     """
-    with as_file(files("device_catalog.storage.migrations")) as folder:
+    with as_file(files(package)) as folder:
         config = Config()
         config.set_main_option("script_location", str(folder).replace("%", "%%"))
         config.set_main_option("path_separator", "os")
@@ -87,7 +97,8 @@ def migrate(engine: Engine) -> tuple[str | None, str]:
         newest = str(script.get_current_head())
         try:
             with engine.connect().execution_options(writes=True) as connection, connection.begin():
-                before = MigrationContext.configure(connection).get_current_revision()
+                options = {"version_table": version_table}
+                before = MigrationContext.configure(connection, opts=options).get_current_revision()
                 known = {step.revision for step in script.walk_revisions()}
                 if before is not None and before not in known:
                     raise StorageError(
@@ -96,6 +107,7 @@ def migrate(engine: Engine) -> tuple[str | None, str]:
                     )
                 if before != newest:
                     config.attributes["connection"] = connection
+                    config.attributes["version_table"] = version_table
                     command.upgrade(config, "head")
                 return before, newest
         except SQLAlchemyError as error:
@@ -103,16 +115,24 @@ def migrate(engine: Engine) -> tuple[str | None, str]:
 
 
 @contextlib.contextmanager
-def held(engine: Engine) -> Iterator[None]:
+def held(engine: Engine, key: int = _lock_key, who: str = "catalog") -> Iterator[None]:
     """
     Hold a database for this process alone: what another one changes would be missing in this one's memory.
+
+    Parameters
+    ----------
+    engine : sqlalchemy.Engine
+    key : int
+        Of the lock in PostgreSQL; SQLite has a lock a file.
+    who : str
+        What this process is to the database.
 
     Raises
     ------
     StorageError
         When another catalog serves it.
     """
-    taken = StorageError("expected to be this database's only catalog, found another one running; end that one first")
+    taken = StorageError(f"expected to be this database's only {who}, found another one running; end that one first")
     if engine.url.get_backend_name() == "sqlite":
         with Path(f"{engine.url.database}.lock").open("ab") as file:
             try:
@@ -122,7 +142,7 @@ def held(engine: Engine) -> Iterator[None]:
             yield
         return
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        if not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _lock_key}):
+        if not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}):
             raise taken
         yield
 
