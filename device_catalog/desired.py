@@ -31,12 +31,16 @@ class DesiredDocuments:
     def __init__(self, register: Register) -> None:
         self._fleet, self._store, self._threads = register
         self._reading = 0
-        self._ready: OrderedDict[str, tuple[bytes, bytes]] = OrderedDict()
+        self._ready: OrderedDict[str, tuple[bytes, bytes, bytes]] = OrderedDict()
         self._size = 0
 
     async def of(self, name: str) -> tuple[bytes, bytes]:
+        """Give a device's desired document and its entity tag; see `signed`."""
+        return (await self.signed(name))[:2]
+
+    async def signed(self, name: str) -> tuple[bytes, bytes, bytes]:
         """
-        Give a device's desired document and its entity tag.
+        Give a device's desired document, its entity tag, and its signature; empty where none is signed.
 
         Raises
         ------
@@ -49,7 +53,7 @@ class DesiredDocuments:
         ready = self._ready.get(name)
         if ready is not None and ready[0] == device.tag:
             self._ready.move_to_end(name)
-            return ready[1], device.tag
+            return ready[1], device.tag, ready[2]
         if self._reading >= WAITING_READS:
             raise Overloaded("too many documents are being read; come back in a moment", 2 + secrets.randbelow(9))
         self._reading += 1
@@ -58,20 +62,25 @@ class DesiredDocuments:
         finally:
             self._reading -= 1
         wanted = self._fleet.wanted.get(name, ())
+        signer, expires_ns = self._fleet.signer, None
+        if signer is not None:
+            period = signer.period(name, self._fleet.wall())
+            issued_ns, expires_ns = max(issued_ns, period.begins_ns), period.expires_ns
         document = desired_document(
-            device.device, device.tenant, revision, configuration, issued_ns, wanted, calibration
+            device.device, device.tenant, revision, configuration, issued_ns, wanted, calibration, expires_ns
         )
+        signature = b"" if signer is None else signer.signature(document).encode()
         # Where it was changed while it was read, the tag is of neither: the next poll brings the newest.
         tag = device.tag if revision == device.revision else self._fleet.tag(revision)
-        self._keep(name, tag, document)
-        return document, tag
+        self._keep(name, tag, document, signature)
+        return document, tag, signature
 
     def _read(self, name: str) -> tuple[tuple[int, bytes, int], bytes | None]:
         return self._store.configuration(name), self._store.calibration(name)
 
-    def _keep(self, name: str, tag: bytes, document: bytes) -> None:
+    def _keep(self, name: str, tag: bytes, document: bytes, signature: bytes) -> None:
         before = self._ready.pop(name, None)
         self._size += len(document) - (len(before[1]) if before else 0)
-        self._ready[name] = (tag, document)
+        self._ready[name] = (tag, document, signature)
         while self._size > READY_SIZE:
             self._size -= len(self._ready.popitem(last=False)[1][1])

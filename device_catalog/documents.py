@@ -39,6 +39,7 @@ def desired_document(  # noqa: PLR0917 - one field each
     issued_ns: int,
     recordings: tuple[str, ...] = (),
     calibration: bytes | None = None,
+    expires_ns: int | None = None,
 ) -> bytes:
     """Write a desired document around a configuration and a calibration that are JSON already."""
     return msgspec.json.encode(
@@ -49,7 +50,7 @@ def desired_document(  # noqa: PLR0917 - one field each
             "revision": revision,
             "issued": moment(issued_ns),
             "configuration": msgspec.Raw(configuration),
-            "expires": None,
+            "expires": None if expires_ns is None else moment(expires_ns),
             "recordings": recordings,
             "calibration": None if calibration is None else msgspec.Raw(calibration),
         }

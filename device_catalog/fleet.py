@@ -22,6 +22,12 @@ from device_catalog.storage.rows import DeviceRow, Seen
 
 NANOSECONDS = 1_000_000_000
 
+MOST_TAGS = 65_536
+"""Entity tags that devices share in memory."""
+
+LOOK = 3600.0
+"""Whether a document is to be signed anew is looked at this often at least: the catalog's clock may be set [s]."""
+
 BURST = 60
 """Polls a device may send at once after a quiet time: an operator's changes ask for one each."""
 
@@ -41,13 +47,27 @@ class Device(Lease):
     terms : tuple or None
         Interval and a shorter lease [s] that count as soon as the device has the document that says so: until
         then it polls as it did before.
+    renewal : float
+        When its document's entity tag is to be looked at again, because it may be signed anew [s, monotonic].
     paced : float
         Until when its polls so far are paid for, at a tenth of its interval each [s, monotonic].
     written : float
         When it was last heard as far as the database knows [s, monotonic].
     """
 
-    __slots__ = ("applied", "boot", "digest", "last_seen_ns", "paced", "revision", "tag", "tenant", "terms", "written")
+    __slots__ = (
+        "applied",
+        "boot",
+        "digest",
+        "last_seen_ns",
+        "paced",
+        "renewal",
+        "revision",
+        "tag",
+        "tenant",
+        "terms",
+        "written",
+    )
 
     def __init__(self, row: DeviceRow, tag: bytes) -> None:
         super().__init__(row.device, row.interval, row.lease, expected=row.available)
@@ -60,7 +80,42 @@ class Device(Lease):
         self.last_seen_ns = row.last_seen_ns
         self.written = NEVER
         self.paced = NEVER
+        self.renewal = float("inf")
         self.terms: tuple[float, float] | None = None
+
+
+class Signer(Protocol):
+    """Whoever signs desired documents (`device_catalog.director`)."""
+
+    @property
+    def series(self) -> str:
+        """Tells its signatures from those of another, in entity tags."""
+
+    def period(self, device: str, now_ns: int) -> "Period":
+        """Tell within which time a device's document stays as it is signed."""
+
+    def signature(self, document: bytes) -> str:
+        """Sign a document."""
+
+
+class Period(Protocol):
+    """A time within which a device's document stays as it is signed [ns UTC]."""
+
+    @property
+    def number(self) -> int:
+        """Which one it is."""
+
+    @property
+    def begins_ns(self) -> int:
+        """Its first moment."""
+
+    @property
+    def ends_ns(self) -> int:
+        """Its last moment."""
+
+    @property
+    def expires_ns(self) -> int:
+        """Until when its signatures count."""
 
 
 class Announcer(Protocol):
@@ -88,6 +143,8 @@ class Fleet:
         Clock of the leases [s].
     wall : callable
         UTC [ns].
+    signer : Signer, optional
+        Of desired documents; without one they bear no signature and do not expire.
 
     Attributes
     ----------
@@ -108,16 +165,19 @@ class Fleet:
         guard: Guard,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], int] = time.time_ns,
+        signer: Signer | None = None,
     ) -> None:
         self.devices: dict[str, Device] = {}
         self.polls = 0
         self.refused = 0
         self.monotonic = monotonic
         self.wall = wall
+        self.signer = signer
         self.presence = Presence(monotonic(), guard)
         self.wanted: dict[str, tuple[str, ...]] = {}
         self._announcer = announcer
         self._tags: dict[int, bytes] = {}
+        self._shared: dict[bytes, bytes] = {}
         self._tenants: set[str] = set()
         self._waiting: bool | None = None
 
@@ -129,7 +189,8 @@ class Fleet:
 
     def hold(self, row: DeviceRow) -> Device:
         """Take in a device."""
-        device = Device(row, self.tag(row.revision))
+        device = Device(row, b"")
+        self.renew(device)
         self.devices[row.device] = device
         self._tenants.add(device.tenant)
         self.presence.add(device, self.monotonic())
@@ -154,16 +215,26 @@ class Fleet:
         self.wanted[name] = recordings
         if not recordings:
             del self.wanted[name]
-        device.tag = self._tag_of(device)
+        self.renew(device)
         if notify:
             self._announcer.notify(device.tenant, device.device, device.revision)
 
-    def _tag_of(self, device: Device) -> bytes:
-        """Write the entity tag of a device's desired document."""
+    def renew(self, device: Device) -> None:
+        """Write the entity tag of a device's desired document, which changes when it is to be signed anew."""
+        series = ""
+        if self.signer is not None:
+            now_ns = self.wall()
+            period = self.signer.period(device.device, now_ns)
+            series = f".{self.signer.series}{period.number}"
+            left = (period.ends_ns - now_ns) / NANOSECONDS
+            device.renewal = self.monotonic() + min(max(left, 0.0), LOOK)
         recordings = self.wanted.get(device.device)
-        if recordings is None:
-            return self.tag(device.revision)
-        return f'"{device.revision}+{zlib.crc32(" ".join(recordings).encode()):08x}"'.encode()
+        if recordings is not None:
+            series += f"+{zlib.crc32(' '.join(recordings).encode()):08x}"
+        if len(self._shared) > MOST_TAGS:
+            self._shared.clear()
+        tag = f'"{device.revision}{series}"'.encode() if series else self.tag(device.revision)
+        device.tag = self._shared.setdefault(tag, tag)
 
     def authenticate(self, name: str, token: bytes) -> Device:
         """
@@ -196,6 +267,8 @@ class Fleet:
             transition = self.presence.renew(device, now)
             if transition is not None:
                 self._announce(transition)
+        if now >= device.renewal:
+            self.renew(device)
         if device.terms is not None and known == device.tag:
             self.presence.change(device, *device.terms, now)
             device.terms = None
@@ -216,7 +289,7 @@ class Fleet:
     def changed(self, device: Device, revision: int, interval: float, lease: float) -> None:
         """Take note of a new configuration, and ask the device to ask for it."""
         device.revision = revision
-        device.tag = self._tag_of(device)
+        self.renew(device)
         device.terms = (interval, lease)
         there = device.state in (State.AVAILABLE, State.LATE)
         if lease >= device.duration or not there:
