@@ -8,6 +8,7 @@ Rules:
 
 - A lease is counted from before it was asked for, by the steady clock: this side lets it end first.
 - What an algorithm holds is given back when the agent ends, as far as the catalog can be reached within a moment.
+- A lease that the catalog does not renew, since it was taken away, ends at once, and its algorithm is told.
 - Requests wait in a thread of their own, one after the other; more than a few at a time are refused.
 """
 
@@ -31,6 +32,8 @@ from device_catalog.contract.topics import is_identifier
 log = logging.getLogger(__name__)
 
 SUBJECT = "lease"
+LARGEST = 2**62
+"""Tokens are smaller."""
 MOST = 8
 """Requests under way at most."""
 FAREWELL = 1.0
@@ -118,14 +121,17 @@ class LeaseDesk:
         asked = self._clock.monotonic()
         renewing = held is not None and held.until > asked and request.arguments.get("token") == held.token
         token = held.token if renewing and held is not None else 0
+        said = request.arguments.get("seen")
+        seen = said if isinstance(said, int) and 0 <= said < LARGEST else 0
         try:
             grant = await self._requests.run(
-                lambda: self._catalog.lease(network, LeaseRequest(self._device, wanted, token))
+                lambda: self._catalog.lease(network, LeaseRequest(self._device, wanted, token, seen))
             )
         except CatalogError as error:
             if 400 <= error.status < 500:  # it said no: what was held is not any more
                 self._held.pop(network, None)
-            self._refuse(request, Problem("lease", f"the right to switch {network}", shortened(str(error), 300)))
+            problem = Problem("lease", f"the right to switch {network}", shortened(str(error), 300))
+            self._refuse(request, problem, held=network in self._held)
             return
         self._held[network] = _Held(grant.token, asked + grant.seconds)
         if not renewing:
@@ -161,5 +167,7 @@ class LeaseDesk:
         except CatalogError as error:
             log.warning("the lease of %s ends by itself, giving it back failed: %s", network, error)
 
-    def _refuse(self, request: Request, problem: Problem) -> None:
-        self._answer(Reply(request.id, self._device, request.sender, self._clock.now_ns(), {}, (problem,)))
+    def _refuse(self, request: Request, problem: Problem, *, held: bool | None = None) -> None:
+        """Answer what is wrong, and whether what was held is still, where that is known."""
+        payload = {} if held is None else {"held": held}
+        self._answer(Reply(request.id, self._device, request.sender, self._clock.now_ns(), payload, (problem,)))

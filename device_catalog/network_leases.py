@@ -1,9 +1,9 @@
 """
 Who may switch a network: one holder at a time, each with a token larger than all before.
 
-A lease is written before it is answered, and so survives a kill and a power cut. It ends by the catalog's clock; what
-keeps two holders from interleaving is not that clock but the token, which the switches check. `storage.network_leases`
-keeps them; the REST interface is `api.network_leases`.
+A lease is written before it is answered, and so survives a kill and a power cut. It ends by the catalog's clock as that
+stood at its start, which no later step of it moves; what keeps two holders from interleaving is not that clock but the
+token, which the switches check. `storage.network_leases` keeps them; the REST interface is `api.network_leases`.
 """
 
 import math
@@ -32,7 +32,7 @@ class NetworkLeases:
     networks : NetworkStore
     threads : StorageThreads
     clock : callable, optional
-        UTC [ns].
+        UTC [ns]; steady from the start on where none is given.
     """
 
     def __init__(
@@ -40,9 +40,10 @@ class NetworkLeases:
         store: NetworkLeaseStore,
         networks: NetworkStore,
         threads: StorageThreads,
-        clock: Callable[[], int] = time.time_ns,
+        clock: Callable[[], int] | None = None,
     ) -> None:
-        self._store, self._networks, self._threads, self._clock = store, networks, threads, clock
+        self._store, self._networks, self._threads = store, networks, threads
+        self._clock = clock or _steady_clock()
 
     async def acquire(self, network: str, request: LeaseRequest, *, by_device: bool) -> LeaseGrant:
         """
@@ -70,7 +71,7 @@ class NetworkLeases:
         self._expect(network, request.holder, by_device)
         now_ns = self._clock()
         expires_ns = now_ns + round(request.seconds * NANOSECONDS)
-        row, granted = self._store.grant(network, request.holder, now_ns, expires_ns)
+        row, granted = self._store.grant(network, request.holder, now_ns, expires_ns, request.seen)
         if not granted:
             raise Conflict(_held(row))
         return _grant(row, request.seconds)
@@ -130,6 +131,8 @@ class NetworkLeases:
         """
         Take a lease from whoever holds it: an operator's last resort.
 
+        In one step nobody has it, until what was ordered under it can move nothing any more.
+
         Raises
         ------
         NetworkUnknown
@@ -138,9 +141,7 @@ class NetworkLeases:
 
     def _end(self, network: str) -> None:
         self._known(network)
-        last = self._store.find(network)
-        if last is not None:
-            self._release(network, last.holder, last.token)
+        self._store.take_away(network, self._clock())
 
     async def holder(self, network: str) -> LeaseGrant | None:
         """
@@ -169,14 +170,20 @@ class NetworkLeases:
             raise NotAuthorised(f"expected a device of {network}, found {holder}, whose configuration does not name it")
 
 
+def _steady_clock() -> Callable[[], int]:
+    start_ns = time.time_ns() - time.monotonic_ns()
+    return lambda: start_ns + time.monotonic_ns()
+
+
 def _judge(request: LeaseRequest) -> None:
     problems = []
     if not is_identifier(request.holder):
         problems.append(Problem("holder", "letters, digits, _ and - (at most 64)", shortened(request.holder)))
     if not (math.isfinite(request.seconds) and 1.0 <= request.seconds <= LONGEST):
         problems.append(Problem("seconds", f"1 to {LONGEST:g} [s]", f"{request.seconds:g}"))
-    if not 0 <= request.token < 2**62:
-        problems.append(Problem("token", "the token of a lease", shortened(request.token)))
+    for name, token in (("token", request.token), ("seen", request.seen)):
+        if not 0 <= token < 2**62:
+            problems.append(Problem(name, "the token of a lease", shortened(token)))
     if problems:
         raise Refused(problems)
 

@@ -1,31 +1,28 @@
 """
 ``tresma network operate|lease``: a person's orders to switches, under the network's lease; who holds it.
 
-An order goes straight to the switch on the grid broker and is confirmed by the switch itself, retained beside it. The
-lease keeps everybody else from switching meanwhile, reconfigurators as well; it is given back at the end, after the
-catalog was told where the switches stand. The first order that is not carried out ends it: nothing more is ordered.
+An order goes straight to the switch on the grid broker (`switch_line`) and is confirmed by the switch itself. The lease
+keeps everybody else from switching meanwhile, reconfigurators as well: every switch that is heard confirms it before
+anything moves. It is given back at the end, after the catalog was told where the switches stand. The first order that
+is not carried out ends it: nothing more is ordered.
 """
 
 import argparse
-import queue
 import secrets
-import ssl
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
-import msgspec
-from paho.mqtt import client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-
-from algorithms.api.errors import WireError
-from algorithms.api.records import Command, Result
-from algorithms.api.switching import CLOSE, OPEN, UNLOCK, Order, Outcome, SwitchReport, read_report
-from algorithms.api.wire import Header, decode, encode
-from device_catalog.contract import paths, topics
+from algorithms.api.network_document import SwitchStates
+from algorithms.api.switching import (
+    CLOSE,
+    OPEN,
+    UNLOCK,
+    Outcome,
+    SwitchReport,
+)
+from device_catalog.contract import paths
 from device_catalog.contract.network_leases import LeaseGrant, LeaseRequest, SwitchNewsDocument
 from device_catalog.contract.topics import is_identifier
 from device_catalog.operator.catalog import Catalog, read
@@ -33,18 +30,18 @@ from device_catalog.operator.errors import OperatorError, UsageError
 from device_catalog.operator.output import note, say, say_json
 from device_catalog.operator.settings import KEYS, Settings, read_settings
 from device_catalog.operator.subscriber import Endpoint, parse_endpoint
+from device_catalog.operator.switch_line import CLAIMING, SwitchLine
 
 RETAINED = 5.0
 """How long a switch's last word may take to come from the broker [s]."""
 PATIENCE = 60.0
 """How long a switch may take to carry out an order, unless told otherwise [s]."""
-_NANOSECONDS = 1_000_000_000
 LONGEST = 300.0
 """The network is held for at most this long [s]."""
 MARGIN = 5.0
 """A lease lasts so much longer than the orders under it [s]."""
-MOVING = 10.0
-"""What was ordered under a lease that was taken away may still move for so long after its end [s]."""
+HEARING = 1.0
+"""Whoever of the network's switches has been heard within this is asked to confirm the lease [s]."""
 LOCK = "operator"
 """Tag under which a switch is locked where none is given."""
 _verbs = {"open": OPEN, "closed": CLOSE, "unlocked": UNLOCK, "locked": OPEN}
@@ -63,18 +60,22 @@ examples:
 _LEASE = """\
 examples:
   tresma network lease lv-feeder             who may switch it now
-  tresma network lease lv-feeder --end       take it away: it is held for you until no order
-                                             given under the old one can move anything any more
+  tresma network lease lv-feeder --end       take it away: nobody gets it until no order that was
+                                             given under it can move anything any more
 """
 
 
 class LeaseCatalog(Catalog):
     """The part of the catalog that is about leases of networks."""
 
-    def acquire(self, network: str, holder: str, seconds: float) -> LeaseGrant:
-        """Ask for the right to switch a network."""
+    def acquire(self, network: str, holder: str, seconds: float, seen: int) -> LeaseGrant:
+        """Ask for the right to switch a network, having seen switches obey a token."""
         path = paths.NETWORK_LEASE.format(network=network)
-        return read(self._exchange("POST", path, body=LeaseRequest(holder, seconds))[0], LeaseGrant)
+        return read(self._exchange("POST", path, body=LeaseRequest(holder, seconds, 0, seen))[0], LeaseGrant)
+
+    def switches(self, network: str) -> list[str]:
+        """Name the switches of a network."""
+        return sorted(read(self._exchange("GET", paths.TOPOLOGY.format(network=network))[0], SwitchStates).states)
 
     def holder(self, network: str) -> LeaseGrant | None:
         """Tell who holds it; None for nobody."""
@@ -134,7 +135,7 @@ def lease(options: argparse.Namespace) -> None:
     """Show who may switch a network, or take it away."""
     catalog = _catalog(_settings(options))
     if options.end:
-        take_away(catalog, options.network)
+        catalog.end(options.network)
     grant = catalog.holder(options.network)
     if options.json:
         say_json(grant)
@@ -142,20 +143,6 @@ def lease(options: argparse.Namespace) -> None:
         say(f"{options.network}: nobody")
     else:
         say(f"{options.network}: {grant.holder} for {grant.seconds:.0f} s, token {grant.token}")
-
-
-def take_away(catalog: LeaseCatalog, network: str) -> LeaseGrant | None:
-    """
-    Take a network from whoever holds it, and hold it until what was ordered before can move nothing any more.
-
-    Every order ends with the lease under which it was given. Until then nobody else is to switch; the hold ends by
-    itself.
-    """
-    held = catalog.holder(network)
-    catalog.end(network)
-    if held is None:
-        return None
-    return catalog.acquire(network, f"ended-{secrets.token_hex(4)}", min(LONGEST, held.seconds + MOVING))
 
 
 def operate(options: argparse.Namespace) -> None:
@@ -166,7 +153,9 @@ def operate(options: argparse.Namespace) -> None:
     catalog = _catalog(settings)
     endpoint, tenant = _broker(catalog, options, settings)
     names = list(dict.fromkeys(wish.switch for wish in options.wishes))
-    with _Line(endpoint, settings.ca, tenant, names) as line:
+    everybody = sorted({*names, *catalog.switches(options.network)})
+    with SwitchLine(endpoint, settings.ca, tenant, everybody) as line:
+        line.listen(HEARING)
         for name in names:
             report = line.wait_for(name, lambda _: True, RETAINED)
             if report is None:
@@ -177,10 +166,11 @@ def operate(options: argparse.Namespace) -> None:
             _ask(options.wishes)
         holder = f"operator-{secrets.token_hex(4)}"
         asked = time.monotonic()
-        wanted = min(LONGEST, (options.patience + MARGIN) * len(options.wishes) + MARGIN)
-        grant = catalog.acquire(options.network, holder, wanted)
+        wanted = min(LONGEST, (options.patience + MARGIN) * len(options.wishes) + CLAIMING + MARGIN)
+        grant = catalog.acquire(options.network, holder, wanted, line.largest_token(options.network))
         try:
-            for number, wish in enumerate(options.wishes, start=1):
+            line.claim(grant, names)
+            for number, wish in enumerate(options.wishes, start=2):
                 _expect_time(grant, wish, asked, options.patience)
                 _carry_out(line, grant, wish, number, options)
         finally:
@@ -215,7 +205,7 @@ def _expect_time(grant: LeaseGrant, wish: Wish, asked: float, patience: float) -
         )
 
 
-def _carry_out(line: "_Line", grant: LeaseGrant, wish: Wish, number: int, options: argparse.Namespace) -> None:
+def _carry_out(line: SwitchLine, grant: LeaseGrant, wish: Wish, number: int, options: argparse.Namespace) -> None:
     tag = line.reports[wish.switch].tag if wish.state == "unlocked" else wish.tag
     command = line.order(grant, wish.switch, _verbs[wish.state], number, tag, options.patience)
     final = (Outcome.DONE, Outcome.REFUSED, Outcome.FAILED)
@@ -230,76 +220,6 @@ def _carry_out(line: "_Line", grant: LeaseGrant, wish: Wish, number: int, option
         raise OperatorError(f"{wish.switch} {report.outcome}: {report.reason}; nothing more is ordered")
     if not options.json:
         say(f"{wish.switch}: {_in_words(report)}")
-
-
-class _Line:
-    """A connection to the grid broker that hears what some switches say."""
-
-    def __init__(self, endpoint: Endpoint, ca: str, tenant: str, names: list[str]) -> None:
-        self.reports: dict[str, SwitchReport] = {}
-        self.until = 0.0
-        """The last order lives until then by the steady clock [s]; 0 where none does."""
-        self._tenant, self._endpoint = tenant, endpoint
-        self._boot = time.time_ns() // _NANOSECONDS
-        self._heard: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv311)
-        if endpoint.tls:
-            self._client.tls_set_context(ssl.create_default_context(cafile=ca or None))
-        if endpoint.user:
-            self._client.username_pw_set(endpoint.user, endpoint.password)
-        wanted = [(topics.switch_state(tenant, name), 1) for name in names]
-        self._client.on_connect = lambda client, *_: client.subscribe(wanted)
-        self._client.on_message = lambda _client, _data, message: self._heard.put(bytes(message.payload))
-
-    def __enter__(self) -> Self:
-        try:
-            self._client.connect(self._endpoint.host, self._endpoint.port)
-        except OSError as error:
-            raise OperatorError(f"{self._endpoint} cannot be reached: {error.strerror or error}") from error
-        self._client.loop_start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
-
-    def wait_for(self, name: str, fits: Callable[[SwitchReport], bool], seconds: float) -> SwitchReport | None:
-        """Wait until a switch says something that fits; None where it does not."""
-        deadline = time.monotonic() + seconds
-        while (report := self.reports.get(name)) is None or not fits(report):
-            try:
-                self._take(self._heard.get(timeout=max(0.0, deadline - time.monotonic())))
-            except queue.Empty:
-                return None
-        return report
-
-    def order(  # noqa: PLR0917 - the parts of an order
-        self, grant: LeaseGrant, switch: str, verb: str, number: int, tag: str, life: float
-    ) -> Command:
-        """Publish an order."""
-        now, self.until = time.time_ns(), time.monotonic() + life
-        arguments = msgspec.to_builtins(Order(grant.network, grant.token, number, tag))
-        expires = now + round(life * _NANOSECONDS)
-        command = Command(f"{grant.holder}-{grant.token}-{number}", switch, verb, now, expires, arguments)
-        payload = encode(command, Header(grant.holder, self._boot, 1, number, now))
-        self._client.publish(topics.switch_command(self._tenant, switch), payload, qos=1)
-        return command
-
-    def outlive(self) -> None:
-        """Wait until the last order cannot be carried out any more: before that the network must not be given back."""
-        left = self.until - time.monotonic()
-        if left > 0:
-            note(f"waiting {left:.0f} s for the last order to expire")
-            time.sleep(left)
-
-    def _take(self, payload: bytes) -> None:
-        with suppress(WireError):
-            _, record = decode(payload)
-            report = read_report(record) if isinstance(record, Result) else None
-            if report is not None and isinstance(record, Result):
-                self.reports[record.terminal] = report
 
 
 def _in_words(report: SwitchReport) -> str:

@@ -47,6 +47,11 @@ def acquire(placed, holder, seconds=60.0):
     return answer.json()["token"]
 
 
+def give_back(placed):
+    held = placed[0].operator("GET", PATH).json()
+    assert ask(placed, "DELETE", held["holder"], token=held["token"]).status_code == 204
+
+
 def test_one_at_a_time_and_every_token_is_larger(placed):
     first = acquire(placed, "control-1")
     refused = ask(placed, "POST", "control-2")
@@ -75,7 +80,7 @@ def test_a_lease_that_ended_is_had_by_another_and_not_renewed(placed):
     wait_until(lambda: ask(placed, "POST", "control-2").status_code == 201, "the lease of control-1 ending", timeout=10)
     answer = ask(placed, "PUT", "control-1", token=first)
     assert answer.status_code == 409
-    placed[0].operator("DELETE", PATH)
+    give_back(placed)
 
 
 def test_of_many_who_ask_at_once_one_succeeds(placed):
@@ -94,7 +99,7 @@ def test_of_many_who_ask_at_once_one_succeeds(placed):
     winners = {f"control-{number}": ask(placed, "POST", f"control-{number}").status_code for number in (1, 2)}
     assert winners[holder] == 201
     assert sorted(winners.values()) == [201, 409]
-    placed[0].operator("DELETE", PATH)
+    give_back(placed)
 
 
 def test_nobody_asks_in_the_name_of_another_or_for_a_network_that_is_not_its_own(placed):
@@ -109,14 +114,13 @@ def test_nobody_asks_in_the_name_of_another_or_for_a_network_that_is_not_its_own
     assert wrong.status_code == 422
 
 
-def test_an_operator_sees_who_holds_a_network_and_takes_it_away(placed):
-    catalog, _ = placed
-    token = acquire(placed, "control-1")
-    held = catalog.operator("GET", PATH).json()
-    assert (held["holder"], held["token"]) == ("control-1", token)
-    assert catalog.operator("DELETE", PATH).status_code == 204
-    assert catalog.operator("GET", PATH).status_code == 404
-    assert ask(placed, "PUT", "control-1", token=token).status_code == 409
+def test_what_switches_are_heard_to_obey_is_gone_beyond(placed):
+    heard = acquire(placed, "control-1") + 1000
+    answer = ask(placed, "POST", "control-1", seen=heard).json()
+    assert answer["token"] == heard + 1
+    assert ask(placed, "POST", "control-1", seen=2**61).json()["token"] == heard + 2
+    assert ask(placed, "POST", "control-1", seen=-1).status_code == 422
+    give_back(placed)
 
 
 def test_the_holder_says_where_switches_stand_and_nobody_else_does(placed):
@@ -147,3 +151,18 @@ def test_leases_survive_a_kill(tmp_path):
         assert ask((catalog, credentials), "PUT", "control-1", token=first).status_code == 200
         history = catalog.operator("GET", "/v1/devices/control-1/history").json()
         assert any(entry["action"] == "lease" for entry in history["changes"])
+
+
+def test_an_operator_sees_who_holds_a_network_and_takes_it_away():
+    with CatalogProcess() as catalog:
+        placed = catalog, prepare(catalog)
+        token = acquire(placed, "control-1", seconds=1.0)
+        held = catalog.operator("GET", PATH).json()
+        assert (held["holder"], held["token"]) == ("control-1", token)
+        assert catalog.operator("DELETE", PATH).status_code == 204
+        kept = catalog.operator("GET", PATH).json()
+        assert kept["holder"].startswith("ended-")
+        assert kept["seconds"] > 50.0  # what was ordered before may move so long
+        for holder in ("control-1", "control-2"):
+            assert ask(placed, "POST", holder).status_code == 409
+        assert ask(placed, "PUT", "control-1", token=token).status_code == 409

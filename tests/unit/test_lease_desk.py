@@ -120,6 +120,7 @@ def test_what_another_holds_is_told_to_the_algorithm_and_nothing_leaves():
         desk.catalog.error = CatalogError("answered 409: held by control-2", status=409)
         reply = await desk.ask(network="net", seconds=30.0, token=1)
         assert "held by control-2" in reply.problems[0].found
+        assert reply.payload == {"held": False}
         assert desk.objection(1) != ""
 
     run(story)
@@ -129,7 +130,8 @@ def test_a_catalog_out_of_reach_takes_nothing_away_before_its_time():
     async def story(desk):
         await desk.ask(network="net", seconds=30.0)
         desk.catalog.error = CatalogError("cannot be reached")
-        await desk.ask(network="net", seconds=30.0, token=1)
+        reply = await desk.ask(network="net", seconds=30.0, token=1)
+        assert reply.payload == {"held": True}
         assert desk.objection(1) == ""
 
     run(story)

@@ -1,7 +1,9 @@
-"""Tokens of leases in the database: each larger than all before, also than those a lost database gave out."""
+"""Leases in the database: tokens larger than all that switches can have obeyed, networks taken away, wrong clocks."""
 
 from sqlalchemy import create_engine
 
+from algorithms.api.switching import OBEYED_AHEAD
+from device_catalog.contract.network_leases import AFTERWARDS, LONGEST
 from device_catalog.storage.network_leases import NetworkLeaseStore
 from device_catalog.storage.tables import metadata
 
@@ -33,3 +35,67 @@ def test_a_database_put_back_from_a_backup_gives_no_token_again():
         grant(leases, NOW)
     seen = [grant(lost, NOW + number * 2 * SECOND) for number in range(1, 6)]
     assert grant(restored, NOW + 60 * SECOND, "control-2") > max(seen)
+
+
+def test_a_token_is_larger_than_what_its_holder_has_heard_switches_obey():
+    leases = store()
+    heard = NOW // SECOND + 500
+    row, _ = leases.grant("net", "control-1", NOW, NOW + SECOND, heard)
+    assert row.token == heard + 1
+
+
+def test_a_token_that_was_forged_at_a_switch_raises_none():
+    leases = store()
+    grant(leases, NOW)
+    row, _ = leases.grant("net", "control-1", NOW + SECOND, NOW + 2 * SECOND, 2**61)
+    assert row.token == NOW // SECOND + 1
+
+
+def test_however_often_a_token_is_forged_what_is_granted_is_still_obeyed():
+    leases = store()
+    latest = NOW // SECOND + OBEYED_AHEAD
+    for _ in range(50):
+        row, _ = leases.grant("net", "control-1", NOW, NOW + SECOND, latest // 2 + NOW // SECOND // 2 - 1)
+    assert row.token <= latest
+
+
+def test_tokens_of_a_clock_that_was_years_ahead_are_left_behind_once_a_holder_says_what_switches_obey():
+    leases = store()
+    ahead = grant(leases, NOW + 10 * 365 * 86_400 * SECOND)
+    later = NOW + 400 * SECOND
+    heard = NOW // SECOND + 7
+    asked = [leases.grant("net", "control-1", later, later + SECOND, seen)[0].token for seen in (0, heard)]
+    assert asked[0] == ahead + 1  # nobody knows better
+    assert asked[1] == max(heard + 1, later // SECOND)
+
+
+def test_a_lease_of_a_clock_that_was_ahead_ends_when_the_longest_would():
+    leases = store()
+    leases.grant("net", "control-1", NOW + 10**9 * SECOND, NOW + 10**9 * SECOND + 60 * SECOND)
+    assert not leases.grant("net", "control-2", NOW, NOW + SECOND)[1]
+    wait = round(LONGEST + AFTERWARDS) * SECOND
+    assert not leases.grant("net", "control-2", NOW + wait - SECOND, NOW + wait)[1]
+    assert leases.grant("net", "control-2", NOW + wait, NOW + wait + SECOND)[1]
+
+
+def test_a_network_that_is_taken_away_is_nobodys_until_nothing_ordered_before_can_move():
+    leases = store()
+    old, _ = leases.grant("net", "control-1", NOW, NOW + 60 * SECOND)
+    leases.take_away("net", NOW + SECOND)
+    leases.take_away("net", NOW + 50 * SECOND)  # saying it twice holds it no longer
+    kept = leases.find("net")
+    assert kept.token > old.token
+    assert kept.holder not in ("control-1", "control-2")
+    free = NOW + 60 * SECOND + round(AFTERWARDS) * SECOND
+    for holder in ("control-1", "control-2"):
+        assert not leases.grant("net", holder, free - SECOND, free)[1]
+    assert leases.move_end("net", "control-1", old.token, NOW + SECOND, free) == kept
+    assert leases.grant("net", "control-2", free, free + SECOND)[1]
+
+
+def test_a_network_that_nobody_holds_is_not_held_after_it_was_taken_away():
+    leases = store()
+    leases.take_away("net", NOW)
+    grant(leases, NOW)
+    leases.take_away("net", NOW + 2 * SECOND)
+    assert leases.grant("net", "control-2", NOW + 2 * SECOND, NOW + 3 * SECOND)[1]

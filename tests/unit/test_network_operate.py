@@ -1,4 +1,4 @@
-"""A person's orders to switches: what may be wished, how long orders live, how a network is taken away."""
+"""A person's orders to switches: what may be wished, how long orders live."""
 
 import argparse
 import time
@@ -9,25 +9,8 @@ from device_catalog.contract.network_leases import LeaseGrant
 from device_catalog.documents import moment
 from device_catalog.operator import network_operate
 from device_catalog.operator.errors import OperatorError
-from device_catalog.operator.network_operate import Wish, take_away
-
-
-class Catalog:
-    """Keeps one lease, as a catalog does."""
-
-    def __init__(self, seconds):
-        self.held = LeaseGrant("net", "control-1", 7, seconds, moment(0)) if seconds else None
-
-    def holder(self, _network):
-        return self.held
-
-    def end(self, _network):
-        self.held = None
-
-    def acquire(self, network, holder, seconds):
-        assert self.held is None
-        self.held = LeaseGrant(network, holder, 8, seconds, moment(0))
-        return self.held
+from device_catalog.operator.network_operate import Wish
+from device_catalog.operator.switch_line import SwitchLine
 
 
 def test_a_switch_may_be_locked_under_a_tag_of_ones_own():
@@ -42,21 +25,6 @@ def test_what_is_no_wish_is_refused_with_what_was_expected(text):
         network_operate._wish(text)
 
 
-@pytest.mark.parametrize("left", [3.0, 60.0, 290.0])
-def test_a_network_that_is_taken_away_is_held_until_nothing_ordered_before_can_move(left):
-    catalog = Catalog(left)
-    hold = take_away(catalog, "net")
-    assert catalog.held is hold
-    assert left < hold.seconds <= 300.0
-    assert hold.holder != "control-1"
-
-
-def test_a_network_that_nobody_holds_is_not_held_after_it_was_taken_away():
-    catalog = Catalog(0.0)
-    assert take_away(catalog, "net") is None
-    assert catalog.held is None
-
-
 def test_no_order_is_given_that_would_outlive_the_lease():
     grant = LeaseGrant("net", "operator-1", 1, 65.0, moment(0))
     network_operate._expect_time(grant, Wish("s-7", "open"), time.monotonic(), 60.0)
@@ -65,7 +33,7 @@ def test_no_order_is_given_that_would_outlive_the_lease():
 
 
 def test_the_last_order_is_outlived_before_the_network_is_given_back():
-    line = network_operate._Line(network_operate.parse_endpoint("mqtt://127.0.0.1:1883"), "", "default", ["s-7"])
+    line = SwitchLine(network_operate.parse_endpoint("mqtt://127.0.0.1:1883"), "", "default", ["s-7"])
     line.until = time.monotonic() + 0.2
     line.outlive()
     assert time.monotonic() >= line.until
