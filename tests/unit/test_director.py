@@ -1,5 +1,7 @@
 """A catalog signs what devices should do, anew when half of a signature's time is over, and not for all at once."""
 
+import itertools
+
 import pytest
 
 from device_catalog.config import ConfigError
@@ -67,7 +69,7 @@ def test_a_clock_that_is_set_is_noticed_within_the_hour():
 def test_a_fleet_is_signed_anew_spread_over_the_whole_period():
     director = Director(Key(1).private, 2.0 * DAY)
     begins = sorted((director.period(f"m-{number}", NOW).begins_ns - NOW) / NANOSECONDS for number in range(1000))
-    steps = [later - earlier for earlier, later in zip(begins, begins[1:], strict=False)]
+    steps = [later - earlier for earlier, later in itertools.pairwise(begins)]
     assert begins[-1] - begins[0] > 0.95 * DAY
     assert max(steps) < 0.02 * DAY
 
