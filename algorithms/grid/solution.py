@@ -68,5 +68,6 @@ def without_return(returning: float, words: str) -> str:
     """Say that a current [A] has no way back."""
     return (
         f"{returning:.3g} A would have to return through earth, to which there is no path ({words} was chosen as "
-        "reference): connect loads to the neutral or between phases, or ground the neutral"
+        "reference): connect loads to the neutral or between phases, ground the neutral, or state r0m and x0m of a "
+        "star-star transformer, whose tank may be the way back"
     )

@@ -121,7 +121,7 @@ def examine(
             suspects.append(Contradiction(name, float(values[index]) / max(float(sigma[index]), TINY), ()))
             values[_with_it(estimator.measurements, index)] = np.nan
             continue
-        if not estimate.converged:
+        if not estimate.converged and not estimate.returning:
             estimate = estimator.estimate(values, taken, prior=prior, u_prior=u_prior, iterations=1)
         excessive = not estimate.converged or estimate.objective > limit
         worst = _worst(estimate, confidence, excessive=excessive)

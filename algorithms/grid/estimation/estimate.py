@@ -31,7 +31,12 @@ from algorithms.grid.estimation.patch import Patch
 from algorithms.grid.estimation.tangent import loadings_at
 from algorithms.grid.estimation.terminals import Terminals
 from algorithms.grid.points import EARTH
+from algorithms.grid.solution import without_return
 
+NO_CURRENT = 1e-4
+"""Share of the largest current of a load that is none where it would have to return through a reference [1]."""
+SURE = 5.0
+"""What is more of its own standard uncertainties is no matter of chance [1]."""
 UNKNOWN = 0.02
 """A voltage less sure than this, relative to nominal, because of what nothing is known of, is not observable [1]."""
 
@@ -86,8 +91,10 @@ class Estimate:
     turn : float
         By how much the readings' angles are ahead of the model's [rad].
     iterations : int
+    returning : str
+        Why the current of loads has no way back, where readings say so; empty otherwise.
     converged : bool
-        Whether voltages stand still, at values a network at work can have.
+        Whether voltages stand still, at values a network at work can have, and currents have a way back.
     change : float
         Largest change of a voltage in the last iteration, relative to nominal [1].
     """
@@ -100,14 +107,36 @@ class Estimate:
         self.inputs, self.along, self.residuals, self._powers = found.inputs, found.along, found.residuals, found.powers
         self.turn, self.iterations, self.change = turn, found.steps, found.change
         self._range, self._stands_still = (found.lowest, found.highest), found.converged
-        self.converged = found.converged and found.lowest > LOWEST and found.highest < HIGHEST
         self._response = gain.tangent.response
+        sound = found.converged and found.lowest > LOWEST and found.highest < HIGHEST
+        self.returning = self._without_return() if sound and self._response.references else ""
+        self.converged = sound and not self.returning
+
+    def _without_return(self) -> str:
+        """
+        Tell which reference current would have to return through, by more than what readings are unsure of.
+
+        Readings of phases that balance exactly do so within their uncertainty only.
+        """
+        returning = np.abs(self._response.returns @ self.inputs)
+        largest = float(np.abs(self.inputs[len(self._response.emfs) :]).max(initial=0.0))
+        if not (returning > NO_CURRENT * largest).any():
+            return ""
+        loadings = self.loadings(self._response.returns)
+        sigma = np.sqrt(self.variance(loadings.real) + self.variance(loadings.imag))
+        beyond = returning > SURE * sigma + NO_CURRENT * largest
+        if not beyond.any():
+            return ""
+        worst = int(np.argmax(np.where(beyond, returning, 0.0)))
+        return without_return(float(returning[worst]), self._response.references[worst])
 
     @property
     def reason(self) -> str:
         """Why it did not converge; empty where it did."""
         if self.converged:
             return ""
+        if self.returning:
+            return self.returning
         if self._stands_still:
             return (
                 f"voltages of {self._range[0]:.3g} to {self._range[1]:.3g} of nominal would follow: readings or "

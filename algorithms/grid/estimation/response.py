@@ -18,7 +18,7 @@ Rules:
 from functools import cached_property
 
 import numpy as np
-from scipy.sparse import coo_array, csc_array, csr_array, hstack
+from scipy.sparse import coo_array, csc_array, csr_array, hstack, vstack
 
 from algorithms.api.errors import NetworkError
 from algorithms.api.network import NetworkModel
@@ -97,6 +97,13 @@ class Response:
     def matrix(self) -> Complexes:
         """Voltages of points for each input of 1, shape (k, n)."""
         return np.ascontiguousarray(self._factor.solve(self.drive.toarray().astype(complex)))
+
+    @cached_property
+    def returns(self) -> Complexes:
+        """Current that would return through each reference for each input of 1, shape (r, n) [S, 1]."""
+        anchors, references = self.admittance.anchors.tocsr(), self.admittance.references
+        rows = [anchors[[reference.points[0]], :] * len(reference.points) for reference in references]
+        return self.seen(csr_array(vstack(rows)))
 
     def voltages(self, inputs: Complexes) -> Complexes:
         """
