@@ -42,6 +42,10 @@ from agent.recording.recordings_upload import Handover
 from agent.running import Place, RunningSet
 from agent.settings_in_force import SettingsInForce
 from agent.store import Store
+from agent.updates.fetches import Fetches, asking_process
+from agent.updates.journal import Journal
+from agent.updates.places import Places
+from agent.updates.updates import Updates
 from algorithms.api.errors import WireError, shortened
 from algorithms.api.records import Command, Event, Record, Request
 from algorithms.api.wire import Header
@@ -101,11 +105,20 @@ class Service:
         self._running = RunningSet(
             workers, self._checkpoints, clock, self._publish, self._outputs.take, ask=self._ask_neighbours
         )
+        self._changing = asyncio.Lock()  # one thing at a time changes what runs
         self._networks = Networks(
             config,
             store,
             lambda: self._duty.changed(),  # noqa: PLW0108 - made below
             lambda: self._conversation.pace,
+        )
+        self._updates = Updates(
+            self._running,
+            Journal(store),
+            places=Places(store.folder / "algorithms"),
+            fetches=Fetches(asking_process(config)),
+            changing=self._changing,
+            clock=clock,
         )
         self._recorder = EventRecorder(workers, store.folder / "recordings", config.device, self._publish, clock)
         self._handover = Handover(config, self._recorder)
@@ -121,7 +134,6 @@ class Service:
         self._conversation = Conversation(catalog, self._settings, self, self._calibrations, clock, boot=outbox.boot)
         self._stopping = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._changing = asyncio.Lock()  # one thing at a time changes what runs
         self._duty = NetworkDuty(self._networks, self._running, self._changing, self._conversation.ask_now)
         self._isolation: dict[str, bool] = {}
         self._bad_commands = Allowance(BAD_COMMANDS)
@@ -179,6 +191,7 @@ class Service:
             ends.push_async_callback(self._recorder.close)
             ends.push_async_callback(self._outputs.close)
             ends.push_async_callback(self._running.close)
+            ends.push_async_callback(self._updates.close)
             for task in tuple(self._tasks):
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -190,10 +203,10 @@ class Service:
 
     async def _bring_about(self, desired: Desired, known: bool) -> None:
         async with self._changing:
-            await self._apply(desired, patient=known)
+            await self._apply(desired, patient=known, known=known)
         self._handover.want(desired.recordings)
 
-    async def _apply(self, desired: Desired, *, patient: bool) -> None:
+    async def _apply(self, desired: Desired, *, patient: bool, known: bool = False) -> None:
         configuration = self._calibrations.applied_to(desired)
         self._meet_brokers(desired.tenant)
         before = self._running.place
@@ -202,13 +215,17 @@ class Service:
         named = self._duty.reference
         self._duty.look_after(configuration.topology)
         try:
-            await apply(self._configuration, configuration, self._running, self, patient=patient)
+            await self._updates.make_way(self._configuration, configuration)
+            current, possible = self._updates.effective(self._configuration), self._updates.effective(configuration)
+            await apply(current, possible, self._running, self, patient=patient)
         except ConfigError:
             self._running.place = before
             self._duty.look_after(named)
+            await self._updates.take(self._configuration, known=False)
             raise
         self._duty.look_after(configuration.topology)
         self._configuration = configuration
+        await self._updates.take(configuration, known=known)
         await self._recorder.configure(configuration, desired.tenant, terminal)
         await self._outputs.configure(configuration)
         self._running.reroute()
@@ -285,7 +302,7 @@ class Service:
             agent_version=self._version,
             applied_revision=self._settings.applied,
             refused=self._settings.refused,
-            algorithms=self._running.algorithm_reports(),
+            algorithms=self._updates.reports(self._running.algorithm_reports()),
             links={name: link.report() for name, link in self._links.items()},
             source=self._running.sampler.report(),
             time=self._time,
