@@ -14,7 +14,7 @@ venv = .venv/bin
 typed = agent algorithms device_catalog hardware tests/typing
 
 help: ## this list
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: ## catalog, two brokers, three meters, an estimated grid for 40 s, then a fault (DEMO_SECONDS=0 runs on; RECORDING=file.cfg)
 	@PYTHON=$(PYTHON) packaging/install/prepare demo
@@ -28,6 +28,13 @@ install: ## .venv with the commands tresma, tresma-agent and tresma-catalog, and
 test: ## the whole test suite, with real brokers (ARGUMENTS="tests/unit -k phasor" for a part, WORKERS=0 one by one)
 	@PYTHON=$(PYTHON) packaging/install/prepare test
 	@$(venv)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGUMENTS)
+
+package: ## the Debian package of the agent, into ./dist (root)
+	@packaging/install/package dist
+
+test-package: ## the package on a booted Debian: install, watchdog, upgrade, purge (root, minutes)
+	@PYTHON=$(PYTHON) packaging/install/prepare field
+	@$(venv)/python -m pytest --override-ini="addopts=-q --import-mode=importlib" tests/field/test_package.py $(ARGUMENTS)
 
 lint: ## ruff: rules and format
 	@PYTHON=$(PYTHON) packaging/install/prepare lint
@@ -59,4 +66,4 @@ pages: ## a page for each recording in a folder (RECORDINGS=folder), into ./page
 clean: ## what the other targets made, .venv included
 	rm -rf .venv .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info build dist
 
-.PHONY: help demo install test lint types layers bench pages clean
+.PHONY: help demo install test package test-package lint types layers bench pages clean

@@ -18,6 +18,7 @@ from hardware.mcc_library import BoardFault, FoundBoard
 from hardware.mcc_options import Trigger
 from hardware.mcc_scan import Scan
 
+WHEEL = "pip install uldaq, beside the Debian package: pip install --target /usr/local/lib/tresma uldaq"
 INSTALL = "install it as hardware/README.md says, in four lines"
 NO_PERMISSION = "NO PERMISSION"
 
@@ -174,7 +175,7 @@ def _load() -> Any:
         import uldaq  # noqa: PLC0415 - loads a C library that only a meter with a board has
     except ImportError as error:
         raise SourceNotFound(
-            f"source uldaq: expected the Python package uldaq, found none ({error}); pip install 'tresma[uldaq]'"
+            f"source uldaq: expected the Python package uldaq, found none ({error}); {WHEEL}"
         ) from error
     except (OSError, AttributeError) as error:  # no library, or one too old to have every function
         raise SourceNotFound(f"source uldaq: expected libuldaq 1.2 or newer, found {error}; {INSTALL}") from error

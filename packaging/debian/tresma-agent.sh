@@ -1,0 +1,6 @@
+#!/bin/sh
+# Nothing of the caller's Python decides what a meter runs: -P keeps the present folder out, -s the user's packages.
+# The second place is the administrator's, for what Debian does not have: pip install --target /usr/local/lib/tresma uldaq
+export PYTHONPATH=/usr/lib/tresma:/usr/local/lib/tresma
+export PYTHONDONTWRITEBYTECODE=1
+exec /usr/bin/python3 -P -s -m agent "$@"
