@@ -64,15 +64,29 @@ def test_a_meter_that_is_a_day_ahead_or_sees_no_number_proves_no_line_dead(magni
     assert made.commands == []
 
 
-def test_a_reconfigurator_whose_clock_is_set_back_judges_anew_and_finishes():
-    made = world()
-    fault(made)
-    made.wait(2.0)
-    made.time -= 3600.0
-    made._framed = made.time
-    made.until(lambda: made.events, 60.0)
-    assert made.outcome["outcome"] == "restored"
-    assert made.loops() == ()
+def set_clocks(made, seconds):
+    """Set the clocks of all by some seconds; true time goes on."""
+    made.time += seconds
+    made._framed += seconds
+    for switch in made.switches.values():
+        switch._now_ns += round(seconds * NANOSECONDS)
+
+
+@pytest.mark.parametrize("seconds", [-3600.0, -90.0, 90.0, 3600.0, 1e8])
+@pytest.mark.parametrize("after", [1.0, 3.6, 4.6, 5.0, 5.3])
+def test_a_reconfigurator_whose_clock_is_set_goes_on_as_though_it_had_always_stood_so(seconds, after):
+    quiet, made = world(), world()
+    for one in (quiet, made):
+        fault(one)
+        one.wait(after)
+    set_clocks(made, seconds)
+    for one in (quiet, made):
+        one.wait(40.0)
+    assert made.outcome["outcome"] == quiet.outcome["outcome"] == "restored"
+    assert [(c.recipient, c.verb) for c in made.commands] == [(c.recipient, c.verb) for c in quiet.commands]
+    assert len(made.events) == 1
+    taken = [one.events[0].end_ns - one.events[0].start_ns for one in (quiet, made)]
+    assert taken[1] == pytest.approx(taken[0], abs=NANOSECONDS)  # meters speak twice a second
 
 
 def test_what_comes_before_the_first_tick_is_not_lost():

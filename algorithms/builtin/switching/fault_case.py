@@ -14,7 +14,7 @@ Rules:
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -92,6 +92,12 @@ class FaultCase:
             if self.opened_ns is not None:
                 self.closed_ns = now_ns
             self.opened_ns = None
+
+    def shift(self, by_ns: int) -> None:
+        """Move what was timed with a clock that was set."""
+        self.start_ns += by_ns
+        self.opened_ns = None if self.opened_ns is None else self.opened_ns + by_ns
+        self.closed_ns = None if self.closed_ns is None else self.closed_ns + by_ns
 
     def passed(self, protections: tuple[Protection, ...], now_ns: int) -> bool:
         """Tell whether the breaker has stood closed for so long that its protection has begun anew."""
@@ -275,9 +281,9 @@ class VoltageWatch:
             return False, f"no meter on the line has said since that {' and '.join(sorted(unproven))} of it are dead"
         return True, f"dead by {len(seen)} meters"
 
-    def forget(self) -> None:
-        """Forget what was seen, after the clock was set."""
-        self._seen.clear()
+    def shift(self, by_ns: int) -> None:
+        """Move what was timed with a clock that was set."""
+        self._seen = {name: replace(sight, time_ns=sight.time_ns + by_ns) for name, sight in self._seen.items()}
 
     def missing(self, since_ns: int) -> list[str]:
         """Name the meters that were heard not long before and have said nothing since [ns UTC]."""

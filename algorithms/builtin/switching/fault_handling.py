@@ -270,18 +270,14 @@ class FaultHandling:
                 case.opened_ns = None
             self.phase = Phase.SETTLED if all(case.settled for case in cases) else Phase.PROTECTION
 
-    def set_clock(self, now_ns: int) -> None:
-        """Judge everything anew, after the clock was set back."""
-        if self._sequence is not None:
-            self._sequence.abandon()
-            self._collect(self._sequence)
+    def shift(self, by_ns: int) -> None:
+        """Move what was timed with a clock that was set."""
         for case in self.cases:
-            report = self.board.report(case.breaker)
-            case.start_ns = min(case.start_ns, now_ns)
-            case.opened_ns = now_ns if report is not None and report.state is SwitchState.OPEN else None
-            case.closed_ns = None
-        if self.phase not in (Phase.IDLE, Phase.SETTLED):
-            self._enter(Phase.PROTECTION, now_ns)
+            case.shift(by_ns)
+        self._since_ns += by_ns if self._since_ns else 0
+        self._done = [(name, verb, at + by_ns) for name, verb, at in self._done]
+        if self._sequence is not None:
+            self._sequence.shift(by_ns)
 
     def advance(self, now_ns: int) -> list[Record]:
         """Do what can be done now."""

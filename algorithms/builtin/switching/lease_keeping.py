@@ -112,10 +112,16 @@ class LeaseKeeping:
         if self._claiming is not None:
             self._claiming.hear(name, report, now_ns)
 
-    def forget(self) -> None:
-        """Count on nothing that was timed, after the clock was set."""
-        self._drop()
-        self._asking, self._again_ns = None, 0
+    def shift(self, by_ns: int) -> None:
+        """Move what was timed with a clock that was set."""
+        if self._held is not None:
+            self._held.until_ns += by_ns
+        if self._asking is not None:
+            self._asking = self._asking[0], self._asking[1] + by_ns
+        if self._claiming is not None:
+            self._claiming.shift(by_ns)
+        self._again_ns += by_ns
+        self._renewal_ns += by_ns
 
     # ---- inside
 

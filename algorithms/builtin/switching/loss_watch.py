@@ -189,10 +189,21 @@ class LossWatch:
         if self._sequence is not None:
             self._sequence.hear(name, report, now_ns)
 
+    def shift(self, by_ns: int) -> None:
+        """Move what was timed with a clock that was set."""
+
+        def moved(at_ns: int | None) -> int | None:
+            return None if at_ns is None else at_ns + by_ns
+
+        self._looked_ns, self._gaining_ns = moved(self._looked_ns), moved(self._gaining_ns)
+        self.changed_ns, self._loop_ns = moved(self.changed_ns), moved(self._loop_ns)
+        self._since_ns += by_ns
+        self._steps = [(name, verb, at + by_ns) for name, verb, at in self._steps]
+        if self._sequence is not None:
+            self._sequence.shift(by_ns)
+
     def interrupt(self, now_ns: int, why: str = "a fault came in between") -> list[Record]:
         """End at once."""
-        self._looked_ns = None if self._looked_ns is None else min(self._looked_ns, now_ns)
-        self.changed_ns = None if self.changed_ns is None else min(self.changed_ns, now_ns)
         self._gaining_ns = self._proposed = None
         if self.phase is LossPhase.WATCHING:
             return []

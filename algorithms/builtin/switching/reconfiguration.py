@@ -11,10 +11,10 @@ Rules:
 - It gives orders only under a lease of its network that every switch has confirmed, and gives it back when there is
   nothing to switch.
 - A fault ends the work on losses, and as long as a fault is not reported repaired, losses are left alone.
-- Its own clock alone, which ticks bring, moves time: what others say of the time may be wrong.
+- Its own clock alone, which ticks bring, moves time: what others say of the time may be wrong. Where that clock is set,
+  every time that is waited for moves with it.
 - A fault that is taken up, and what people open since, is kept at once: nobody says it again.
-- After a restart, or where its clock is set back, it judges everything anew from where the switches stand; a plan is
-  never taken up half-way.
+- After a restart it judges everything anew from where the switches stand; a plan is never taken up half-way.
 """
 
 import contextlib
@@ -63,6 +63,8 @@ from algorithms.grid.switching.tree_flow import Demand, TreeFlow, expected
 
 REPAIRED = "repaired"
 """Verb of the command that ends a case; its argument ``case`` names it, or is left out for all."""
+SET_BACK, STALLED = 1.0, 5.0
+"""A tick so much earlier or later than the one before means that the clock was set [s]."""
 STATES = 16
 """Grid states remembered, to know what was drawn before a fault."""
 EARLY = 1024
@@ -152,11 +154,11 @@ class Reconfiguration(Algorithm):
 
     def tick(self, now_ns: int) -> Sequence[Record]:
         """Let time pass."""
-        first, set_back = not self._now_ns, now_ns < self._now_ns - NANOSECONDS
-        self._now_ns = now_ns if first or set_back else max(self._now_ns, now_ns)
+        first, passed_ns = not self._now_ns, now_ns - self._now_ns
+        if not first and not -SET_BACK * NANOSECONDS <= passed_ns <= STALLED * NANOSECONDS:
+            self._shift(passed_ns - round(self.info.tick_interval * NANOSECONDS))
+        self._now_ns = max(self._now_ns, now_ns)
         given: list[Record] = []
-        if set_back:
-            given += self._set_clock()
         if first:
             for record in self._early:
                 given += self.process(record)
@@ -178,15 +180,12 @@ class Reconfiguration(Algorithm):
 
     # ---- what comes in
 
-    def _set_clock(self) -> list[Record]:
-        """Judge everything anew by a clock that was set back; orders under way are not counted on."""
-        given = self._losses.interrupt(self._now_ns, "the clock was set back")
-        self._board.set_clock(self._now_ns)
-        self._voltages.forget()
-        self._demands.clear()
-        self._faults.set_clock(self._now_ns)
-        self._leases.forget()
-        return given
+    def _shift(self, by_ns: int) -> None:
+        """Go on by a clock that was set, as though it had always stood so."""
+        self._now_ns += by_ns
+        for one in (self._board, self._voltages, self._faults, self._losses, self._leases, self._untold):
+            one.shift(by_ns)
+        self._demands = deque(((at + by_ns, demand) for at, demand in self._demands), STATES)
 
     def _hear(self, record: Result) -> list[Record]:
         if read_report(record) is None:

@@ -61,11 +61,11 @@ class SwitchBoard:
         self._reports[record.terminal] = max(now_ns, min(record.time_ns, latest_ns)), report
         return (before[1] if before is not None else None), report
 
-    def set_clock(self, now_ns: int) -> None:
-        """Count everything as heard now, after the clock was set."""
-        self._reports = {name: (now_ns, report) for name, (_, report) in self._reports.items()}
+    def shift(self, by_ns: int) -> None:
+        """Move what was timed with a clock that was set."""
+        self._reports = {name: (heard_ns + by_ns, report) for name, (heard_ns, report) in self._reports.items()}
         self._stamps.clear()
-        self._first_ns = None
+        self._first_ns = None if self._first_ns is None else self._first_ns + by_ns
 
     def report(self, name: str) -> SwitchReport | None:
         """Return what a switch said last."""

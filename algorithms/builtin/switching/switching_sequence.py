@@ -156,6 +156,13 @@ class SwitchingSequence:
         else:
             waiting.moving = report.outcome is Outcome.UNDER_WAY
 
+    def shift(self, by_ns: int) -> None:
+        """Move what is waited for with a clock that was set."""
+        self._resume_ns += by_ns
+        self.done = [(switch, verb, at + by_ns) for switch, verb, at in self.done]
+        for waiting in self._waiting.values():
+            waiting.until_ns += by_ns
+
     def abandon(self) -> None:
         """Give nothing more."""
         self._waiting.clear()

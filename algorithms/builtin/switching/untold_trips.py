@@ -45,11 +45,15 @@ class UntoldTrips:
                 continue
             if name in known:
                 self._told.add(name)  # also when it is repaired and not yet closed again
-            start_ns = min(self._since_ns.setdefault(name, now_ns), now_ns)
+            start_ns = self._since_ns.setdefault(name, now_ns)
             if name not in self._told and now_ns - start_ns > round(UNTOLD * NANOSECONDS):
                 self._told.add(name)
                 given.append(self._event(name, start_ns, now_ns))
         return given
+
+    def shift(self, by_ns: int) -> None:
+        """Move what was timed with a clock that was set."""
+        self._since_ns = {name: at + by_ns for name, at in self._since_ns.items()}
 
     def _event(self, name: str, start_ns: int, now_ns: int) -> Event:
         evidence = {
