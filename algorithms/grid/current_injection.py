@@ -32,7 +32,7 @@ from algorithms.api.network_tables import Complexes, Floats
 from algorithms.grid.admittance import Admittance, describe, name_of, nodal_admittance
 from algorithms.grid.elements import check_power, check_powers, demand, find_elements
 from algorithms.grid.factor import Factor
-from algorithms.grid.solution import Solution, verdict, without_return
+from algorithms.grid.solution import Solution, beyond, verdict, without_return
 
 DENSE_ELEMENTS = 500
 """Up to so many elements their mutual impedances are kept as a dense matrix ..."""
@@ -183,6 +183,7 @@ class CurrentInjection:
         mismatch = float(change.max(initial=0.0))
         worst = self._names[int(np.argmax(np.nan_to_num(change, nan=np.inf)))] if len(elements) else ""
         reason = verdict(mismatch, tolerance, count, worst) or self._returning(voltages, current)
+        reason = reason or beyond(elements.incidence @ voltages, elements.nominal, self._names)
         drawn = np.zeros(shape, dtype=complex)
         drawn[elements.row, elements.column] = current
         return Solution(

@@ -8,7 +8,12 @@ currents and powers of equipment from it.
 import math
 from dataclasses import dataclass
 
-from algorithms.api.network_tables import Complexes, Truths
+import numpy as np
+
+from algorithms.api.network_tables import Complexes, Floats, Truths
+
+HIGHEST = 1.8
+"""A load that lost its neutral may have the voltage between phases; more is no state of a network, in nominal [1]."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,6 +66,25 @@ def verdict(mismatch: float, tolerance: float, iterations: int, worst: str) -> s
     return (
         f"voltages still change by {mismatch:.2g} of nominal after {iterations} iterations, worst at {worst}: more "
         "power is drawn than can be carried there, or the limit of iterations is too low"
+    )
+
+
+def beyond(across: Complexes, nominal: Floats, names: tuple[str, ...]) -> str:
+    """
+    Say that voltages across elements are those of no network at work; nothing where they are not.
+
+    Powers that stay the same whatever the voltage can be drawn at several voltages, of which one is sensible; a network
+    that has none, or misses it, stands still at another.
+    """
+    if not len(across):
+        return ""
+    size = np.abs(across) / nominal
+    worst = int(np.argmax(size))
+    if not size[worst] > HIGHEST:
+        return ""
+    return (
+        f"a voltage of {size[worst]:.3g} of nominal would follow at {names[worst]}: look for a source, a tap or a base "
+        "voltage that does not fit, for lines that charge too much, and for generators that hold a voltage"
     )
 
 

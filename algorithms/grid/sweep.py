@@ -36,7 +36,7 @@ from algorithms.grid.points import EARTH, find_points, find_references
 from algorithms.grid.primitives import source_voltages
 from algorithms.grid.radial import Forest, grow
 from algorithms.grid.sections import Sections, judge, lay_out
-from algorithms.grid.solution import Solution, verdict, without_return
+from algorithms.grid.solution import Solution, beyond, verdict, without_return
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,6 +166,7 @@ class Sweep:
         full[self._nodes, : self._width] = voltages.T
         full[~self._energised] = 0.0
         reason = verdict(mismatch, tolerance, count, worst) or self._returning(current)
+        reason = reason or beyond(across, elements.nominal, self._names)
         return Solution(
             voltages=full,
             energised=self._energised,
