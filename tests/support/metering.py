@@ -207,7 +207,7 @@ def metered(
     kinds = np.array([one.quantity for one in forms], dtype=object)
     for quantity in set(kinds):
         at = kinds == quantity
-        floor = accuracy.least * (np.abs(values[at]).max() if quantity == Quantity.CURRENT else typical * 10)
+        floor = accuracy.least * ((np.abs(values[at]).max() or 1.0) if quantity == Quantity.CURRENT else typical * 10)
         sigma[at] = accuracy.standard(quantity, values[at], floor)
     forms = [replace(one, uncertainty=float(s)) for one, s in zip(forms, sigma, strict=True)]
     size = prior_share * np.maximum(apparent, 0.1 * typical)
