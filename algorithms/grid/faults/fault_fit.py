@@ -9,6 +9,7 @@ Where it stands: the numerical half of `fault_location`, which says what is meas
 - Where one place explains everything no more is asked; elsewhere the likeliest sections are judged closer.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -52,6 +53,8 @@ class PlaceFit:
         Relative standard uncertainty of that from the meters, shape (m, 3) [1].
     nominal : float
         Phase to neutral [V].
+    mirrored : sequence of tuple of int
+        Of the `Scenarios`.
 
     Attributes
     ----------
@@ -59,7 +62,15 @@ class PlaceFit:
         The feeder as written.
     """
 
-    def __init__(self, walked: Walk, expected: Floats, uncertainty: Floats, nominal: float) -> None:
+    def __init__(
+        self,
+        walked: Walk,
+        expected: Floats,
+        uncertainty: Floats,
+        nominal: float,
+        mirrored: Sequence[tuple[int, int]] = (),
+    ) -> None:
+        self._plus, self._minus = (np.array([pair[end] for pair in mirrored], dtype=np.intp) for end in (0, 1))
         self._walked, self.plain = walked, _first(walked)
         self._expected, self._uncertainty, self._nominal = expected, uncertainty, nominal
 
@@ -187,7 +198,10 @@ class PlaceFit:
     def _whitening(self, hypothesis: Hypothesis, use: Truths, rows: Integers, shares: Floats) -> tuple[Floats, Floats]:
         """Give what makes residuals at points white, shape (n, r, r), and the logarithm of their spread, (n,)."""
         residuals = self._residuals(self._walked, hypothesis, use, rows, shares)
-        change = (residuals[1:] - residuals[:1]).transpose(1, 2, 0)
+        change = residuals - residuals[:1]
+        # Of an error e of 1 sigma, x e + y e^2 / 2 varies by x^2 + y^2 / 2.
+        change[self._minus] = (change[self._plus] + change[self._minus]) / np.sqrt(2.0)
+        change = change[1:].transpose(1, 2, 0)
         covariance = change @ change.transpose(0, 2, 1)
         expected = self._expected[0][use]
         own = np.square(self._uncertainty[use] * expected) + np.square(UNEXPLAINED * expected + 0.05)

@@ -37,6 +37,8 @@ MISFIT = 0.1
 """A meter whose voltage before the fault is off the model's by more is no meter of this node [1]."""
 INFEED = 0.02
 """Share of the fault's current that generators may feed without spoiling the distance [1]."""
+ALIKE = 1.0
+"""Places whose costs are no further apart are as likely as each other, by one standard deviation."""
 LEAKAGE = 0.1
 """Share of the fault's current that may be found in healthy phases [1]."""
 
@@ -177,9 +179,9 @@ class _Search:
         """Walk all scenarios with loads as they are during the fault."""
         every = scenarios(self.feeder, self.measured, load)
         walked = walk(self.feeder, every.looking, self.ways, every.during[:, :3], every.during[:, 3:])
-        self._expect(walked, every.before[:, :3])
+        self._expect(walked, every.before[:, :3], every.mirrored)
 
-    def _expect(self, walked: Walk, before: Complexes) -> None:
+    def _expect(self, walked: Walk, before: Complexes, mirrored: Sequence[tuple[int, int]] = ()) -> None:
         """Calibrate the meters in every scenario by what they read before, and make ready to fit places."""
         readings = self.readings
         voltages = (walked.onward[:, :, 0] @ before[:, None, :, None])[..., 0]
@@ -187,7 +189,7 @@ class _Search:
         usual = np.abs(self.usual[readings.positions])
         expected = shift * (readings.during * usual / readings.before)[None]
         self.measured_at = np.isfinite(expected[0])
-        self.places = PlaceFit(walked, expected, readings.uncertainty, self.feeder.nominal_voltage)
+        self.places = PlaceFit(walked, expected, readings.uncertainty, self.feeder.nominal_voltage, mirrored)
 
     def best(self, hypothesis: Hypothesis) -> Location:
         """Find the likeliest places for a type of fault."""
@@ -226,8 +228,7 @@ class _Search:
         return self._told(hypothesis, fit, use, tuple(suspects))
 
     def _told(self, hypothesis: Hypothesis, fit: Fit, use: Truths, suspects: tuple[str, ...]) -> Location:
-        order = np.argsort(fit.weighed)
-        likely = [int(row) for row in order if fit.weighed[row] <= fit.weighed[order[0]] + LIKELY]
+        likely = self._ranked(fit)
         point = at_points(self.places.plain, np.array(likely), fit.shares[likely])
         _, resistance = reactive_voltage(hypothesis, point.voltage, point.current)
         candidates = []
@@ -235,6 +236,20 @@ class _Search:
             candidates.append(self._candidate(row, fit, float(resistance[0, number]), point.current[0, number]))
         doubts = self._doubts(hypothesis, fit, int(use.sum()), point.current[0, 0], candidates[0])
         return Location(hypothesis, tuple(candidates), int(use.sum()), suspects, self.factor, doubts)
+
+    def _ranked(self, fit: Fit) -> list[int]:
+        """
+        Give the rows of sections where the fault may be, the likeliest first.
+
+        At a node two sections fit alike. Where a meter there allows nothing on one side of it and much on the other,
+        the fault is rather on the side that allows more.
+        """
+        best = float(fit.weighed.min())
+        near = np.flatnonzero(fit.weighed <= best + LIKELY)
+        spread = self.feeder.length[self.ways.sections[near]] / np.sqrt(fit.slope[near])
+        alike = fit.weighed[near] <= best + ALIKE
+        order = np.lexsort((np.where(alike, -spread, fit.weighed[near]), ~alike))
+        return [int(row) for row in near[order]]
 
     def _name(self, row: int) -> str:
         return self.feeder.section[int(self.ways.sections[row])]

@@ -7,8 +7,9 @@ other one has one quantity off by one standard deviation.
 
 Rules:
 
-- Every line errs by itself as its data state, and all lines together by half of that variance more, since data bases
-  err alike; R and X err apart.
+- How errors of data go together is known of no data base: every line errs by itself as its data state, and all lines
+  together by as much again; R and X half apart, as types of conductors err, and half alike, as lengths do.
+- What all lines do together is large enough to bend: it is looked at both ways, and what is not straight counts too.
 - Loads err by node, P and Q apart; what they draw together is known from the head, so their sum is kept.
 - Head channels err in gain and angle before the fault and in it alike, and by noise anew.
 """
@@ -56,11 +57,18 @@ class Scenarios:
     looking : Looking
     before, during : numpy.ndarray
         Phasors of the head, shape (s, 6) [V, A].
+    mirrored : tuple of tuple of int
+        Pairs of scenarios in which one quantity is off by as much either way, the second of them among the last.
     """
 
     looking: Looking
     before: Complexes
     during: Complexes
+    mirrored: tuple[tuple[int, int], ...]
+
+
+ALIKE = 0.5
+"""Correlation of the errors of R and X [1]."""
 
 
 def fitted_loads(feeder: Feeder, measured: HeadMeasurement, voltages: Complexes | None) -> tuple[Complexes, complex]:
@@ -119,18 +127,22 @@ def scenarios(feeder: Feeder, measured: HeadMeasurement, load: Complexes) -> Sce
     drawing, spread = _load_spread(feeder, load)
     feeding = np.unique(feeder.infeed.at)
     u, n, m = lines.size, drawing.size, feeding.size
-    count = 1 + 2 * u + 3 + 2 * n + 2 * m + 24 + 3
+    count = 1 + 2 * u + 3 + 2 * n + 2 * m + 24 + 3 + 2
     z, y = (np.repeat(matrix[None], count, axis=0) for matrix in (feeder.z, feeder.y))
     loads = np.repeat(load[None], count, axis=0)
-    shared = feeder.z_uncertainty * np.sqrt(0.5)
     row = 1
     own = np.arange(u)
-    scaled = feeder.z_uncertainty[lines, None, None] * feeder.z[lines]
-    z[row + own, lines] += scaled.real
-    z[row + u + own, lines] += 1j * scaled.imag
+    apart = np.sqrt(1.0 - ALIKE**2)
+    scaled = feeder.z_uncertainty[:, None, None] * feeder.z
+    both, rest = scaled.real + 1j * ALIKE * scaled.imag, 1j * apart * scaled.imag
+    z[row + own, lines] += both[lines]
+    z[row + u + own, lines] += rest[lines]
     row += 2 * u
-    z[row] += shared[:, None, None] * feeder.z.real
-    z[row + 1] += 1j * shared[:, None, None] * feeder.z.imag
+    z[row] += both
+    z[row + 1] += rest
+    z[count - 2] -= both
+    z[count - 1] -= rest
+    mirrored = (row, count - 2), (row + 1, count - 1)
     y[row + 2] *= 1.0 + feeder.y_uncertainty[:, None, None]
     row += 3
     total = complex((COMPONENTS @ load.sum(axis=0) @ SEQUENCES)[1, 1])
@@ -161,7 +173,7 @@ def scenarios(feeder: Feeder, measured: HeadMeasurement, load: Complexes) -> Sce
         row += 6
     phases = channel[:3]
     before[row + phases, phases] *= 1.0 + measured.noise_before[:3] / np.abs(measured.before[:3])
-    return Scenarios(look_in(feeder, z, y, loads), before, during)
+    return Scenarios(look_in(feeder, z, y, loads), before, during, mirrored)
 
 
 def _load_spread(feeder: Feeder, load: Complexes) -> tuple[Integers, Floats]:

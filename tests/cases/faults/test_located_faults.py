@@ -43,13 +43,13 @@ def short_circuit(feeder, document, section, distance, commands):
     return np.concatenate([voltages("bus"), currents]), np.array([np.abs(voltages(node)) for node in feeder.meters])
 
 
-def located_short_circuit(feeder, document, kind, phases, commands):
-    """Locate a fault that OpenDSS solved, at two fifths of the last section but one."""
-    section = len(feeder.sections) - 2
+def located_short_circuit(feeder, document, kind, phases, commands, *, section=None, believed=None):
+    """Locate a fault that OpenDSS solved, at two fifths of a section, the last but one unless stated."""
+    section = len(feeder.sections) - 2 if section is None else section
     distance = 0.4 * feeder.sections[section][3]
     before, usual = short_circuit(feeder, document, section, distance, [])
     during, faulted = short_circuit(feeder, document, section, distance, commands)
-    network = feeder_ahead(parse(document), "head")
+    network = feeder_ahead(parse(believed or document), "head")
     small = np.full(6, 1e-2)
     measured = HeadMeasurement(before, during, small, small, np.full(6, 1e-6), np.full(6, 1e-6))
     positions = np.array([meter.position for meter in network.meters])
@@ -149,3 +149,34 @@ def test_generators_ahead_are_part_of_the_walk_and_of_the_uncertainty(exponents,
     assert abs(error) < min(2 * best.uncertainty, 5.0)
     assert abs(location.load_factor - 1.0) < 2e-3
     assert not location.trusted, "what generators feed is too much beside a fault of a few hundred ampere"
+
+
+def misstated(document, resistance, reactance):
+    """Write what a data base says that has all lines wrong alike, and states 5 %."""
+    document = copy.deepcopy(document)
+    for kind in document["line_types"]:
+        kind["r"] = (resistance * np.array(kind["r"])).tolist()
+        kind["x"] = (reactance * np.array(kind["x"])).tolist()
+        kind["impedance_uncertainty"] = 0.05
+    return document
+
+
+@pytest.mark.parametrize("section", [4, 5, 9, 18], ids=["r4-r5", "r5-r6", "r9-r10", "v1-v2"])
+@pytest.mark.parametrize(
+    ("kind", "phases", "commands"),
+    [
+        (FaultKind.LL, (0, 2), ["new fault.f phases=1 bus1=fault.1 bus2=fault.3 r=2"]),
+        (FaultKind.LLL, (0, 1, 2), ["new fault.f phases=3 bus1=fault.1.2.3 bus2=fault.4.4.4 r=1"]),
+    ],
+    ids=["LL", "LLL"],
+)
+def test_lines_that_are_all_wrong_alike_are_within_the_uncertainty_told(section, kind, phases, commands):
+    feeder = rural()
+    document = feeder.document()
+    for factors in ((1.05, 1.05), (0.95, 0.95), (1.05, 0.95), (0.95, 1.05)):
+        believed = misstated(document, *factors)
+        location, error = located_short_circuit(
+            feeder, document, kind, phases, commands, section=section, believed=believed
+        )
+        assert abs(error) < 2 * location.candidates[0].uncertainty, factors
+        assert location.trusted, factors
