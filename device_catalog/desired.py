@@ -11,6 +11,7 @@ from collections import OrderedDict
 from device_catalog.documents import desired_document
 from device_catalog.errors import Overloaded
 from device_catalog.register import Register
+from device_catalog.rollouts.overlay import overlaid_text
 
 WAITING_READS = 512
 """Documents being read from the database at once; a device beyond that is asked to come back."""
@@ -76,7 +77,9 @@ class DesiredDocuments:
         return document, tag, signature
 
     def _read(self, name: str) -> tuple[tuple[int, bytes, int], bytes | None]:
-        return self._store.configuration(name), self._store.calibration(name)
+        revision, configuration, issued_ns = self._store.configuration(name)
+        overlaid = overlaid_text(configuration, self._store.choices(name))
+        return (revision, overlaid, issued_ns), self._store.calibration(name)
 
     def _keep(self, name: str, tag: bytes, document: bytes, signature: bytes) -> None:
         before = self._ready.pop(name, None)

@@ -9,6 +9,7 @@ Wrong use of this package (a bug) is a `ValueError` or `RuntimeError`. The world
     |-- NetworkUnknown       no network of that name, or nothing of that name in it
     |-- RecordingUnknown     no recording of that name, or its file is not here
     |-- FaultUnknown         no fault of that name is remembered
+    |-- RolloutUnknown       no rollout of that name
     |-- HistoryUnknown       nothing that was measured is kept of it
     |-- NotAuthorised        no credential, or not the right one
     |-- NotAllowed           the right credential, but not for this
@@ -62,6 +63,13 @@ class RecordingUnknown(CatalogError):  # noqa: N818 - as above
 
 class FaultUnknown(CatalogError):  # noqa: N818 - as above
     """No fault of that name is remembered."""
+
+
+class RolloutUnknown(CatalogError):  # noqa: N818 - as above
+    """No rollout of that name."""
+
+    def __init__(self, rollout: str) -> None:
+        super().__init__(f"expected the name of a rollout such as r-7, found {rollout[:80]}; list the rollouts")
 
 
 class HistoryUnknown(CatalogError):  # noqa: N818 - as above

@@ -13,6 +13,7 @@ from device_catalog.contract.reports import Reported
 from device_catalog.documents import desired_document, moment
 from device_catalog.errors import DeviceUnknown
 from device_catalog.register import Register
+from device_catalog.rollouts.overlay import overlaid_text
 from device_catalog.storage.rows import Filters, SummaryRow
 
 MAXIMUM_PAGE = 1000
@@ -82,6 +83,7 @@ class Questions:
         if not rows:
             raise DeviceUnknown(name)
         revision, configuration, issued_ns = self._store.configuration(name)
+        configuration = overlaid_text(configuration, self._store.choices(name))
         report = self._store.reported(name)
         desired = desired_document(
             device.device, device.tenant, revision, configuration, issued_ns, calibration=self._store.calibration(name)

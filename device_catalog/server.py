@@ -36,13 +36,19 @@ from device_catalog.publisher import Publisher
 from device_catalog.questions import Questions
 from device_catalog.recordings import Recordings
 from device_catalog.register import Register
+from device_catalog.rollouts.orders import RolloutOrders
+from device_catalog.rollouts.questions import RolloutQuestions
+from device_catalog.rollouts.releases import read_releases
+from device_catalog.rollouts.ticking import Ticking
 from device_catalog.signs_of_life import SignsOfLife
 from device_catalog.storage.database import held, migrate, open_engine
 from device_catalog.storage.faults import FaultStore
+from device_catalog.storage.groups import GroupStore
 from device_catalog.storage.network_leases import NetworkLeaseStore
 from device_catalog.storage.networks import NetworkStore
 from device_catalog.storage.recording_files import RecordingFiles
 from device_catalog.storage.recordings import RecordingStore
+from device_catalog.storage.rollouts import RolloutStore
 from device_catalog.storage.store import Store
 from device_catalog.storage.threads import StorageThreads
 from device_catalog.switch_news import SwitchNews
@@ -55,6 +61,9 @@ BACKLOG = 4096
 
 SWEEP_ROUND = 300.0
 """In this time the signs of life of the whole fleet are written once [s]."""
+
+ROLLOUT_TICK = 1.0
+"""How often rollouts are looked at [s]."""
 
 TIDYING = 60.0
 """How often old recordings are looked for [s]."""
@@ -108,12 +117,20 @@ class Stores(NamedTuple):
     networks: NetworkStore
     leases: NetworkLeaseStore
     faults: FaultStore
+    rollouts: RolloutStore
+    groups: GroupStore
 
     @classmethod
     def of(cls, engine: Engine) -> "Stores":
         """Make all of them over one database."""
         return cls(
-            Store(engine), RecordingStore(engine), NetworkStore(engine), NetworkLeaseStore(engine), FaultStore(engine)
+            Store(engine),
+            RecordingStore(engine),
+            NetworkStore(engine),
+            NetworkLeaseStore(engine),
+            FaultStore(engine),
+            RolloutStore(engine),
+            GroupStore(engine),
         )
 
 
@@ -143,6 +160,11 @@ class Server:
         shelf = Shelf(stores.networks)
         self._networks = Networks(register, stores.networks, shelf, self._publisher, config.tenant)
         self._missing = "the register is being read"
+        self._rollouts = Ticking(register, stores.rollouts)
+        signed = Path(config.state) / "trust"
+        rollout_orders = RolloutOrders(
+            register, stores.rollouts, stores.groups, self._rollouts, lambda: read_releases(signed)
+        )
         leases = NetworkLeases(stores.leases, stores.networks, self._threads)
         application = make_application(
             self._fleet,
@@ -152,6 +174,7 @@ class Server:
             faults,
             (self._networks, NetworkQuestions(stores.networks, shelf, self._threads)),
             (leases, SwitchNews(leases, self._networks, shelf, self._threads)),
+            (rollout_orders, RolloutQuestions(stores.rollouts, stores.groups, self._threads)),
             operators,
             ready=lambda: self._missing,
             metrics=lambda: metrics_text(self._fleet, self._threads, self._publisher),
@@ -188,7 +211,7 @@ class Server:
         self._publisher.start(self._fleet.everything)
         self._fault_listener.start()
         self._fleet.tick()
-        self._clocks = [asyncio.create_task(clock()) for clock in (self._tick, self._sweep, self._tidy)]
+        self._clocks = [asyncio.create_task(clock()) for clock in (self._tick, self._sweep, self._tidy, self._roll)]
         self._missing = ""
         _log.info("ready; %d devices registered", len(self._fleet.devices))
 
@@ -238,6 +261,16 @@ class Server:
                 if failing and written:
                     _log.warning("the database takes signs of life again")
                     failing = False
+
+    async def _roll(self) -> None:
+        while True:
+            await asyncio.sleep(ROLLOUT_TICK)
+            try:
+                await self._rollouts.tick()
+            except StorageError as error:
+                _log.warning("rollouts stand still until the database takes them: %s", error)
+            except Exception:  # noqa: BLE001 - one bad look must not end the watch; it is logged
+                _log.exception("looking at the rollouts failed; trying again")
 
     async def _tidy(self) -> None:
         while True:

@@ -8,7 +8,7 @@ body themselves, so that a document is refused by its length before it is read, 
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from litestar import Litestar, Request, Response, delete, get, patch, post, put
@@ -17,12 +17,14 @@ from litestar.exceptions import HTTPException
 from algorithms.api.errors import Problem, ProblemsError, shortened
 from device_catalog.api.faults import handlers as fault_handlers
 from device_catalog.api.gateway import Operators
+from device_catalog.api.groups import handlers as group_handlers
 from device_catalog.api.network_leases import handlers as lease_handlers
 from device_catalog.api.networks import handlers as network_handlers
 from device_catalog.api.openapi import document as openapi_document
 from device_catalog.api.openapi import page as openapi_page
 from device_catalog.api.problems import MEDIA_TYPE, HttpError, answer
 from device_catalog.api.recordings import handlers as recording_handlers
+from device_catalog.api.rollouts import handlers as rollout_handlers
 from device_catalog.api.trust import handlers as trust_handlers
 from device_catalog.changes import Changes
 from device_catalog.contract.calibration import problems_of as problems_of_calibration
@@ -48,6 +50,8 @@ from device_catalog.network_questions import NetworkQuestions
 from device_catalog.networks import Networks
 from device_catalog.questions import MAXIMUM_PAGE, Questions
 from device_catalog.recordings import Recordings
+from device_catalog.rollouts.orders import RolloutOrders
+from device_catalog.rollouts.questions import RolloutQuestions
 from device_catalog.storage.rows import Filters
 from device_catalog.switch_news import SwitchNews
 
@@ -67,6 +71,7 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
     faults: Faults,
     networks: tuple[Networks, NetworkQuestions],
     leases: tuple[NetworkLeases, SwitchNews],
+    rollouts: tuple[RolloutOrders, RolloutQuestions],
     operators: Operators,
     ready: Callable[[], str],
     metrics: Callable[[], bytes],
@@ -86,6 +91,8 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
         What changes networks, and what answers questions about them.
     leases : tuple
         Who may switch a network, and what becomes of what its holder says.
+    rollouts : tuple
+        What takes orders about rollouts and groups, and what answers questions about them.
     operators : Operators
     ready : callable
         Says what the catalog still waits for; empty when it can serve.
@@ -231,6 +238,8 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
             *fault_handlers(faults, access),
             *network_handlers(*networks, access, _body, OPERATOR),
             *lease_handlers(*leases, access, _document),
+            *rollout_handlers(*rollouts, _Named(access), _body),
+            *group_handlers(*rollouts, _Named(access), _body),
             *trust_handlers(trust, access, _body),
             health,
             readiness,
@@ -242,6 +251,24 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
         openapi_config=None,
         logging_config=None,
     )
+
+
+class _Operator(NamedTuple):
+    """The one operator there is."""
+
+    name: str = OPERATOR
+    tenant: str = ""
+
+
+class _Named:
+    """Tells who the operator is."""
+
+    def __init__(self, access: "_Access") -> None:
+        self._access = access
+
+    def operator(self, request: AnyRequest) -> _Operator:
+        self._access.operator(request)
+        return _Operator()
 
 
 class _Access:

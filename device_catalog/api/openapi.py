@@ -27,6 +27,9 @@ from device_catalog.contract.paths import (
     DEVICES,
     FAULT,
     FAULTS,
+    GROUP,
+    GROUP_MEMBERS,
+    GROUPS,
     HISTORY,
     NETWORK,
     NETWORK_AREA,
@@ -41,6 +44,10 @@ from device_catalog.contract.paths import (
     RECORDING_REQUEST,
     RECORDINGS,
     REPORTED,
+    ROLLOUT,
+    ROLLOUT_DEVICES,
+    ROLLOUT_ORDERS,
+    ROLLOUTS,
     TOPOLOGY,
     TOPOLOGY_REVISION,
     TOPOLOGY_REVISIONS,
@@ -49,6 +56,17 @@ from device_catalog.contract.policy import Policy
 from device_catalog.contract.recordings import Received, RecordingEntry, RecordingInfo, RecordingPage
 from device_catalog.contract.register import DeviceDetail, History, Page, ProblemDocument, Registered, Registration
 from device_catalog.contract.reports import Reported
+from device_catalog.contract.rollouts import (
+    DevicePage,
+    GroupChange,
+    GroupChanged,
+    GroupDetail,
+    GroupPage,
+    RolloutDetail,
+    RolloutOrder,
+    RolloutPage,
+    RolloutRequest,
+)
 from device_catalog.contract.trust import METADATA, METADATA_FILE, POLICY_FILE, TARGET_FILE, Push, Pushed
 
 
@@ -211,6 +229,78 @@ OPERATIONS = (
         (400, 401, 404, 409, 413, 422),
     ),
     Operation("get", RECORDING_FILE, "A recording's file", "operator", 200, None, bytes, (), (), (401, 404)),
+    Operation(
+        "get",
+        ROLLOUTS,
+        "Rollouts, newest first",
+        "operator",
+        200,
+        None,
+        RolloutPage,
+        (),
+        ("algorithm", "state", *_page),
+        (401, 422),
+    ),
+    Operation(
+        "post",
+        ROLLOUTS,
+        "Bring a signed version of an algorithm to devices, stage by stage",
+        "operator",
+        201,
+        RolloutRequest,
+        RolloutDetail,
+        ("Idempotency-Key",),
+        (),
+        (400, 401, 409, 413, 422),
+    ),
+    Operation(
+        "get",
+        ROLLOUT,
+        "All about a rollout (304 when it is known)",
+        "operator",
+        200,
+        None,
+        RolloutDetail,
+        _known,
+        (),
+        _unread,
+    ),
+    Operation(
+        "get",
+        ROLLOUT_DEVICES,
+        "The devices that a rollout told, and what came of it",
+        "operator",
+        200,
+        None,
+        DevicePage,
+        (),
+        ("state", *_page),
+        (401, 404, 422),
+    ),
+    Operation(
+        "post",
+        ROLLOUT_ORDERS,
+        "Pause, resume or abort a rollout, or promote what ran beside the version in force",
+        "operator",
+        200,
+        RolloutOrder,
+        RolloutDetail,
+        ("If-Match",),
+        (),
+        (400, 401, 404, 409, 412, 413, 422, 428),
+    ),
+    Operation("get", GROUPS, "Groups of devices", "operator", 200, None, GroupPage, (), _page, (401, 422)),
+    Operation("get", GROUP, "The devices of a group", "operator", 200, None, GroupDetail, (), _page, (401, 404, 422)),
+    Operation(
+        "post",
+        GROUP_MEMBERS,
+        "Let devices join and leave a group, all or none",
+        "operator",
+        200,
+        GroupChange,
+        GroupChanged,
+        refusals=(401, 404, 413, 422),
+    ),
     Operation(
         "get",
         FAULTS,
@@ -486,7 +576,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
     parameters: list[dict[str, Any]] = []
     if "{device}" in operation.path:
         parameters.append(_parameter("device", "path", required=True))
-    others = ("recording", "network", "area", "revision", "fault", "algorithm", "file")
+    others = ("recording", "network", "area", "revision", "fault", "algorithm", "file", "rollout", "group")
     named = [name for name in others if f"{{{name}}}" in operation.path]
     parameters += [_parameter(name, "path", required=True) for name in named]
     parameters += [_parameter(name, "query") for name in operation.query]

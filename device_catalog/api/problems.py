@@ -28,6 +28,7 @@ from device_catalog.errors import (
     RecordingUnknown,
     Refused,
     RevisionOutdated,
+    RolloutUnknown,
     StorageError,
     StorageFull,
 )
@@ -39,6 +40,7 @@ _kinds: Mapping[type[Exception], tuple[int, str, str]] = {
     NetworkUnknown: (404, "network-unknown", "No such network"),
     RecordingUnknown: (404, "recording-unknown", "No such recording"),
     FaultUnknown: (404, "fault-unknown", "No such fault"),
+    RolloutUnknown: (404, "rollout-unknown", "No such rollout"),
     HistoryUnknown: (404, "history-unknown", "Nothing kept"),
     OperatorUnknown: (404, "operator-unknown", "No such operator"),
     NotAuthorised: (401, "not-authorised", "Credential needed"),

@@ -30,6 +30,15 @@ TOPOLOGY = "/v1/networks/{network}/topology"
 TOPOLOGY_REVISIONS = "/v1/networks/{network}/topology/revisions"
 TOPOLOGY_REVISION = "/v1/networks/{network}/topology/revisions/{revision}"
 
+GROUPS = "/v1/groups"
+GROUP = "/v1/groups/{group}"
+GROUP_MEMBERS = "/v1/groups/{group}/members"
+
+ROLLOUTS = "/v1/rollouts"
+ROLLOUT = "/v1/rollouts/{rollout}"
+ROLLOUT_DEVICES = "/v1/rollouts/{rollout}/devices"
+ROLLOUT_ORDERS = "/v1/rollouts/{rollout}/orders"
+
 FAULTS = "/v1/faults"
 FAULT = "/v1/faults/{fault}"
 

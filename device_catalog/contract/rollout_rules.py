@@ -4,13 +4,22 @@ Everything wrong with what a rollout is asked to do, as far as the request alone
 Whether the version is signed and whether the selection is empty only the catalog knows. Pure.
 """
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from algorithms.api.errors import Problem
-from device_catalog.contract.rollouts import Amount, Budget, GroupChange, RolloutRequest, Selector, ShadowTest, Stage
+from device_catalog.contract.rollouts import (
+    Amount,
+    Budget,
+    GroupChange,
+    Order,
+    RolloutOrder,
+    RolloutRequest,
+    Selector,
+    ShadowTest,
+    Stage,
+)
 from device_catalog.contract.rules import IDENTIFIER, Problems
 from device_catalog.contract.topics import is_identifier
 from device_catalog.contract.validation import parse_document
@@ -61,6 +70,18 @@ def parse_rollout(document: bytes | Mapping[str, Any]) -> RolloutRequest:
     return parse_document(RolloutRequest, document, "rollout", problems_of_rollout)
 
 
+def parse_order(document: bytes | Mapping[str, Any]) -> RolloutOrder:
+    """
+    Read what is to be done with a rollout.
+
+    Raises
+    ------
+    DocumentError
+        With every problem found.
+    """
+    return parse_document(RolloutOrder, document, "order", _of_order)
+
+
 def parse_group_change(document: bytes | Mapping[str, Any]) -> GroupChange:
     """
     Read who joins and who leaves a group.
@@ -87,6 +108,8 @@ def problems_of_rollout(request: RolloutRequest, where: str = "rollout") -> list
     _of_budget(problems, request.budget, f"{where}.budget")
     if request.shadow is not None:
         _of_shadow(problems, request.shadow, f"{where}.shadow")
+        remedy = "leave one of the two out: what is added has nothing that it could be compared with"
+        problems.expect(not request.add, f"{where}.shadow", "none where the algorithm is added", "both", remedy)
     problems.free(request.settings, f"{where}.settings")
     remedy = "add the algorithm with it, or change the settings in the devices' configurations"
     problems.expect(
@@ -135,8 +158,8 @@ def _of_shadow(problems: Problems, shadow: ShadowTest, where: str) -> None:
     problems.number(shadow.soak, f"{where}.soak", 0, LONGEST)
     for name in ("differing", "missing", "extra"):
         problems.number(getattr(shadow, name), f"{where}.{name}", 0, 1)
-    problems.number(shadow.largest, f"{where}.largest", 0, math.inf if math.isinf(shadow.largest) else 1e9)
-    for name in ("processor", "memory"):
+    problems.number(shadow.largest, f"{where}.largest", 0, 1e9)
+    for name in ("processor_ratio", "memory_ratio"):
         problems.number(getattr(shadow, name), f"{where}.{name}", 0, 1000, above=True)
     problems.expect(0 < shadow.compared <= 10**12, f"{where}.compared", "1 or more", shadow.compared)
     problems.expect(0 <= shadow.crashes <= 10**6, f"{where}.crashes", "0 or more", shadow.crashes)
@@ -149,6 +172,15 @@ def _amount(problems: Problems, amount: Amount, where: str) -> None:
         return
     share = _share.fullmatch(amount)
     problems.expect(share is not None and float(share[1]) <= 100, where, expected, amount)
+
+
+def _of_order(order: RolloutOrder, where: str) -> list[Problem]:
+    problems = Problems()
+    length = len(order.reason)
+    problems.expect(length <= 500, f"{where}.reason", "at most 500 characters", f"{length} characters")
+    right = order.order is Order.PROMOTE or not order.anyway
+    problems.expect(right, f"{where}.anyway", f"nothing where the order is {order.order.value}", "true")
+    return problems.found
 
 
 def _of_group_change(change: GroupChange, where: str) -> list[Problem]:

@@ -140,8 +140,8 @@ class ShadowTest(Strict, frozen=True):
     differing, missing, extra : float
         Of all those compared, the share that may differ, or that one of the two versions alone made [1].
     largest : float
-        The largest difference of a value, in proportion to it [1]; counts where records differ.
-    processor, memory : float
+        As long as no value anywhere differs by more, in proportion to it, no record counts as differing [1].
+    processor_ratio, memory_ratio : float
         What it may take in proportion to the one in force, on the device where that is most [1].
     crashes : int
         On all devices together.
@@ -155,8 +155,8 @@ class ShadowTest(Strict, frozen=True):
     missing: float = 0.0
     extra: float = 0.0
     largest: float = 0.0
-    processor: float = 1.5
-    memory: float = 1.5
+    processor_ratio: float = 1.5
+    memory_ratio: float = 1.5
     crashes: int = 0
 
 
@@ -259,7 +259,7 @@ class Comparison(msgspec.Struct, frozen=True):
         [1]
     where : str
         Device and field of the largest difference.
-    processor, memory : float
+    processor_ratio, memory_ratio : float
         In proportion to the version in force, where that is most [1]; 0 where nothing is known.
     crashes : int
     verdict : str
@@ -275,8 +275,8 @@ class Comparison(msgspec.Struct, frozen=True):
     extra: int = 0
     largest: float = 0.0
     where: str = ""
-    processor: float = 0.0
-    memory: float = 0.0
+    processor_ratio: float = 0.0
+    memory_ratio: float = 0.0
     crashes: int = 0
     verdict: str = "open"
     reasons: tuple[str, ...] = ()

@@ -100,10 +100,9 @@ class Catalog:
 
     def configuration(self, device: str) -> tuple[dict[str, Any], str]:
         """Return a device's configuration as plain data, and the entity tag to change it with."""
-        answer, tag = self._exchange("GET", paths.DEVICE, device)
-        detail = read(answer, DeviceDetail)
-        plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(detail.desired.configuration))
-        return plain, paths.etag(detail.desired.revision) if paths.revision_of(tag) is None else tag
+        answer, tag = self._exchange("GET", paths.CONFIGURATION, device)
+        plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(read(answer, Configuration)))
+        return plain, tag
 
     def configure(self, device: str, configuration: Mapping[str, Any] | Configuration, tag: str) -> int:
         """Replace a device's configuration, made from the revision that `tag` names; return the new revision."""

@@ -18,11 +18,14 @@ from device_catalog.storage.tables import (
     assignments,
     audit,
     calibrations,
+    choices,
     configurations,
     credentials,
+    device_groups,
     devices,
     idempotency,
     reported,
+    rollout_devices,
     tenants,
 )
 
@@ -124,7 +127,7 @@ class Store:
         """Take a device off the register; its configurations stay, so that a revision is never given twice."""
         with self._writing() as connection:
             connection.execute(update(devices).where(devices.c.device == device).values(removed_ns=time_ns))
-            for table in (credentials, assignments, reported):
+            for table in (credentials, assignments, reported, device_groups, choices, rollout_devices):
                 connection.execute(delete(table).where(table.c.device == device))
             _note(connection, time_ns, author, "remove", device, "")
 
@@ -173,6 +176,12 @@ class Store:
             if old:
                 connection.execute(delete(calibrations).where(of_device, calibrations.c.made_us.in_(old)))
             write_change(connection, change, "calibrate")
+
+    def choices(self, device: str) -> dict[str, bytes]:
+        """Read what rollouts chose for a device, JSON text by algorithm."""
+        query = select(choices.c.algorithm, choices.c.document).where(choices.c.device == device)
+        with self._engine.connect() as connection:
+            return {str(row[0]): str(row[1]).encode() for row in connection.execute(query)}
 
     def reported(self, device: str) -> bytes | None:
         """Read what a device reported last, JSON text."""

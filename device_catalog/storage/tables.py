@@ -185,6 +185,7 @@ rollouts = Table(
     "rollouts",
     metadata,
     Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("tenant", String(64), nullable=False),
     Column("algorithm", String(64), nullable=False),
     Column("version", String(64), nullable=False),
     Column("plan", Text, nullable=False),

@@ -230,9 +230,14 @@ def test_the_description_is_true_to_the_server(catalog, tmp_path):
     dso = Dso(tmp_path / "trust", datetime.now(UTC))
     name, package = package_of()
     target = f"{hashlib.sha256(package).hexdigest()}.{name}"
+    dso.release(now=datetime.now(UTC))
     documents = {path.name: path.read_text() for path in (dso.folder / "metadata").iterdir()}
+    rollout = {"algorithm": "voltage-band", "version": "0.1.0", "to": {"devices": ["m-description"]}, "add": True}
     policy = policy_bytes()
     bodies = {
+        ("post", "/v1/rollouts"): {"json": rollout},
+        ("post", "/v1/rollouts/{rollout}/orders"): {"json": {"order": "pause"}, "headers": {"If-Match": "*"}},
+        ("post", "/v1/groups/{group}/members"): {"json": {"add": ["m-description"]}},
         ("put", "/v1/trust/targets/policy/{file}"): {"data": policy},
         ("put", "/v1/trust/metadata"): {"json": {"documents": documents}},
         ("put", "/v1/trust/targets/algorithms/{algorithm}/{file}"): {"data": package},
@@ -251,6 +256,8 @@ def test_the_description_is_true_to_the_server(catalog, tmp_path):
     }
     catalog.register("m-placed", configuration={"topology": {"network": "net-3", "area": "lv-1"}})
     catalog.operator("PUT", "/v1/networks/net-3", json=network, headers={"If-None-Match": "*"})
+    catalog.operator("PUT", f"/v1/trust/targets/algorithms/voltage-band/{target}", data=package)
+    catalog.operator("PUT", "/v1/trust/metadata", json={"documents": documents})
     order = ("post", "put", "patch", "get", "delete")
     token = 0
     operations = [(method, path) for path, item in description["paths"].items() for method in item]
@@ -268,6 +275,8 @@ def test_the_description_is_true_to_the_server(catalog, tmp_path):
                 area="lv-1",
                 revision=1,
                 fault="nobody-told-of-it",
+                rollout="r-1",
+                group="pilot",
                 algorithm="voltage-band",
                 file={"metadata": "root.json", "policy": f"{hashlib.sha256(policy).hexdigest()}.policy.json"}.get(
                     path.split("/")[-2], target

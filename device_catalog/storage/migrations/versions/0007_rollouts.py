@@ -18,6 +18,7 @@ def upgrade() -> None:
     op.create_table(
         "rollouts",
         sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+        sa.Column("tenant", sa.String(64), nullable=False),
         sa.Column("algorithm", sa.String(64), nullable=False),
         sa.Column("version", sa.String(64), nullable=False),
         sa.Column("plan", sa.Text, nullable=False),
