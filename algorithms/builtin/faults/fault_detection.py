@@ -9,6 +9,8 @@ settings state them. Rules:
   earth with an isolated or compensated neutral, of which feeder and phase are told and never a distance.
 - Both events of a fault have the same kind, terminal and start; the second has an end, and what the fault became.
 - Six channels are needed: voltages and currents of A, B and C, currents positive into the feeder.
+- Where samples are missing for longer than what was before may be drawn on, or just after others were, nothing can be
+  found for a while: that is told (`fault_blindness`), once when it begins and once when it is over.
 """
 
 import math
@@ -24,8 +26,10 @@ from algorithms.api.network_equipment import GroundingKind
 from algorithms.api.records import Event, Kind, Record, Severity
 from algorithms.api.samples import Channel, Phase, Quantity, SampleBlock, SampleFlag
 from algorithms.api.settings import Setting, problems_of, read_settings
+from algorithms.api.wire import NANOSECONDS
+from algorithms.builtin.faults.fault_blindness import Blindness
 from algorithms.builtin.faults.fault_occurrence import Occurrence
-from algorithms.builtin.faults.fault_watch import FaultWatch
+from algorithms.builtin.faults.fault_watch import LONGEST_GAP, FaultWatch
 from algorithms.grid.faults.fault_settings import FeederFacts, feeder_facts
 from algorithms.waveform.fault_criteria import Neutral, Thresholds
 from algorithms.waveform.phasor import Complexes
@@ -86,8 +90,11 @@ class FaultDetection(Algorithm):
         self._rate = 0.0
         self._rows: list[int] = []
         self._watch: FaultWatch | None = None
-        self._earlier: FaultWatch | None = None  # of before a block that was spoilt
+        self._earlier: FaultWatch | None = None  # of before samples that are missing
         self._next = 0
+        self._seen_ns: int | None = None  # up to here samples were whole
+        self._why = ""
+        self._blindness = Blindness("")
 
     def start(self, context: Context, restored: bytes | None) -> None:  # noqa: ARG002 - nothing outlives a gap
         """Read the settings and make ready; see `Algorithm.start`."""
@@ -109,7 +116,8 @@ class FaultDetection(Algorithm):
             raise SettingsError(problems)
         self._context = context
         self._values = read_settings(self.info.settings, self.settings)
-        self._channels, self._watch, self._earlier = None, None, None
+        self._channels, self._watch, self._earlier, self._rows = None, None, None, []
+        self._seen_ns, self._blindness = None, Blindness(context.terminal)
 
     def process(self, record: SampleBlock | Record) -> Sequence[Event]:
         """Take a block of samples; return the faults found or over with it."""
@@ -117,45 +125,70 @@ class FaultDetection(Algorithm):
             raise RuntimeError("start comes before process")
         if not isinstance(record, SampleBlock):
             raise ValueError(f"a SampleBlock expected, found {type(record).__name__}")  # noqa: TRY004 - wrong use
+        context = self._context
         events: list[Event] = []
         differs = record.channels != self._channels or self._differs(record)
         if differs or record.first_index != self._next or record.flags & SampleFlag.LOST:
-            events += self._anew(record, self._context)
+            events += self._part(record, context, "the sampling changed" if differs else "samples are missing")
         self._next = record.end_index
-        if self._watch is None:
-            return events
-        values = np.array(record.values[self._rows], dtype=float)
-        if self._facts is not None and self._facts.reverse:
-            values[3:] *= -1.0
-        if record.flags & SampleFlag.MISSING and not np.isfinite(values).all():
-            events += self._cut(record, self._context)
-            self._earlier, self._watch, self._next = self._watch, None, -1
-            return events
-        return [*events, *(self._event(record, found, self._context) for found in self._watch.push(values))]
+        spoilt = False
+        if self._rows:
+            values = np.array(record.values[self._rows], dtype=float)
+            spoilt = not np.isfinite(values).all()
+            if self._facts is not None and self._facts.reverse:
+                values[3:] *= -1.0
+        if spoilt:
+            events += self._part(record, context, "samples are missing")
+            events += self._spoilt(record)
+        elif self._rows:
+            if self._watch is None:
+                self._watch = self._resumed(record, context)
+                events += self._sees_again(record, self._watch)
+            events += (self._event(record, found, context) for found in self._watch.push(values))
+            self._seen_ns = record.end_ns
+        return [*events, *self._blindness.look(record.end_ns)]
 
-    def _cut(self, block: SampleBlock, context: Context) -> list[Event]:
-        """End what is under way."""
-        return [] if self._watch is None else [self._event(block, found, context) for found in self._watch.cut()]
-
-    def _anew(self, block: SampleBlock, context: Context) -> list[Event]:
-        """End what is under way and make ready for samples that do not follow."""
-        ended = self._cut(block, context)
-        alike = block.channels == self._channels and not self._differs(block)
-        earlier = (self._watch or self._earlier) if alike else None
-        self._channels, self._rate, self._watch, self._earlier = block.channels, block.sample_rate, None, None
-        rows = six_rows(block.channels)
-        cycle = round(block.sample_rate / context.nominal_frequency)
-        if rows is not None and cycle >= LEAST_SAMPLES_PER_CYCLE:
-            self._rows = rows
-            first = block.first_index - 4 * cycle
-            made = None if earlier is None else earlier.continued(first, block.first_index)
-            if earlier is None or made is None:
-                self._watch = self._watching(block, context, cycle, block.first_index)
-            else:
-                self._watch = self._watching(block, context, cycle, first)
-                self._watch.push(made)
-                self._watch.unrest = earlier.unrest
+    def _part(self, block: SampleBlock, context: Context, why: str) -> list[Event]:
+        """End what is under way, since this block does not follow what was before."""
+        watch, self._why = self._watch, why
+        ended = [] if watch is None else [self._event(block, found, context) for found in watch.cut()]
+        if watch is not None:
+            self._earlier, self._watch = watch, None
+        if block.channels != self._channels or self._differs(block):
+            self._channels, self._rate, self._earlier = block.channels, block.sample_rate, None
+            rows, cycle = six_rows(block.channels), round(block.sample_rate / context.nominal_frequency)
+            self._rows = rows if rows is not None and cycle >= LEAST_SAMPLES_PER_CYCLE else []
+            if not self._rows:
+                reason = "six channels and enough samples in a cycle are needed"
+                ended += self._blindness.between(self._seen_ns or block.time_ns, None, reason)
         return ended
+
+    def _spoilt(self, block: SampleBlock) -> Sequence[Event]:
+        """Tell that nothing can be found in a block, once what was before it is no longer drawn on."""
+        lasts = block.end_ns - (self._seen_ns or block.time_ns)
+        if self._context is None or lasts <= LONGEST_GAP / self._context.nominal_frequency * NANOSECONDS:
+            return ()
+        return self._blindness.between(self._seen_ns or block.time_ns, None, self._why)
+
+    def _sees_again(self, block: SampleBlock, watch: FaultWatch) -> Sequence[Event]:
+        """Tell from when to when nothing could be found; nothing where what was before is drawn on."""
+        armed_ns = block.time_ns + round((watch.armed - block.first_index) / self._rate * NANOSECONDS)
+        if armed_ns <= block.time_ns or self._seen_ns is None:
+            return ()  # a start is no spell
+        return self._blindness.between(self._seen_ns, armed_ns, self._why)
+
+    def _resumed(self, block: SampleBlock, context: Context) -> FaultWatch:
+        """Make a watch for samples that do not follow, over a short gap with what was before it drawn on."""
+        earlier, self._earlier = self._earlier, None
+        cycle = round(block.sample_rate / context.nominal_frequency)
+        first = block.first_index - 4 * cycle
+        made = None if earlier is None else earlier.continued(first, block.first_index)
+        if earlier is None or made is None:
+            return self._watching(block, context, cycle, block.first_index)
+        watch = self._watching(block, context, cycle, first)
+        watch.push(made)
+        watch.unrest = earlier.unrest
+        return watch
 
     def _differs(self, block: SampleBlock) -> bool:
         """Tell whether a block is sampled at another rate than those before."""
@@ -177,7 +210,7 @@ class FaultDetection(Algorithm):
 
     def _event(self, block: SampleBlock, found: Occurrence, context: Context) -> Event:
         def instant(number: int) -> int:
-            return block.time_ns + round((number - block.first_index) / self._rate * 1e9)
+            return block.time_ns + round((number - block.first_index) / self._rate * NANOSECONDS)
 
         types = [str(kind) for kind in found.types]
         evidence: dict[str, Any] = {
