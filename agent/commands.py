@@ -3,8 +3,8 @@ Orders to this device: read, judged, and handed to the algorithms that take comm
 
 Where it stands: the service listens on the device's own topic for commands (`topics.commands`) and gives what comes
 here. An order is addressed to one device, was given a short while ago and is soon worthless; one that is retained would
-come again with every connection. Who may publish on the topic is the broker's to say; what an order means, and that
-one repeated changes nothing, is its algorithm's.
+come again with every connection. Who may publish on the topic is the broker's to say, who may give orders the DSO's
+policy's (`agent.trust.in_force`); what an order means is its algorithm's.
 """
 
 import re
@@ -53,7 +53,7 @@ def read_command(payload: bytes, *, retained: bool, device: str, now_ns: int) ->
 
 def judge(command: Command, now_ns: int) -> None:
     """
-    Refuse an order that is stale, of the future, or valid for too long; its signature will be checked here.
+    Refuse an order that is stale, of the future, or valid for too long; `agent.trust` judges who gave it.
 
     Raises
     ------

@@ -21,12 +21,13 @@ from device_catalog.contract.topics import BrokerName
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """Where a record is published, and whether losing it would be a loss rather than a gap."""
+    """Where a record is published, whether losing it would be a loss rather than a gap, and which algorithm made it."""
 
     broker: BrokerName
     topic: str
     retain: bool
     urgent: bool
+    maker: str = ""
 
 
 class Thinning:
@@ -112,7 +113,7 @@ class Pipeline:
             thinning = self._thinning.get(maker)
             if thinning is not None and not thinning.passes(record.time_ns):
                 return None
-        return Publication(*target, urgent=is_urgent(record))
+        return Publication(*target, urgent=is_urgent(record), maker=maker)
 
 
 def is_urgent(record: Record) -> bool:

@@ -88,4 +88,7 @@ def _significant(report: Reported) -> Reported:
     )
     time = report.time and replace(report.time, uncertainty=None)
     recordings = report.recordings and replace(report.recordings, state="", skipped=0)
-    return replace(report, algorithms=algorithms, links=links, source=source, time=time, recordings=recordings)
+    trust = replace(report.trust, refused_orders=0)
+    return replace(
+        report, algorithms=algorithms, links=links, source=source, time=time, recordings=recordings, trust=trust
+    )

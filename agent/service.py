@@ -42,12 +42,15 @@ from agent.recording.recordings_upload import Handover
 from agent.running import Place, RunningSet
 from agent.settings_in_force import SettingsInForce
 from agent.store import Store
+from agent.trust.in_force import TrustInForce
+from agent.trust.policy_keeper import PolicyKeeper
 from agent.updates.fetches import Fetches, asking_process
 from agent.updates.journal import Journal
 from agent.updates.places import Places
 from agent.updates.updates import Updates
 from algorithms.api.errors import WireError, shortened
 from algorithms.api.records import Command, Event, Record, Request
+from algorithms.api.switching import read_order
 from algorithms.api.wire import Header
 from device_catalog.contract import topics
 from device_catalog.contract.documents import Configuration, Desired, Neighbours, Poll
@@ -95,7 +98,9 @@ class Service:
     ) -> None:
         self._config = config
         self._store = store
-        self._settings = SettingsInForce(config.device, store, clock, self._bring_about)
+        self._keeper = PolicyKeeper(config, clock, self._reconsider)
+        self._trust = TrustInForce(config, self._keeper)
+        self._settings = SettingsInForce(config.device, store, clock, self._bring_about, self._trust)
         self._outbox = outbox
         self._workers = workers
         self._clock = clock
@@ -163,11 +168,14 @@ class Service:
         await self._workers.start()
         self._isolation = await self._workers.probe()
         self._networks.load()
+        self._trust.load()
         await self._settings.start_from_store()
         self._manager.ready(self._status())
+        await self._keeper.first()
         tasks = [
             loop.create_task(self._conversation.hold(), name="catalog"),
             loop.create_task(self._networks.hold(), name="network"),
+            loop.create_task(self._keeper.hold(), name="trust"),
             loop.create_task(self._keep_house(), name="housekeeping"),
         ]
         try:
@@ -180,6 +188,7 @@ class Service:
     async def _close(self) -> None:
         """End in the order of the records' way, so that what is under way goes out; a fault stops no other end."""
         async with AsyncExitStack() as ends:  # the last named ends first
+            ends.callback(self._keeper.close)
             ends.callback(self._networks.close)
             ends.callback(self._conversation.close)
             ends.callback(self._outbox.close)
@@ -200,6 +209,11 @@ class Service:
         await asyncio.gather(*(link.stop() for link in self._links.values()))
 
     # ---- settings
+
+    def _reconsider(self) -> None:
+        """Judge anew what was refused: the DSO allows other things now."""
+        self._settings.reconsider()
+        self._conversation.ask_now()
 
     async def _bring_about(self, desired: Desired, known: bool) -> None:
         async with self._changing:
@@ -291,7 +305,8 @@ class Service:
     def reported(self) -> Reported:
         """Say how everything is."""
         problems = [*self._store.complaints, *self._calibrations.problems, *self._outputs.problems()]
-        problems.extend([*self._settings.problems(), *self._checkpoints.problems(), *self._networks.problems()])
+        problems.extend([*self._trust.problems(), *self._settings.problems()])
+        problems.extend([*self._checkpoints.problems(), *self._networks.problems()])
         outbox = self._outbox.report()
         problems.extend(outbox.notes)
         if outbox.problem:
@@ -309,6 +324,7 @@ class Service:
             calibration=self._calibrations.report(),
             recordings=self._recorder.report(),
             network=self._duty.report(),
+            trust=self._trust.report(),
             isolation=self._isolation,
             problems=tuple(problems),
         )
@@ -319,10 +335,14 @@ class Service:
         if isinstance(record, Request) and record.subject == LEASE and record.recipient == self._config.device:
             self._leases.take(record)
             return
-        if isinstance(record, Command) and (objection := self._leases.objection(record)):
-            if self._bad_commands.take():
-                log.warning("command %s to %s is not sent: %s", record.id, record.recipient, objection)
-            return
+        if isinstance(record, Command):
+            objection = self._leases.objection(record)
+            if not objection:
+                record, objection = self._trust.signed(record, where.maker)
+            if objection:
+                if self._bad_commands.take():
+                    log.warning("command %s to %s is not sent: %s", record.id, record.recipient, objection)
+                return
         self._outbox.put(where.broker, where.topic, record, retain=where.retain, urgent=where.urgent)
         if isinstance(record, Event):
             self._recorder.take(record)
@@ -334,9 +354,11 @@ class Service:
         self._running.deliver(header.device, record)
 
     def _obey_order(self, command: Command) -> None:
-        """Hand an order to a switch of this device to its algorithm, unless it is stale."""
+        """Hand an order to a switch of this device to its algorithm, unless it is stale or nobody's who may give it."""
+        order = read_order(command)
         try:
             judge(command, self._clock.now_ns())
+            self._expect_authority(command, order.network if order is not None else "")
         except WireError as error:
             if self._bad_commands.take():
                 log.warning("an order to switch %s is not obeyed: %s", shortened(command.recipient), error)
@@ -348,12 +370,18 @@ class Service:
         """Hand an order to the algorithms that take commands; one that must not be obeyed is told and forgotten."""
         try:
             command = read_command(payload, retained=retained, device=self._config.device, now_ns=self._clock.now_ns())
+            self._expect_authority(command, None)
         except WireError as error:
             if self._bad_commands.take():
                 log.warning("a command is not obeyed: %s", error)
             return
         log.info("command %s: %s", command.id, command.verb)
         self._running.deliver(self._config.device, command)
+
+    def _expect_authority(self, command: Command, network: str | None) -> None:
+        objection = self._trust.objection(command, network)
+        if objection:
+            raise WireError(f"command {command.id}: {objection}")
 
     # ---- looking after itself
 

@@ -8,6 +8,7 @@ settings.
 
 import contextlib
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 from agent.files import move_aside, write_durably
@@ -17,6 +18,10 @@ LONGEST_NETWORK = 20 * 1024 * 1024
 """Longest files read back [bytes]."""
 
 _PREFIX = b"tresma 1 "
+
+
+def _anything(_content: bytes) -> bool:
+    return True
 
 
 class Store:
@@ -40,9 +45,9 @@ class Store:
         self._checkpoints = folder / "checkpoints"
         self._checkpoints.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def settings(self) -> bytes | None:
-        """Return the last good desired document; None where there is none."""
-        return self._newest("settings")
+    def settings(self, right: Callable[[bytes], bool] = _anything) -> bytes | None:
+        """Return the last good desired document, with its signatures, that is `right` too; None where there is none."""
+        return self._newest("settings", right)
 
     def keep_settings(self, document: bytes) -> None:
         """
@@ -112,10 +117,15 @@ class Store:
         """
         write_durably(self._checkpoints / algorithm, _sealed(state))
 
-    def _newest(self, name: str) -> bytes | None:
-        """Return the newest of two generations that can be read."""
-        content = self._read(self.folder / name)
-        return content if content is not None else self._read(self.folder / f"{name}.before")
+    def _newest(self, name: str, right: Callable[[bytes], bool] = _anything) -> bytes | None:
+        """Return the newest of two generations that can be read and is `right`."""
+        for path in (self.folder / name, self.folder / f"{name}.before"):
+            content = self._read(path)
+            if content is not None and right(content):
+                return content
+            if content is not None:
+                self._complain(f"{path} is not what was signed, and is passed over")
+        return None
 
     def _keep(self, name: str, document: bytes) -> None:
         """Keep a document, and the one before it."""

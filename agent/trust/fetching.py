@@ -233,7 +233,7 @@ def _verified(
             version=version,
             candidates=_candidates(name, version),
             clock=clock,
-            floors=_floors(state),
+            floors=kept_floors(state),
             seconds=limits.file,
             rate=limits.rate,
         )
@@ -276,7 +276,8 @@ def ask_process(question: Question, most: float) -> Answer:
         raise TrustError(f"expected an answer of the verifying process, found: {shortened(words[-1], 200)}") from error
 
 
-def _floors(state: Path) -> Floors:
+def kept_floors(state: Path) -> Floors:
+    """Read the floors of time and releases that are kept."""
     try:
         return msgspec.json.decode((state / "trust" / _FLOORS).read_bytes(), type=Floors)
     except (FileNotFoundError, msgspec.DecodeError):

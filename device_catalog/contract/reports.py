@@ -198,6 +198,38 @@ class RecordingsReport(msgspec.Struct, frozen=True):
     last_error: str = ""
 
 
+class TrustReport(msgspec.Struct, frozen=True):
+    """
+    Whom a device believes.
+
+    Attributes
+    ----------
+    state : str
+        ``none`` (no root of trust: everything is believed), ``awaited`` (a root, and nothing signed has come yet),
+        ``unrestricted`` (the DSO has no policy) or ``policy``.
+    policy : int
+        Revision of the policy in force; 0 for none.
+    expires : datetime or None
+        Until when the DSO's signatures count.
+    command_key : str
+        Public half of the key by which this device signs orders; empty where it has none.
+    refused_orders : int
+        Since the agent started.
+    last_refusal : str
+        Which order was not obeyed, and why.
+    last_error : str
+        Why the policy was not renewed; empty where it was.
+    """
+
+    state: str = "none"
+    policy: int = 0
+    expires: datetime | None = None
+    command_key: str = ""
+    refused_orders: int = 0
+    last_refusal: str = ""
+    last_error: str = ""
+
+
 class Refusal(msgspec.Struct, frozen=True):
     """A desired revision that was not applied, and every reason."""
 
@@ -229,6 +261,7 @@ class Reported(msgspec.Struct, frozen=True, tag_field="schema", tag="reported/1"
         None where nothing is recorded.
     network : NetworkReport or None
         None where no algorithm needs one, or it has not come yet.
+    trust : TrustReport
     isolation : dict
         Layers that confine algorithms, each with whether a probe found it in force.
     services : dict
@@ -249,6 +282,7 @@ class Reported(msgspec.Struct, frozen=True, tag_field="schema", tag="reported/1"
     calibration: CalibrationReport | None = None
     recordings: RecordingsReport | None = None
     network: NetworkReport | None = None
+    trust: TrustReport = TrustReport()
     isolation: dict[str, bool] = {}
     services: dict[str, str] = {}
     problems: tuple[str, ...] = ()

@@ -20,6 +20,7 @@ from device_catalog.contract.paths import MAXIMUM_DOCUMENT
 from device_catalog.contract.register import Registration
 from device_catalog.contract.rules import IDENTIFIER, Problems
 from device_catalog.contract.shape import comply
+from device_catalog.contract.signatures import opened
 from device_catalog.contract.topics import is_identifier
 
 MAXIMUM_PROBLEMS = 50
@@ -86,14 +87,15 @@ def parse_calibration(document: bytes | Mapping[str, Any]) -> Calibration:
 
 def parse_desired(document: bytes | Mapping[str, Any]) -> Desired:
     """
-    Read what a catalog says a device should do.
+    Read what a catalog says a device should do, with its signatures or without; they are not looked at.
 
     Raises
     ------
     DocumentError
         With every problem found.
     """
-    return parse_document(Desired, document, "desired", _of_desired)
+    bare = opened(document)[0] if isinstance(document, bytes) else document
+    return parse_document(Desired, bare, "desired", _of_desired)
 
 
 def _of_registration(registration: Registration, where: str) -> list[Problem]:
