@@ -138,6 +138,26 @@ def _parser() -> argparse.ArgumentParser:
     _calibration_options(calibrate)
     calibrate.set_defaults(command=_calibrate)
 
+    enrol = commands.add_parser(
+        "enrol",
+        help="get a certificate with a token, and write the agent's few lines",
+        description="Make a key on this machine, get a certificate for it from the catalog with a token that works "
+        "once, and write the agent's configuration where there is none yet. The key never leaves this machine.",
+        epilog="'tresma devices enrol NAME' gives the token. Example: tresma-agent enrol --catalog "
+        "https://catalog.example.org --token-file token. Asking again after a power cut does no harm. Exit status 69 "
+        "when it is not let in; the message says why.",
+    )
+    enrol.add_argument("--catalog", required=True, metavar="URL", help="address of the catalog")
+    token = enrol.add_mutually_exclusive_group(required=True)
+    token.add_argument("--token", metavar="TOKEN", help="the token (others on this machine may see it)")
+    token.add_argument("--token-file", metavar="FILE", help="file with the token (- for standard input)")
+    enrol.add_argument("--ca", metavar="FILE", default="", help="authorities that vouch for the catalog")
+    enrol.add_argument("--state-dir", type=Path, metavar="FOLDER", help="the agent's folder")
+    enrol.add_argument(
+        "--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help=f"the agent's few lines ({DEFAULT_CONFIG})"
+    )
+    enrol.set_defaults(command=_enrol)
+
     fetch = commands.add_parser(
         "fetch-algorithm",
         help="fetch a signed algorithm, verify it and put it in place",
@@ -217,6 +237,12 @@ def _calibrate(options: argparse.Namespace) -> int:
     from agent.console import calibrate_command  # noqa: PLC0415
 
     return calibrate_command.run(options)
+
+
+def _enrol(options: argparse.Namespace) -> int:
+    from agent.console import enrol_command  # noqa: PLC0415
+
+    return enrol_command.run(options)
 
 
 def _fetch(options: argparse.Namespace) -> int:

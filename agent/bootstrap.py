@@ -16,6 +16,8 @@ from agent.clock import SystemClock
 from agent.config import AgentConfig, read_config
 from agent.delivery.outbox import Outbox
 from agent.errors import ConfigError
+from agent.identity.keeper import enrol_if_due
+from agent.identity.keeper import keep as keep_identity
 from agent.notify import ServiceManager
 from agent.processes.workers import Workers
 from agent.service import Service
@@ -32,7 +34,8 @@ def run(config_file: Path | None) -> int:
     _log_to(config)
     lock = _sole(config)
     try:
-        asyncio.run(_serve(config))
+        enrol_if_due(config, ServiceManager())
+        asyncio.run(_serve(read_config(config_file)))  # the root of trust may have come with the certificate
     finally:
         os.close(lock)
     return 0
@@ -48,7 +51,12 @@ async def _serve(config: AgentConfig) -> None:
         clock=SystemClock(),
         manager=ServiceManager(),
     )
-    await service.run()
+    renewing = asyncio.create_task(keep_identity(config), name="identity")
+    try:
+        await service.run()
+    finally:
+        renewing.cancel()
+        await asyncio.gather(renewing, return_exceptions=True)
 
 
 def _sole(config: AgentConfig) -> int:

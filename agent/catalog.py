@@ -14,6 +14,8 @@ import requests
 
 from agent.config import AgentConfig
 from agent.errors import CatalogError
+from agent.identity.files import Identity
+from agent.identity.tls import anchors_of
 from algorithms.api.errors import shortened
 from device_catalog.contract import paths
 from device_catalog.contract.calibration import Calibration
@@ -21,6 +23,7 @@ from device_catalog.contract.documents import Poll
 from device_catalog.contract.network_leases import LeaseGrant, LeaseRequest, SwitchNewsDocument
 from device_catalog.contract.register import ProblemDocument
 from device_catalog.contract.reports import Reported
+from device_catalog.contract.signatures import HEADER, enveloped
 
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 15.0
@@ -29,6 +32,9 @@ ANSWER_TIMEOUT = 60.0
 
 FIRST_RETRY = 1.0
 """Longest wait after a first failure [s]; doubles with each further one."""
+
+LONGEST_SIGNATURE = 4096
+"""[characters]"""
 
 SPREAD = 0.1
 """Polls come up to this share earlier than the interval, so that a fleet does not move in step."""
@@ -55,8 +61,12 @@ class CatalogClient:
         self._device = config.device
         self._base = config.catalog
         self._session = requests.Session()
-        self._session.headers["Authorization"] = f"Bearer {config.credential}"
+        self._config = config
+        self._identity = Identity(config.state_dir)
+        self._stamp = -1
+        self._verify: str | bool = True
         self._tag = ""
+        self._signature = ""
         self.server_time: float | None = None
 
     def poll(self, boot: int, applied: int) -> bytes | None:
@@ -66,7 +76,7 @@ class CatalogClient:
         Returns
         -------
         bytes or None
-            The desired document; None where the last one taken is still the newest.
+            The desired document with its signatures; None where the last one taken is still the newest.
 
         Raises
         ------
@@ -80,17 +90,18 @@ class CatalogClient:
         if status == requests.codes.not_modified:
             return None
         self._tag = tag
-        return answer
+        return enveloped(answer, self._signature)
 
     def fetch(self) -> bytes:
         """
-        Take the desired document without saying anything of what was applied.
+        Take the desired document with its signatures without saying anything of what was applied.
 
         Raises
         ------
         CatalogError
         """
-        return self._exchange("GET")[1]
+        _, answer, _ = self._exchange("GET")
+        return enveloped(answer, self._signature)
 
     def forget(self) -> None:
         """Take the desired document at the next poll whether it is new or not."""
@@ -165,6 +176,18 @@ class CatalogClient:
         """Let go of the connection."""
         self._session.close()
 
+    def _be_somebody(self) -> None:
+        """Show the certificate in force by now, in a new connection where it is a new one; else the credential."""
+        stamp = self._identity.stamp()
+        if stamp == self._stamp:
+            return
+        self._session.close()
+        self._stamp, self._verify = stamp, anchors_of(self._config) or True
+        self._session.cert = str(self._identity.path) if stamp else None
+        self._session.headers.pop("Authorization", None)
+        if not stamp and self._config.credential:
+            self._session.headers["Authorization"] = f"Bearer {self._config.credential}"
+
     def _exchange(
         self,
         method: str,
@@ -175,6 +198,7 @@ class CatalogClient:
         most: int = paths.MAXIMUM_DOCUMENT,
     ) -> tuple[int, bytes, str]:
         url = self._base + path.format(device=self._device)
+        self._be_somebody()
         try:
             with self._session.request(
                 method,
@@ -184,8 +208,10 @@ class CatalogClient:
                 timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
                 stream=True,
                 allow_redirects=False,
+                verify=self._verify,
             ) as response:
                 self.server_time = _time_of(response)
+                self._signature = " ".join(response.headers.get(HEADER, "")[:LONGEST_SIGNATURE].split())
                 answer = _read(response, most)
         except (requests.RequestException, OSError, ValueError) as error:
             raise CatalogError(f"the catalog at {self._base} cannot be reached: {_reason(error)}") from error

@@ -8,9 +8,14 @@ A configuration file is YAML::
     credential_file: /etc/tresma/credential
     root_file: /etc/tresma/root.json
 
+In the place of a credential, ``token_file`` names a token that works once (`tresma devices enrol`): with it the agent
+gets a certificate, which it keeps and renews by itself. ``ca_file`` names the authorities that vouch for catalog and
+brokers, where neither the system nor the token knows them.
+
 Environment variables (``TRESMA_DEVICE``, ``TRESMA_CATALOG``, ``TRESMA_CREDENTIAL``, ``TRESMA_CREDENTIAL_FILE``,
-``TRESMA_ROOT_FILE``, ``TRESMA_STATE_DIR``, ``TRESMA_LOG_LEVEL``) win over the file. It is read once, every problem is
-said at once, and the result is frozen. The credential is never written to a log: `AgentConfig` does not show it.
+``TRESMA_TOKEN_FILE``, ``TRESMA_CA_FILE``, ``TRESMA_ROOT_FILE``, ``TRESMA_STATE_DIR``, ``TRESMA_LOG_LEVEL``) win over
+the file. It is read once, every problem is said at once, and the result is frozen. The credential is never written to a
+log: `AgentConfig` does not show it.
 """
 
 import difflib
@@ -24,13 +29,24 @@ import msgspec
 import yaml
 
 from agent.errors import ConfigError
+from agent.identity.files import Identity
 from algorithms.api.errors import Problem, shortened
 from device_catalog.contract.trust import MAXIMUM_ROOT
 
 MAXIMUM_LENGTH = 64 * 1024
 """Longest configuration file read [bytes]."""
 
-_keys = ("device", "catalog", "credential", "credential_file", "root_file", "state_dir", "log_level")
+_keys = (
+    "device",
+    "catalog",
+    "credential",
+    "credential_file",
+    "token_file",
+    "ca_file",
+    "root_file",
+    "state_dir",
+    "log_level",
+)
 _identifier = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _levels = ("debug", "info", "warning", "error")
 
@@ -45,11 +61,16 @@ class AgentConfig(msgspec.Struct, frozen=True):
     catalog : str
         Base address, without a slash at the end.
     credential : str
+        Empty for a device that has, or gets, a certificate.
     state_dir : pathlib.Path
         Where the outbox, checkpoints and the last good settings are kept.
     log_level : str
     root : bytes
         The root of trust that the DSO gave (TUF root metadata); empty where the catalog is believed whatever it says.
+    token_file : str
+        File with a token that lets the device in once; empty for none.
+    ca : str
+        File of authorities that vouch for catalog and brokers; empty for those of the token, or the system's.
     """
 
     device: str
@@ -58,6 +79,8 @@ class AgentConfig(msgspec.Struct, frozen=True):
     state_dir: Path
     log_level: str = "info"
     root: bytes = b""
+    token_file: str = ""
+    ca: str = ""
 
     def __repr__(self) -> str:
         return f"AgentConfig(device={self.device!r}, catalog={self.catalog!r}, state_dir={str(self.state_dir)!r})"
@@ -99,13 +122,19 @@ def read_config(path: Path | None, environment: Mapping[str, str] | None = None)
         override = environment.get(f"TRESMA_{key.upper()}", "").strip()
         if override:
             values[key] = override
+    state = Path(values.get("state_dir") or default_state_dir(values.get("device", ""), environment))
+    identity = Identity(state)
+    if "root_file" not in values and identity.root.exists():
+        values["root_file"] = str(identity.root.absolute())
     config = AgentConfig(
         device=_checked_device(values, problems),
         catalog=_checked_catalog(values, problems),
-        credential=_checked_credential(values, path, problems),
-        state_dir=Path(values.get("state_dir") or _default_state_dir(values.get("device", ""), environment)),
+        credential=_checked_credential(values, path, problems, identity),
+        state_dir=state,
         log_level=_checked_level(values, problems),
         root=_checked_root(values, path, problems),
+        token_file=_beside(path, values.get("token_file", "")),
+        ca=_checked_ca(values, path, problems),
     )
     if problems:
         raise ConfigError(problems)
@@ -117,9 +146,10 @@ def secret_files(path: Path | None, environment: Mapping[str, str] | None = None
     environment = os.environ if environment is None else environment
     document = {} if path is None else _document(path, [])
     files = [path] if path is not None and "credential" in document else []
-    named = environment.get("TRESMA_CREDENTIAL_FILE", "").strip() or str(document.get("credential_file", "")).strip()
-    if named:
-        files.append(Path(named) if path is None else path.parent / named)
+    for key in ("credential_file", "token_file"):
+        named = environment.get(f"TRESMA_{key.upper()}", "").strip() or str(document.get(key, "")).strip()
+        if named:
+            files.append(Path(named) if path is None else path.parent / named)
     return files
 
 
@@ -171,14 +201,18 @@ def _checked_catalog(values: Mapping[str, str], problems: list[Problem]) -> str:
     return address.rstrip("/")
 
 
-def _checked_credential(values: Mapping[str, str], path: Path | None, problems: list[Problem]) -> str:
+def _checked_credential(
+    values: Mapping[str, str], path: Path | None, problems: list[Problem], identity: Identity
+) -> str:
     if "credential" in values:
         if not _is_one_word(values["credential"]):
             problems.append(Problem("credential", "one word of ASCII characters", "something else"))
         return values["credential"]
     if "credential_file" not in values:
-        remedy = "'tresma devices add' shows it once"
-        problems.append(Problem("credential", "the device's credential, or credential_file", "neither", remedy))
+        if "token_file" not in values and not identity.path.exists():
+            remedy = "'tresma devices add' shows it once, 'tresma devices enrol' gives a token"
+            expected = "the device's credential, credential_file, or token_file"
+            problems.append(Problem("credential", expected, "none of them", remedy))
         return ""
     file = Path(values["credential_file"])
     if path is not None:
@@ -193,6 +227,18 @@ def _checked_credential(values: Mapping[str, str], path: Path | None, problems: 
     if not _is_one_word(credential):
         problems.append(Problem("credential_file", f"one line with the credential in {file}", "something else"))
     return credential
+
+
+def _checked_ca(values: Mapping[str, str], path: Path | None, problems: list[Problem]) -> str:
+    file = _beside(path, values.get("ca_file", ""))
+    if file and not os.access(file, os.R_OK):
+        problems.append(Problem("ca_file", "a readable file with certificates (PEM)", f"none at {file}"))
+    return file
+
+
+def _beside(path: Path | None, name: str) -> str:
+    """Name a file as it is meant: relative to the configuration's folder."""
+    return str(path.parent / name) if name and path is not None else name
 
 
 def _checked_root(values: Mapping[str, str], path: Path | None, problems: list[Problem]) -> bytes:
@@ -229,7 +275,8 @@ def _checked_level(values: Mapping[str, str], problems: list[Problem]) -> str:
     return level
 
 
-def _default_state_dir(device: str, environment: Mapping[str, str]) -> str:
+def default_state_dir(device: str, environment: Mapping[str, str]) -> str:
+    """Say where an agent keeps its state unless told otherwise."""
     given = environment.get("STATE_DIRECTORY", "").partition(":")[0]
     if given:
         return given

@@ -28,6 +28,7 @@ from agent.delivery.inbox import Inbox
 from agent.delivery.outbox import Outbox
 from agent.delivery.replay import SUBJECT, Replay
 from agent.errors import ConfigError
+from agent.identity.tls import broker_context
 from agent.network import Networks
 from agent.network_duty import NetworkDuty
 from agent.network_leases import SUBJECT as LEASE
@@ -251,11 +252,17 @@ class Service:
             return
         device = self._config.device
         self._outbox.tenant = tenant
-        credentials = Credentials(device, self._config.credential)
+        credentials = Credentials(device, self._config.credential or None)
         for broker in BROKERS:
             birth = self._birth if broker == "grid" else None
             self._links[broker] = Link(
-                broker, self._outbox, device=device, tenant=tenant, birth=birth, credentials=lambda: credentials
+                broker,
+                self._outbox,
+                device=device,
+                tenant=tenant,
+                birth=birth,
+                credentials=lambda: credentials,
+                tls=lambda _: broker_context(self._config),
             )
         self._inbox = Inbox(device, tenant, self._links, self._hear)
         self._inbox.answer(SUBJECT, Replay(self._outbox, device, tenant).answer)
@@ -305,8 +312,14 @@ class Service:
     def reported(self) -> Reported:
         """Say how everything is."""
         problems = [*self._store.complaints, *self._calibrations.problems, *self._outputs.problems()]
-        problems.extend([*self._trust.problems(), *self._settings.problems()])
-        problems.extend([*self._checkpoints.problems(), *self._networks.problems()])
+        problems.extend(
+            [
+                *self._trust.problems(),
+                *self._settings.problems(),
+                *self._checkpoints.problems(),
+                *self._networks.problems(),
+            ]
+        )
         outbox = self._outbox.report()
         problems.extend(outbox.notes)
         if outbox.problem:

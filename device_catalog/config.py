@@ -240,23 +240,33 @@ def _problems_of_history(config: CatalogConfig) -> list[Problem]:
     return problems
 
 
+def _problems_of_days(config: CatalogConfig) -> list[Problem]:
+    days = {name: getattr(config, name) for name in ("recordings_days", "desired_days")}
+    wrong = {name: value for name, value in days.items() if not 1e-5 < value < 1e5}
+    return [Problem(name, "a number of days above 0", str(value)) for name, value in wrong.items()]
+
+
 def _problems_of_access(config: CatalogConfig) -> list[Problem]:
     problems = []
     if bool(config.certificate) != bool(config.key):
         problems.append(Problem("certificate, key", "both files, or neither", "one of them"))
     if not 0.001 <= config.certificate_days < 1e4:
         problems.append(Problem("certificate_days", "a number of days above 0", str(config.certificate_days)))
-    for name in ("operator_rate", "device_rate"):
-        if not 0 < getattr(config, name) < 1e6:
-            problems.append(Problem(name, "requests a second, above 0", str(getattr(config, name))))
-    for index, name in enumerate(config.names):
-        if not _host_name.fullmatch(name):
-            problems.append(Problem(f"names[{index}]", "a host's name or address", shortened(name)))
+    problems += [
+        Problem(name, "requests a second, above 0", str(getattr(config, name)))
+        for name in ("operator_rate", "device_rate")
+        if not 0 < getattr(config, name) < 1e6
+    ]
+    problems += [
+        Problem(f"names[{index}]", "a host's name or address", shortened(name))
+        for index, name in enumerate(config.names)
+        if not _host_name.fullmatch(name)
+    ]
     return problems
 
 
 def _problems_of(config: CatalogConfig) -> list[Problem]:
-    problems = _problems_of_history(config)
+    problems = [*_problems_of_history(config), *_problems_of_days(config)]
     if not 0 < config.port < 65536:
         problems.append(Problem("port", "a number from 1 to 65535", str(config.port)))
     if not 0 < config.suspicious_share <= 1:
@@ -265,10 +275,6 @@ def _problems_of(config: CatalogConfig) -> list[Problem]:
         problems.append(Problem("suspicious_minimum", "0 or more", str(config.suspicious_minimum)))
     if config.recordings_budget < 2**24:
         problems.append(Problem("recordings_budget", f"{2**24} bytes or more", str(config.recordings_budget)))
-    if not 1e-4 < config.desired_days < 1000:
-        problems.append(Problem("desired_days", "a number of days above 0.0001", str(config.desired_days)))
-    if not 0 < config.recordings_days < 1e5:
-        problems.append(Problem("recordings_days", "a number of days above 0", str(config.recordings_days)))
     levels = ("debug", "info", "warning", "error")
     if config.log_level not in levels:
         problems.append(Problem("log_level", ", ".join(levels), shortened(config.log_level)))

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import logging
 import random
+import ssl
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -33,6 +34,8 @@ MAXIMUM_BACKOFF = 60.0
 SETTLED = 60.0
 """After this a connection counts as a good one [s]."""
 
+TlsContext = Callable[[], ssl.SSLContext]
+
 _log = logging.getLogger(__name__)
 
 Keep = Callable[[str, bytes], Awaitable[object]]
@@ -50,9 +53,14 @@ class FaultListener:
         The catalog's own; two catalogs at one broker have different ones.
     keep : callable
         Coroutine function of topic and payload; called on the loop that `start` was called on.
+    tls : callable
+        Makes the context for an endpoint ``mqtts://``.
     """
 
-    def __init__(self, endpoints: Sequence[str], tenant: str, keep: Keep) -> None:
+    def __init__(
+        self, endpoints: Sequence[str], tenant: str, keep: Keep, tls: TlsContext = ssl.create_default_context
+    ) -> None:
+        self._tls = tls
         self._endpoints, self._keep = tuple(endpoints), keep
         digest = hashlib.sha256(tenant.encode()).hexdigest()[:12]
         self._name = f"catalog-faults-{digest}"
@@ -95,7 +103,7 @@ class FaultListener:
         client = self._client(said)
         parts = urlsplit(endpoint)
         if parts.scheme == "mqtts":
-            client.tls_set()
+            client.tls_set_context(self._tls())
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = REMEMBERED
         client.connect_timeout = CONNECT_TIMEOUT

@@ -98,7 +98,7 @@ class Faults:
         texts = [msgspec.json.encode(item).decode() for item in (summary, words)]
         self._store.write(row._replace(summary=texts[0], news=texts[1]), MAXIMUM_KNOWN)
 
-    async def page(self, network: str, cursor: str, limit: int) -> FaultPage:
+    async def page(self, network: str, cursor: str, limit: int, tenant: str = "") -> FaultPage:
         """
         Give part of the list, newest first.
 
@@ -110,6 +110,8 @@ class Faults:
             Of the part before; empty for the first.
         limit : int
             1 to `MAXIMUM_PAGE`.
+        tenant : str
+            Only its networks'; all where it is empty.
 
         Raises
         ------
@@ -117,7 +119,7 @@ class Faults:
             When the cursor is none.
         """
         after = _read_cursor(cursor)
-        rows = await self._threads.read(self._store.page, network, after, limit + 1)
+        rows = await self._threads.read(self._store.page, network, after, limit + 1, tenant)
         items = tuple(msgspec.json.decode(text, type=FaultSummary) for _, _, text in rows[:limit])
         return FaultPage(items, f"{rows[limit - 1][0]}.{rows[limit - 1][1]}" if len(rows) > limit else "")
 

@@ -8,6 +8,7 @@ import hashlib
 
 import msgspec
 
+from algorithms.api.errors import shortened
 from device_catalog.contract.networks import NetworkPage, NetworkSummary, RevisionEntry, RevisionPage
 from device_catalog.contract.paths import etag
 from device_catalog.documents import moment
@@ -38,9 +39,9 @@ class NetworkQuestions:
         self._shelf = shelf
         self._threads = threads
 
-    async def page(self, cursor: str, limit: int) -> NetworkPage:
-        """Give part of the list of networks, ordered by name."""
-        rows = await self._threads.read(self._store.page, cursor, limit + 1)
+    async def page(self, cursor: str, limit: int, tenant: str = "") -> NetworkPage:
+        """Give part of the list of networks, ordered by name: one tenant's, or all where it is empty."""
+        rows = await self._threads.read(self._store.page, cursor, limit + 1, tenant)
         items = tuple(
             NetworkSummary(
                 row.network, row.name, row.revision, row.topology_revision, moment(row.stored_ns), row.author
@@ -119,7 +120,10 @@ class NetworkQuestions:
         ------
         NetworkUnknown
         """
-        name, area = await self._threads.read(self._store.place, device)
+        name, area, tenant = await self._threads.read(self._store.place, device)
+        owner = await self._threads.read(self._store.find, name) if name else None
+        if owner is not None and owner.tenant not in ("", tenant):
+            raise NetworkUnknown(f"expected a network of this device's tenant, found {shortened(name)}")
         if not name:
             raise NetworkUnknown(
                 f"expected a device that belongs to a network, found {device[:80]}; set topology.network"

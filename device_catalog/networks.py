@@ -68,16 +68,22 @@ class Networks:
         self._crier = crier
         self._tenant = tenant
         self._judge = ThreadPoolExecutor(1, "catalog-judge")
+        self._owners: dict[str, str] = {}
 
     def load(self) -> None:
         """Say where all switches stand; once, after the register was read, before anybody is served."""
         after = ""
         while rows := self._store.page(after, PAGE):
             for row in rows:
+                self._owners[row.network] = row.tenant
                 document = self._store.states(row.network, row.topology_revision) if row.topology_revision else None
                 if document is not None:
                     self._crier.topology(self._tenants(row.network), msgspec.json.decode(document, type=SwitchStates))
             after = rows[-1].network
+
+    def tenant_of(self, network: str) -> str | None:
+        """Tell whose a network is: empty for nobody's in particular, None for one that is not there."""
+        return self._owners.get(network)
 
     def close(self) -> None:
         """Finish what was begun."""
@@ -85,7 +91,7 @@ class Networks:
 
     # ------------------------------------------------------------------ changes
 
-    async def put(self, name: str, body: bytes, matches: str, author: str) -> NetworkStored:
+    async def put(self, name: str, body: bytes, matches: str, author: str, tenant: str = "") -> NetworkStored:
         """
         Keep a revision of a network; saying the same twice changes nothing.
 
@@ -97,6 +103,8 @@ class Networks:
         matches : str
             Entity tag of the revision it was made from, ``*`` for whatever is there.
         author : str
+        tenant : str
+            Whose it is, where it is new; empty for nobody's in particular.
 
         Raises
         ------
@@ -105,7 +113,7 @@ class Networks:
         RevisionOutdated
         """
         document = await asyncio.get_running_loop().run_in_executor(self._judge, self._judged, name, body)
-        return await self._threads.write(self._put, document, matches, author)
+        return await self._threads.write(self._put, document, matches, author, tenant)
 
     def _judged(self, name: str, body: bytes) -> NetworkDocument:
         found = problems(body)
@@ -116,7 +124,7 @@ class Networks:
             raise Refused(found[:MAXIMUM_PROBLEMS])
         return document
 
-    def _put(self, document: NetworkDocument, matches: str, author: str) -> NetworkStored:
+    def _put(self, document: NetworkDocument, matches: str, author: str, tenant: str) -> NetworkStored:
         before = self._shelf.find(document.network)
         _expect(matches, before.row.revision if before else 0)
         if before is not None and document == before.document:
@@ -130,7 +138,8 @@ class Networks:
             _, wrong = read_states(states, document)
             if wrong:
                 raise Refused(wrong)
-        after = Loaded(self._row(document, states, author), document, states)
+        tenant = before.row.tenant if before is not None else tenant
+        after = Loaded(self._row(document, states, author, tenant), document, states)
         return self._write(before, after, "network")
 
     async def put_states(self, name: str, body: bytes, matches: str, author: str) -> NetworkStored:
@@ -163,12 +172,12 @@ class Networks:
         states, wrong = read_states(body, before.document, before.row.topology_revision)
         if wrong or states is None:
             raise Refused(wrong[:MAXIMUM_PROBLEMS])
-        after = Loaded(self._row(before.document, states, author), before.document, states)
+        after = Loaded(self._row(before.document, states, author, before.row.tenant), before.document, states)
         return self._write(before, after, "topology")
 
-    def _row(self, document: NetworkDocument, states: SwitchStates, author: str) -> NetworkRow:
-        name = document.network
-        return NetworkRow(name, document.name, document.revision, states.revision, self._fleet.wall(), author)
+    def _row(self, document: NetworkDocument, states: SwitchStates, author: str, tenant: str) -> NetworkRow:
+        name, time_ns = document.network, self._fleet.wall()
+        return NetworkRow(name, document.name, document.revision, states.revision, time_ns, author, tenant)
 
     def _write(self, before: Loaded | None, after: Loaded, action: str) -> NetworkStored:
         """Write a change, with what the devices it concerns are told; called while writing."""
@@ -180,6 +189,7 @@ class Networks:
         self._store.write(row, document, _encode(after.states) if new_states else None, changes, action)
         self._shelf.keep(after)
         tenants = self._tenants(row.network)
+        self._threads.in_loop(self._owners.__setitem__, row.network, row.tenant)
         self._threads.in_loop(self._tell, changes, tenants, after.states if new_states else None)
         return self._stored(after, [change.device for change in changes])
 
@@ -212,6 +222,9 @@ class Networks:
                 self._fleet.changed(device, change.revision, poll.interval, poll.lease)
 
     def _tenants(self, network: str) -> set[str]:
+        owner = self._owners.get(network)
+        if owner:
+            return {owner}
         names = [name for name, _ in self._store.devices_in(network)]
         there = [self._fleet.devices[name].tenant for name in names if name in self._fleet.devices]
         return {self._tenant, *there}

@@ -11,6 +11,7 @@ One thread owns the connection; every public call returns at once.
 import logging
 import random
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -41,6 +42,8 @@ MAXIMUM_BACKOFF = 60.0
 NOTICE_EXPIRY = 3600
 """A notice that could not be delivered is void after this; the poll finds the change anyway [s]."""
 
+TlsContext = Callable[[], ssl.SSLContext]
+
 _log = logging.getLogger(__name__)
 _encode = msgspec.json.encode
 
@@ -55,6 +58,8 @@ class Publisher:
         In order of preference.
     tenant : str
         On whose topic the last will is left.
+    tls : callable
+        Makes the context for an endpoint ``mqtts://``.
 
     Attributes
     ----------
@@ -62,7 +67,8 @@ class Publisher:
         Whether a broker is being told at this moment.
     """
 
-    def __init__(self, endpoints: Sequence[str], tenant: str) -> None:
+    def __init__(self, endpoints: Sequence[str], tenant: str, tls: TlsContext = ssl.create_default_context) -> None:
+        self._tls = tls
         self._endpoints = tuple(endpoints)
         self._tenant = tenant
         self._everything: Callable[[], list[tuple[str, Availability]]] = list
@@ -173,7 +179,7 @@ class Publisher:
         client = self._client(ready)
         parts = urlsplit(endpoint)
         if parts.scheme == "mqtts":
-            client.tls_set()
+            client.tls_set_context(self._tls())
         default_port = 8883 if parts.scheme == "mqtts" else 1883
         client.connect_timeout = CONNECT_TIMEOUT
         client.connect(parts.hostname or "", parts.port or default_port, keepalive=15)

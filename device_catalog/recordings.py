@@ -228,7 +228,7 @@ class Recordings:
         """
         return await self._entry(await self._known(Key(device, name)))
 
-    async def page(self, device: str, cursor: str, limit: int) -> RecordingPage:
+    async def page(self, device: str, cursor: str, limit: int, tenant: str = "") -> RecordingPage:
         """
         Give part of the list, newest first.
 
@@ -240,6 +240,8 @@ class Recordings:
             Of the part before; empty for the first.
         limit : int
             1 to `MAXIMUM_PAGE`.
+        tenant : str
+            Only its devices'; all where it is empty.
 
         Raises
         ------
@@ -247,7 +249,7 @@ class Recordings:
             When the cursor is none.
         """
         after = _read_cursor(cursor)
-        rows = await self._threads.read(self._store.page, device, after, limit + 1)
+        rows = await self._threads.read(self._store.page, device, after, limit + 1, tenant)
         items = [await self._entry(row) for row in rows[:limit]]
         last = rows[limit - 1] if len(rows) > limit else None
         return RecordingPage(tuple(items), "" if last is None else f"{last.start_ns}.{last.device}.{last.recording}")

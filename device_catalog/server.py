@@ -7,10 +7,10 @@ The end (SIGTERM): door closed, signs of life written, good-bye said on the brok
 
 import asyncio
 import contextlib
-import hashlib
-import hmac
 import logging
 import socket
+import ssl
+from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,20 +18,32 @@ import uvicorn
 from sqlalchemy import Engine
 
 from device_catalog.api.application import make_application
+from device_catalog.api.callers import Reception
 from device_catalog.api.gateway import Gateway
+from device_catalog.api.limits import Buckets
 from device_catalog.api.metrics import metrics_text
+from device_catalog.audit import Audit
+from device_catalog.authority.authority import Authority
+from device_catalog.broker_files import BrokerFiles
+from device_catalog.broker_rights import Rights
+from device_catalog.certificates import Certificates
 from device_catalog.changes import Changes
 from device_catalog.config import CatalogConfig, operator_token
 from device_catalog.desired import DesiredDocuments
+from device_catalog.director import read_director
 from device_catalog.domain import Guard
+from device_catalog.enrolments import Enrolments
 from device_catalog.errors import AddressError, StorageError
 from device_catalog.fault_listener import FaultListener
 from device_catalog.faults import Faults
 from device_catalog.fleet import Fleet
+from device_catalog.history.questions import History
+from device_catalog.history.store import HistoryStore
 from device_catalog.network_leases import NetworkLeases
 from device_catalog.network_parts import Shelf
 from device_catalog.network_questions import NetworkQuestions
 from device_catalog.networks import Networks
+from device_catalog.operators import Operators
 from device_catalog.publisher import Publisher
 from device_catalog.questions import Questions
 from device_catalog.recordings import Recordings
@@ -41,6 +53,8 @@ from device_catalog.rollouts.questions import RolloutQuestions
 from device_catalog.rollouts.releases import read_releases
 from device_catalog.rollouts.ticking import Ticking
 from device_catalog.signs_of_life import SignsOfLife
+from device_catalog.storage.access import AccessStore
+from device_catalog.storage.audit_trail import AuditTrail
 from device_catalog.storage.database import held, migrate, open_engine
 from device_catalog.storage.faults import FaultStore
 from device_catalog.storage.groups import GroupStore
@@ -52,6 +66,18 @@ from device_catalog.storage.rollouts import RolloutStore
 from device_catalog.storage.store import Store
 from device_catalog.storage.threads import StorageThreads
 from device_catalog.switch_news import SwitchNews
+from device_catalog.tls import (
+    ClientCertificates,
+    Files,
+    OwnCertificate,
+    ServerCertificate,
+    client_context,
+    load,
+    names_of,
+    now,
+    server_context,
+    speaks_tls,
+)
 
 TICK = 0.1
 """How often leases are looked at [s]."""
@@ -62,24 +88,19 @@ BACKLOG = 4096
 SWEEP_ROUND = 300.0
 """In this time the signs of life of the whole fleet are written once [s]."""
 
+DAY = 86_400.0
+"""[s]"""
+
 ROLLOUT_TICK = 1.0
 """How often rollouts are looked at [s]."""
 
 TIDYING = 60.0
 """How often old recordings are looked for [s]."""
 
+BURST = 1000
+"""Requests that one operator, or one device, may make at once after a quiet time."""
+
 _log = logging.getLogger(__name__)
-
-
-class OperatorToken:
-    """Tells the operator's token, of which only the digest is kept in memory."""
-
-    def __init__(self, token: bytes) -> None:
-        self._digest = hashlib.sha256(token).digest()
-
-    def recognises(self, token: bytes) -> bool:
-        """Tell whether `token` is the operator's."""
-        return hmac.compare_digest(hashlib.sha256(token).digest(), self._digest)
 
 
 def serve(config: CatalogConfig) -> None:
@@ -104,9 +125,50 @@ def serve(config: CatalogConfig) -> None:
         if before != after:
             _log.info("database brought from shape %s to %s", before or "none", after)
         token_file = Path(config.operator_token_file)
-        operators = OperatorToken(operator_token(token_file))
+        first = operator_token(token_file)
         _log.info("operator's token: see %s", token_file)
-        Server(config, Stores.of(engine), operators).run()
+        Server(config, Stores.of(engine), first).run()
+
+
+class Keys:
+    """
+    The catalog's authority, and the certificates that it made for the catalog itself.
+
+    Parameters
+    ----------
+    config : CatalogConfig
+
+    Attributes
+    ----------
+    authority : Authority
+    context : ssl.SSLContext or None
+        For the server; None where it speaks plain HTTP.
+    """
+
+    def __init__(self, config: CatalogConfig) -> None:
+        folder = Path(config.state) / "authority"
+        self.authority = Authority.open(folder)
+        self._own = OwnCertificate(self.authority, folder)
+        self._made: ServerCertificate | None = None
+        self.context: ssl.SSLContext | None = None
+        if not speaks_tls(config):
+            return
+        if config.certificate:
+            files = Files(Path(config.certificate), Path(config.key))
+        else:
+            self._made = ServerCertificate(self.authority, folder, names_of(config.host, config.names))
+            self._made.ensure(now())
+            files = self._made.files
+        self.context = server_context(files, self.authority.issuers)
+
+    def renew(self) -> None:
+        """Make the server's certificate anew where it ends soon."""
+        if self._made is not None and self.context is not None and self._made.ensure(now()):
+            load(self.context, self._made.files)
+
+    def broker_context(self) -> ssl.SSLContext:
+        """Make a context for a connection to a broker."""
+        return client_context(self.authority.anchors, self._own.file(now()))
 
 
 class Stores(NamedTuple):
@@ -119,6 +181,8 @@ class Stores(NamedTuple):
     faults: FaultStore
     rollouts: RolloutStore
     groups: GroupStore
+    access: AccessStore
+    trail: AuditTrail
 
     @classmethod
     def of(cls, engine: Engine) -> "Stores":
@@ -131,20 +195,26 @@ class Stores(NamedTuple):
             FaultStore(engine),
             RolloutStore(engine),
             GroupStore(engine),
+            AccessStore(engine),
+            AuditTrail(engine),
         )
 
 
 class Server:
     """One running catalog."""
 
-    def __init__(self, config: CatalogConfig, stores: Stores, operators: OperatorToken) -> None:
+    def __init__(self, config: CatalogConfig, stores: Stores, first: bytes) -> None:
         store = stores.devices
         self._config = config
-        self._publisher = Publisher(config.grid_brokers, config.tenant)
+        self._keys = Keys(config)
+        self._publisher = Publisher(config.grid_brokers, config.tenant, tls=self._keys.broker_context)
         guard = Guard(share=config.suspicious_share, minimum=config.suspicious_minimum)
-        self._fleet = Fleet(self._publisher, guard)
+        director = read_director(Path(config.director_key_file), config.desired_days * DAY)
+        _log.info("desired documents are signed by the key %s", director.public)
+        self._fleet = Fleet(self._publisher, guard, signer=director)
         self._store = store
         self._threads = StorageThreads()
+        self._measured = History(HistoryStore(open_engine(config.history_database)))
         register = Register(self._fleet, store, self._threads)
         self._signs_of_life = SignsOfLife(register)
         self._recordings = Recordings(
@@ -156,7 +226,9 @@ class Server:
             config.recordings_days,
         )
         faults = Faults(stores.faults, self._recordings, self._threads)
-        self._fault_listener = FaultListener(config.grid_brokers, config.tenant, faults.hear)
+        self._fault_listener = FaultListener(
+            config.grid_brokers, config.tenant, faults.hear, tls=self._keys.broker_context
+        )
         shelf = Shelf(stores.networks)
         self._networks = Networks(register, stores.networks, shelf, self._publisher, config.tenant)
         self._missing = "the register is being read"
@@ -166,6 +238,21 @@ class Server:
             register, stores.rollouts, stores.groups, self._rollouts, lambda: read_releases(signed)
         )
         leases = NetworkLeases(stores.leases, stores.networks, self._threads)
+        self._operators = Operators(first, stores.access, self._threads, self._fleet.wall)
+        certificates = Certificates()
+        trust = Path(config.state) / "trust"
+        self._enrolments = Enrolments(
+            register,
+            stores.access,
+            certificates,
+            self._keys.authority,
+            life=timedelta(days=config.certificate_days),
+            roots=trust / "metadata",
+            changed=lambda: self._broker_files.changed(),  # noqa: PLW0108 - made below
+        )
+        rights = Rights(register, shelf)
+        self._broker_files = BrokerFiles(config, rights, self._enrolments.revocations)
+        audit = Audit(stores.trail, self._threads)
         application = make_application(
             self._fleet,
             Changes(register, stores.networks),
@@ -175,14 +262,24 @@ class Server:
             (self._networks, NetworkQuestions(stores.networks, shelf, self._threads)),
             (leases, SwitchNews(leases, self._networks, shelf, self._threads)),
             (rollout_orders, RolloutQuestions(stores.rollouts, stores.groups, self._threads)),
-            operators,
+            (self._enrolments, self._operators, audit),
             ready=lambda: self._missing,
             metrics=lambda: metrics_text(self._fleet, self._threads, self._publisher),
-            trust=Path(config.state) / "trust",
+            trust=trust,
+            measured=self._measured,
+            secure=speaks_tls(config) or bool(config.proxies),
         )
         application.on_startup.append(self._open)
         application.on_shutdown.append(self._close)
-        self._gateway = Gateway(self._fleet, DesiredDocuments(register), operators, application)
+        self._gateway = Gateway(
+            self._fleet,
+            DesiredDocuments(register),
+            Reception(self._operators, certificates, config.proxies, self._fleet.wall),
+            audit,
+            (Buckets(config.operator_rate, BURST), Buckets(config.device_rate, BURST)),
+            self._broker_files.changed,
+            application,
+        )
         self._clocks: list[asyncio.Task[None]] = []
 
     def run(self) -> None:
@@ -194,9 +291,13 @@ class Server:
         except OSError as error:
             raise AddressError(*address, error) from error
         with listener:
-            _log.info("listening on %s port %d", *address)
+            _log.info("listening on %s port %d, %s", *address, "TLS" if self._keys.context else "plain HTTP")
+            context = self._keys.context
             configuration = uvicorn.Config(
                 self._gateway,
+                http=ClientCertificates,
+                proxy_headers=False,
+                ssl_context_factory=(lambda *_: context) if context is not None else None,
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -210,6 +311,7 @@ class Server:
         await asyncio.get_running_loop().run_in_executor(None, self._load)
         self._publisher.start(self._fleet.everything)
         self._fault_listener.start()
+        self._broker_files.start()
         self._fleet.tick()
         self._clocks = [asyncio.create_task(clock()) for clock in (self._tick, self._sweep, self._tidy, self._roll)]
         self._missing = ""
@@ -219,6 +321,8 @@ class Server:
         self._fleet.load(self._store.load(), self._store.tenants())
         self._recordings.load()
         self._networks.load()
+        self._operators.load()
+        self._enrolments.load()
 
     async def _close(self) -> None:
         self._missing = "the catalog is ending"
@@ -231,8 +335,10 @@ class Server:
             await self._signs_of_life.write_all()
         except StorageError as error:
             _log.warning("the last signs of life are not kept: %s", error)
+        await self._broker_files.close()
         self._recordings.close()
         self._networks.close()
+        self._measured.close()
         self._threads.close()
         self._store.close()
         await asyncio.get_running_loop().run_in_executor(None, self._publisher.stop)
@@ -275,6 +381,7 @@ class Server:
     async def _tidy(self) -> None:
         while True:
             try:
+                await asyncio.to_thread(self._keys.renew)
                 dropped = await self._recordings.tidy()
                 if dropped:
                     _log.info("%d recordings dropped for their age, or for want of room", dropped)

@@ -1,23 +1,25 @@
 """
 The REST interface apart from the poll: who may ask, what is read, which service is called, what is answered.
 
-Operators (one token) may do everything; a device's own credential reaches its own documents only. Handlers read the
-body themselves, so that a document is refused by its length before it is read, and with every problem after.
+Operators may do what their role allows (`roles`); a device reaches its own documents only. Handlers read the body
+themselves, so that a document is refused by its length before it is read, and with every problem after.
 """
 
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
-from litestar import Litestar, Request, Response, delete, get, patch, post, put
+from litestar import Litestar, Response, delete, get, patch, post, put
 from litestar.exceptions import HTTPException
 
 from algorithms.api.errors import Problem, ProblemsError, shortened
+from device_catalog.api.access import handlers as access_handlers
+from device_catalog.api.callers import Access, AnyRequest, visit_of
 from device_catalog.api.faults import handlers as fault_handlers
-from device_catalog.api.gateway import Operators
 from device_catalog.api.groups import handlers as group_handlers
+from device_catalog.api.history import handlers as history_handlers
 from device_catalog.api.network_leases import handlers as lease_handlers
 from device_catalog.api.networks import handlers as network_handlers
 from device_catalog.api.openapi import document as openapi_document
@@ -26,8 +28,10 @@ from device_catalog.api.problems import MEDIA_TYPE, HttpError, answer
 from device_catalog.api.recordings import handlers as recording_handlers
 from device_catalog.api.rollouts import handlers as rollout_handlers
 from device_catalog.api.trust import handlers as trust_handlers
+from device_catalog.audit import Audit
 from device_catalog.changes import Changes
 from device_catalog.contract.calibration import problems_of as problems_of_calibration
+from device_catalog.contract.documents import Configuration
 from device_catalog.contract.paths import (
     CALIBRATION,
     CONFIGURATION,
@@ -42,21 +46,23 @@ from device_catalog.contract.paths import (
 from device_catalog.contract.register import DeviceKind
 from device_catalog.contract.topics import is_identifier
 from device_catalog.contract.validation import parse_calibration, parse_configuration, parse_registration
-from device_catalog.errors import CatalogError, NotAuthorised, Refused
+from device_catalog.enrolments import Enrolments
+from device_catalog.errors import CatalogError, NotAllowed, Refused
 from device_catalog.faults import Faults
 from device_catalog.fleet import Fleet
+from device_catalog.history.questions import History as MeasurementHistory
 from device_catalog.network_leases import NetworkLeases
 from device_catalog.network_questions import NetworkQuestions
 from device_catalog.networks import Networks
+from device_catalog.operators import Operator, Operators
+from device_catalog.pages.handlers import Sources as PageSources
+from device_catalog.pages.handlers import handlers as page_handlers
 from device_catalog.questions import MAXIMUM_PAGE, Questions
 from device_catalog.recordings import Recordings
 from device_catalog.rollouts.orders import RolloutOrders
 from device_catalog.rollouts.questions import RolloutQuestions
 from device_catalog.storage.rows import Filters
 from device_catalog.switch_news import SwitchNews
-
-OPERATOR = "operator"
-AnyRequest = Request[Any, Any, Any]
 
 _log = logging.getLogger(__name__)
 _encode = msgspec.json.encode
@@ -72,10 +78,13 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
     networks: tuple[Networks, NetworkQuestions],
     leases: tuple[NetworkLeases, SwitchNews],
     rollouts: tuple[RolloutOrders, RolloutQuestions],
-    operators: Operators,
+    entry: tuple[Enrolments, Operators, Audit],
     ready: Callable[[], str],
     metrics: Callable[[], bytes],
     trust: Path,
+    measured: MeasurementHistory,
+    *,
+    secure: bool,
 ) -> Litestar:
     """
     Make the application.
@@ -93,31 +102,42 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
         Who may switch a network, and what becomes of what its holder says.
     rollouts : tuple
         What takes orders about rollouts and groups, and what answers questions about them.
-    operators : Operators
+    entry : tuple
+        Who is let in: what makes devices' certificates, the operators, and who did what.
     ready : callable
         Says what the catalog still waits for; empty when it can serve.
     metrics : callable
         Writes the counters.
     trust : pathlib.Path
         Folder of the signed repository.
+    measured : History
+        What the data broker carried.
+    secure : bool
+        Whether browsers come by TLS.
     """
-    access = _Access(fleet, operators)
+    enrolments, operators, audit = entry
+    access = Access(fleet, networks[0].tenant_of)
 
     @post(_route(DEVICES))
     async def register(request: AnyRequest) -> Response[bytes]:
-        access.operator(request)
+        operator = access.operator(request)
         body = await _body(request)
         key = request.headers.get("Idempotency-Key", "")
         if len(key) > 128 or not key.isprintable():
             raise HttpError(400, "expected an Idempotency-Key of at most 128 printable characters, found another")
-        registered = await changes.register(parse_registration(body), OPERATOR, key, body)
+        registration = parse_registration(body)
+        _of_tenant(operator, registration.tenant)
+        _placed(access, operator, registration.configuration)
+        registered = await changes.register(registration, operator.name, key, body)
         location = DEVICE.format(device=registered.device)
         return _json(_encode(registered), 201, {"Location": location, "ETag": etag(registered.revision)})
 
     @get(_route(DEVICES))
     async def devices(request: AnyRequest) -> Response[bytes]:
-        access.operator(request)
+        operator = access.operator(request)
         filters, available, cursor, limit = _query(request)
+        if operator.tenant:
+            filters = filters._replace(tenant=operator.tenant)
         return _json(_encode(await questions.page(filters, available, cursor, limit)))
 
     @get(_route(DEVICE))
@@ -128,8 +148,9 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
 
     @delete(_route(DEVICE), status_code=204)
     async def remove(request: AnyRequest) -> None:
-        access.operator(request)
-        await changes.remove(_name(request), OPERATOR)
+        operator = access.operator(request)
+        await enrolments.revoke(_name(request), f"{operator.name}: removed")
+        await changes.remove(_name(request), operator.name)
 
     @get(_route(CONFIGURATION))
     async def configuration(request: AnyRequest) -> Response[bytes]:
@@ -139,13 +160,14 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
 
     @put(_route(CONFIGURATION))
     async def configure(request: AnyRequest) -> Response[bytes]:
-        access.operator(request)
+        operator = access.operator(request)
         matches = request.headers.get("If-Match", "")
         if not matches:
             detail = 'expected the header If-Match with the entity tag you read, such as "7", or * to overwrite'
             raise HttpError(428, f"{detail}; found none")
         parsed = parse_configuration(await _body(request))
-        revision = await changes.set_configuration(_name(request), parsed, matches, OPERATOR)
+        _placed(access, operator, parsed)
+        revision = await changes.set_configuration(_name(request), parsed, matches, operator.name)
         return _json(_encode({"device": _name(request), "revision": revision}), 200, {"ETag": etag(revision)})
 
     @get(_route(CALIBRATION))
@@ -160,7 +182,8 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
 
     @put(_route(CALIBRATION))
     async def calibrate(request: AnyRequest) -> Response[bytes]:
-        name, author = _name(request), "device" if access.own(request) else OPERATOR
+        name = _name(request)
+        author = "device" if access.own(request) else visit_of(request).actor
         parsed = parse_calibration(await _body(request))
         problems = problems_of_calibration(parsed, device=name)
         if problems:
@@ -188,8 +211,8 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
 
     @post(_route(CREDENTIAL))
     async def credential(request: AnyRequest) -> Response[bytes]:
-        access.operator(request)
-        return _json(_encode(await changes.renew_credential(_name(request), OPERATOR)), 201)
+        operator = access.operator(request)
+        return _json(_encode(await changes.renew_credential(_name(request), operator.name)), 201)
 
     @get(_route(HISTORY))
     async def history(request: AnyRequest) -> Response[bytes]:
@@ -236,11 +259,14 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
             history,
             *recording_handlers(recordings, access, _body),
             *fault_handlers(faults, access),
-            *network_handlers(*networks, access, _body, OPERATOR),
+            *network_handlers(*networks, access, _body),
             *lease_handlers(*leases, access, _document),
-            *rollout_handlers(*rollouts, _Named(access), _body),
-            *group_handlers(*rollouts, _Named(access), _body),
+            *rollout_handlers(*rollouts, access, _body),
+            *group_handlers(*rollouts, access, _body),
+            *access_handlers(enrolments, operators, audit, fleet, access, _document),
             *trust_handlers(trust, access, _body),
+            *history_handlers(measured, fleet, access),
+            *page_handlers(PageSources(fleet, questions, recordings, measured), access, operators.find, secure=secure),
             health,
             readiness,
             counters,
@@ -253,60 +279,8 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
     )
 
 
-class _Operator(NamedTuple):
-    """The one operator there is."""
-
-    name: str = OPERATOR
-    tenant: str = ""
-
-
-class _Named:
-    """Tells who the operator is."""
-
-    def __init__(self, access: "_Access") -> None:
-        self._access = access
-
-    def operator(self, request: AnyRequest) -> _Operator:
-        self._access.operator(request)
-        return _Operator()
-
-
-class _Access:
-    """Tells who may do what."""
-
-    def __init__(self, fleet: Fleet, operators: Operators) -> None:
-        self._fleet = fleet
-        self._operators = operators
-
-    def operator(self, request: AnyRequest) -> None:
-        if not self._operators.recognises(_token(request)):
-            raise NotAuthorised("expected the operator's token, found another")
-
-    def own(self, request: AnyRequest) -> bool:
-        """Tell whether the device itself asks, rather than an operator."""
-        return self.speaks_for(request, _name(request))
-
-    def somebody(self, request: AnyRequest) -> None:
-        _token(request)
-
-    def speaks_for(self, request: AnyRequest, device: str) -> bool:
-        """Tell whether `device` itself asks, rather than an operator."""
-        token = _token(request)
-        if self._operators.recognises(token):
-            return False
-        self._fleet.authenticate(device, token)
-        return True
-
-
 def _name(request: AnyRequest) -> str:
     return str(request.path_params["device"])
-
-
-def _token(request: AnyRequest) -> bytes:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
-        raise NotAuthorised("expected the header Authorization: Bearer TOKEN, found none")
-    return token.encode("latin-1", "replace")
 
 
 async def _body(request: AnyRequest, limit: int = MAXIMUM_DOCUMENT) -> bytes:
@@ -337,6 +311,20 @@ def _decoded(body: bytes) -> Any:
     if not isinstance(decoded, dict):
         raise Refused([Problem("body", "a JSON object", shortened(decoded))])
     return decoded
+
+
+def _of_tenant(operator: Operator, tenant: str) -> None:
+    if not operator.sees(tenant):
+        raise NotAllowed(f"expected a device of {operator.tenant}, found one of {shortened(tenant)}; say --tenant")
+
+
+def _placed(access: Access, operator: Operator, configuration: Configuration) -> None:
+    """Refuse a place in another tenant's network, in the words for one that nobody has."""
+    topology = configuration.topology
+    if topology is None or not operator.tenant or access.may_place(operator, topology.network):
+        return
+    remedy = "list the networks there are"
+    raise Refused([Problem("configuration.topology.network", "a network", shortened(topology.network), remedy)])
 
 
 def _query(request: AnyRequest) -> tuple[Filters, bool | None, str, int]:

@@ -12,11 +12,11 @@ from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 
 from algorithms.api.errors import Problem, shortened
+from device_catalog.api.callers import Access, AnyRequest
 from device_catalog.api.problems import HttpError
-from device_catalog.api.recordings import Access, AnyRequest
 from device_catalog.contract.paths import FAULT, FAULTS
 from device_catalog.contract.topics import is_identifier
-from device_catalog.errors import Refused
+from device_catalog.errors import FaultUnknown, Refused
 from device_catalog.faults import MAXIMUM_PAGE, Faults
 
 QUERY = ("network", "cursor", "limit")
@@ -34,16 +34,19 @@ def handlers(faults: Faults, access: Access) -> Sequence[HTTPRouteHandler]:
 
     @get(FAULTS)
     async def page(request: AnyRequest) -> Response[bytes]:
-        access.operator(request)
-        return _tagged(request, msgspec.json.encode(await faults.page(*_query(request))))
+        operator = access.operator(request)
+        return _tagged(request, msgspec.json.encode(await faults.page(*_query(request), operator.tenant)))
 
     @get(FAULT.replace("{fault}", "{fault:str}"))
     async def one(request: AnyRequest) -> Response[bytes]:
-        access.operator(request)
+        operator = access.operator(request)
         name = str(request.path_params["fault"])
         if not is_identifier(name):
             raise HttpError(404, f"expected letters, digits, _ and - (at most 64), found {shortened(name)}")
-        return _tagged(request, msgspec.json.encode(await faults.one(name)))
+        found = await faults.one(name)
+        if operator.tenant and not access.sees_network(operator, found.summary.network):
+            raise FaultUnknown(f"expected a fault, found none called {shortened(name)}; list those there are")
+        return _tagged(request, msgspec.json.encode(found))
 
     return [page, one]
 

@@ -2,20 +2,28 @@
 The way in: answers a device's poll itself and hands everything else on.
 
 A poll is most of what a catalog does, thousands a second, so it takes the shortest way: headers are read once, the
-register in memory is asked, and the answer is two small messages to the web server. Everything else goes to the
-application behind, which is made for many different requests rather than for many.
+register in memory is asked, and the answer is two small messages to the web server. Everything else is looked at
+(`callers`), slowed down where it comes too often, and handed to the application behind, which is made for many
+different requests rather than for many. What is changed by whom is written into the audit trail before the answer goes
+out.
 """
 
+import hashlib
 import logging
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from math import ceil
 from typing import Any, Protocol
 
+from device_catalog.api.callers import VISIT, Reception, Visit, bearer
+from device_catalog.api.limits import Buckets
 from device_catalog.api.problems import MEDIA_TYPE, answer
-from device_catalog.contract.paths import APPLIED_HEADER, BOOT_HEADER, DEVICES
+from device_catalog.contract.paths import APPLIED_HEADER, BOOT_HEADER, DEVICES, REPORTED
+from device_catalog.contract.signatures import HEADER
 from device_catalog.desired import DesiredDocuments
-from device_catalog.errors import CatalogError, NotAuthorised, PolledTooOften
+from device_catalog.errors import AskedTooOften, CatalogError, DeviceUnknown, NotAuthorised, PolledTooOften
 from device_catalog.fleet import Device, Fleet
+from device_catalog.storage.audit_trail import Act
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -23,49 +31,98 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 
+WRITES = ("POST", "PUT", "PATCH", "DELETE")
+
 _prefix = f"{DEVICES}/"
 _suffix = "/desired"
+_reported = REPORTED.rpartition("}")[2]
+_recordings = "/recordings/"
 _boot = BOOT_HEADER.lower().encode()
 _applied = APPLIED_HEADER.lower().encode()
+_signature = HEADER.lower().encode()
 _no_body: Message = {"type": "http.response.body", "body": b""}
 _log = logging.getLogger(__name__)
 
 
-class Operators(Protocol):
-    """Whoever tells an operator's token."""
+class Trail(Protocol):
+    """Where it is written who did what."""
 
-    def recognises(self, token: bytes) -> bool:
-        """Tell whether `token` is an operator's."""
+    async def note(self, act: Act) -> None:
+        """Add an act; it is durable afterwards."""
 
 
 class Gateway:
-    """The ASGI application that the web server runs."""
+    """
+    The ASGI application that the web server runs.
 
-    def __init__(
-        self, fleet: Fleet, documents: DesiredDocuments, operators: Operators, application: Application
+    Parameters
+    ----------
+    fleet : Fleet
+    documents : DesiredDocuments
+    reception : Reception
+    trail : Trail
+    limits : tuple of Buckets
+        For operators and for devices.
+    changed : callable
+        Called after every change.
+    application : callable
+        For everything but polls.
+    """
+
+    def __init__(  # noqa: PLR0917 - one part each
+        self,
+        fleet: Fleet,
+        documents: DesiredDocuments,
+        reception: Reception,
+        trail: Trail,
+        limits: tuple[Buckets, Buckets],
+        changed: Callable[[], None],
+        application: Application,
     ) -> None:
         self._fleet = fleet
         self._documents = documents
-        self._operators = operators
+        self._reception = reception
+        self._trail = trail
+        self._operator_limit, self._device_limit = limits
+        self._changed = changed
         self._application = application
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] == "http":
-            path: str = scope["path"]
-            if path.endswith(_suffix) and path.startswith(_prefix) and scope["method"] == "GET":
-                name = path[len(_prefix) : -len(_suffix)]
-                if "/" not in name:
-                    await self._poll(name, scope["headers"], send)
-                    return
-        await self._application(scope, receive, send)
+        if scope["type"] != "http":
+            await self._application(scope, receive, send)
+            return
+        path: str = scope["path"]
+        if path.endswith(_suffix) and path.startswith(_prefix) and scope["method"] == "GET":
+            name = path[len(_prefix) : -len(_suffix)]
+            if "/" not in name:
+                await self._poll(name, scope, send)
+                return
+        visit = scope[VISIT] = self._reception.visit(scope)
+        wait = self._too_early(visit)
+        if wait:
+            await say(AskedTooOften(ceil(wait)), send)
+        elif scope["method"] in WRITES:
+            await self._written(visit, scope, receive, send)
+        else:
+            await self._application(scope, receive, send)
+
+    def _too_early(self, visit: Visit) -> float:
+        now = time.monotonic()
+        if visit.operator is not None:
+            return self._operator_limit.wait(visit.operator.name, now)
+        if visit.device or visit.token:
+            return self._device_limit.wait(visit.device or hashlib.sha256(visit.token).digest(), now)
+        return self._device_limit.wait(visit.address, now)
+
+    # ------------------------------------------------------------------ polls
 
     async def _poll(  # noqa: C901 - the shortest way: a call for each header would cost a tenth of it
-        self, name: str, headers: list[tuple[bytes, bytes]], send: Send
+        self, name: str, scope: Scope, send: Send
     ) -> None:
         authorization = known = b""
         boot = applied = -1
-        for key, value in headers:
+        for key, value in scope["headers"]:
             if key == b"authorization":
                 authorization = value
             elif key == b"if-none-match":
@@ -75,7 +132,7 @@ class Gateway:
             elif key == _applied:
                 applied = _count(value)
         try:
-            device = self._who(name, authorization)
+            device = self._who(name, authorization, scope)
             if device is not None:
                 wait = self._fleet.heard(device, boot, applied, known)
                 if wait:
@@ -85,28 +142,96 @@ class Gateway:
                     await send({"type": "http.response.start", "status": 304, "headers": [(b"etag", known)]})
                     await send(_no_body)
                     return
-            document, tag = await self._documents.of(name)
+            document, tag, signature = await self._documents.signed(name)
         except CatalogError as error:
             await say(error, send)
         except Exception as error:  # noqa: BLE001 - the last line of defence, which logs and answers
             _log.exception("a poll of %s failed", name[:80])
             await say(error, send)
         else:
-            await _hand_out(document, tag, known, send)
+            await _hand_out(document, tag, signature, known, send)
 
-    def _who(self, name: str, authorization: bytes) -> Device | None:
+    def _who(self, name: str, authorization: bytes, scope: Scope) -> Device | None:
         """Find the device that asks; None for an operator."""
+        if not authorization:
+            device, certified = self._reception.device(scope)
+            if device == name and device in self._fleet.devices:
+                return self._fleet.devices[device]
+            if certified:
+                raise NotAuthorised("expected this device's own certificate, found another, or one that is void")
         if authorization[:7].lower() != b"bearer ":
-            raise NotAuthorised("expected the header Authorization: Bearer CREDENTIAL, found none")
+            raise NotAuthorised("expected the header Authorization: Bearer CREDENTIAL or a certificate, found neither")
         try:
             return self._fleet.authenticate(name, authorization[7:])
         except NotAuthorised:
-            if not self._operators.recognises(authorization[7:]):
+            operator = self._reception.operator(bearer(authorization))
+            if operator is None:
                 raise
+            known = self._fleet.devices.get(name)
+            if operator.tenant and (known is None or known.tenant != operator.tenant):
+                raise DeviceUnknown(name[:80]) from None
             return None
 
+    # ------------------------------------------------------------------ changes
 
-async def _hand_out(document: bytes, tag: bytes, known: bytes, send: Send) -> None:
+    async def _written(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand a change on; who made it is written down before the answer goes out."""
+        body = hashlib.sha256()
+        length = 0
+        noted: CatalogError | None = None
+
+        async def receiving() -> Message:
+            nonlocal length
+            message = await receive()
+            part = message.get("body", b"")
+            length += len(part)
+            body.update(part)
+            return message
+
+        async def sending(message: Message) -> None:
+            nonlocal noted
+            if message["type"] == "http.response.start" and _is_audited(visit, scope, message["status"]):
+                try:
+                    await self._trail.note(_act(visit, scope, message, body.hexdigest() if length else ""))
+                except CatalogError as error:
+                    noted = error
+                    await say(error, send)
+            if noted is None:
+                await send(message)
+            if message["type"] == "http.response.start" and message["status"] < 300:
+                self._changed()
+
+        await self._application(scope, receiving, sending)
+
+
+def _is_audited(visit: Visit, scope: Scope, status: int) -> bool:
+    """Tell whether an act is for the trail: what changed something, and what a known operator was not allowed."""
+    if not visit.actor or not (status < 300 or status == 403):
+        return False
+    path: str = scope["path"]
+    # What a device says of itself all day long is no act of anybody's.
+    return visit.role != "device" or not (path.endswith(_reported) or _recordings in path)
+
+
+def _act(visit: Visit, scope: Scope, message: Message, body: str) -> Act:
+    sent = dict(scope["headers"])
+    answered = {bytes(key).lower(): bytes(value) for key, value in message.get("headers", ())}
+    return Act(
+        time.time_ns(),
+        visit.actor,
+        visit.role,
+        visit.tenant,
+        visit.address[:64],
+        scope["method"],
+        scope["path"][:1000],
+        message["status"],
+        sent.get(b"if-match", b"").decode("latin-1")[:128],
+        answered.get(b"etag", b"").decode("latin-1")[:128],
+        body,
+    )
+
+
+async def _hand_out(document: bytes, tag: bytes, signature: bytes, known: bytes, send: Send) -> None:
     tags = [part.strip().removeprefix(b"W/") for part in known.split(b",")]
     if tag in tags or b"*" in tags:
         await send({"type": "http.response.start", "status": 304, "headers": [(b"etag", tag)]})
@@ -118,6 +243,8 @@ async def _hand_out(document: bytes, tag: bytes, known: bytes, send: Send) -> No
         (b"etag", tag),
         (b"cache-control", b"no-cache"),
     ]
+    if signature:
+        headers.append((_signature, signature))
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": document})
 

@@ -31,8 +31,8 @@ _path = NETWORK_LEASE.replace("{network}", "{network:str}")
 class Speakers(Protocol):
     """Whoever tells who speaks."""
 
-    def operator(self, request: AnyRequest) -> None:
-        """Refuse whoever is no operator."""
+    def operator(self, request: AnyRequest) -> object:
+        """Refuse whoever is no operator with the role this takes."""
 
     def somebody(self, request: AnyRequest) -> None:
         """Refuse whoever brings no credential at all."""

@@ -12,8 +12,8 @@ from litestar import Response, get, put
 from litestar.handlers import HTTPRouteHandler
 
 from algorithms.api.errors import Problem, shortened
+from device_catalog.api.callers import Access, AnyRequest
 from device_catalog.api.problems import HttpError
-from device_catalog.api.recordings import Access, AnyRequest
 from device_catalog.contract.paths import (
     DEVICE_NETWORK,
     MAXIMUM_NETWORK,
@@ -40,7 +40,7 @@ _encode = msgspec.json.encode
 
 
 def handlers(  # noqa: C901 - a list of small handlers
-    networks: Networks, questions: NetworkQuestions, access: Access, read_body: ReadBody, operator: str
+    networks: Networks, questions: NetworkQuestions, access: Access, read_body: ReadBody
 ) -> Sequence[HTTPRouteHandler]:
     """
     Make the handlers.
@@ -52,15 +52,13 @@ def handlers(  # noqa: C901 - a list of small handlers
     access : Access
     read_body : callable
         Reads a request's body, at most so many bytes of it.
-    operator : str
-        Who changes, for the audit.
     """
 
     @get(NETWORKS)
     async def page(request: AnyRequest) -> Response[bytes]:
-        access.operator(request)
+        operator = access.operator(request)
         cursor, limit = _query(request, is_identifier)
-        return _json(_encode(await questions.page(cursor, limit)))
+        return _json(_encode(await questions.page(cursor, limit, operator.tenant)))
 
     @get(_route(NETWORK))
     async def document(request: AnyRequest) -> Response[bytes]:
@@ -69,10 +67,13 @@ def handlers(  # noqa: C901 - a list of small handlers
 
     @put(_route(NETWORK))
     async def store(request: AnyRequest) -> Response[bytes]:
-        access.operator(request)
+        operator = access.operator(request)
         matches = _matches(request)
+        tenant = operator.tenant or request.query_params.get("tenant", "")
+        if tenant and not is_identifier(tenant):
+            raise HttpError(400, f"expected the query tenant={IDENTIFIER}, found {shortened(tenant)}")
         body = await read_body(request, MAXIMUM_NETWORK)
-        stored = await networks.put(_name(request), body, matches, operator)
+        stored = await networks.put(_name(request), body, matches, operator.name, tenant)
         return _json(_encode(stored), {"ETag": f'"{stored.revision}"'})
 
     @get(_route(NETWORK_REVISIONS))
@@ -98,10 +99,10 @@ def handlers(  # noqa: C901 - a list of small handlers
 
     @put(_route(TOPOLOGY))
     async def switch(request: AnyRequest) -> Response[bytes]:
-        access.operator(request)
+        operator = access.operator(request)
         matches = _matches(request)
         body = await read_body(request, MAXIMUM_NETWORK)
-        stored = await networks.put_states(_name(request), body, matches, operator)
+        stored = await networks.put_states(_name(request), body, matches, operator.name)
         return _json(_encode(stored), {"ETag": f'"{stored.topology_revision}"'})
 
     @get(_route(TOPOLOGY_REVISIONS))

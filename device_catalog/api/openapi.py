@@ -10,11 +10,37 @@ from typing import Any, NamedTuple
 import msgspec
 
 from algorithms.api.network_document import NetworkDocument, SwitchStates
+from device_catalog.api.roles import role_of
 from device_catalog.contract.calibration import Calibration
 from device_catalog.contract.documents import Configuration, Desired
+from device_catalog.contract.enrolment import (
+    AUTHORITY,
+    DEVICE_CERTIFICATE,
+    DEVICE_ENROLMENT,
+    DEVICE_REVOCATION,
+    ENROLMENTS,
+    REVOCATIONS,
+    AuthorityDocument,
+    CertificateRequest,
+    EnrolmentGiven,
+    EnrolmentRequest,
+    EnrolmentWanted,
+    Issued,
+    RevocationWanted,
+    Revoked,
+)
 from device_catalog.contract.faults import FaultDetail, FaultPage
 from device_catalog.contract.network_leases import LeaseGrant, LeaseRequest, SwitchNewsDocument
 from device_catalog.contract.networks import AreaDocument, NetworkPage, NetworkStored, RevisionPage
+from device_catalog.contract.operators import (
+    AUDIT,
+    OPERATOR,
+    OPERATORS,
+    AuditPage,
+    OperatorGiven,
+    OperatorList,
+    OperatorWanted,
+)
 from device_catalog.contract.paths import (
     APPLIED_HEADER,
     BOOT_HEADER,
@@ -500,6 +526,74 @@ OPERATIONS = (
         Pushed,
         refusals=(401, 413, 422, 501),
     ),
+    Operation(
+        "get", AUTHORITY, "The authorities that vouch for catalog and brokers", "anybody", 200, None, AuthorityDocument
+    ),
+    Operation("get", REVOCATIONS, "Certificates that are void, for brokers and proxies (CRL, PEM)", "anybody", 200),
+    Operation(
+        "post",
+        ENROLMENTS,
+        "Get a certificate for a token; the same key gets the same answer again",
+        "anybody",
+        201,
+        EnrolmentRequest,
+        Issued,
+        refusals=(403, 413, 422, 429),
+    ),
+    Operation(
+        "post",
+        DEVICE_ENROLMENT,
+        "Make a token that lets a device in once; its secret is shown this once",
+        "operator",
+        201,
+        EnrolmentWanted,
+        EnrolmentGiven,
+        refusals=(401, 404, 413, 422),
+    ),
+    Operation(
+        "post",
+        DEVICE_CERTIFICATE,
+        "Get another certificate before one's own ends",
+        "certificate",
+        201,
+        CertificateRequest,
+        Issued,
+        refusals=(401, 404, 413, 422),
+    ),
+    Operation(
+        "post",
+        DEVICE_REVOCATION,
+        "Lock a device out: certificates, credential and tokens are void at once",
+        "operator",
+        200,
+        RevocationWanted,
+        Revoked,
+        refusals=(401, 404, 413, 422),
+    ),
+    Operation("get", OPERATORS, "Who operates the catalog", "operator", 200, None, OperatorList, refusals=(401,)),
+    Operation(
+        "post",
+        OPERATORS,
+        "Take in an operator; the token is shown this once",
+        "operator",
+        201,
+        OperatorWanted,
+        OperatorGiven,
+        refusals=(401, 409, 413, 422),
+    ),
+    Operation("delete", OPERATOR, "Make an operator's token void", "operator", 204, refusals=(401, 404, 409)),
+    Operation(
+        "get",
+        AUDIT,
+        "Who did what, newest first; every entry is bound to those before it",
+        "operator",
+        200,
+        None,
+        AuditPage,
+        (),
+        ("cursor", "limit", "since"),
+        (401, 422),
+    ),
     Operation("get", "/healthz", "Whether the process runs", "anybody", 200),
     Operation("get", "/readyz", "Whether it can serve", "anybody", 200, refusals=(503,)),
     Operation("get", "/metrics", "Counters for Prometheus", "anybody", 200),
@@ -511,13 +605,14 @@ _problems = {
     304: "Nothing newer than what If-None-Match names",
     400: "A header that cannot be used",
     401: "No credential, or not the right one",
+    403: "Another role is needed, or the token lets nobody in",
     404: "No such device or network, or nothing of it yet",
     409: "In conflict with what is there",
     412: "Changed by somebody else since it was read",
     413: "Longer than 1 MiB, of a network and its switches 16 MiB",
     422: "Refused, with every problem found",
     428: "If-Match is missing",
-    429: "Polled far more often than told; Retry-After says when to come back",
+    429: "Asked or polled far too often; Retry-After says when to come back",
     501: "A library that this needs is not installed",
     503: "Too much at this moment, or not ready; Retry-After says when to come back",
     507: "No room on the database's disk; nothing was changed",
@@ -541,7 +636,8 @@ def description() -> dict[str, Any]:
         "components": {
             "schemas": components,
             "securitySchemes": {
-                "operator": {"type": "http", "scheme": "bearer", "description": "The operator's token"},
+                "operator": {"type": "http", "scheme": "bearer", "description": "An operator's token"},
+                "certificate": {"type": "mutualTLS", "description": "The device's own certificate"},
                 "device": {"type": "http", "scheme": "bearer", "description": "The device's own credential"},
             },
         },
@@ -557,7 +653,7 @@ def page() -> bytes:
     """Write the description as a page that needs nothing from elsewhere."""
     rows = "".join(
         f"<tr><td><b>{operation.method.upper()}</b><td><code>{html.escape(operation.path)}</code>"
-        f"<td>{html.escape(operation.summary)}<td>{operation.who}"
+        f"<td>{html.escape(operation.summary)}<td>{_who(operation)}"
         f"<td>{_type_name(operation.body)}<td>{operation.success} {_type_name(operation.answer)}"
         f"<td>{', '.join(str(status) for status in operation.refusals)}"
         for operation in OPERATIONS
@@ -576,7 +672,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
     parameters: list[dict[str, Any]] = []
     if "{device}" in operation.path:
         parameters.append(_parameter("device", "path", required=True))
-    others = ("recording", "network", "area", "revision", "fault", "algorithm", "file", "rollout", "group")
+    others = ("operator", "recording", "network", "area", "revision", "fault", "algorithm", "file", "rollout", "group")
     named = [name for name in others if f"{{{name}}}" in operation.path]
     parameters += [_parameter(name, "path", required=True) for name in named]
     parameters += [_parameter(name, "query") for name in operation.query]
@@ -591,14 +687,19 @@ def _operation(operation: Operation) -> dict[str, Any]:
     storage: tuple[int, ...] = ()
     if operation.who != "anybody":  # whatever needs the database can find it out of reach, and a change no room in it
         storage = (503,) if operation.method == "get" else (503, 507)
-    for status in sorted({*operation.refusals, *storage}):
+    slow = () if operation.who == "anybody" else (429,)
+    role = (403,) if operation.who in ("operator", "device") else ()
+    for status in sorted({*operation.refusals, *storage, *slow, *role}):
         responses[str(status)] = {"description": _problems[status], **({} if status == 304 else {"content": problem})}
     result: dict[str, Any] = {"summary": operation.summary, "parameters": parameters, "responses": responses}
     if operation.body is not None:
         media_type = "application/merge-patch+json" if operation.method == "patch" else "application/json"
         result["requestBody"] = {"required": True, "content": _content(operation.body, media_type)}
     if operation.who != "anybody":
-        result["security"] = [{"operator": []}] + ([{"device": []}] if operation.who == "device" else [])
+        known = {"operator": ("operator",), "device": ("operator", "certificate", "device")}
+        result["security"] = [{name: []} for name in known.get(operation.who, (operation.who,))]
+    if operation.who in ("operator", "device"):
+        result["x-role"] = role_of(operation.method, operation.path).value
     return result
 
 
@@ -614,6 +715,13 @@ def _content(document_type: type, media_type: str) -> dict[str, Any]:
 
 def _reference(document_type: type) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{document_type.__name__}"}
+
+
+def _who(operation: Operation) -> str:
+    if operation.who not in ("operator", "device"):
+        return operation.who
+    role = role_of(operation.method, operation.path).value
+    return role if operation.who == "operator" else f"device, {role}"
 
 
 def _type_name(document_type: type | None) -> str:

@@ -24,6 +24,7 @@ from device_catalog.contract.paths import (
 from device_catalog.contract.recordings import RecordingInfo
 from device_catalog.contract.topics import is_identifier
 from device_catalog.errors import Refused
+from device_catalog.operators import Operator
 from device_catalog.recordings import MAXIMUM_PAGE, Recordings
 
 AnyRequest = Request[Any, Any, Any]
@@ -36,8 +37,8 @@ _encode = msgspec.json.encode
 class Access(Protocol):
     """Whoever tells who may do what."""
 
-    def operator(self, request: AnyRequest) -> None:
-        """Refuse whoever is no operator."""
+    def operator(self, request: AnyRequest) -> Operator:
+        """Refuse whoever is no operator with the role this takes; return who it is."""
 
     def own(self, request: AnyRequest) -> bool:
         """Refuse whoever is neither operator nor the device; tell whether it is the device."""
@@ -60,9 +61,9 @@ def handlers(recordings: Recordings, access: Access, read_body: ReadBody) -> Seq
 
     @get(RECORDINGS)
     async def page(request: AnyRequest) -> Response[bytes]:
-        access.operator(request)
+        operator = access.operator(request)
         device, cursor, limit = _query(request)
-        return _json(_encode(await recordings.page(device, cursor, limit)))
+        return _json(_encode(await recordings.page(device, cursor, limit, operator.tenant)))
 
     @put(_route(RECORDING), status_code=204)
     async def tell(request: AnyRequest) -> None:

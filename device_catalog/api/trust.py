@@ -43,8 +43,8 @@ ReadBody = Callable[[AnyRequest, int], Awaitable[bytes]]
 class Access(Protocol):
     """Whoever tells who may do what."""
 
-    def operator(self, request: AnyRequest) -> None:
-        """Refuse whoever is no operator."""
+    def operator(self, request: AnyRequest) -> object:
+        """Refuse whoever is no operator with the role this takes."""
 
 
 AT_ONCE = 4

@@ -14,6 +14,8 @@ from types import FrameType
 
 from device_catalog.contract.register import DeviceKind
 from device_catalog.operator import devices
+from device_catalog.operator.access import add_commands as add_access
+from device_catalog.operator.access import add_device_commands as add_device_access
 from device_catalog.operator.algorithm_commands import add_commands as add_algorithm
 from device_catalog.operator.catalog import Catalog
 from device_catalog.operator.errors import Answered, OperatorError, UsageError
@@ -23,6 +25,7 @@ from device_catalog.operator.output import say_error
 from device_catalog.operator.policy_commands import add_commands as add_policy
 from device_catalog.operator.recordings_arguments import add_commands as add_recordings
 from device_catalog.operator.report import add_commands as add_report
+from device_catalog.operator.rollouts import add_commands as add_rollouts
 from device_catalog.operator.settings import KEYS, read_settings
 from device_catalog.operator.trust_commands import add_commands as add_trust
 from device_catalog.operator.watch import watch
@@ -48,6 +51,7 @@ examples:
   tresma recordings list m-0042                                which events did it record?
   tresma faults list                                           which faults were located, and what became of them?
   tresma network check lv.json                                 is a network document right?
+  tresma rollout start voltage-band==1.2.0 --to pilot          bring a signed algorithm to a group of meters
 
 {_EXIT}
 """
@@ -143,10 +147,19 @@ def _parser() -> argparse.ArgumentParser:
         prog="tresma", description=_DESCRIPTION, epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     subjects = parser.add_subparsers(
-        required=True, metavar="devices|watch|recordings|faults|report|network|algorithm|keys|policy|repository"
+        required=True,
+        metavar="devices|watch|recordings|faults|report|network|rollout|group|algorithm|keys|policy|repository|operator|audit",
     )
-    subject = subjects.add_parser("devices", help="register, list, show, change and remove devices", epilog=_EXIT)
-    _device_commands(subject.add_subparsers(required=True, metavar="add|list|show|set|remove"), common)
+    subject = subjects.add_parser(
+        "devices",
+        aliases=["device"],
+        help="register, list, show, change, enrol, lock and remove devices",
+        epilog=_EXIT,
+    )
+    commands = subject.add_subparsers(required=True, metavar="add|list|show|set|enrol|revoke|lock|remove")
+    _device_commands(commands, common)
+    add_device_access(commands, lambda commands, *words: _command(commands, common, *words))
+    add_access(subjects, lambda commands, *words: _command(commands, common, *words), _EXIT)
     _watch_command(subjects, common)
     add_recordings(subjects, lambda commands, *words: _command(commands, common, *words), _EXIT)
     add_faults(subjects, lambda commands, *words: _command(commands, common, *words), _EXIT)
@@ -157,6 +170,7 @@ def _parser() -> argparse.ArgumentParser:
         lambda commands, *words: _command(commands, answers, *words),
         _EXIT,
     )
+    add_rollouts(subjects, lambda commands, *words: _command(commands, common, *words), _EXIT)
     add_algorithm(subjects, lambda commands, *words: _command(commands, answers, *words), _EXIT)
     add_policy(subjects, lambda commands, *words: _command(commands, answers, *words), _EXIT)
     add_trust(

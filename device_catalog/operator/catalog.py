@@ -67,8 +67,7 @@ class Catalog:
         self._session = requests.Session()
         if settings.token:
             self._session.headers["Authorization"] = f"Bearer {settings.token}"
-        if settings.ca:
-            self._session.verify = settings.ca
+        self._verify: str | bool = settings.ca or True
 
     def __enter__(self) -> Self:
         return self
@@ -148,7 +147,15 @@ class Catalog:
             sent["Content-Type"] = "application/json"
         try:
             with self._session.request(
-                method, url, params=query, data=data, headers=sent, timeout=TIMEOUT, stream=True, allow_redirects=False
+                method,
+                url,
+                params=query,
+                data=data,
+                headers=sent,
+                timeout=TIMEOUT,
+                stream=True,
+                allow_redirects=False,
+                verify=self._verify,
             ) as response:
                 answer = _limited(response)
         except requests.RequestException as error:
@@ -167,7 +174,9 @@ class Catalog:
         except msgspec.MsgspecError:
             detail, problems = shortened(answer[:200].decode(errors="replace")) or "no reason given", ()
         match status:
-            case 401 | 403:
+            case 403:
+                message = f"the catalog does not allow that: {detail}"
+            case 401:
                 remedy = (
                     "the token is not the one this catalog expects"
                     if self._has_token

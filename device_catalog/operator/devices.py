@@ -39,13 +39,13 @@ def add(options: argparse.Namespace, catalog: Catalog) -> None:
         "description": options.description,
         "configuration": _wanted(options, {}),
     }
-    target = _new_file(options.output) if options.output else None
+    target = new_file(options.output) if options.output else None
     registered = catalog.register(document)
     _warn_of_place(catalog, registered.device)
     lines = {"device": registered.device, "catalog": catalog.base, "credential": registered.credential}
     text = yaml.safe_dump(lines, sort_keys=False)
     if target is not None:
-        _write_secret(target, text)
+        write_secret(target, text)
     if options.json:
         shown = {key: value for key, value in lines.items() if target is None or key != "credential"}
         say_json({**shown, "revision": registered.revision, "file": str(target or "")})
@@ -266,7 +266,7 @@ def _console() -> Console:
     return Console() if sys.stdout.isatty() else Console(width=500, no_color=True)
 
 
-def _new_file(path: str) -> Path:
+def new_file(path: str) -> Path:
     """Make sure, before anything is registered, that the file can be made and replaces none."""
     target = Path(path)
     if target.exists():
@@ -276,7 +276,8 @@ def _new_file(path: str) -> Path:
     return target
 
 
-def _write_secret(target: Path, text: str) -> None:
+def write_secret(target: Path, text: str) -> None:
+    """Write a file that nobody else may read; where that fails, the text is shown, since it is not to be had again."""
     try:
         number = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, stat.S_IRUSR | stat.S_IWUSR)
         with os.fdopen(number, "w", encoding="utf-8") as file:

@@ -54,11 +54,15 @@ class FaultStore:
         with self._engine.connect() as connection:
             return [FaultRow._make(row) for row in connection.execute(query.order_by(_t.start_ns))]
 
-    def page(self, network: str, after: tuple[int, str] | None, limit: int) -> list[tuple[int, str, str]]:
-        """Read start, name and summary of part of the list, newest first: of one network, or all where it is empty."""
+    def page(
+        self, network: str, after: tuple[int, str] | None, limit: int, tenant: str = ""
+    ) -> list[tuple[int, str, str]]:
+        """Read start, name and summary of part of the list, newest first: of one network, one tenant's, or all."""
         query = select(_t.start_ns, _t.fault, _t.summary).order_by(_t.start_ns.desc(), _t.fault.desc()).limit(limit)
         if network:
             query = query.where(_t.network == network)
+        if tenant:
+            query = query.where(_t.network.in_(select(networks.c.network).where(networks.c.tenant == tenant)))
         if after is not None:
             query = query.where(tuple_(_t.start_ns, _t.fault) < tuple_(*after))
         with self._engine.connect() as connection:

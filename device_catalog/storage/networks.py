@@ -28,6 +28,7 @@ class NetworkRow(NamedTuple):
     topology_revision: int
     stored_ns: int
     author: str
+    tenant: str = ""
 
 
 class RevisionRow(NamedTuple):
@@ -57,9 +58,11 @@ class NetworkStore:
             row = connection.execute(select(*networks.c).where(networks.c.network == network)).one_or_none()
         return None if row is None else NetworkRow._make(row)
 
-    def page(self, after: str, limit: int) -> list[NetworkRow]:
-        """Read part of the list, ordered by name, beginning behind `after`."""
+    def page(self, after: str, limit: int, tenant: str = "") -> list[NetworkRow]:
+        """Read part of the list, ordered by name, beginning behind `after`: one tenant's, or all where it is empty."""
         query = select(*networks.c).where(networks.c.network > after).order_by(networks.c.network).limit(limit)
+        if tenant:
+            query = query.where(networks.c.tenant == tenant)
         with self._engine.connect() as connection:
             return [NetworkRow._make(row) for row in connection.execute(query)]
 
@@ -91,12 +94,12 @@ class NetworkStore:
         with self._engine.connect() as connection:
             return [(str(row[0]), str(row[1])) for row in connection.execute(query.order_by(devices.c.device))]
 
-    def place(self, device: str) -> tuple[str, str]:
-        """Read which network a registered device belongs to, and which area of it; empty for none."""
-        query = select(devices.c.network, devices.c.area).where(devices.c.device == device)
+    def place(self, device: str) -> tuple[str, str, str]:
+        """Read which network a registered device belongs to, which area of it (empty for none), and its tenant."""
+        query = select(devices.c.network, devices.c.area, devices.c.tenant).where(devices.c.device == device)
         with self._engine.connect() as connection:
             row = connection.execute(query).one_or_none()
-        return ("", "") if row is None else (str(row[0]), str(row[1]))
+        return ("", "", "") if row is None else (str(row[0]), str(row[1]), str(row[2]))
 
     def write(
         self, row: NetworkRow, document: bytes | None, states: bytes | None, changes: Iterable[Change], action: str

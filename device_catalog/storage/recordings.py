@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Engine, delete, func, insert, select, tuple_, update
 
-from device_catalog.storage.tables import recordings
+from device_catalog.storage.tables import devices, recordings
 
 _t = recordings.c
 
@@ -61,11 +61,13 @@ class RecordingStore:
             row = connection.execute(query).one_or_none()
         return None if row is None else Row._make(row)
 
-    def page(self, device: str, after: tuple[int, str, str] | None, limit: int) -> list[Row]:
-        """Read part of the list, newest first: of one device, or of all where `device` is empty."""
+    def page(self, device: str, after: tuple[int, str, str] | None, limit: int, tenant: str = "") -> list[Row]:
+        """Read part of the list, newest first: of one device, of one tenant's, or of all."""
         query = select(*recordings.c).order_by(_t.start_ns.desc(), _t.device.desc(), _t.recording.desc()).limit(limit)
         if device:
             query = query.where(_t.device == device)
+        if tenant:
+            query = query.where(_t.device.in_(select(devices.c.device).where(devices.c.tenant == tenant)))
         if after is not None:
             query = query.where(tuple_(_t.start_ns, _t.device, _t.recording) < tuple_(*after))
         with self._engine.connect() as connection:

@@ -126,6 +126,7 @@ networks = Table(
     Column("topology_revision", BigInteger, nullable=False),
     Column("stored_ns", BigInteger, nullable=False),
     Column("author", String(128), nullable=False),
+    Column("tenant", String(64), nullable=False, server_default=""),
 )
 
 network_revisions = Table(
@@ -265,4 +266,64 @@ audit = Table(
     Column("device", String(64), nullable=False),
     Column("detail", Text, nullable=False),
     Index("audit_by_device", "device", "number"),
+)
+
+operators = Table(
+    "operators",
+    metadata,
+    Column("operator", String(64), primary_key=True),
+    Column("role", String(16), nullable=False),
+    Column("tenant", String(64), nullable=False),
+    Column("digest", LargeBinary(32), nullable=False),
+    Column("created_ns", BigInteger, nullable=False),
+    Column("expires_ns", BigInteger),
+    Column("revoked_ns", BigInteger),
+    Column("author", String(128), nullable=False),
+)
+
+enrolments = Table(
+    "enrolments",
+    metadata,
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column("device", String(64), ForeignKey("devices.device"), nullable=False),
+    Column("created_ns", BigInteger, nullable=False),
+    Column("expires_ns", BigInteger, nullable=False),
+    Column("author", String(128), nullable=False),
+    Column("used_ns", BigInteger),
+    Column("key", LargeBinary(32)),
+    Index("enrolments_by_device", "device"),
+)
+
+certificates = Table(
+    "certificates",
+    metadata,
+    Column("fingerprint", LargeBinary(32), primary_key=True),
+    Column("device", String(64), ForeignKey("devices.device"), nullable=False),
+    Column("serial", String(40), nullable=False),
+    Column("key", LargeBinary(32), nullable=False),
+    Column("document", Text, nullable=False),
+    Column("not_before_ns", BigInteger, nullable=False),
+    Column("not_after_ns", BigInteger, nullable=False),
+    Column("revoked_ns", BigInteger),
+    Column("reason", Text, nullable=False),
+    Index("certificates_by_device", "device", "not_before_ns"),
+)
+
+audit_trail = Table(
+    "audit_trail",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("time_ns", BigInteger, nullable=False),
+    Column("actor", String(128), nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("tenant", String(64), nullable=False),
+    Column("address", String(64), nullable=False),
+    Column("method", String(8), nullable=False),
+    Column("path", Text, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("before", String(128), nullable=False),
+    Column("after", String(128), nullable=False),
+    Column("body", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+    Index("audit_trail_by_tenant", "tenant", "number"),
 )

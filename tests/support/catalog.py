@@ -31,6 +31,8 @@ class CatalogProcess:
         Folder of database and token; a temporary one unless given.
     prefix : iterable of str
         A command that runs it, such as one that lends it a small disk.
+    tls : bool
+        Whether it speaks TLS, with a certificate of its own authority.
 
     Attributes
     ----------
@@ -48,14 +50,17 @@ class CatalogProcess:
         state: Path | None = None,
         port: int | None = None,
         prefix: Iterable[str] = (),
+        tls: bool = False,
     ) -> None:
         self._temporary = state is None
         self.state = state or Path(tempfile.mkdtemp(prefix="catalog-"))
         self.port = port or free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self.log = self.state / "log"
         self._prefix = list(prefix)
         self._arguments = [f"--grid-broker={endpoint}" for endpoint in grid_brokers] + list(options)
+        self._arguments += ["--tls"] if tls else []
+        self._tls = tls
         self._process: subprocess.Popen[bytes] | None = None
         self._session = requests.Session()
 
@@ -81,6 +86,16 @@ class CatalogProcess:
     def token(self) -> str:
         """The operator's token."""
         return (self.state / "operator.token").read_text().strip()
+
+    @property
+    def anchors(self) -> Path:
+        """The authorities that vouch for it, PEM."""
+        return self.state / "authority" / "anchors.pem"
+
+    @property
+    def verify(self) -> str | bool:
+        """What `requests` needs to believe it."""
+        return str(self.anchors) if self._tls else True
 
     def start(self, timeout: float = 30.0) -> None:
         """Start, and return once it can serve."""
@@ -119,6 +134,7 @@ class CatalogProcess:
     def operator(self, method: str, path: str, **options: Any) -> requests.Response:
         """Ask something as the operator."""
         headers = {"Authorization": f"Bearer {self.token}", **options.pop("headers", {})}
+        options.setdefault("verify", self.verify)
         return self._session.request(method, self.url + path, headers=headers, timeout=10, **options)
 
     def register(self, device: str, *, interval: float = 60.0, lease: float = 195.0, **fields: Any) -> str:
@@ -134,11 +150,12 @@ class CatalogProcess:
             f"{self.url}/v1/devices/{device}/desired",
             headers={"Authorization": f"Bearer {credential}", "If-None-Match": known, **headers},
             timeout=10,
+            verify=self.verify,
         )
 
     def metric(self, name: str) -> float:
         """Read one of its counters."""
-        text = self._session.get(f"{self.url}/metrics", timeout=10).text
+        text = self._session.get(f"{self.url}/metrics", timeout=10, verify=self.verify).text
         found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
         assert found, f"no {name} in {text}"
         return float(found[1])
@@ -148,8 +165,8 @@ class CatalogProcess:
         if self._process.poll() is not None:
             raise AssertionError(f"the catalog ended at once: {self.log.read_text()[-3000:]}")
         try:
-            return self._session.get(f"{self.url}/readyz", timeout=5).status_code == 200
-        except requests.ConnectionError:
+            return self._session.get(f"{self.url}/readyz", timeout=5, verify=self.verify).status_code == 200
+        except (requests.ConnectionError, OSError):  # not there yet, or its authority is not
             return False
 
     def _end(self, number: int) -> None:

@@ -1,0 +1,74 @@
+"""Devices that enrol, without an agent: their keys, signing requests and what they say."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import requests
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from device_catalog.contract.enrolment import Token
+from tests.support.catalog import CatalogProcess
+
+
+def new_key() -> ec.EllipticCurvePrivateKey:
+    """Make a device's key."""
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def signing_request(device: str, key: ec.EllipticCurvePrivateKey | None = None) -> str:
+    """Make what a device asks for a certificate with, PEM."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, device)])
+    made = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key or new_key(), hashes.SHA256())
+    return made.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def invite(catalog: CatalogProcess, device: str, **wanted: float) -> Token:
+    """Have a token made for a registered device."""
+    answer = catalog.operator("POST", f"/v1/devices/{device}/enrolment", json=wanted)
+    assert answer.status_code == 201, answer.text
+    given = answer.json()
+    return Token(given["device"], given["secret"], given["anchors"], given["root"])
+
+
+def enrol(
+    catalog: CatalogProcess, token: Token, key: ec.EllipticCurvePrivateKey, device: str = ""
+) -> requests.Response:
+    """Ask for a certificate with a token."""
+    name = device or token.device
+    body = {"device": name, "secret": token.secret, "request": signing_request(name, key)}
+    return requests.post(f"{catalog.url}/v1/enrolments", json=body, timeout=10, verify=catalog.verify)
+
+
+def identity(catalog: CatalogProcess, device: str, folder: Path) -> Path:
+    """Enrol a registered device; return the file with its key and certificate."""
+    key = new_key()
+    answer = enrol(catalog, invite(catalog, device), key)
+    assert answer.status_code == 201, answer.text
+    return write_identity(folder / f"{device}.pem", key, answer.json()["certificate"])
+
+
+def write_identity(path: Path, key: ec.EllipticCurvePrivateKey, certificate: str) -> Path:
+    """Write key and certificate into one file."""
+    secret = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path.write_bytes(secret + certificate.encode())
+    return path
+
+
+def catalog_command(catalog: CatalogProcess, *arguments: str) -> str:
+    """Run ``tresma-catalog`` over the catalog's folder; return what it said."""
+    done = subprocess.run(
+        [sys.executable, "-m", "device_catalog", *arguments, f"--state={catalog.state}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=Path(__file__).parents[2],
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
