@@ -100,9 +100,9 @@ class KeptSeries(msgspec.Struct, frozen=True):
     first, last : str
         Times of the oldest and the newest record.
     records, bytes : int
-        Packed; what came within the last minutes stands apart and is not counted.
+        Records, and the room of those that are packed; what came within the last minutes is not.
     minutes, minutes_bytes : int
-        One-minute sums, likewise.
+        One-minute sums that are packed, and their room.
     """
 
     content: str

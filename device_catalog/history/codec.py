@@ -6,7 +6,7 @@ shape, and each leaf becomes a column of values, which compress far better besid
 """
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -103,14 +103,22 @@ def pack(records: Iterable[Kept]) -> bytes:
     return zlib.compress(_encode(block), LEVEL)
 
 
-def turned(records: Iterable[Kept]) -> list[Group]:
-    """Turn documents on their side, a group for each shape there is."""
-    groups: dict[bytes, Group] = {}
-    rows: dict[bytes, list[list[Any]]] = {}
+def turned(records: Iterable[Kept], apart: Callable[[dict[str, Any]], object] = lambda _: None) -> list[Group]:
+    """
+    Turn documents on their side, a group for each shape there is.
+
+    Parameters
+    ----------
+    records : iterable of Kept
+    apart : callable
+        Documents for which it gives different values are kept apart whatever their shape.
+    """
+    groups: dict[object, Group] = {}
+    rows: dict[object, list[list[Any]]] = {}
     for position, record in enumerate(records):
         leaves: list[Any] = []
         shape = _shape(record.document, leaves)
-        key = _encode(shape)
+        key: object = (_encode(shape), apart(record.document))
         group = groups.get(key)
         if group is None:
             group, rows[key] = groups.setdefault(key, Group([], shape, [])), []

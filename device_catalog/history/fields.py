@@ -46,13 +46,19 @@ def fields_of(document: Mapping[str, Any]) -> Iterator[Field]:
     elif schema == "grid-state/1":
         found = _of_state(document)
     elif schema == "result/1":
-        found = _of_mapping(document.get("payload") or {}, "", 0)
+        found = _of_mapping(_mapping(document.get("payload")), "", 0)
     else:
-        found = _of_mapping(document.get("evidence") or {}, "", 0)
+        found = _of_mapping(_mapping(document.get("evidence")), "", 0)
     for count, field in enumerate(found):
         if count == MAXIMUM_FIELDS:
             return
         yield field
+
+
+def identifiers_of(document: Mapping[str, Any]) -> tuple[object, ...]:
+    """Give the words in a document that its fields are named after, besides its shape."""
+    points = [(one, name) for group, name in _named.items() for one in _list(document.get(group))]
+    return (document.get("schema"), *(_mapping(one).get(name) for one, name in points))
 
 
 def chosen(names: Iterable[str], wanted: Iterable[str]) -> set[str]:
@@ -72,10 +78,10 @@ def _of_frame(document: Mapping[str, Any]) -> Iterator[Field]:
     for name in ("frequency", "rocof"):
         yield from _of_estimate(name, document.get(name))
     for name, columns in (("voltage", _channel), ("current", _channel), ("power", _power)):
-        for phase, row in (document.get(name) or {}).items():
+        for phase, row in _mapping(document.get(name)).items():
             yield from _of_row(f"{name}.{phase}", row, columns)
     for name in ("voltage_sequence", "current_sequence"):
-        for part, row in zip(_sequence, document.get(name) or (), strict=False):
+        for part, row in zip(_sequence, _list(document.get(name)), strict=False):
             yield from _of_row(f"{name}.{part}", row, _phasor)
     yield from _of_mapping({"time_uncertainty": document.get("time_uncertainty")}, "", 0)
 
@@ -83,20 +89,19 @@ def _of_frame(document: Mapping[str, Any]) -> Iterator[Field]:
 def _of_state(document: Mapping[str, Any]) -> Iterator[Field]:
     for name in ("objective", "degrees_of_freedom", "iterations"):
         yield from _of_mapping({name: document.get(name)}, "", 0)
-    equivalent = document.get("equivalent")
-    if equivalent:
-        yield from _of_point("equivalent", equivalent)
+    yield from _of_point("equivalent", _mapping(document.get("equivalent")))
     for name, identifier in _named.items():
-        for item in document.get(name) or ():
-            yield from _of_point(f"{name}.{item.get(identifier)}", item)
+        for item in _list(document.get(name)):
+            point = _mapping(item)
+            yield from _of_point(f"{name}.{point.get(identifier)}", point)
 
 
 def _of_point(path: str, item: Mapping[str, Any]) -> Iterator[Field]:
     for name in ("voltage", "current"):
-        for phase, row in (item.get(name) or {}).items():
+        for phase, row in _mapping(item.get(name)).items():
             yield from _of_row(f"{path}.{name}.{phase}", row, _phasor)
     for name in ("p", "q"):
-        for phase, row in (item.get(name) or {}).items():
+        for phase, row in _mapping(item.get(name)).items():
             yield from _of_estimate(f"{path}.{name}.{phase}", row)
 
 
@@ -121,6 +126,14 @@ def _of_mapping(values: Mapping[str, Any], path: str, depth: int) -> Iterator[Fi
                 yield Field(f"{path}{name}", float(value), _number(values.get(f"u_{name}")))
         elif isinstance(value, dict) and depth < DEPTH:
             yield from _of_mapping(value, f"{path}{name}.", depth + 1)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _number(value: Any) -> float | None:

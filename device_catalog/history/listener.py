@@ -11,6 +11,7 @@ import hashlib
 import logging
 import random
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -48,6 +49,9 @@ _too_new = ("Unsupported protocol version", "Unacceptable protocol version")
 _log = logging.getLogger(__name__)
 
 
+TlsContext = Callable[[], ssl.SSLContext]
+
+
 class HistoryListener:
     """
     Listens.
@@ -61,11 +65,19 @@ class HistoryListener:
     keeper : Keeper
     hand_on : callable
         Is handed every message that is kept, and returns at once.
+    tls : callable
+        Makes the context for an endpoint ``mqtts://``.
     """
 
     def __init__(
-        self, endpoints: Sequence[str], tenant: str, keeper: Keeper, hand_on: Callable[[Arrival], None]
+        self,
+        endpoints: Sequence[str],
+        tenant: str,
+        keeper: Keeper,
+        hand_on: Callable[[Arrival], None],
+        tls: TlsContext = ssl.create_default_context,
     ) -> None:
+        self._tls = tls
         self._endpoints, self._keeper, self._hand_on = tuple(endpoints), keeper, hand_on
         self._name = f"catalog-history-{hashlib.sha256(tenant.encode()).hexdigest()[:12]}"
         self._protocols = dict.fromkeys(self._endpoints, MQTTProtocolVersion.MQTTv5)
@@ -80,9 +92,9 @@ class HistoryListener:
         attempt = 0
         while not self._stopping.is_set():
             endpoint = self._endpoints[attempt % len(self._endpoints)]
-            connection = _Connection(self._name, endpoint, self._protocols[endpoint], self._keeper, self._hand_on)
+            connection = _Connection(endpoint, self._protocols[endpoint], self._keeper, self._hand_on)
             try:
-                connection.listen(self._stopping)
+                connection.listen(self._name, self._tls, self._stopping)
             except (OSError, ValueError, StorageError) as error:
                 connection.trouble = connection.trouble or str(error)
             if connection.too_new:
@@ -109,7 +121,6 @@ class _Connection:
 
     def __init__(
         self,
-        name: str,
         endpoint: str,
         protocol: MQTTProtocolVersion,
         keeper: Keeper,
@@ -117,17 +128,17 @@ class _Connection:
     ) -> None:
         self.trouble = ""
         self.too_new = self.was_good = False
-        self._name, self._endpoint, self._protocol = name, endpoint, protocol
+        self._endpoint, self._protocol = endpoint, protocol
         self._keeper, self._hand_on = keeper, hand_on
         self._taken: list[tuple[int, int]] = []
         self._arrivals: list[Arrival] = []
         self._since = 0.0
         self._answered = False
 
-    def listen(self, stopping: threading.Event) -> None:
+    def listen(self, name: str, tls: TlsContext, stopping: threading.Event) -> None:
         """Listen until the connection ends; `trouble` says why where it was not asked to."""
-        client = self._client()
-        self._connect(client)
+        client = self._client(name)
+        self._connect(client, tls)
         began, code = time.monotonic(), MQTTErrorCode.MQTT_ERR_SUCCESS
         try:
             while code == MQTTErrorCode.MQTT_ERR_SUCCESS and not stopping.is_set() and not self.trouble:
@@ -161,10 +172,10 @@ class _Connection:
             self._hand_on(arrival)
         self._taken, self._arrivals = [], []
 
-    def _connect(self, client: Client) -> None:
+    def _connect(self, client: Client, tls: TlsContext) -> None:
         parts = urlsplit(self._endpoint)
         if parts.scheme == "mqtts":
-            client.tls_set()
+            client.tls_set_context(tls())
         port = parts.port or (8883 if parts.scheme == "mqtts" else 1883)
         client.connect_timeout = CONNECT_TIMEOUT
         if self._protocol == MQTTProtocolVersion.MQTTv5:
@@ -175,11 +186,11 @@ class _Connection:
         else:
             client.connect(parts.hostname or "", port, keepalive=60)
 
-    def _client(self) -> Client:
+    def _client(self, name: str) -> Client:
         is_new = self._protocol == MQTTProtocolVersion.MQTTv5
         client = Client(
             CallbackAPIVersion.VERSION2,
-            client_id=self._name,
+            client_id=name,
             clean_session=None if is_new else False,
             protocol=self._protocol,
             manual_ack=True,

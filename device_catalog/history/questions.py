@@ -287,7 +287,8 @@ class History:
                     series.name,
                     time_text(min(first)),
                     time_text(newest[0].time_ns),
-                    *((raw.records, raw.size) if raw else (0, 0)),
+                    self._store.loose(number) + (raw.records if raw else 0),
+                    raw.size if raw else 0,
                     *((minutes.records, minutes.size) if minutes else (0, 0)),
                 )
             )

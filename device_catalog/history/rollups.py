@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from device_catalog.history.codec import Group, Kept, filled, turned
-from device_catalog.history.fields import fields_of
+from device_catalog.history.codec import Kept, filled, turned
+from device_catalog.history.fields import fields_of, identifiers_of
 
 NANOSECONDS = 1_000_000_000
 MINUTE_NS = 60 * NANOSECONDS
@@ -80,10 +80,10 @@ def steps_of(records: Iterable[Kept], seconds: int) -> list[Step]:
     rows = list(records)
     steps: dict[int, Step] = {}
     length = seconds * NANOSECONDS
-    for group in turned(rows):
-        # In the places of the leaves their numbers: a field's value is then the number of its column.
-        columns = filled(group.shape, iter(range(len(group.columns))))
-        named = [one for one in fields_of(columns | _schema(group, columns)) if not one.name.endswith(_angle)]
+    for group in turned(rows, identifiers_of):
+        # In the places of the leaves their numbers, words excepted: a field's value is the number of its column.
+        leaves = [column[0] if isinstance(column[0], str) else number for number, column in enumerate(group.columns)]
+        named = [one for one in fields_of(filled(group.shape, iter(leaves))) if not one.name.endswith(_angle)]
         places: dict[int, list[int]] = {}
         for place, position in enumerate(group.positions):
             places.setdefault(rows[position].time_ns // length * length, []).append(place)
@@ -99,12 +99,6 @@ def steps_of(records: Iterable[Kept], seconds: int) -> list[Step]:
                     total.spread, total.told = math.fsum(spread), len(spread)
                 step.values.setdefault(name, Sum()).merge(total)
     return [steps[start] for start in sorted(steps)]
-
-
-def _schema(group: Group, columns: Mapping[str, Any]) -> dict[str, Any]:
-    """Tell the schema of a group, by which its fields have their names."""
-    place = columns.get("schema")
-    return {"schema": group.columns[place][0]} if isinstance(place, int) else {}
 
 
 def _numbers(column: Sequence[Any], places: Sequence[int]) -> list[float]:

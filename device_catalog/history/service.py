@@ -6,6 +6,7 @@ The end (SIGTERM): the last batch is written and acknowledged, and what waits fo
 
 import logging
 import signal
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -47,7 +48,9 @@ def keep_history(config: CatalogConfig) -> None:
             _log.info("history brought from shape %s to %s", before or "none", after)
         sink = _sink(config)
         keeper = Keeper(store, limits_of(config))
-        listener = HistoryListener(config.data_brokers, config.tenant, keeper, _handed_on(sink, keeper))
+        listener = HistoryListener(
+            config.data_brokers, config.tenant, keeper, _handed_on(sink, keeper), lambda: _broker_context(config)
+        )
 
         def end(_number: int, _frame: FrameType | None) -> None:
             listener.stop()
@@ -63,6 +66,16 @@ def keep_history(config: CatalogConfig) -> None:
             if sink is not None:
                 sink.stop()
             store.close()
+
+
+def _broker_context(config: CatalogConfig) -> ssl.SSLContext:
+    """Make a context for a broker, as the catalog itself does: it is the same catalog to them."""
+    from device_catalog.authority.authority import Authority  # noqa: PLC0415 - cryptography, only where TLS is spoken
+    from device_catalog.tls import OwnCertificate, client_context, now  # noqa: PLC0415 - as above
+
+    folder = Path(config.state) / "authority"
+    authority = Authority.open(folder)
+    return client_context(authority.anchors, OwnCertificate(authority, folder).file(now()))
 
 
 def _sink(config: CatalogConfig) -> LineSink | None:

@@ -246,6 +246,12 @@ class HistoryStore:
         with self._connection() as connection:
             return [int(start) for start in connection.scalars(query)]
 
+    def loose(self, number: int) -> int:
+        """Count the records of a series that are not packed."""
+        query = select(func.count()).where(_r.series == number, _r.level == RAW)
+        with self._connection() as connection:
+            return int(connection.scalar(query) or 0)
+
     def row_times(self, number: int, level: int, first_ns: int, last_ns: int) -> tuple[int, int] | None:
         """Tell first and last time of the records within a time that are not packed."""
         query = select(func.min(_r.time_ns), func.max(_r.time_ns)).where(
