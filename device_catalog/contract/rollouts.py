@@ -305,6 +305,8 @@ class RolloutSummary(msgspec.Struct, frozen=True):
     to : Selector
     created, changed : datetime
     author : str
+    restoring : bool
+        Whether devices are still to be told to go back.
     """
 
     rollout: str
@@ -322,6 +324,7 @@ class RolloutSummary(msgspec.Struct, frozen=True):
     created: datetime
     changed: datetime
     author: str
+    restoring: bool = False
 
 
 class RolloutPage(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ from device_catalog.operator.catalog import TIMEOUT, Catalog, read
 from device_catalog.operator.errors import CatalogAway, OperatorError, UsageError
 from device_catalog.operator.output import say, say_json
 from device_catalog.operator.settings import KEYS, read_settings
+from device_catalog.rollouts.releases import read_releases
 
 
 class TrustCatalog(Catalog):
@@ -50,7 +51,7 @@ def push(options: argparse.Namespace) -> None:
     """Push a repository's folder."""
     folder: Path = options.folder
     documents = _documents(folder / "metadata")
-    brought = 0
+    brought: list[str] = []
     with TrustCatalog(read_settings({name: getattr(options, name, None) for name in KEYS})) as catalog:
         for path in sorted((folder / "targets").glob("policy/*.policy.json")):
             where = POLICY_FILE.format(file=path.name)
@@ -60,12 +61,19 @@ def push(options: argparse.Namespace) -> None:
             where = TARGET_FILE.format(algorithm=path.parent.name, file=path.name)
             if not catalog.has(where):
                 catalog.bring(where, path.read_bytes())
-                brought += 1
+                brought.append(path.name.partition(".")[0])
         pushed = catalog.bring_documents(documents)
+    new = [release for release in read_releases(folder).packages if release.package.sha256 in brought]
+    commands = [f"tresma rollout start {release.algorithm}=={release.version} --to GROUP" for release in new]
     if options.json:
-        say_json({"packages": brought, "documents": pushed.stored})
+        say_json({"packages": len(brought), "documents": pushed.stored, "next": commands})
         return
-    say(f"{brought} packages and {len(pushed.stored)} documents are new there: {', '.join(pushed.stored) or 'none'}")
+    stored = ", ".join(pushed.stored) or "none"
+    say(f"{len(brought)} packages and {len(pushed.stored)} documents are new there: {stored}")
+    if commands:
+        say("no meter runs what is new yet; bring it to some, stage by stage:")
+    for command in commands:
+        say(f"  {command}")
 
 
 def _documents(folder: Path) -> dict[str, str]:

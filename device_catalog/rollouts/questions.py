@@ -172,6 +172,7 @@ def _summary(row: RolloutRow, counts: dict[str, int]) -> RolloutSummary:
         moment(row.created_ns),
         moment(row.changed_ns),
         row.author,
+        bool(row.restoring),
     )
 
 
