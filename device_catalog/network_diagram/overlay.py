@@ -38,7 +38,7 @@ class Mark:
     text : str
         Beside the mark; in it for a step, such as ``3``.
     extent : float
-        Length of line, half to each side, that may be meant too: an uncertainty [m].
+        Length of line to each side that may be meant too: an uncertainty [m].
     """
 
     element: str

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from agent.recording.recorder_plan import Plan
 from algorithms.api.algorithm import Context
 from algorithms.api.errors import SettingsError
 from algorithms.api.network_reader import parse
@@ -13,6 +14,7 @@ from algorithms.api.wire import time_text
 from algorithms.builtin.faults.fault_location import FaultLocation
 from algorithms.builtin.faults.fault_voltages import FaultVoltages
 from device_catalog.contract import topics
+from device_catalog.contract.documents import Recorder
 from tests.support.fault_feeder import FeederAtWork, located
 from tests.support.fault_grids import COMPENSATED, ISOLATED, perturbed, rural, urban
 from tests.support.fault_trials import (
@@ -145,6 +147,20 @@ def test_an_answer_that_cannot_be_true_is_missing_with_the_reason(payload):
     (event,) = located(told(feeder, fault, tamper={"m-u6": spoil}))
     assert event.evidence["missing"] == {"m-u6": "an answer without plausible voltages"}
     assert event.evidence["distance"] == pytest.approx(100.0, abs=3.0)
+
+
+@pytest.mark.parametrize("duration", [0.13, 0.8])
+def test_a_recording_reaches_from_before_a_located_fault_to_its_end_and_no_further(duration):
+    feeder, fault = urban(), Fault(2, 30.0, "LL", (0, 1), 5.0, duration=duration)
+    events = told(feeder, fault, after=0.3)
+    plan = Plan(Recorder(before=0.5, after=1.0, longest=10.0))
+    for event in events:
+        plan.take(event, 0, event.start_ns)
+    (span,) = plan.open
+    (place,) = located(events)
+    over = max(event.end_ns for event in events if event.kind == "fault" and event.end_ns is not None)
+    assert place.start_ns < place.end_ns <= over
+    assert (span.start_ns, span.end_ns) == (place.start_ns - 500_000_000, over + 1_000_000_000)
 
 
 def test_a_fault_cut_off_after_three_cycles_is_still_located():

@@ -168,6 +168,20 @@ def test_a_fault_is_marked_at_its_distance_with_its_uncertainty(feeder):
     assert (quarter - start) / (end - start) == pytest.approx(0.25, abs=0.01)
 
 
+def test_an_uncertainty_is_drawn_to_each_side_of_the_fault(feeder):
+    def reach(distance):
+        canvas = draw(feeder, Overlay(marks=(Mark("b1", MarkKind.FAULT, distance=distance, extent=100.0),)))
+        band = next(s for s in canvas.shapes() if isinstance(s, Polyline) and s.style.width == 9.0)
+        return sum(math.dist(one, other) for one, other in itertools.pairwise(band.points))
+
+    whole = reach(400.0)
+    assert reach(0.0) == pytest.approx(whole / 2, rel=0.01)  # none of it beyond the end
+    paths = draw(feeder, Overlay(marks=(Mark("b1", MarkKind.FAULT, distance=400.0, extent=400.0),)))
+    band = next(s for s in paths.shapes() if isinstance(s, Polyline) and s.style.width == 9.0)
+    everything = sum(math.dist(one, other) for one, other in itertools.pairwise(band.points))
+    assert whole == pytest.approx(everything / 4, rel=0.01)  # 100 m to each side of 800 m
+
+
 def test_steps_stand_beside_their_switches_with_numbers(feeder):
     overlay = Overlay(marks=(Mark("cb", MarkKind.STEP, text="1"), Mark("tie", MarkKind.STEP, text="2")))
     assert {"1", "2"} <= set(texts(draw(feeder, overlay)))

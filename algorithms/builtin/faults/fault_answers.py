@@ -4,6 +4,8 @@ What passes between location and the rest: the meters' answers as readings, and 
 Where it stands: `fault_location` calls it; reconfiguration, the catalog and people read the events. Rules:
 
 - An answer that cannot be true is left out with the reason; one that merely disagrees is judged by the location itself.
+- An event of a place reaches from the beginning of the fault to its end, or as far as it was measured where it lasts:
+  whoever records it needs no more.
 - In the evidence of an event a place is ``branch``, ``from_node``, ``to_node`` and ``distance`` from the first;
   ``alternatives`` are places of the same form; ``trusted`` says whether it may be acted upon, ``doubts`` why not.
 """
@@ -15,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from algorithms.api.records import Event, Reply, Severity
+from algorithms.api.wire import NANOSECONDS
 from algorithms.builtin.faults.fault_samples import HeadPhasors
 from algorithms.grid.faults.fault_impedance import Hypothesis
 from algorithms.grid.faults.fault_location import Candidate, Location, Readings
@@ -127,9 +130,13 @@ def located(
     event: Event,
     measured: HeadPhasors,
     location: Location,
+    *,
     heard: tuple[Readings, Mapping[str, str]],
+    end_ns: int | None,
 ) -> Event:
-    """Write the event of a located fault."""
+    """Write the event of a located fault; `end_ns` is its end where that is known [ns UTC]."""
+    if end_ns is None:
+        end_ns = event.start_ns + round(measured.stop * NANOSECONDS)
     best = location.candidates[0]
     readings, missing = heard
     evidence = {
@@ -152,14 +159,15 @@ def located(
         "window": [measured.begin, measured.stop],
     }
     return Event(
-        LOCATED, event.terminal, event.start_ns, None, Severity.CRITICAL, _phases(location.hypothesis), evidence
+        LOCATED, event.terminal, event.start_ns, end_ns, Severity.CRITICAL, _phases(location.hypothesis), evidence
     )
 
 
-def not_located(feeder: Feeder, event: Event, reason: str) -> Event:
-    """Write the event of a fault that could not be located."""
+def not_located(feeder: Feeder, event: Event, reason: str, end_ns: int | None = None) -> Event:
+    """Write the event of a fault that could not be located; `end_ns` is its end where that is known [ns UTC]."""
     evidence = {"network": feeder.network, "trusted": False, "reason": reason}
-    return Event(NOT_LOCATED, event.terminal, event.start_ns, None, Severity.CRITICAL, event.phases, evidence)
+    end_ns = event.start_ns if end_ns is None else end_ns
+    return Event(NOT_LOCATED, event.terminal, event.start_ns, end_ns, Severity.CRITICAL, event.phases, evidence)
 
 
 def differs(one: Location, other: Location) -> bool:

@@ -64,6 +64,7 @@ class _Case:
     used: frozenset[str] = frozenset()
     told: Location | None = None
     over: bool = False
+    end_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -172,6 +173,7 @@ class FaultLocation(Algorithm):
         for case in self._cases:
             if case.event.start_ns == event.start_ns:
                 case.over = case.over or event.end_ns is not None
+                case.end_ns = event.end_ns if event.end_ns is not None else case.end_ns
                 return None
         if event.end_ns is not None:
             return None
@@ -208,7 +210,7 @@ class FaultLocation(Algorithm):
             case.measured = measure_head(excerpt, samples.channels, longest)
         except NotMeasured as error:
             self._cases.remove(case)
-            return [not_located(feeder, case.event, str(error))]
+            return [not_located(feeder, case.event, str(error), case.end_ns)]
         case.deadline_ns = self._now_ns + round(self._values["answer_time"] * NANOSECONDS)
         arguments = {
             "start": time_text(case.event.start_ns),
@@ -251,7 +253,7 @@ class FaultLocation(Algorithm):
         before, case.told, case.used = case.told, location, answered
         if before is not None and not differs(before, location):
             return []
-        return [located(feeder, case.event, case.measured, location, (readings, missing))]
+        return [located(feeder, case.event, case.measured, location, heard=(readings, missing), end_ns=case.end_ns)]
 
     def _live_before(
         self, measured: HeadMeasurement, event: Event, feeder: Feeder
