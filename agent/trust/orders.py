@@ -33,7 +33,7 @@ class KeyMemory(msgspec.Struct):
     newest_ns : int
         Issue of its newest order [ns UTC].
     orders : dict
-        When each of its orders expires, by id [ns UTC].
+        When each of its orders expires, by recipient and id [ns UTC].
     """
 
     newest_ns: int = 0
@@ -85,16 +85,17 @@ class OrderMemory:
             Under the name of the key by which it was verified.
         """
         memory = self._keys.setdefault(command.key_id, KeyMemory())
-        if command.id in memory.orders:
+        name = f"{command.recipient}/{command.id}"  # one lease is claimed at many switches
+        if name in memory.orders:
             return "expected an order that was not given before, found it again"
         if command.expires_ns <= memory.newest_ns:
             newest = time_text(memory.newest_ns)
             return f"expected an order that had not expired when the newest was given ({newest}), found an older one"
         newest_ns = max(memory.newest_ns, command.issued_ns)
-        orders = {name: expires_ns for name, expires_ns in memory.orders.items() if expires_ns > newest_ns}
+        orders = {one: expires_ns for one, expires_ns in memory.orders.items() if expires_ns > newest_ns}
         if len(orders) >= MOST:
             return f"expected at most {MOST} orders of one key within their lives, found more"
-        orders[command.id] = command.expires_ns
+        orders[name] = command.expires_ns
         self._keys[command.key_id] = KeyMemory(newest_ns, orders)
         self._write()
         return ""

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from algorithms.api.network_document import SwitchStates
 from algorithms.api.switching import (
@@ -28,6 +29,7 @@ from device_catalog.contract.topics import is_identifier
 from device_catalog.operator.catalog import Catalog, read
 from device_catalog.operator.errors import OperatorError, UsageError
 from device_catalog.operator.output import note, say, say_json
+from device_catalog.operator.passphrases import commander
 from device_catalog.operator.settings import KEYS, Settings, read_settings
 from device_catalog.operator.subscriber import Endpoint, parse_endpoint
 from device_catalog.operator.switch_line import CLAIMING, SwitchLine
@@ -55,6 +57,7 @@ examples:
   tresma network operate lv-feeder s-12=open tie-3=closed
   tresma network operate lv-feeder s-7=locked:work-31      open, and locked under the tag work-31
   tresma network operate lv-feeder s-7=unlocked s-7=closed --yes
+  tresma network operate lv-feeder s-12=open --key anna.key     where the DSO's policy says who may
 """
 
 _LEASE = """\
@@ -123,6 +126,8 @@ def add_verbs(
     )
     operating.add_argument("--tenant", metavar="NAME", help="of the switches; asked of the catalog otherwise")
     operating.add_argument("--patience", type=float, default=PATIENCE, metavar="S", help="for each order [s]")
+    operating.add_argument("--key", type=Path, metavar="KEY", help="sign orders by this key, which the policy names")
+    operating.add_argument("--passphrase-file", type=Path, metavar="FILE", help="otherwise it is asked for")
     operating.add_argument("--yes", action="store_true", help="do not ask")
     operating.set_defaults(command=operate)
     holding = remote(commands, "lease", "who may switch a network now", _LEASE)
@@ -150,11 +155,12 @@ def operate(options: argparse.Namespace) -> None:
     settings = _settings(options)
     if not 1.0 <= options.patience <= 120.0:
         raise UsageError(f"expected a patience of 1 to 120 s, found {options.patience:g}")
+    sign = commander(options) if options.key is not None else None
     catalog = _catalog(settings)
     endpoint, tenant = _broker(catalog, options, settings)
     names = list(dict.fromkeys(wish.switch for wish in options.wishes))
     everybody = sorted({*names, *catalog.switches(options.network)})
-    with SwitchLine(endpoint, settings.ca, tenant, everybody) as line:
+    with SwitchLine(endpoint, settings.ca, tenant, everybody, sign) as line:
         line.listen(HEARING)
         for name in names:
             report = line.wait_for(name, lambda _: True, RETAINED)
@@ -215,7 +221,10 @@ def _carry_out(line: SwitchLine, grant: LeaseGrant, wish: Wish, number: int, opt
     if report is not None:
         line.until = 0.0  # it is over: nothing of it moves any more
     if report is None:
-        raise OperatorError(f"{wish.switch} did not answer within {options.patience:g} s; nothing more is ordered")
+        hint = "" if options.key is not None else "; where a policy is in force, orders need --key"
+        raise OperatorError(
+            f"{wish.switch} did not answer within {options.patience:g} s; nothing more is ordered{hint}"
+        )
     if report.outcome is not Outcome.DONE:
         raise OperatorError(f"{wish.switch} {report.outcome}: {report.reason}; nothing more is ordered")
     if not options.json:

@@ -38,6 +38,7 @@ from device_catalog.operator.subscriber import Endpoint
 CLAIMING = 5.0
 """How long switches may take to confirm a lease, at which none of them moves [s]."""
 _NANOSECONDS = 1_000_000_000
+Sign = Callable[[Command], Command]
 
 
 class SwitchLine:
@@ -52,6 +53,8 @@ class SwitchLine:
     tenant : str
     names : list of str
         Switches to be heard.
+    sign : callable, optional
+        Signs an order; needed where the DSO's policy is in force.
 
     Attributes
     ----------
@@ -61,10 +64,10 @@ class SwitchLine:
         The last order lives until then by the steady clock [s]; 0 where none does.
     """
 
-    def __init__(self, endpoint: Endpoint, ca: str, tenant: str, names: list[str]) -> None:
+    def __init__(self, endpoint: Endpoint, ca: str, tenant: str, names: list[str], sign: Sign | None = None) -> None:
         self.reports: dict[str, SwitchReport] = {}
         self.until = 0.0
-        self._names = names
+        self._names, self._sign = names, sign
         self._tenant, self._endpoint = tenant, endpoint
         self._boot = time.time_ns() // _NANOSECONDS
         self._heard: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -152,6 +155,8 @@ class SwitchLine:
         arguments = msgspec.to_builtins(Order(grant.network, grant.token, number, tag))
         expires = now + round(life * _NANOSECONDS)
         command = Command(f"{grant.holder}-{grant.token}-{number}", switch, verb, now, expires, arguments)
+        if self._sign is not None:
+            command = self._sign(command)
         payload = encode(command, Header(grant.holder, self._boot, 1, number, now))
         self._client.publish(topics.switch_command(self._tenant, switch), payload, qos=1)
         return command

@@ -5,15 +5,15 @@ All but ``push`` work on files alone and never ask a catalog: root and targets k
 """
 
 import argparse
-import getpass
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from device_catalog.operator.algorithm_commands import AddCommand, judged, read_file
+from device_catalog.operator.algorithm_commands import AddCommand, judged
 from device_catalog.operator.errors import OperatorError, UsageError
 from device_catalog.operator.output import note, say, say_json
+from device_catalog.operator.passphrases import passphrase_of
 from device_catalog.operator.policy_commands import read_policy
 from device_catalog.operator.repository_push import push
 from device_catalog.packages.errors import RepositoryError
@@ -149,19 +149,10 @@ def _with_repository(
     return command
 
 
-def _passphrase(options: argparse.Namespace, *, twice: bool = False) -> bytes:
-    if options.passphrase_file is not None:
-        return read_file(options.passphrase_file, 4096).rstrip(b"\r\n")
-    passphrase = getpass.getpass("Passphrase: ")
-    if twice and getpass.getpass("Once more: ") != passphrase:
-        raise UsageError("expected the same passphrase twice, found two; nothing was made")
-    return passphrase.encode()
-
-
 def _new_key(options: argparse.Namespace) -> None:
     from device_catalog.packages.keys import new_key, public_path  # noqa: PLC0415 - loads cryptography
 
-    key = new_key(options.file, _passphrase(options, twice=True))
+    key = new_key(options.file, passphrase_of(options, twice=True))
     if options.json:
         say_json({"keyid": key.keyid, "public": str(public_path(options.file))})
         return
@@ -210,7 +201,7 @@ def _withdraw(options: argparse.Namespace, repository: "Repository") -> None:
 def _sign(options: argparse.Namespace, repository: "Repository") -> None:
     from device_catalog.packages.keys import load_signer  # noqa: PLC0415
 
-    signed = repository.sign(load_signer(options.key, _passphrase(options)))
+    signed = repository.sign(load_signer(options.key, passphrase_of(options)))
     note(f"signed: {', '.join(signed)}")
     _tell_pending(options, repository)
 
@@ -218,7 +209,7 @@ def _sign(options: argparse.Namespace, repository: "Repository") -> None:
 def _publish(options: argparse.Namespace, repository: "Repository") -> None:
     from device_catalog.packages.keys import load_signer  # noqa: PLC0415
 
-    passphrase = _passphrase(options)
+    passphrase = passphrase_of(options)
     roles = repository.publish([load_signer(key, passphrase) for key in options.key])
     if options.json:
         say_json({"published": roles})

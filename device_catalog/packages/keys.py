@@ -6,6 +6,7 @@ anybody may have. Nothing here prints or logs what is secret.
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from securesystemslib.signer import CryptoSigner, SSlibKey
 
+from algorithms.api.records import Command
+from device_catalog.contract.signatures import key_id, order_bytes
 from device_catalog.packages.errors import RepositoryError
 
 SHORTEST_PASSPHRASE = 8
@@ -72,13 +75,36 @@ def read_public(path: Path) -> SSlibKey:
 
 def load_signer(path: Path, passphrase: bytes) -> CryptoSigner:
     """
-    Open a private key.
+    Open a private key, for signatures of the repository.
 
     Raises
     ------
     RepositoryError
         When it is none, or the passphrase is not its own.
     """
+    return CryptoSigner(_load(path, passphrase))
+
+
+def load_commander(path: Path, passphrase: bytes) -> Callable[[Command], Command]:
+    """
+    Open a private key, for signatures of orders; return what signs one.
+
+    Raises
+    ------
+    RepositoryError
+        As `load_signer`.
+    """
+    private = _load(path, passphrase)
+    identity = key_id(private.public_key().public_bytes_raw().hex())
+
+    def sign(command: Command) -> Command:
+        named = msgspec.structs.replace(command, key_id=identity, signature="")
+        return msgspec.structs.replace(named, signature=private.sign(order_bytes(named)).hex())
+
+    return sign
+
+
+def _load(path: Path, passphrase: bytes) -> Ed25519PrivateKey:
     data = _read(path)
     try:
         private = load_pem_private_key(data, passphrase)
@@ -87,7 +113,7 @@ def load_signer(path: Path, passphrase: bytes) -> CryptoSigner:
         raise RepositoryError(f"{path}: expected a private key and its passphrase, found {reason}") from error
     if not isinstance(private, Ed25519PrivateKey):
         raise RepositoryError(f"{path}: expected a key of ed25519, found another kind; `tresma keys new` makes one")
-    return CryptoSigner(private)
+    return private
 
 
 def _create(path: Path, content: bytes, mode: int) -> None:
