@@ -268,7 +268,9 @@ class Beforehand:
 def _anchored(model: NetworkModel, anchor: Anchor, measurements: Sequence[Measurement]) -> Floats:
     """Give the sigma of the sources' state, shape (6 s,) [V]."""
     sources = model.sources
-    first = [int(island.sources[0]) for island in model.islands() if len(island.sources)]
+    first = [0]
+    if len(sources) != 1:
+        first = [int(island.sources[0]) for island in model.islands() if len(island.sources)]
     sigma = np.zeros((len(sources), PER_SOURCE))
     sigma[:, 0:2], sigma[:, 4:6] = anchor.zero_sequence, anchor.negative_sequence
     sigma[:, 2] = np.where(sources.voltage_uncertainty > 0, sources.voltage_uncertainty, anchor.magnitude)

@@ -174,11 +174,10 @@ class Estimate:
         found: Complexes = self._at_points[points.at_node[:, :3]]
         return found
 
-    @cached_property
+    @property
     def u_magnitude(self) -> Floats:
         """Standard uncertainty of the magnitudes of `phase_voltages`, shape (n_nodes, 3) [V]."""
-        found: Floats = np.abs(self.phase_voltages) * (self.patch or self.gain).u_magnitude
-        return found
+        return (self.patch or self.gain).u_magnitude
 
     @property
     def u_angle(self) -> Floats:

@@ -86,13 +86,13 @@ class Gain:
 
     @cached_property
     def u_magnitude(self) -> Floats:
-        """Relative standard uncertainty of voltages from phase to neutral, shape (n_nodes, 3) [1]."""
-        return self.nodes.laid_out(self.nodes.variances(angles=False))
+        """Standard uncertainty of voltages from phase to neutral, shape (n_nodes, 3) [V]."""
+        return self.nodes.laid_out(self.nodes.variances(angles=False), angles=False)
 
     @cached_property
     def u_angle(self) -> Floats:
         """Standard uncertainty of their angles, shape (n_nodes, 3) [rad]."""
-        return self.nodes.laid_out(self.nodes.variances(angles=True))
+        return self.nodes.laid_out(self.nodes.variances(angles=True), angles=True)
 
     def spread(self, loadings: Floats) -> Floats:
         """Give F of J, shape (q, n) -> (q, r)."""

@@ -87,7 +87,7 @@ class Iteration:
         self.steps, self.change, self.converged = 0, math.inf, False
         self.lowest = self.highest = 1.0
         self._per_unit = 1.0 / response.elements.nominal
-        self._size_of_emfs = np.abs(response.emfs)
+        self._per_emf = 1.0 / response.emfs
 
     def restart(self, gain: Gain) -> None:
         """Forget the last scan; start at the operating point of the gain."""
@@ -125,11 +125,12 @@ class Iteration:
         self._started = None
 
     def moved_from(self, gain: Gain) -> float:
-        """Tell how far emfs and voltages across elements are from where a gain was made, at most, relative [1]."""
+        """Tell how far sources and voltages across elements are from where a gain was made, at most, relative [1]."""
         before = gain.tangent
         across = np.abs(self._across - before.seen[: self._count]) * self._per_unit
-        emfs = np.abs(self.inputs - before.point)[: self._emfs] / self._size_of_emfs
-        return float(max(across.max(initial=0.0), emfs.max(initial=0.0)))
+        emfs = (self.inputs[: self._emfs] - before.point[: self._emfs]) * self._per_emf
+        positive = np.abs(emfs.reshape(-1, 3).sum(axis=1)) / 3.0  # their unbalance is uncertain, and matters little
+        return float(max(across.max(initial=0.0), positive.max(initial=0.0)))
 
     def run(self, scan: Scan, gain: Gain, patch: Patch | None, turn: float, limit: int) -> None:
         """

@@ -219,7 +219,7 @@ class Estimator:
         without = replace(scan, readings=scan.readings.copy(), u_readings=scan.u_readings.copy())
         without.readings[rows], without.u_readings[rows] = 0.0, np.inf
         without = replace(without, missing=np.union1d(scan.missing, rows).astype(np.intp))
-        second = self._solve(without, self._make(without, self._operating_point(scan.start)), None, turn, iterations)
+        second = self._solve(without, self._make(without, self._operating_point(scan)), None, turn, iterations)
         if not second.converged:
             return first if first.converged else second
         gain = self._moved(second.gain, scan, self._iteration)
@@ -241,7 +241,7 @@ class Estimator:
             away = gain.right @ iteration.along[: len(gain.strength)] + iteration.beside
             if self._patch is not None and len(iteration.along) > len(gain.strength):
                 away[self._patch.widened] += self._patch.added * iteration.along[len(gain.strength) :]
-        new = self._make(scan, inputs if sound else self._operating_point(scan.start))
+        new = self._make(scan, inputs if sound else self._operating_point(scan))
         if sound:
             self._iteration.resume(new, away, scan.u_state)
         return new
@@ -262,7 +262,7 @@ class Estimator:
             rows = np.count_nonzero(wider) + np.count_nonzero(removed)
             if not (narrower.any() or others.any() or rows > PATCHED):
                 return gain, self._patched(gain, np.flatnonzero(wider), u_state, np.flatnonzero(removed))
-        return self._make(scan, self._operating_point(scan.start)), None
+        return self._make(scan, self._operating_point(scan)), None
 
     def _make(self, scan: Scan, point: Complexes) -> Gain:
         """Make the gain at an operating point, given as inputs."""
@@ -281,20 +281,25 @@ class Estimator:
             self._patch = make_patch(gain, widened, added, removed)
         return self._patch
 
-    def _operating_point(self, start: Floats) -> Complexes:
-        """Let the expected powers flow, as far as the network carries them."""
-        emfs, count = self.response.emfs, len(self.response.elements)
+    def _operating_point(self, scan: Scan) -> Complexes:
+        """Let the expected powers flow, as far as the network carries them, at about the voltage that is read."""
+        emfs, count, start = self.response.emfs, len(self.response.elements), scan.start
         inputs = np.concatenate([emfs, np.zeros(count, dtype=complex)])
         unloaded = self.observation.see(inputs)[:count]
         powers = start[len(start) - 2 * count : len(start) - count] + 1j * start[len(start) - count :]
-        across = unloaded
+        across = seen = unloaded
         for _ in range(5):
             inputs[len(emfs) :] = (powers / across).conj()
-            across = self.observation.see(inputs)[:count]
-            low = np.abs(across) < 0.7 * np.abs(unloaded)
-            if low.any():  # expected powers far from the truth: those of the elements without voltage count for nothing
-                powers = np.where(low, 0.0, powers)
-                across = np.where(low, unloaded, across)
+            seen = self.observation.see(inputs)
+            across = seen[:count]
+            size = np.abs(across) / np.abs(unloaded)
+            wild = (size < 0.7) | (size > 1.3)
+            if wild.any():  # expected powers far from the truth: those of the elements concerned count for nothing
+                powers = np.where(wild, 0.0, powers)
+                across = np.where(wild, unloaded, across)
+        level = self.observation.level(seen, scan.readings, scan.missing)
+        inputs[: len(emfs)] *= level
+        inputs[len(emfs) :] /= level
         return inputs
 
     def _turn(self, gain: Gain, scan: Scan) -> float:

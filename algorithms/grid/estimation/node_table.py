@@ -128,8 +128,13 @@ class NodeTable:
         change = self._projected(of_inputs)
         return np.ascontiguousarray(change.imag if angles else change.real)
 
-    def laid_out(self, variances: Floats) -> Floats:
-        """Give standard uncertainties by node and phase, 0 where there is no voltage, shape (n_nodes, 3)."""
+    def laid_out(self, variances: Floats, *, angles: bool) -> Floats:
+        """
+        Give standard uncertainties by node and phase, 0 where there is no voltage, shape (n_nodes, 3) [V, rad].
+
+        Those of magnitudes are absolute: as meters' are, they stay the same when voltages move a little.
+        """
         found = np.zeros(self.shape)
-        found.ravel()[self.places] = np.sqrt(variances)
+        sigma = np.sqrt(variances)
+        found.ravel()[self.places] = sigma if angles else sigma / np.abs(self._direction)
         return found

@@ -253,6 +253,20 @@ class Observation:
             ]
         )
 
+    def level(self, seen: Complexes, readings: Floats, missing: Integers) -> float:
+        """
+        Tell how high the voltages that are read are, relative to what is seen.
+
+        The middle one of all, so that a few wrong readings do not matter; 1 where it is no likely level.
+        """
+        read = readings[: len(self._magnitude)]
+        there = np.ones(len(read), dtype=bool)
+        there[missing[missing < len(read)]] = False
+        if not there.any():
+            return 1.0
+        found = float(np.median(read[there] / np.maximum(np.abs(seen[self._magnitude[there]]), TINY)))
+        return found if 0.8 < found < 1.25 else 1.0
+
     def change(self, seen: Complexes, of_seen: Complexes) -> Floats:
         """
         Give how what meters tell changes when what they see changes a little.

@@ -81,7 +81,7 @@ class Patch:
 
     @cached_property
     def u_magnitude(self) -> Floats:
-        """Relative standard uncertainty of voltages from phase to neutral, shape (n_nodes, 3) [1]."""
+        """Standard uncertainty of voltages from phase to neutral, shape (n_nodes, 3) [V]."""
         return self._of_nodes(angles=False)
 
     @cached_property
@@ -95,7 +95,7 @@ class Patch:
         towards = nodes.spread(angles=angles) @ self.across[:directions] + more @ self.across[directions:]
         lost = np.einsum("ij,ij->i", towards @ self.middle, towards)
         variances = nodes.variances(angles=angles) + np.einsum("ij,ij->i", more, more) - lost
-        return nodes.laid_out(np.maximum(variances, 0.0))
+        return nodes.laid_out(np.maximum(variances, 0.0), angles=angles)
 
     def fits(self, widened: Integers, added: Floats, removed: Integers) -> bool:
         """Tell whether it is what is asked for."""
