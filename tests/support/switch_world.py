@@ -12,9 +12,10 @@ import numpy as np
 
 from algorithms.api.algorithm import Context
 from algorithms.api.errors import Problem
+from algorithms.api.grid_records import GridState, NodeState
 from algorithms.api.network import NetworkModel
 from algorithms.api.network_reader import parse
-from algorithms.api.readings import ChannelReading
+from algorithms.api.readings import ChannelReading, Estimate
 from algorithms.api.records import (
     AngleReference,
     Command,
@@ -34,6 +35,24 @@ from algorithms.grid.switching.switched import SwitchedNetwork
 EPOCH = 1_800_000_000 * NANOSECONDS
 STEP = 0.05
 STRIDE = 4.0
+
+
+HEAVY = {f"p{number}": 1.2e6 for number in range(1, 7)}
+"""What nodes of one feeder of a pair draw, where another open point would serve better [W]."""
+
+
+def state(made: "World", **power: float) -> GridState:
+    """Say what some nodes draw in all phases [W]; all others as the model expects."""
+    nodes = tuple(
+        NodeState(
+            name,
+            {},
+            {pair: Estimate(watts / 3, 1.0) for pair in ("AB", "BC", "CA")},
+            {pair: Estimate(watts / 9, 1.0) for pair in ("AB", "BC", "CA")},
+        )
+        for name, watts in power.items()
+    )
+    return GridState("mv", "mv", made.now, 1, 0, nodes)
 
 
 class LeaseOffice:

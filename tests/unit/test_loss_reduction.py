@@ -3,29 +3,11 @@
 import numpy as np
 import pytest
 
-from algorithms.api.grid_records import GridState, NodeState
-from algorithms.api.readings import Estimate
+from algorithms.api.grid_records import GridState
 from algorithms.builtin.switching.reconfiguration import demand_of
 from tests.support.feeder_pair import feeder_pair_document
 from tests.support.networks import element
-from tests.support.switch_world import World
-
-
-def state(made, **power):
-    """Say what some nodes draw in all phases [W]; all others as the model expects."""
-    nodes = tuple(
-        NodeState(
-            name,
-            {},
-            {pair: Estimate(watts / 3, 1.0) for pair in ("AB", "BC", "CA")},
-            {pair: Estimate(watts / 9, 1.0) for pair in ("AB", "BC", "CA")},
-        )
-        for name, watts in power.items()
-    )
-    return GridState("mv", "mv", made.now, 1, 0, nodes)
-
-
-HEAVY = {f"p{number}": 1.2e6 for number in range(1, 7)}
+from tests.support.switch_world import HEAVY, World, state
 
 
 def world(switches=None, document=None, **settings):

@@ -14,7 +14,7 @@ Rules:
 
 import math
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -55,6 +55,9 @@ class FaultCase:
         Where it may be, all alternatives.
     breaker : str
         The switch whose protection clears it; empty where none is known.
+    breakers : dict
+        All switches whose protection opened beside it, where loops were closed more than one, with when that was seen
+        [ns UTC].
     live : bool
         Whether its feeder stays alive.
     trusted : bool
@@ -82,6 +85,33 @@ class FaultCase:
     closed_ns: int | None = None
     enclosed: bool = False
     settled: bool = False
+    breakers: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def cleared_by(self) -> set[str]:
+        """Every switch whose protection clears it."""
+        return {self.breaker, *self.breakers} - {""}
+
+    @property
+    def cleared_ns(self) -> int:
+        """When the last of them was seen to open; the start of the fault where none was [ns UTC]."""
+        return max((self.opened_ns or self.start_ns, *self.breakers.values()))
+
+    def beside(self, reports: dict[str, SwitchReport], now_ns: int) -> None:
+        """
+        Note which switches beside it their protection has opened.
+
+        Where the one that was taken to clear it stands closed, and another one open, that one clears it.
+        """
+        opened = {name: report for name, report in reports.items() if report.state is SwitchState.OPEN}
+        for name in opened:
+            self.breakers.setdefault(name, now_ns)
+        closed = [name for name in self.breakers if name in reports and name not in opened]
+        for name in closed:
+            del self.breakers[name]
+        if self.closed_ns is not None and self.breakers and self.breaker not in self.breakers:
+            self.breaker = next(iter(self.breakers))
+            self.opened_ns, self.closed_ns = self.breakers[self.breaker], None
 
     def watch(self, report: SwitchReport, now_ns: int) -> None:
         """Note what the breaker says."""
@@ -96,6 +126,7 @@ class FaultCase:
     def shift(self, by_ns: int) -> None:
         """Move what was timed with a clock that was set."""
         self.start_ns += by_ns
+        self.breakers = {name: at + by_ns for name, at in self.breakers.items()}
         self.opened_ns = None if self.opened_ns is None else self.opened_ns + by_ns
         self.closed_ns = None if self.closed_ns is None else self.closed_ns + by_ns
 
@@ -114,18 +145,19 @@ class FaultCase:
             return f"{self.breaker} is locked under {report.tag}"
         return f"{self.breaker} was opened by an order" if report.cause is Cause.COMMAND else ""
 
-    def locked_out(self, report: SwitchReport | None, protections: tuple[Protection, ...], now_ns: int) -> bool:
-        """Tell whether the protection has ended its sequence with the breaker open."""
+    def locked_out(
+        self, name: str, report: SwitchReport | None, protections: tuple[Protection, ...], now_ns: int
+    ) -> bool:
+        """Tell whether the protection of one of its breakers has ended its sequence with the breaker open."""
         if report is None or report.state is not SwitchState.OPEN or report.reclosing:
             return False
         if report.cause not in (Cause.PROTECTION, Cause.RECLOSING) and not report.lockout:
             return False
         if report.lockout:
             return True
-        pauses = [
-            time for protection in protections if protection.switch == self.breaker for time in protection.dead_times
-        ]
-        opened = self.opened_ns if self.opened_ns is not None else now_ns
+        pauses = [time for protection in protections if protection.switch == name for time in protection.dead_times]
+        opened_ns = self.opened_ns if name == self.breaker else self.breakers.get(name)
+        opened = opened_ns if opened_ns is not None else now_ns
         return now_ns - opened > round((max(pauses, default=0.0) + MARGIN) * NANOSECONDS)
 
 
@@ -297,18 +329,6 @@ class VoltageWatch:
             for terminal, sight in self._seen.items()
             if self._node[terminal] in nodes and sight.time_ns > since_ns and sight.highest < DEAD
         )
-
-
-def feeder_nodes(model: NetworkModel, before: Truths, breaker: str) -> set[str]:
-    """Name the nodes that a breaker fed, with all below their transformers."""
-    network = SwitchedNetwork(model)
-    tree = network.tree(before)
-    edge = network.branches + model.switches.rows[breaker]
-    places = np.flatnonzero(tree.edge == edge)
-    if not len(places):
-        return set()
-    start = int(places[0])
-    return names_of(network, tree.order[start : int(tree.end[start])])
 
 
 def names_of(network: SwitchedNetwork, rows: Integers) -> set[str]:

@@ -31,7 +31,14 @@ from algorithms.api.records import Record
 from algorithms.api.switching import Cause, SwitchReport
 from algorithms.api.wire import NANOSECONDS
 from algorithms.builtin.switching.fault_case import FaultCase, VoltageWatch
-from algorithms.builtin.switching.restoration_checks import is_enclosed, objection, still_dark, why_not_dead
+from algorithms.builtin.switching.positions_before import NAMED, PositionsBefore
+from algorithms.builtin.switching.restoration_checks import (
+    is_enclosed,
+    objection,
+    protecting_beside,
+    still_dark,
+    why_not_dead,
+)
 from algorithms.builtin.switching.restoration_steps import ending, proposal_of, stages_of, unlocked
 from algorithms.builtin.switching.switch_board import SwitchBoard
 from algorithms.builtin.switching.switching_sequence import Lease, Progress, SwitchingSequence
@@ -42,8 +49,6 @@ from algorithms.grid.switching.tree_flow import Demand, TreeFlow
 
 SAME = 60.0
 """Faults behind one breaker within this are one, told again with each reclosing [s]."""
-NAMED = 40
-"""Characters of a case's id that name the orders given for it."""
 REPLANS = 4
 """Plans made anew at most after a switch did not do as it was told."""
 
@@ -101,6 +106,8 @@ class FaultHandling:
 
     Attributes
     ----------
+    ground : PositionsBefore
+        What stood where before the faults.
     lease : Lease or None
         Set by the plug-in while it is held.
     wants_lease : bool
@@ -111,14 +118,12 @@ class FaultHandling:
     voltages: VoltageWatch
     settings: HandlingSettings
     demand: Callable[[], Demand | None]
+    ground: PositionsBefore
     phase: Phase = Phase.IDLE
     cases: list[FaultCase] = field(default_factory=list)
     lease: Lease | None = None
     refusal: str = ""
-    _before: Truths | None = None
     _well: bool = False
-    _stood: dict[str, SwitchState] = field(default_factory=dict)
-    _kept: set[str] = field(default_factory=set)
     _since_ns: int = 0
     _again: bool = False
     _replans: int = 0
@@ -140,36 +145,20 @@ class FaultHandling:
         """Under which switches are locked by this."""
         return tuple(case.id for case in self.cases)
 
-    def before(self) -> Truths:
-        """
-        Tell where switches stood before the faults, shape (n_switches,).
-
-        What a breaker tripped for that no fault is known of counts as open: nobody knows what is wrong there.
-        """
-        closed = self.snapshot() if self._before is None else self._before.copy()
-        known = {case.breaker for case in self.cases}
-        for row in self._tripped():
-            closed[row] = self.board.model.switches.ids[row] in known
-        return closed
-
-    def snapshot(self) -> Truths:
-        """Tell where switches stand, or stood before their protection opened them, shape (n_switches,)."""
-        closed = self.board.closed()
-        closed[self._tripped()] = True
-        return closed
-
-    def _tripped(self) -> list[int]:
-        reports = [self.board.report(name) for name in self.board.model.switches.ids]
-        return [
-            row
-            for row, report in enumerate(reports)
-            if report is not None and report.state is SwitchState.OPEN and report.cause is Cause.PROTECTION
-        ]
-
     # ---- what happens
 
-    def take(self, case: FaultCase, now_ns: int) -> None:
-        """Take a fault; a later word on the same one counts, as long as nothing was switched, and else adds places."""
+    def take(self, case: FaultCase, now_ns: int, before: Truths | None = None) -> None:
+        """
+        Take a fault; a later word on the same one counts, as long as nothing was switched, and else adds places.
+
+        Parameters
+        ----------
+        case : FaultCase
+        now_ns : int
+            [ns UTC]
+        before : numpy.ndarray or None
+            Where switches stood before, shape (n_switches,), bool; None for as they stand.
+        """
         for known in self.cases:
             if known.breaker == case.breaker and abs(known.start_ns - case.start_ns) < SAME * NANOSECONDS:
                 branches, nodes, trusted = case.branches, case.nodes, case.trusted
@@ -186,37 +175,38 @@ class FaultHandling:
             if report is not None:
                 case.watch(report, now_ns)
             if not self.cases or (self.phase is Phase.SETTLED and self._well):
-                self._before = self.snapshot()
-                self._kept.clear()
+                self.ground.begin(before)
             self.cases.append(case)
         self._restart(now_ns)
 
     def moved(self, name: str, before: SwitchReport | None, report: SwitchReport, now_ns: int) -> list[Record]:
         """Take what a switch says; give what it brings to an end."""
-        stood = self._stood.get(name)
-        if report.state is not None:
-            self._stood[name] = report.state
-            taken = before is not None and before.cause is not report.cause is Cause.COMMAND
-            self._respect(name, None if taken else stood, report)
-            self._again |= taken and self.phase is Phase.SWITCHING and not self._ours(report)
+        moved, taken = self.ground.note(name, before, report, self.cases)
+        ours = self.ground.ours(report, self.cases)
+        self._again |= taken and self.phase is Phase.SWITCHING and not ours
         for case in self.cases:
             if case.breaker == name:
                 case.watch(report, now_ns)
         if self._sequence is not None:
             self._sequence.hear(name, report, now_ns)
+        if self.phase is Phase.SETTLED and self._well and moved and ours and self._is_undone():
+            self._restart(now_ns)
         if self.phase is not Phase.SWITCHING or before is None or self._plan is None:
             return []
         closed = [switch for switch, verb, _ in self._done_so_far() if verb == "close"]
-        if report.state is SwitchState.OPEN and report.cause is Cause.PROTECTION and stood is not report.state:
+        if moved and report.state is SwitchState.OPEN and report.cause is Cause.PROTECTION:
             if closed:
                 return self._tripped_again(name, closed[-1], now_ns)
             self._again = True
         opened = {switch for switch, verb, _ in self._done_so_far() if verb == "open"}
         if name in opened and name in self._plan.locked and (report.state is SwitchState.CLOSED or not report.tag):
             return self._end("disturbed", f"{name} was locked open and is no longer", now_ns)
-        if report.state is not None and report.state is not stood and not self._ours(report):
-            self._again = True
+        self._again |= moved and not ours
         return []
+
+    def _is_undone(self) -> bool:
+        """Tell whether switches stand otherwise than they were put, as by an order nobody waited for any more."""
+        return self._plan is not None and bool((self.board.closed() != self._plan.closed).any())
 
     def _tripped_again(self, name: str, last: str, now_ns: int) -> list[Record]:
         why = f"{name} tripped after {last} was closed: a switch may not stand where it says it does"
@@ -225,29 +215,12 @@ class FaultHandling:
             case.enclosed = False
         return ended
 
-    def _ours(self, report: SwitchReport) -> bool:
-        """Tell whether it is by an order for one of these faults that a switch stands where it stands."""
-        ordered = any(report.moved_by.startswith(f"{case.id[:NAMED]}-") for case in self.cases)
-        return report.cause is Cause.COMMAND and (ordered or report.tag in self.tags)
-
-    def _respect(self, name: str, stood: SwitchState | None, report: SwitchReport) -> None:
-        """Leave open what somebody else opened, and dead what that made dead."""
-        if report.state is SwitchState.CLOSED:
-            self._kept.discard(name)
-        if self._before is None or report.state is not SwitchState.OPEN or stood is SwitchState.OPEN:
-            return
-        row = self.board.model.switches.rows[name]
-        opened = stood is SwitchState.CLOSED or bool(self._before[row])
-        if opened and report.cause is Cause.COMMAND and not self._ours(report):
-            self._before[row] = False
-            self._kept.add(name)
-
     def repaired(self, name: str, now_ns: int) -> None:
         """Forget a case that is repaired, or all where `name` is empty; its locks are for a person to take off."""
         self.cases = [case for case in self.cases if name not in ("", case.id)]
         if not self.cases:
-            self._before, self._plan = None, None
-            self._kept.clear()
+            self._plan = None
+            self.ground.end()
             if self._sequence is not None:
                 self._sequence.abandon()
                 self._sequence = None
@@ -255,19 +228,15 @@ class FaultHandling:
 
     def remembered(self) -> Truths | None:
         """Tell where switches stood before the first of the faults that are not repaired; None for none."""
-        return self._before
-
-    @property
-    def kept_open(self) -> tuple[str, ...]:
-        """Which switches people opened since: they are not closed."""
-        return tuple(sorted(self._kept))
+        return self.ground.closed
 
     def resume(self, cases: list[FaultCase], before: Truths | None, kept_open: Iterable[str] = ()) -> None:
         """Take up faults after a restart: everything is judged anew."""
         if cases:
-            self.cases, self._before, self._kept = cases, before, set(kept_open)
+            self.cases, self.ground.closed, self.ground.kept_open = cases, before, set(kept_open)
             for case in cases:
                 case.opened_ns = None
+                case.breakers.clear()
             self.phase = Phase.SETTLED if all(case.settled for case in cases) else Phase.PROTECTION
 
     def shift(self, by_ns: int) -> None:
@@ -325,12 +294,7 @@ class FaultHandling:
         passed = [case for case in self.cases if not (case.live or case.enclosed) and case.passed(protections, now_ns)]
         if passed:
             return self._let_pass(passed, now_ns)
-        waiting = [
-            case
-            for case in self.cases
-            if not (case.live or case.enclosed)
-            and not case.locked_out(self.board.report(case.breaker), protections, now_ns)
-        ]
+        waiting = self._still_protected(now_ns)
         if not waiting:
             self._enter(Phase.PROOF, now_ns)
             return []
@@ -346,11 +310,27 @@ class FaultHandling:
         names = ", ".join(case.breaker or "no breaker known" for case in waiting)
         return self._end("no-lockout", f"the protection did not end its sequence: {names}", now_ns)
 
+    def _still_protected(self, now_ns: int) -> list[FaultCase]:
+        """Give the faults whose protection, of all breakers that feed them, has not ended its sequence."""
+        protections, waiting = self.board.model.protections, []
+        for case in self.cases:
+            if case.live or case.enclosed:
+                continue
+            case.beside(protecting_beside(self.board, case), now_ns)
+            names = (case.breaker, *case.breakers)
+            if not all(case.locked_out(name, self.board.report(name), protections, now_ns) for name in names):
+                waiting.append(case)
+        return waiting
+
     def _taken_over(self) -> str:
         """Say which breaker a person has taken over; nothing where none."""
         for case in self.cases:
             report = self.board.report(case.breaker)
-            taken = "" if case.enclosed or (report and self._ours(report)) else case.taken_over(report, self.tags)
+            taken = (
+                ""
+                if case.enclosed or (report and self.ground.ours(report, self.cases))
+                else case.taken_over(report, self.tags)
+            )
             if taken:
                 return f"{taken}: a person has taken over"
         return ""
@@ -365,10 +345,13 @@ class FaultHandling:
     def _prove_dead(self, now_ns: int) -> list[Record]:
         if taken := self._taken_over():
             return self._end("handed-over", taken, now_ns)
+        if self._still_protected(now_ns):  # a breaker on the other side of a loop tripped only now
+            self._enter(Phase.PROTECTION, now_ns)
+            return []
         if self.board.gathering(now_ns):
             return []
         why = ""
-        opened = [case.opened_ns or case.start_ns for case in self.cases if not case.enclosed]
+        opened = [case.cleared_ns for case in self.cases if not case.enclosed]
         since_ns = max(opened, default=0)
         if opened and now_ns - since_ns < round(self.settings.hearing * NANOSECONDS):
             missing = self.voltages.missing(since_ns)
@@ -376,7 +359,7 @@ class FaultHandling:
                 why = f"waiting for {', '.join(missing[:5])}"
         closing_in = [case for case in self.cases if case.breaker and not (case.live or case.enclosed)]
         by_meters = self.settings.by_meters
-        why = why_not_dead(closing_in, self.board, self.voltages, self.before(), by_meters=by_meters) or why
+        why = why_not_dead(closing_in, self.board, self.voltages, by_meters=by_meters) or why
         if not why:
             self._enter(Phase.PLANNING, now_ns)
             return []
@@ -394,9 +377,15 @@ class FaultHandling:
         branches = tuple(dict.fromkeys(name for case in self.cases for name in case.branches))
         nodes = tuple(dict.fromkeys(name for case in self.cases for name in case.nodes))
         settings = self.settings
-        kept = self.kept_open
+        kept = tuple(sorted(self.ground.kept_open))
         plan = restore(
-            flow, branches, self.before(), settings.limits, nodes=nodes, pickup=settings.pickup, kept_open=kept
+            flow,
+            branches,
+            self.ground.before(self.cases),
+            settings.limits,
+            nodes=nodes,
+            pickup=settings.pickup,
+            kept_open=kept,
         )
         self._plan, self._planned_for = plan, self.board.closed()
         self._covered = {case.id: (case.branches, case.nodes) for case in self.cases}
@@ -490,11 +479,10 @@ class FaultHandling:
         if outcome == "proposed" and plan is not None:
             dark = plan.unserved, plan.unserved_customers
         else:
-            dark = still_dark(self.board, self.before(), plan.unserved if plan is not None else {})
+            dark = still_dark(self.board, self.ground.before(self.cases), plan.unserved if plan is not None else {})
         self._well = outcome == "restored"
         if not self.cases:
-            self._before = None
-            self._kept.clear()
+            self.ground.end()
         failed = {**self.board.bad, **self._failed}
         told = ending(
             outcome, why, cases, self._plan, self.board, done=self._done, failed=failed, dark=dark, now_ns=now_ns

@@ -35,6 +35,8 @@ from algorithms.grid.switching.switching_order import Move, moves
 from algorithms.grid.switching.tree_flow import Demand, TreeFlow
 
 OTHERS = "others"
+LOSS_ORDERS = ("loss-", "undo-")
+"""What orders given for it begin with."""
 MESHED = 10.0
 """A loop that stands for so long is told [s]."""
 
@@ -117,6 +119,17 @@ class LossWatch:
         """Whether the right to switch is needed now."""
         return self.phase is not LossPhase.WATCHING
 
+    def before_exchange(self) -> Truths | None:
+        """Tell where switches stood before the exchange under way, shape (n_switches,); None where there is none."""
+        if self._planned is None or self.phase not in (LossPhase.SWITCHING, LossPhase.UNDOING):
+            return None
+        closed, rows = self._planned.copy(), self.board.model.switches.rows
+        done = self._steps if self.phase is LossPhase.UNDOING or self._sequence is None else self._sequence.done
+        whole = done[: len(done) // 2 * 2]
+        for name, verb, _ in whole:
+            closed[rows[name]] = verb == "close"
+        return closed
+
     def look(self, demand: Demand, now_ns: int) -> list[Record]:
         """Judge the present position by what is drawn now [ns UTC]."""
         settings = self.settings
@@ -153,7 +166,7 @@ class LossWatch:
                 return [*given, *self._end("superseded", "switches moved or were locked meanwhile", now_ns)]
             if self.lease is not None and self.lease.until_ns > now_ns:
                 self._count += 1
-                self._sequence = SwitchingSequence(f"loss-{self._count}", self.lease, self._stages())
+                self._sequence = SwitchingSequence(f"{LOSS_ORDERS[0]}{self._count}", self.lease, self._stages())
                 self.phase = LossPhase.SWITCHING
             elif not self._within(self._since_ns, self.settings.patience, now_ns):
                 return [*given, *self._end("no-lease", self.refusal or "no answer", now_ns)]
@@ -180,7 +193,7 @@ class LossWatch:
         if not stages:
             return self._end("half-way" if undoing else "failed", f"{self._undone}; {why}".strip("; "), now_ns)
         self._undone = why
-        self._sequence = SwitchingSequence(f"undo-{self._count}", sequence.lease, stages)
+        self._sequence = SwitchingSequence(f"{LOSS_ORDERS[1]}{self._count}", sequence.lease, stages)
         self.phase = LossPhase.UNDOING
         return []
 
@@ -207,10 +220,12 @@ class LossWatch:
         self._gaining_ns = self._proposed = None
         if self.phase is LossPhase.WATCHING:
             return []
+        half = self.phase is LossPhase.UNDOING
         if self._sequence is not None:
+            half |= self._sequence.waits or bool(len(self._sequence.done) % 2)
             self._sequence.abandon()
             self._steps += self._sequence.done
-        return self._end("interrupted", why, now_ns)
+        return self._end("interrupted", why, now_ns, half=half)
 
     # ---- inside
 
@@ -330,14 +345,16 @@ class LossWatch:
         switches = self.board.model.switches
         return float(switches.operating_time[switches.rows[name]]) + self.settings.response
 
-    def _end(self, outcome: str, why: str, now_ns: int) -> list[Record]:
+    def _end(self, outcome: str, why: str, now_ns: int, *, half: bool = False) -> list[Record]:
         well = outcome == "changed"
         position = {
             "changed": "as proposed",
             "undone": "the exchange that failed was taken back; those before it stay",
             "failed": "the exchanges before the one that failed stay",
             "half-way": "an exchange is half done: look at the steps",
-            "interrupted": "as it stood then",
+            "interrupted": "an exchange is half done: what is done about the fault counts with that"
+            if half
+            else "as it stood then",
             "no-lease": "nothing was switched",
             "superseded": "nothing was switched",
         }[outcome]

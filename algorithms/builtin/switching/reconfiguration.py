@@ -48,6 +48,7 @@ from algorithms.builtin.switching.fault_case import NO_SECTION, FaultCase, Volta
 from algorithms.builtin.switching.fault_handling import FaultHandling, Phase
 from algorithms.builtin.switching.lease_keeping import LeaseKeeping
 from algorithms.builtin.switching.loss_watch import LossWatch
+from algorithms.builtin.switching.positions_before import PositionsBefore
 from algorithms.builtin.switching.reconfiguration_settings import (
     SETTINGS,
     handling_settings,
@@ -117,7 +118,9 @@ class Reconfiguration(Algorithm):
         self._board = SwitchBoard(model, values["silence"])
         self._voltages = VoltageWatch(model)
         self._demands: deque[tuple[int, Demand]] = deque(maxlen=STATES)
-        self._faults = FaultHandling(self._board, self._voltages, handling_settings(values), self._demand)
+        self._faults = FaultHandling(
+            self._board, self._voltages, handling_settings(values), self._demand, PositionsBefore(self._board)
+        )
         self._losses = LossWatch(self._board, loss_settings(values))
         self._untold = UntoldTrips(self._board)
         self._lost: list[Event] = []
@@ -172,7 +175,7 @@ class Reconfiguration(Algorithm):
             network=self._model.network,
             cases=tuple(self._faults.cases),
             before=tuple(before.tolist()) if before is not None else (),
-            kept_open=self._faults.kept_open,
+            kept_open=tuple(sorted(self._faults.ground.kept_open)),
             asked=self._leases.asked,
             changed_ns=self._losses.changed_ns,
         )
@@ -195,26 +198,27 @@ class Reconfiguration(Algorithm):
             return []
         self._leases.hear(record.terminal, report, self._now_ns)
         self._losses.hear(record.terminal, report, self._now_ns)
-        kept_open = self._faults.kept_open
+        kept_open = set(self._faults.ground.kept_open)
         given = self._faults.moved(record.terminal, before, report, self._now_ns)
-        self.keep_now |= self._faults.kept_open != kept_open  # people's openings outlive it too
+        self.keep_now |= self._faults.ground.kept_open != kept_open  # people's openings outlive it too
         return given
 
     def _take(self, event: Event) -> list[Record]:
-        case, problem = read_fault(event, self._model, self._faults.snapshot())
+        before = self._losses.before_exchange()
+        case, problem = read_fault(event, self._model, self._faults.ground.snapshot() if before is None else before)
         if case is None and problem == NO_SECTION:
             return self._search(event)
         if case is None:
             return [self._unfit(event, problem)] if problem else []
         case.start_ns = min(case.start_ns, self._now_ns)
         given = self._losses.interrupt(self._now_ns)
-        self._faults.take(case, self._now_ns)
+        self._faults.take(case, self._now_ns, before)
         self.keep_now = True  # the word of a fault comes once
         return given
 
     def _search(self, event: Event) -> list[Record]:
         """Propose how to find the section of an earth fault of which only the feeder is known."""
-        breaker = head_of(event, self._model, self._faults.snapshot())
+        breaker = head_of(event, self._model, self._faults.ground.snapshot())
         trials: Sequence[Trial] = ()
         if breaker:
             with contextlib.suppress(NetworkError):  # no search where the switches that are heard leave a loop

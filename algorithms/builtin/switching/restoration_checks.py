@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from algorithms.api.network_operation import SwitchState
+from algorithms.api.network_operation import SwitchKind, SwitchState
 from algorithms.api.network_tables import Truths
-from algorithms.builtin.switching.fault_case import FaultCase, VoltageWatch, feeder_nodes, names_of
+from algorithms.api.switching import Cause, SwitchReport
+from algorithms.builtin.switching.fault_case import FaultCase, VoltageWatch, names_of
 from algorithms.builtin.switching.switch_board import SwitchBoard
 from algorithms.grid.switching.restoration import Restoration, enclosing, faulted_zones
 from algorithms.grid.switching.switched import SwitchedNetwork
@@ -60,11 +61,33 @@ def is_enclosed(board: SwitchBoard, case: FaultCase, tags: Sequence[str]) -> boo
     )
 
 
-def why_not_dead(
-    cases: Sequence[FaultCase], board: SwitchBoard, voltages: VoltageWatch, before: Truths, *, by_meters: bool
-) -> str:
+def joined(board: SwitchBoard, case: FaultCase, closed: Truths) -> set[int]:
+    """Give the rows of the nodes that are joined with where a fault may be, the switches standing as `closed` says."""
+    model = board.model
+    branches = [model.branches.rows[name] for name in case.branches]
+    at = [*model.branches.from_node[branches].tolist(), *(model.nodes.rows[name] for name in case.nodes)]
+    network = SwitchedNetwork(model, np.ones(len(model.switches), dtype=bool))
+    return set(network.hanging_together(at, closed))
+
+
+def protecting_beside(board: SwitchBoard, case: FaultCase) -> dict[str, SwitchReport]:
+    """Give what the switches say that protect what is joined with a fault, and those that are known to clear it."""
+    switches, inside = board.model.switches, joined(board, case, board.closed())
+    found = {}
+    for row, name in enumerate(switches.ids):
+        report = board.report(name)
+        if report is None or switches.kind[row] not in (SwitchKind.BREAKER, SwitchKind.RECLOSER):
+            continue
+        tripped = report.state is SwitchState.OPEN and report.cause is Cause.PROTECTION
+        borders = (int(switches.from_node[row]) in inside) != (int(switches.to_node[row]) in inside)
+        if (tripped and borders) or (name in case.breakers and report.state is SwitchState.CLOSED):
+            found[name] = report
+    return found
+
+
+def why_not_dead(cases: Sequence[FaultCase], board: SwitchBoard, voltages: VoltageWatch, *, by_meters: bool) -> str:
     """
-    Say why lines that breakers fed must not be taken for dead.
+    Say why what is joined with faults must not be taken for dead.
 
     Parameters
     ----------
@@ -72,14 +95,14 @@ def why_not_dead(
         Those whose lines must be dead and are not enclosed.
     board : SwitchBoard
     voltages : VoltageWatch
-    before : numpy.ndarray
-        Where switches stood before the faults, shape (n_switches,), bool.
     by_meters : bool
         Whether a meter must say so; otherwise none may say otherwise.
     """
+    network = SwitchedNetwork(board.model, np.ones(len(board.model.switches), dtype=bool))
+    closed = board.surely_closed() if by_meters else board.closed()  # without meters, what may be closed counts
     for case in cases:
-        nodes = feeder_nodes(board.model, before, case.breaker)
-        dead, said = voltages.dead(nodes, case.opened_ns or case.start_ns)
+        nodes = names_of(network, np.array(sorted(joined(board, case, closed)), dtype=np.intp))
+        dead, said = voltages.dead(nodes, case.cleared_ns)
         if not dead and (by_meters or said.startswith("the line is alive")):
             return said
     return ""

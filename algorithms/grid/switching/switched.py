@@ -213,6 +213,17 @@ class SwitchedNetwork:
             loops=tuple(sorted(loops)),
         )
 
+    def hanging_together(self, nodes: Sequence[int], closed: Truths) -> list[int]:
+        """Give the nodes that are joined with any of these, fed or not, the switches standing as `closed` says."""
+        conducts = self.closed_edges(closed)
+        seen, ahead = set(nodes), list(nodes)
+        while ahead:
+            for other, edge in self._neighbours[ahead.pop()]:
+                if conducts[edge] and other not in seen:
+                    seen.add(other)
+                    ahead.append(other)
+        return sorted(seen)
+
     def spanning(self, preference: Sequence[int]) -> Truths:
         """
         Close switches in the order of `preference` wherever that closes no loop (Kruskal), and open the others.
