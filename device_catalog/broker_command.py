@@ -2,16 +2,19 @@
 
 import argparse
 import sys
+import time
 from pathlib import Path
 
 from device_catalog.broker_files import CLIENTS, read_clients
 from device_catalog.broker_rights import Rights, access_list
+from device_catalog.certificates import Certificates
 from device_catalog.config import CatalogConfig
 from device_catalog.domain import Guard
 from device_catalog.fleet import Fleet
 from device_catalog.network_parts import Shelf
 from device_catalog.publisher import Publisher
 from device_catalog.register import Register
+from device_catalog.storage.access import AccessStore
 from device_catalog.storage.database import open_engine
 from device_catalog.storage.networks import NetworkStore
 from device_catalog.storage.store import Store
@@ -25,7 +28,9 @@ def run(config: CatalogConfig, options: argparse.Namespace) -> int:
     try:
         fleet = Fleet(Publisher((), config.tenant), Guard())
         fleet.load(store.load(), store.tenants())
-        rights = Rights(Register(fleet, store, threads), Shelf(NetworkStore(engine)))
+        certificates = Certificates()
+        certificates.load(AccessStore(engine).certificates_in_force(time.time_ns()))
+        rights = Rights(Register(fleet, store, threads), Shelf(NetworkStore(engine)), certificates.enrolled)
         clients = read_clients(Path(config.state) / "authority" / CLIENTS)
         sys.stdout.write(access_list(options.broker, rights.members(), clients))
     finally:

@@ -12,6 +12,7 @@ import os
 import shlex
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,8 +25,8 @@ from device_catalog.contract.topics import BROKERS
 PAUSE = 0.2
 """How long further changes are waited for [s]."""
 
-APART = 1.0
-"""Least time between two rounds [s]: who configures thousands of devices has the files written now and then."""
+SHARE = 3.0
+"""A round is followed by a rest of this many times its length: who configures thousands writes files now and then."""
 
 AGAIN = 60.0
 """How soon what failed is tried again [s]."""
@@ -88,6 +89,7 @@ class BrokerFiles:
             else:
                 await asyncio.sleep(PAUSE)
             self._due.clear()
+            began = time.monotonic()
             try:
                 await asyncio.shield(asyncio.to_thread(self._round, failing))
                 failing = False
@@ -95,7 +97,7 @@ class BrokerFiles:
                 if not failing:
                     _log.error("the brokers' files are not up to date: %s", error)
                 failing = True
-            await asyncio.sleep(APART)
+            await asyncio.sleep(SHARE * (time.monotonic() - began))
 
     def _round(self, tell: bool) -> None:
         folder = self._folder

@@ -82,18 +82,23 @@ class Rights:
     ----------
     register : Register
     shelf : Shelf
+    enrolled : callable
+        Tells whether a device has a certificate in force; one without is on no list, and refused everything.
     """
 
-    def __init__(self, register: Register, shelf: Shelf) -> None:
+    def __init__(self, register: Register, shelf: Shelf, enrolled: Callable[[str], bool]) -> None:
         self._fleet, self._store, _ = register
         self._shelf = shelf
+        self._enrolled = enrolled
         self._known: dict[str, tuple[int, Configuration]] = {}
 
     def members(self) -> list[Member]:
-        """Read every device; blocks on the database."""
+        """Read every enrolled device; blocks on the database."""
         members, parts = [], dict[tuple[str, str], Part]()
         devices = sorted(self._fleet.devices.copy().values(), key=lambda one: one.device)
         for device in devices:
+            if not self._enrolled(device.device):
+                continue
             before = self._known.get(device.device)
             if before is None or before[0] != device.revision:
                 revision, document, _ = self._store.configuration(device.device)

@@ -36,6 +36,10 @@ class Certificates:
             self._holders.pop(fingerprint, None)
         self.load(rows)
 
+    def enrolled(self, device: str) -> bool:
+        """Tell whether a device has a certificate in force; from any thread."""
+        return device in self._of
+
     def holder(self, fingerprint: bytes, time_ns: int) -> str:
         """Tell whom a certificate lets in; empty for nobody."""
         holder = self._holders.get(fingerprint)

@@ -250,7 +250,7 @@ class Server:
             roots=trust / "metadata",
             changed=lambda: self._broker_files.changed(),  # noqa: PLW0108 - made below
         )
-        rights = Rights(register, shelf)
+        rights = Rights(register, shelf, certificates.enrolled)
         self._broker_files = BrokerFiles(config, rights, self._enrolments.revocations)
         audit = Audit(stores.trail, self._threads)
         application = make_application(

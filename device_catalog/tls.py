@@ -54,6 +54,13 @@ class ClientCertificates(HttpToolsProtocol):
         if certificate:
             self.app_state = {**self.app_state, STATE: hashlib.sha256(certificate).digest()}
 
+    def shutdown(self) -> None:
+        """End at once where nothing is under way: a client that keeps its connection would be waited for otherwise."""
+        super().shutdown()
+        idle = self.cycle is None or self.cycle.response_complete
+        if idle and self.scheme == "https" and not self.transport.get_write_buffer_size():
+            self.transport.abort()
+
 
 def is_loopback(host: str) -> bool:
     """
