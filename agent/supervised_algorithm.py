@@ -132,6 +132,7 @@ class SupervisedAlgorithm:
         self.state_name = state_name or assignment.algorithm
         self._inherits = inherits
         self._background = background
+        self._given: bytes | None = None
         self._early: deque[Record] = deque(maxlen=EARLY)
         self._owner = owner
         self._workers = workers
@@ -187,7 +188,8 @@ class SupervisedAlgorithm:
             return False
         spec, sampler = beginning
         self._restarts.state = State.STARTING
-        restored = self._store.checkpoint(self._inherits or self.state_name)
+        given, self._given = self._given, None
+        restored = given if given is not None else self._store.checkpoint(self._inherits or self.state_name)
         try:
             worker = await self._workers.start_algorithm(
                 msgspec.structs.replace(spec, restored=restored, background=self._background),
@@ -268,14 +270,25 @@ class SupervisedAlgorithm:
         """End its rest; `start_waiting` starts it."""
         self._resting = False
 
-    async def hand_over(self) -> None:
-        """Keep its newest state for a successor; where it does not answer, what it gave before serves."""
+    async def hand_over(self) -> bytes | None:
+        """
+        Keep its newest state for a successor, and return it; where it does not answer, what it gave before serves.
+
+        It counts whatever was fed to it before this call, and nothing that was fed later.
+        """
         if self._worker is None:
-            return
+            return None
         try:
-            self._keep(await self._worker.checkpoint())
+            state = await self._worker.checkpoint()
         except AgentError as error:
             log.warning("%s gave no state to its successor: %s", self.name, error)
+            return None
+        self._keep(state)
+        return state
+
+    def begin_with(self, state: bytes | None) -> None:
+        """Let its next start go on from this state, instead of the one that is kept; None for the latter."""
+        self._given = state
 
     async def stop(self) -> None:
         """Stop it, also a start that is under way; what it says last is kept where it is in force."""

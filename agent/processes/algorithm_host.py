@@ -189,6 +189,7 @@ class _Host:
         if wake >= 0:
             self._listen(wake)
         self._waiting: deque[msgspec.Raw] = deque(maxlen=_WAITING_RECORDS)
+        self._before_checkpoint: int | None = None  # records to take before the agent's question is answered
         self._decode = record_decoder().decode
         self._encode = msgspec.msgpack.Encoder().encode
         self._out: list[msgspec.Raw] = []
@@ -238,6 +239,7 @@ class _Host:
         until = time.monotonic() + REPORT_INTERVAL / 4
         while self._waiting and not self._stopping:
             self._keep(self._calls.process(self._decode(self._waiting.popleft())))
+            self._passed(1)
             if time.monotonic() > until:
                 break
         while self._reader is not None and not self._stopping:
@@ -266,15 +268,27 @@ class _Host:
             message, fds = received
             match message:
                 case Feed():
-                    self._dropped += max(0, len(self._waiting) + len(message.records) - _WAITING_RECORDS)
+                    dropped = max(0, len(self._waiting) + len(message.records) - _WAITING_RECORDS)
+                    self._dropped += dropped
                     self._waiting.extend(message.records)
+                    self._passed(dropped)
                 case Attach():
                     self._attach(*fds)
                 case TakeCheckpoint():
-                    self._send_checkpoint(asked=True)
+                    self._before_checkpoint = len(self._waiting)
+                    self._passed(0)
                 case Stop():
                     self._stopping = True
                     return
+
+    def _passed(self, count: int) -> None:
+        """Answer the agent once everything is taken that came before its question: who goes on gets what came after."""
+        if self._before_checkpoint is None:
+            return
+        self._before_checkpoint = max(0, self._before_checkpoint - count)
+        if self._before_checkpoint == 0:
+            self._before_checkpoint = None
+            self._send_checkpoint(asked=True)
 
     def _attach(self, memory: int, wake: int) -> None:
         """Read a new sampler's ring from its beginning; what happened between is a gap."""

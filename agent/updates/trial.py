@@ -109,16 +109,16 @@ class Trial:
         Unfit
             When it does not start, refuses its settings, or cannot read the state of the version before.
         """
-        if self._old is not None:
-            await self._old.hand_over()
-            self._old.through = lambda records: self._turn.take(OLD, records, self._clock.monotonic())
-            self._old_ran = self._old.runs
-        else:
-            self._turn.speaker = NEW
         self._new.in_force = True
         self._new.through = self._take
         self._new.ended = self._ended
         self._running.stand_beside(self._new)
+        if self._old is not None:
+            self._old.through = lambda records: self._turn.take(OLD, records, self._clock.monotonic())
+            self._old_ran = self._old.runs
+            self._new.begin_with(await self._old.hand_over())  # and it is fed whatever is fed from here on
+        else:
+            self._turn.speaker = NEW
         try:
             started = await self._new.start()
             while not started:  # it waits for the source or the network, as every other would

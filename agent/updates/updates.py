@@ -24,6 +24,7 @@ from agent.running import RunningSet
 from agent.updates.fetches import Fetches
 from agent.updates.journal import Aside, Chosen, Entry, Failure, Journal
 from agent.updates.places import Places
+from agent.updates.shadow import Shadow, shadow_of
 from agent.updates.trial import Interrupted, Trial, Unfit
 from algorithms.api.errors import Problem
 from device_catalog.contract.documents import Assignment, Configuration
@@ -82,6 +83,7 @@ class Updates:
         self._reports: dict[str, UpdateReport] = {}
         self._refused: dict[str, Failure] = {}
         self._ending: set[str] = set()
+        self._shadows: dict[str, Shadow] = {}
         running.locate = lambda one: places.start(one.algorithm, one.version, one.package)
         running.state_name = journal.state_name
 
@@ -117,10 +119,13 @@ class Updates:
         touched |= {step.name for step in steps if isinstance(step, StopAlgorithm)}
         if any(isinstance(step, ReplaceSampler) for step in steps):
             touched |= set(self._tasks)
+            touched |= set(self._shadows)
         asked = {assignment.algorithm: Chosen.of(assignment) for assignment in wanted.algorithms}
         for name, (chosen, _) in list(self._tasks.items()):
             if name in touched or asked.get(name) != chosen:
                 await self._withdraw(name)
+        for name in touched & set(self._shadows):
+            await self._shadows.pop(name).drop()
 
     async def take(self, wanted: Configuration, *, known: bool) -> None:
         """
@@ -136,20 +141,9 @@ class Updates:
         for name in [name for name in self._reports if name not in self._wanted]:
             del self._reports[name]
         for name, assignment in self._wanted.items():
-            chosen = Chosen.of(assignment)
-            entry = self._journal[name]
-            if entry is None or self._is_running(name, chosen):
-                continue
-            if _is_same_version(entry.active, chosen):
-                await self._settled(name, entry, chosen)
-                if not self._places.has(name, chosen):
-                    self._begin_task(name, chosen, self._restore(assignment))
-                continue
-            failure = entry.failure_of(chosen) or self._refusal_of(name, chosen)
-            if failure is not None:
-                self._reports[name] = msgspec.structs.replace(failure.report, rollout=assignment.rollout)
-                continue
-            self._begin_task(name, chosen, self._update(assignment, trusting=known or chosen in entry.named()))
+            await self._begin_update(name, assignment, known=known)
+        for name in {*self._wanted, *self._shadows}:
+            await self._look_after_shadow(name)
 
     def reports(self, reports: Mapping[str, AlgorithmReport]) -> dict[str, AlgorithmReport]:
         """Add to the algorithms' reports where their updates stand."""
@@ -160,6 +154,9 @@ class Updates:
             if name not in found:
                 state = "quarantined" if update.step == "failed" else "starting"
                 found[name] = AlgorithmReport("", state, last_error=update.reason, update=update)
+        for name, shadow in self._shadows.items():
+            if name in found:
+                found[name] = msgspec.structs.replace(found[name], shadow=shadow.report(reports.get(name)))
         return found
 
     async def close(self) -> None:
@@ -167,9 +164,24 @@ class Updates:
         tasks = [task for _, task in self._tasks.values()]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, *(shadow.drop() for shadow in self._shadows.values()), return_exceptions=True)
 
     # ---- one algorithm
+
+    async def _begin_update(self, name: str, assignment: Assignment, *, known: bool) -> None:
+        chosen, entry = Chosen.of(assignment), self._journal[name]
+        if entry is None or self._is_running(name, chosen):
+            return
+        if _is_same_version(entry.active, chosen):
+            await self._settled(name, entry, chosen)
+            if not self._places.has(name, chosen):
+                self._begin_task(name, chosen, self._restore(assignment))
+            return
+        failure = entry.failure_of(chosen) or self._refusal_of(name, chosen)
+        if failure is not None:
+            self._reports[name] = msgspec.structs.replace(failure.report, rollout=assignment.rollout)
+            return
+        self._begin_task(name, chosen, self._update(assignment, trusting=known or chosen in entry.named()))
 
     async def _update(self, assignment: Assignment, *, trusting: bool) -> None:
         """Bring a version into force, or note that it failed."""
@@ -187,12 +199,13 @@ class Updates:
                     tell("starting", f"its probation was interrupted and begins anew: {interruption}")
                     await asyncio.sleep(AGAIN)
                 else:
-                    return
+                    break
         except Unfit as unfit:
             await self._failed(assignment, unfit)
         except Exception:  # an error of this program must not stay unsaid in a task nobody waits for
             log.exception("the update of %s was given up", name)
             await self._failed(assignment, Unfit("starting", "the agent itself failed; its log says more"))
+        await self._look_after_shadow(name, updated=True)
 
     async def _restore(self, assignment: Assignment) -> None:
         """Fetch again what is in force and was lost from the card; the supervisor starts it when it is there."""
@@ -221,6 +234,8 @@ class Updates:
             raise Unfit("probation", f"its probation was begun {STARTS} times and never came to an end")
         await self._write(name, entry, tell)
         tell("starting")
+        if name in self._shadows:
+            await self._shadows.pop(name).drop()
         self._trials[name] = trial = Trial(assignment, entry, self._running, self._clock)
         await trial.start()
         tell("probation")
@@ -297,6 +312,26 @@ class Updates:
             self._reports[name] = UpdateReport(chosen.version, "active", rollout=assignment.rollout)
         await self._keep(name, msgspec.structs.replace(entry, active=chosen))
 
+    async def _look_after_shadow(self, name: str, *, updated: bool = False) -> None:
+        """Have the shadow run that is wanted, unless an update is under way, and no other."""
+        assignment = self._wanted.get(name)
+        chosen = None if assignment is None else shadow_of(assignment)
+        shadow = self._shadows.get(name)
+        if shadow is not None and shadow.chosen != chosen:
+            await self._shadows.pop(name).drop()
+            shadow = None
+        if assignment is None or chosen is None or shadow is not None or (not updated and self._is_under_way(name)):
+            return
+        self._shadows[name] = Shadow(
+            assignment,
+            chosen,
+            self._running,
+            self._journal,
+            places=self._places,
+            fetches=self._fetches,
+            clock=self._clock,
+        )
+
     # ---- within
 
     def _begin_task(self, name: str, chosen: Chosen, work: Coroutine[None, None, None]) -> None:
@@ -316,6 +351,9 @@ class Updates:
         """Tell whether an update to `chosen` is under way."""
         under_way, task = self._tasks.get(name, (None, None))
         return task is not None and not task.done() and under_way == chosen
+
+    def _is_under_way(self, name: str) -> bool:
+        return name in self._tasks and not self._tasks[name][1].done()
 
     def _refusal_of(self, name: str, chosen: Chosen) -> Failure | None:
         failure = self._refused.get(name)
@@ -354,6 +392,8 @@ class Updates:
         for name, (chosen, task) in self._tasks.items():
             if not task.done():
                 named.setdefault(name, []).append(chosen)
+        for name, shadow in self._shadows.items():
+            named.setdefault(name, []).append(shadow.chosen)
         await self._aside(self._places.clear, named)
 
 

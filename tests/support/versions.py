@@ -17,16 +17,6 @@ from tests.support.agent import Plant
 from tests.support.packages import with_record, zipped
 from tests.support.trust import Dso
 
-COUNT = AlgorithmInfo(
-    name="count",
-    version="1.0.0",
-    summary="Counts frames.",
-    consumes=(Kind.FRAME,),
-    produces=(Kind.RESULT,),
-    contents=("count/1",),
-    checkpoint_interval=60.0,
-)
-
 _COUNT = """
 import json
 import msgspec
@@ -37,7 +27,7 @@ from algorithms.api.manifest import AlgorithmInfo
 from algorithms.api.records import Kind, Result
 
 class Version(Algorithm):
-    info = AlgorithmInfo("count", "@VERSION@", "Counts frames.", (Kind.FRAME,), (Kind.RESULT,), ("count/1",),
+    info = AlgorithmInfo("@NAME@", "@VERSION@", "Counts frames.", (Kind.FRAME,), (Kind.RESULT,), ("@NAME@/1",),
                          checkpoint_interval=60.0)
 
     def start(self, context, restored):
@@ -52,7 +42,7 @@ class Version(Algorithm):
         self.here += 1
         @PROCESS@
         payload = {"count": self.count, "version": self.info.version}
-        return [Result("count/1", self.terminal, record.time_ns, payload, urgent=True)]
+        return [Result("@NAME@/1", self.terminal, record.time_ns, payload, urgent=True)]
 
     def checkpoint(self):
         return json.dumps({"count": self.count}).encode()
@@ -72,10 +62,13 @@ class Version(Phasors):
 """
 
 
-def count_version(version: str, release: int, *, start: str = "", process: str = "") -> tuple[Package, bytes]:
+def count_version(
+    version: str, release: int, *, name: str = "count", start: str = "", process: str = ""
+) -> tuple[Package, bytes]:
     """Make a version of the counter; `start` and `process` are put into its calls."""
-    info = msgspec.structs.replace(COUNT, version=version)
-    return _packed(info, release, _filled(_COUNT, VERSION=version, START=start, PROCESS=process))
+    kinds: Any = {"consumes": (Kind.FRAME,), "produces": (Kind.RESULT,), "contents": (f"{name}/1",)}
+    info = AlgorithmInfo(name, version, "Counts frames.", **kinds, checkpoint_interval=60.0)
+    return _packed(info, release, _filled(_COUNT, NAME=name, VERSION=version, START=start, PROCESS=process))
 
 
 def phasors_version(version: str, release: int, *, process: str = "") -> tuple[Package, bytes]:
