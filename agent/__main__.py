@@ -158,6 +158,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     enrol.set_defaults(command=_enrol)
 
+    command_key = commands.add_parser(
+        "command-key",
+        help="show the key by which this device signs orders, and make it where it has none",
+        description="Print the public half of the key by which this device signs what its reconfigurator orders. The "
+        "DSO lets it command networks by its policy; the private half stays in the agent's folder. A key that was made "
+        "while the agent ran is used from its next start on.",
+        epilog="Example: tresma policy new policy.json --commander control-1=$(tresma-agent command-key) ...",
+    )
+    _config_option(command_key)
+    command_key.set_defaults(command=_command_key)
+
     fetch = commands.add_parser(
         "fetch-algorithm",
         help="fetch a signed algorithm, verify it and put it in place",
@@ -243,6 +254,14 @@ def _enrol(options: argparse.Namespace) -> int:
     from agent.console import enrol_command  # noqa: PLC0415
 
     return enrol_command.run(options)
+
+
+def _command_key(options: argparse.Namespace) -> int:
+    from agent.config import read_config  # noqa: PLC0415
+    from agent.trust.signing import make_command_key  # noqa: PLC0415 - loads cryptography
+
+    sys.stdout.write(f"{make_command_key(read_config(options.config).state_dir).public}\n")
+    return 0
 
 
 def _fetch(options: argparse.Namespace) -> int:

@@ -77,7 +77,13 @@ class Pipeline:
         self._assignments = assignments
 
     def consumers(self, maker: str, record: Record) -> tuple[str, ...]:
-        """Name the algorithms that get a record of the algorithm `maker`."""
+        """
+        Name the algorithms that get a record of the algorithm `maker`.
+
+        An order to a switch goes to nobody this way: whether it may be given is judged first, wherever the switch is.
+        """
+        if isinstance(record, Command):
+            return ()
         return tuple(name for name in self._consumers[kind_of(record)] if name != maker)
 
     def consumers_of_neighbour(self, sender: str, record: Record) -> tuple[str, ...]:

@@ -298,6 +298,11 @@ class RunningSet:
 
     # ---- the way of records
 
+    def has_switch(self, switch: str) -> bool:
+        """Tell whether an algorithm of this device carries out the orders to a switch."""
+        wishes = (wish for one in self._algorithms.values() for wish in one.assignment.neighbours)
+        return any(wish.kind is Kind.COMMAND and switch in wish.areas for wish in wishes)
+
     def deliver(self, sender: str, record: Record) -> None:
         """Hand a neighbour's record to the algorithms that asked for it; commands wait until a change is complete."""
         if self._is_changing and isinstance(record, Command):  # a predecessor would obey, and its successor not know

@@ -359,6 +359,8 @@ class Service:
         self._outbox.put(where.broker, where.topic, record, retain=where.retain, urgent=where.urgent)
         if isinstance(record, Event):
             self._recorder.take(record)
+        if isinstance(record, Command) and self._running.has_switch(record.recipient):
+            self._obey_order(record)
 
     def _hear(self, header: Header, record: Record) -> None:
         if isinstance(record, Command):

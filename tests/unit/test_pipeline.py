@@ -5,7 +5,17 @@ import pytest
 from agent.pipeline import Pipeline, Thinning, cycles
 from algorithms.api.grid_records import GridState, Proposal
 from algorithms.api.manifest import AlgorithmInfo
-from algorithms.api.records import AngleReference, Event, Kind, MeasurementFrame, Reply, Request, Result, Severity
+from algorithms.api.records import (
+    AngleReference,
+    Command,
+    Event,
+    Kind,
+    MeasurementFrame,
+    Reply,
+    Request,
+    Result,
+    Severity,
+)
 from device_catalog.contract.documents import Assignment, Neighbours
 
 
@@ -104,3 +114,12 @@ def test_two_algorithms_that_feed_each_other_are_found_before_they_start():
         "algorithms.back",
     }
     assert cycles({"phasors": PHASORS, "quality": QUALITY, "state": STATE}) == []
+
+
+def test_an_order_reaches_a_switch_of_the_same_device_only_after_it_was_judged():
+    switch, spy = info("switch", (Kind.COMMAND,), ()), info("spy", (), (Kind.COMMAND,))
+    routes = pipeline(switch, spy)
+    order = Command("o-1", "s-7", "open", 0, 1)
+    assert routes.consumers("spy", order) == ()
+    assert routes.consumers_of_neighbour("m-1", order) == ("switch",)
+    assert routes.publication("spy", order).maker == "spy"
