@@ -17,6 +17,10 @@ def serve_arguments(serve: argparse.ArgumentParser) -> None:
     secure.add_argument(
         "--proxy", action="append", metavar="ADDRESS", help="a proxy that ends TLS; its word on clients is taken"
     )
+    secure.add_argument("--operator-rate", type=float, metavar="N", help="requests a second by one operator (200)")
+    secure.add_argument(
+        "--device-rate", type=float, metavar="N", help="requests a second by one device, beside polls (50)"
+    )
     secure.add_argument("--certificate-days", type=float, metavar="D", help="life of a device's certificate (365)")
     secure.add_argument("--broker-files", metavar="FOLDER", help="keep the brokers' access lists and revocations there")
     secure.add_argument(

@@ -19,7 +19,7 @@ from algorithms.api.errors import Problem, shortened
 from algorithms.api.forms import read_struct
 from device_catalog.api.callers import Access, AnyRequest, visit_of
 from device_catalog.api.limits import Buckets
-from device_catalog.audit import MAXIMUM_PAGE, Audit
+from device_catalog.audit import LAST, MAXIMUM_PAGE, Audit
 from device_catalog.contract.enrolment import (
     AUTHORITY,
     DEVICE_CERTIFICATE,
@@ -191,7 +191,7 @@ def _query(request: AnyRequest) -> tuple[str, int, int]:
         if moment is None or moment.tzinfo is None:
             problems.append(Problem("query.since", "a time such as 2026-05-01T12:00:00Z", shortened(since)))
         else:
-            since_ns = int(moment.timestamp() * 1e9)
+            since_ns = min(int(moment.timestamp() * 1e9), LAST)
     if problems:
         raise Refused(problems)
     return cursor, since_ns, limit

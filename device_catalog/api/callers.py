@@ -167,8 +167,11 @@ class Access:
         return self.speaks_for(request, str(request.path_params["device"]))
 
     def somebody(self, request: AnyRequest) -> None:
-        """Refuse whoever brings no credential at all."""
-        _needs_something(visit_of(request))
+        """Refuse whoever brings no credential at all, or is an operator without the role this takes."""
+        visit = visit_of(request)
+        _needs_something(visit)
+        if visit.operator is not None:
+            self.operator(request)
 
     def speaks_for(self, request: AnyRequest, device: str) -> bool:
         """Refuse whoever is neither operator nor `device`; tell whether it is the device."""

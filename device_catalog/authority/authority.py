@@ -119,7 +119,7 @@ class Authority:
             found = shortened(asked.name, 80)
             raise Refused([Problem("request", f"a signing request of {device}", f"one of {found}")])
         usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
-        begin = max(now - CLOCKS_DIFFER, self._bundle.certificate.not_valid_before_utc)
+        begin = max(now - min(CLOCKS_DIFFER, life / 10), self._bundle.certificate.not_valid_before_utc)
         return self._signed(device, asked.public_key, usage, (), begin, now + life)
 
     def server(self, names: Sequence[str], now: datetime) -> bytes:
