@@ -188,7 +188,8 @@ class Access:
         """Refuse whoever is not the device of the address with its own certificate; return its name."""
         visit, device = visit_of(request), str(request.path_params["device"])
         if visit.device != device:
-            raise NotAuthorised("expected this device's own certificate, found another or none")
+            found = "another, or one that is void" if visit.certified else "none"
+            raise NotAuthorised(f"expected this device's own certificate, found {found}; enrol the device anew")
         visit.is_device(device, self._fleet.known(device).tenant)
         return device
 
