@@ -13,6 +13,7 @@ import random
 import ssl
 import threading
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,6 +24,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from device_catalog.contract import topics
+from device_catalog.protocols import PROTOCOLS, UNSUPPORTED_PROTOCOL
 
 REMEMBERED = 86_400
 """How long the broker keeps what was said while the catalog is away [s]."""
@@ -99,41 +101,56 @@ class FaultListener:
 
     def _listen(self, endpoint: str) -> str:
         """Listen until the connection ends; return what was wrong, nothing where it had lasted."""
-        said: list[str] = []
-        client = self._client(said)
+        reason = ""
+        for protocol in PROTOCOLS:
+            heard = _Heard()
+            reason = self._listen_with(endpoint, protocol, heard)
+            if not heard.is_too_new or self._stopping.is_set():
+                break
+        return reason
+
+    def _listen_with(self, endpoint: str, protocol: MQTTProtocolVersion, heard: "_Heard") -> str:
+        client = self._client(protocol, heard)
         parts = urlsplit(endpoint)
         if parts.scheme == "mqtts":
             client.tls_set_context(self._tls())
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.SessionExpiryInterval = REMEMBERED
         client.connect_timeout = CONNECT_TIMEOUT
         port = parts.port or (8883 if parts.scheme == "mqtts" else 1883)
-        client.connect(parts.hostname or "", port, keepalive=30, clean_start=False, properties=properties)
+        if protocol == MQTTProtocolVersion.MQTTv5:
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.SessionExpiryInterval = REMEMBERED
+            client.connect(parts.hostname or "", port, keepalive=30, clean_start=False, properties=properties)
+        else:
+            client.connect(parts.hostname or "", port, keepalive=30)
         code, slept = MQTTErrorCode.MQTT_ERR_SUCCESS, 0
-        while code == MQTTErrorCode.MQTT_ERR_SUCCESS and not self._stopping.is_set() and not said:
+        while code == MQTTErrorCode.MQTT_ERR_SUCCESS and not self._stopping.is_set() and not heard.trouble:
             code = client.loop(timeout=0.5)
             slept += 1
         client.disconnect()
-        if said:
-            return said[0]
+        if not heard.answered and code != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            heard.is_too_new = True  # some brokers that know no MQTT 5 just hang up
+        if heard.trouble:
+            return heard.trouble
         return "" if slept * 0.5 > SETTLED else f"the connection ended ({code.name})"
 
-    def _client(self, said: list[str]) -> Client:
+    def _client(self, protocol: MQTTProtocolVersion, heard: "_Heard") -> Client:
         client = Client(
-            CallbackAPIVersion.VERSION2, client_id=self._name, protocol=MQTTProtocolVersion.MQTTv5, manual_ack=True,
-            reconnect_on_failure=False,
+            CallbackAPIVersion.VERSION2, client_id=self._name, protocol=protocol, manual_ack=True,
+            clean_session=None if protocol == MQTTProtocolVersion.MQTTv5 else False, reconnect_on_failure=False,
         )  # fmt: skip
 
         def on_connect(_client: Client, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
+            heard.answered = True
             if reason.is_failure:
-                said.append(f"it refuses the catalog: {reason}")
+                heard.is_too_new = reason.value == UNSUPPORTED_PROTOCOL
+                heard.trouble = f"it refuses the catalog: {reason}"
             else:
                 client.subscribe(topics.faults("+", "+"), qos=1)
 
         def on_message(_client: Client, _data: Any, message: MQTTMessage) -> None:
             reason = self._kept(message.topic, bytes(message.payload))
             if reason:
-                said.append(f"a fault could not be kept and is to be said again: {reason}")
+                heard.trouble = f"a fault could not be kept and is to be said again: {reason}"
             else:
                 client.ack(message.mid, message.qos)
 
@@ -156,3 +173,12 @@ class FaultListener:
             future.cancel()
             return f"{type(error).__name__}: {error}"
         return ""
+
+
+@dataclass(slots=True)
+class _Heard:
+    """What a broker said of one connection."""
+
+    answered: bool = False
+    is_too_new: bool = False
+    trouble: str = ""

@@ -29,6 +29,7 @@ from algorithms.api import wire
 from algorithms.api.network_document import SwitchStates
 from device_catalog.contract import topics
 from device_catalog.contract.presence import Availability, CatalogState
+from device_catalog.protocols import PROTOCOLS, UNSUPPORTED_PROTOCOL
 from device_catalog.words import Word, Words
 
 IN_FLIGHT = 200
@@ -74,7 +75,7 @@ class Publisher:
         self._everything: Callable[[], list[tuple[str, Availability]]] = list
         self._words = Words(IN_FLIGHT, ACKNOWLEDGE_TIMEOUT)
         self._stopping = threading.Event()
-        self._lost = False
+        self._lost = self._too_new = False
         self._last_endpoint = ""
         self._states: dict[str, bytes] = {}
         self._topologies: dict[str, bytes] = {}
@@ -172,11 +173,32 @@ class Publisher:
 
     def _serve(self, endpoint: str) -> None:
         """Connect, and tell what there is to tell until the connection is lost."""
-        self._lost = False
+        for protocol in PROTOCOLS:
+            answered = threading.Event()
+            client = self._connect(endpoint, protocol, answered)
+            try:
+                if not answered.wait(CONNECT_TIMEOUT):
+                    raise TimeoutError(f"it did not answer within {CONNECT_TIMEOUT:g} s")
+                if self._lost and self._too_new and protocol != PROTOCOLS[-1]:
+                    continue
+                if self._lost:
+                    raise ConnectionError("it refuses the catalog")
+                self._greet(client, endpoint)
+                while self._tell(client):
+                    pass
+                if self._stopping.is_set() and not self._lost:
+                    self._part(client)
+                return
+            finally:
+                self.connected = False
+                client.disconnect()
+                client.loop_stop()
+
+    def _connect(self, endpoint: str, protocol: MQTTProtocolVersion, answered: threading.Event) -> Client:
+        self._lost = self._too_new = False
         self._remembered.clear()
         self._fence.clear()
-        ready = threading.Event()
-        client = self._client(ready)
+        client = self._client(protocol, answered)
         parts = urlsplit(endpoint)
         if parts.scheme == "mqtts":
             client.tls_set_context(self._tls())
@@ -184,26 +206,10 @@ class Publisher:
         client.connect_timeout = CONNECT_TIMEOUT
         client.connect(parts.hostname or "", parts.port or default_port, keepalive=15)
         client.loop_start()
-        try:
-            if not ready.wait(CONNECT_TIMEOUT) or self._lost:
-                raise TimeoutError("expected the connection to be accepted, found no answer or a refusal")
-            self._greet(client, endpoint)
-            while self._tell(client):
-                pass
-            if self._stopping.is_set() and not self._lost:
-                self._part(client)
-        finally:
-            self.connected = False
-            client.disconnect()
-            client.loop_stop()
+        return client
 
-    def _client(self, ready: threading.Event) -> Client:
-        client = Client(
-            CallbackAPIVersion.VERSION2,
-            client_id="",
-            protocol=MQTTProtocolVersion.MQTTv5,
-            reconnect_on_failure=False,
-        )
+    def _client(self, protocol: MQTTProtocolVersion, answered: threading.Event) -> Client:
+        client = Client(CallbackAPIVersion.VERSION2, client_id="", protocol=protocol, reconnect_on_failure=False)
         client.max_inflight_messages_set(IN_FLIGHT)
         offline = _bytes(CatalogState("offline", time.time_ns()))
         client.will_set(topics.catalog_state(self._tenant), offline, qos=1, retain=True)
@@ -211,10 +217,14 @@ class Publisher:
         def on_connect(_client: Client, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
             if reason.is_failure:
                 self._lost = True
-            ready.set()
+                self._too_new = reason.value == UNSUPPORTED_PROTOCOL
+            answered.set()
 
         def on_disconnect(_client: Client, _data: Any, _flags: Any, _reason: ReasonCode, _properties: Any) -> None:
             self._lost = True
+            if not answered.is_set():  # some brokers that know no MQTT 5 just hang up
+                self._too_new = True
+                answered.set()
             self._words.wake()
 
         def on_publish(_client: Client, _data: Any, number: int, reason: ReasonCode, _properties: Any) -> None:
@@ -228,16 +238,11 @@ class Publisher:
             else:
                 self._fence.set()
 
-        def on_socket_open(_client: Client, _data: Any, opened: Any) -> None:
-            # Otherwise each small packet waits for the acknowledgement of the one before (Nagle, 40 ms).
-            if isinstance(opened, socket.socket):
-                opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
         client.on_connect = on_connect
         client.on_disconnect = on_disconnect
         client.on_publish = on_publish
         client.on_message = on_message
-        client.on_socket_open = on_socket_open
+        client.on_socket_open = _without_delay
         return client
 
     def _greet(self, client: Client, endpoint: str) -> None:
@@ -266,7 +271,7 @@ class Publisher:
         if word is None:
             return False
         properties = None
-        if not word.retain:
+        if not word.retain and client.protocol == MQTTProtocolVersion.MQTTv5:
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
             properties.MessageExpiryInterval = NOTICE_EXPIRY
         information = client.publish(word.topic, word.payload, qos=1, retain=word.retain, properties=properties)
@@ -284,3 +289,9 @@ class Publisher:
 
 def _bytes(document: msgspec.Struct) -> bytes:
     return wire.text(document).encode()
+
+
+def _without_delay(_client: Client, _data: Any, opened: Any) -> None:
+    """Let no small packet wait for the acknowledgement of the one before (Nagle, 40 ms)."""
+    if isinstance(opened, socket.socket):
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
