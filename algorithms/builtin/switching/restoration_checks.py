@@ -14,7 +14,8 @@ from algorithms.api.network_tables import Truths
 from algorithms.api.switching import Cause, SwitchReport
 from algorithms.builtin.switching.fault_case import FaultCase, VoltageWatch, names_of
 from algorithms.builtin.switching.switch_board import SwitchBoard
-from algorithms.grid.switching.restoration import Restoration, enclosing, faulted_zones
+from algorithms.grid.switching.enclosing import enclosing, faulted_zones
+from algorithms.grid.switching.restoration import Restoration
 from algorithms.grid.switching.switched import SwitchedNetwork
 from algorithms.grid.switching.tree_flow import TreeFlow
 

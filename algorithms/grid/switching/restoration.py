@@ -1,12 +1,14 @@
 """
 Restoration: which switches enclose a fault, and which then bring back every healthy node that can be brought back.
 
-Where it stands: the reconfiguration plug-in calls it with the branches a fault may be on; `switched` says what hangs
-together, `tree_flow` what that carries, `limits` whether it may. It decides no order in time but that of its lists.
+Where it stands: the reconfiguration plug-in calls it with the branches a fault may be on; `enclosing` says what parts
+them from the rest, `island_supply` how an island that is dark then comes back. It decides no order in time but that of
+its lists.
 
 The way: the zones of all places the fault may be in are taken out by opening every switch around them. What is dark
-then falls into islands. The one with the most customers comes first: it is closed to the neighbour whole, or, where
-limits forbid that, in as few parts as will do, of which some may stay dark. Once no island can be helped, it ends.
+then falls into islands. The one of which most customers can be brought back comes first: it is closed to the
+neighbour whole, or, where limits forbid that, in as few parts as will do, each by a way of its own, of which some may
+stay dark. Once no island can be helped, it ends.
 
 Rules:
 
@@ -18,24 +20,19 @@ Rules:
 - Generators of what was dark are not counted on: they wait before they come back.
 """
 
-import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from algorithms.api.network_operation import SwitchKind
 from algorithms.api.network_tables import Floats, Truths
-from algorithms.grid.switching.limits import Judge, Limits
-from algorithms.grid.switching.switched import NOTHING, SwitchedNetwork
-from algorithms.grid.switching.tree_flow import Demand, TreeFlow, TreeSolution
+from algorithms.grid.switching.enclosing import enclosing, faulted_zones
+from algorithms.grid.switching.island_supply import IslandSupply, Plan
+from algorithms.grid.switching.limits import Limits
+from algorithms.grid.switching.tree_flow import Demand, TreeFlow
 
-PARTED = 3
-"""An island is parted at so many switches at most."""
 FAULTED, DEAD_BEFORE = "in the section that is faulted", "dead before the fault"
 """Why a node stays dark that nothing could bring back."""
-TRIED = 400
-"""Positions judged by a power flow at most, for one island."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,36 +71,6 @@ class Restoration:
     unserved_customers: int
     complete: bool
     tried: int
-
-
-def faulted_zones(network: SwitchedNetwork, branches: tuple[str, ...], nodes: tuple[str, ...] = ()) -> set[int]:
-    """
-    Give the zones in which a fault on any of these branches or at any of these nodes is.
-
-    Raises
-    ------
-    ValueError
-        When the network has no such branch or node.
-    """
-    model = network.model
-    at = []
-    for name in branches:
-        if name not in model.branches.rows:
-            raise ValueError(f"a branch of {model.network} expected, found {name}")
-        at.append(int(model.branches.from_node[model.branches.rows[name]]))
-    for name in nodes:
-        if name not in model.nodes.rows:
-            raise ValueError(f"a node of {model.network} expected, found {name}")
-        at.append(model.nodes.rows[name])
-    return {int(network.zone[node]) for node in at}
-
-
-def enclosing(network: SwitchedNetwork, zones: set[int]) -> list[int]:
-    """Give the rows of the switches that part `zones` from the rest, wherever they stand."""
-    switches = network.model.switches
-    one, other = network.zone[switches.from_node], network.zone[switches.to_node]
-    inside = np.isin(one, list(zones)), np.isin(other, list(zones))
-    return [int(row) for row in np.flatnonzero((inside[0] != inside[1]) & network.operable)]
 
 
 def restore(
@@ -145,29 +112,17 @@ def restore(
     if not branches and not nodes:
         raise ValueError("a branch or a node that may be faulted expected, found none")
     faulted = faulted_zones(flow.network, branches, nodes)
-    kept = np.isin(flow.network.model.switches.ids, kept_open)
+    kept = {flow.network.model.switches.rows[name] for name in kept_open}
     return _Restoring(flow, faulted, before, limits or Limits(), pickup=pickup, kept=kept).result()
-
-
-_Key = tuple[int, float, int]
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """One way of helping an island: parted at `opened`, brought back by `closed`."""
-
-    key: _Key
-    opened: tuple[int, ...]
-    closed: tuple[int, ...]
 
 
 class _Restoring:
     """One restoration."""
 
     def __init__(
-        self, flow: TreeFlow, faulted: set[int], before: Truths, limits: Limits, *, pickup: float, kept: Truths
+        self, flow: TreeFlow, faulted: set[int], before: Truths, limits: Limits, *, pickup: float, kept: set[int]
     ) -> None:
-        self.network, self.limits, self.kept = flow.network, limits, kept
+        self.network, self.kept = flow.network, kept
         self.model = flow.network.model
         self.zone = flow.network.zone.tolist()
         self.faulted = faulted
@@ -179,7 +134,6 @@ class _Restoring:
         self.fed_before = self.fed(before)
         dark = np.array([zone not in self.fed(self.closed) for zone in self.zone])
         self.flow = _with_pickup(flow, dark, pickup)
-        self.judge = Judge(self.flow, limits)
         zones = range(self.network.zones)
         customers = self.model.nodes.customers.astype(float)
         self.supplied: Floats = np.zeros(len(customers))  # by the node that stands for them
@@ -191,9 +145,7 @@ class _Restoring:
         self.refused: dict[int, str] = {}
         self.opened: list[int] = []
         self.closing: list[int] = []
-        self.tried = 0
-        self.complete = True
-        self.excess = self.judge.excess(self.solve(self.closed))
+        self.supply = IslandSupply(self.flow, limits, self.customers, self.power, self.closed)
 
     # ---- the network
 
@@ -202,14 +154,6 @@ class _Restoring:
 
     def fed(self, closed: Truths) -> set[int]:
         return {self.zone[node] for node in self.network.tree(closed).order.tolist()}
-
-    def solve(self, closed: Truths) -> TreeSolution:
-        self.tried += 1
-        return self.flow.solve(self.network.tree(closed))
-
-    def ends(self, row: int) -> tuple[int, int]:
-        one, other = self.network.ends[self.network.branches + row]
-        return self.zone[one], self.zone[other]
 
     # ---- the way
 
@@ -220,7 +164,7 @@ class _Restoring:
             islands = [one for one in self.islands(live) if not all(self.helpless[zone] for zone in one)]
             if not islands:
                 break
-            self.help(max(islands, key=self.weight), live)
+            self.help(sorted(islands, key=self.supply.weight, reverse=True), live)
         names = self.model.switches.ids
         live = self.fed(self.closed)
         back = [node for node, zone in enumerate(self.zone) if zone in live - start]
@@ -239,17 +183,15 @@ class _Restoring:
             unserved=unserved,
             restored_customers=int(self.supplied[back].sum()),
             unserved_customers=int(self.supplied[dark].sum()),
-            complete=self.complete,
-            tried=self.tried,
+            complete=self.supply.complete,
+            tried=self.supply.tried,
         )
 
     def in_order(self, live: set[int]) -> list[int]:
         """Put breakers that can feed at once first: what hangs on its own feeder comes back by that."""
         own = (SwitchKind.BREAKER, SwitchKind.RECLOSER)
-        kind = self.model.switches.kind
-        return sorted(
-            self.closing, key=lambda row: kind[row] not in own or not any(zone in live for zone in self.ends(row))
-        )
+        kind, ends = self.model.switches.kind, self.supply.ends
+        return sorted(self.closing, key=lambda row: kind[row] not in own or not live.intersection(ends(row)))
 
     def reason(self, zone: int) -> str:
         if zone in self.faulted:
@@ -258,49 +200,26 @@ class _Restoring:
             return DEAD_BEFORE
         return self.refused.get(zone, self.helpless[zone])
 
-    def weight(self, island: frozenset[int]) -> tuple[float, float, int]:
-        return sum(self.customers[zone] for zone in island), sum(self.power[zone] for zone in island), -min(island)
-
     def islands(self, live: set[int]) -> list[frozenset[int]]:
         """Give what is dark, healthy and was not dead before, by what hangs together as switches stand."""
         wanted = self.fed_before - live - self.faulted
-        return self.parts(wanted, self.closed)
-
-    def parts(self, wanted: set[int] | frozenset[int], closed: Truths) -> list[frozenset[int]]:
-        beside: dict[int, list[int]] = {zone: [] for zone in wanted}
-        for row in np.flatnonzero(closed & self.network.operable).tolist():
-            one, other = self.ends(row)
-            if one in beside and other in beside:
-                beside[one].append(other)
-                beside[other].append(one)
-        found, seen = [], set[int]()
-        for zone in sorted(wanted):
-            if zone in seen:
-                continue
-            part, ahead = {zone}, [zone]
-            while ahead:
-                for other in beside[ahead.pop()]:
-                    if other not in part:
-                        part.add(other)
-                        ahead.append(other)
-            seen |= part
-            found.append(frozenset(part))
-        return found
+        return self.supply.parts(wanted, self.closed)
 
     # ---- one island
 
-    def help(self, island: frozenset[int], live: set[int]) -> None:
-        """Bring back as much of an island as can be, or note why nothing can."""
-        ways = self.ways_in(island, live)
-        if not ways:
-            for zone in island:
-                self.helpless[zone] = self.helpless[zone] or "no switch that can be closed leads to it"
-            return
-        chosen, refusal = self.choose(island, ways)
-        if refusal:
-            self.refused |= dict.fromkeys(island, refusal)
+    def help(self, islands: list[frozenset[int]], live: set[int]) -> None:
+        """Bring back the island of which most comes back, the largest first; note why nothing of others can."""
+        chosen: Plan | None = None
+        most = 0.0, 0.0
+        for island in islands:
+            customers, power, _ = self.supply.weight(island)
+            if chosen is not None and (customers, power) <= most:
+                break  # not even the whole of it would be more
+            plan = self.plan_for(island, live)
+            back = (customers - plan.key[0], power - plan.key[1]) if plan is not None else most
+            if plan is not None and (chosen is None or back > most):
+                chosen, most = plan, back
         if chosen is None:
-            self.helpless |= dict.fromkeys(island, refusal)
             return
         for row in chosen.opened:
             self.closed[row] = False
@@ -310,88 +229,19 @@ class _Restoring:
             self.closing.append(row)
         self.helpless = dict.fromkeys(self.helpless, "")  # what is fed now may lead to what is still dark
 
-    def ways_in(self, island: frozenset[int], live: set[int]) -> list[int]:
-        closes = self.model.switches.closes
-        found = []
-        for row in np.flatnonzero(self.network.operable & ~self.closed & ~self.kept).tolist():
-            one, other = self.ends(row)
-            leads = (one in island and other in live) or (other in island and one in live)
-            if leads and row not in self.around and row not in self.opened and closes[row] > 0:
-                found.append(row)
-        return found
-
-    def choose(self, island: frozenset[int], ways: list[int]) -> tuple[_Plan | None, str]:
-        """Give the best plan within limits, and what kept better ones from being taken."""
-        best: _Plan | None = None
-        refusal = ""
-        budget = self.tried + TRIED
-        for count in range(PARTED + 1):
-            plans = sorted(self.plans(island, ways, count), key=lambda plan: plan.key)
-            for key, group in itertools.groupby(plans, key=lambda plan: plan.key):
-                if best is not None and key >= best.key:
-                    break
-                found: list[tuple[float, int, _Plan]] = []
-                for number, plan in enumerate(group):
-                    if self.tried >= budget:
-                        self.complete = False
-                        break
-                    position = self.closed.copy()
-                    position[list(plan.opened)] = False
-                    position[list(plan.closed)] = True
-                    solution = self.solve(position)
-                    broken = self.broken(solution, plan)
-                    if not broken:
-                        found.append((solution.losses, number, plan))
-                    refusal = refusal or broken
-                if found:
-                    best = min(found)[2]
-                    break
-            if best is not None and best.key[0] == 0 and best.key[1] == 0.0:
-                break
-        return best, refusal or ("" if best is not None else "every way to it breaks a limit")
-
-    def broken(self, solution: TreeSolution, plan: _Plan) -> str:
-        """Say what speaks against a plan; nothing where nothing does."""
-        if self.judge.excess(solution) > self.excess + 1e-9:
-            return f"closed to its neighbour it would break a limit: {'; '.join(self.judge.broken(solution))}"
-        closes, tree = self.model.switches.closes, solution.tree
-        below = dict(zip(tree.edge.tolist(), range(len(tree.edge)), strict=True))
-        for row in plan.closed:
-            place = below.get(self.network.branches + row, NOTHING)
-            current = float(np.abs(solution.carried[place]).max()) if place != NOTHING else 0.0
-            if current > closes[row]:
-                name = self.model.switches.ids[row]
-                return f"{name} may be closed onto {closes[row]:g} A, not {current:.0f} A"
-        return ""
-
-    def plans(self, island: frozenset[int], ways: list[int], count: int) -> Iterator[_Plan]:
-        """Give every way of helping an island that is parted at `count` switches."""
-        inner = [
-            row
-            for row in np.flatnonzero(self.network.operable & self.closed).tolist()
-            if self.ends(row)[0] in island and self.ends(row)[1] in island
-        ]
-        for opened in itertools.combinations(inner, count):
-            closed = self.closed.copy()
-            closed[list(opened)] = False
-            parts = self.parts(island, closed)
-            if len(parts) != count + 1:
-                continue
-            choices = [
-                [*(row for row in ways if self.ends(row)[0] in part or self.ends(row)[1] in part), NOTHING]
-                for part in parts
-            ]
-            for chosen in itertools.product(*choices):
-                taken = tuple(row for row in chosen if row != NOTHING)
-                if not taken:
-                    continue
-                dark = [part for part, row in zip(parts, chosen, strict=True) if row == NOTHING]
-                customers = round(sum(self.customers[zone] for part in dark for zone in part))
-                power = round(sum(self.power[zone] for part in dark for zone in part), 3)
-                order = sorted(zip(parts, chosen, strict=True), key=lambda pair: self.weight(pair[0]), reverse=True)
-                yield _Plan(
-                    (customers, power, count + len(taken)), opened, tuple(row for _, row in order if row != NOTHING)
-                )
+    def plan_for(self, island: frozenset[int], live: set[int]) -> Plan | None:
+        """Give the best plan for an island, or note why there is none."""
+        ways = self.supply.ways_in(island, live, self.closed, {*self.around, *self.opened, *self.kept})
+        if not ways:
+            for zone in island:
+                self.helpless[zone] = self.helpless[zone] or "no switch that can be closed leads to it"
+            return None
+        plan, refusal = self.supply.choose(island, ways, self.closed)
+        if refusal:
+            self.refused |= dict.fromkeys(island, refusal)
+        if plan is None:
+            self.helpless |= dict.fromkeys(island, refusal)
+        return plan
 
 
 def _with_pickup(flow: TreeFlow, dark: Truths, pickup: float) -> TreeFlow:
