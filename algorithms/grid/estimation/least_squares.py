@@ -55,6 +55,8 @@ BENT = 0.02
 """Readings that bend by more ask for new derivatives, in their own standard uncertainty [1]."""
 MOVED = 0.005
 """Voltages that have moved by more ask for new derivatives, relative to nominal [1]."""
+UNSURE, TILTED = 0.005, 0.05
+"""What voltages may be unsure of, relative to nominal, and what that may change readings by, in their own sigma [1]."""
 MOVES = 3
 """Most times that derivatives are taken anew in a scan that has converged."""
 SAME = 0.01
@@ -189,7 +191,9 @@ class Estimator:
         if self.observation.only_magnitudes:  # of voltages, which hardly turn
             return False
         before, now = found.gain.tangent.seen, self.observation.see(found.inputs)
-        return bool((self.observation.bend(before, now) > BENT).any())
+        if (self.observation.bend(before, now) > BENT).any():
+            return True
+        return bool((UNSURE * self.observation.tilt(before, now) > TILTED).any())
 
     def _solve(self, scan: Scan, gain: Gain, patch: Patch | None, turn: float, iterations: int) -> Estimate:
         iteration = self._iteration

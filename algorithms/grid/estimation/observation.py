@@ -340,6 +340,21 @@ class Observation:
         found: Floats = np.concatenate(bent) / self._sigma
         return found
 
+    def tilt(self, before: Complexes, now: Complexes) -> Floats:
+        """
+        Give how much otherwise powers depend on voltages than where derivatives were taken: as currents have changed.
+
+        Returns
+        -------
+        numpy.ndarray
+            For voltages that change by all of themselves, in the stated uncertainty of each power, shape (k,) [1].
+        """
+        voltage, current = self._pair_voltage, self._pair_current
+        tilted = np.abs(now[voltage]) * np.abs(now[current] - before[current])
+        powers = np.concatenate([self._sum_p @ tilted, self._sum_q @ tilted])
+        found: Floats = powers / self._sigma[len(self._sigma) - len(powers) :]
+        return found
+
     def towards(self, seen: Complexes, weights: Floats) -> Complexes:
         """
         Apply the transpose of `change`: in which direction of what is seen weighted readings grow.
