@@ -28,7 +28,7 @@ from device_catalog.history.questions import MAXIMUM_PAGE, MINUTE, History, Rang
 from device_catalog.history.rollups import MAXIMUM_STEP
 
 QUERY = ("from", "to", "fields", "step", "name", "cursor", "limit", "format")
-FORMATS = {"json": "application/json", "csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet"}
+FORMATS = {"json": "application/json", "csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
 HOUR_NS = 3600 * 1_000_000_000
 MAXIMUM_FIELDS = 64
 

@@ -91,7 +91,7 @@ def judged(topic: str, payload: bytes, now_ns: int) -> Arrival | Refusal:
         header, record = decode(payload, MAXIMUM_MESSAGE)
     except WireError:
         return Refusal.MALFORMED
-    tenant = topic.split("/")[1]
+    tenant = [*topic.split("/"), ""][1]
     match record:
         case MeasurementFrame():
             content, name, expected = Content.FRAMES, "", topics.frames(tenant, header.device)

@@ -190,7 +190,7 @@ def _same(column: list[Any]) -> bool:
 
 
 def _differences(values: list[int]) -> list[int]:
-    return [value - before for value, before in zip(values, [0, *values[:-1]], strict=True)]
+    return [value - before for value, before in zip(values, [0, *values], strict=False)]
 
 
 def _sums(differences: list[int]) -> Iterator[int]:

@@ -13,8 +13,7 @@ from typing import Any
 
 from algorithms.api.wire import time_from_text
 from device_catalog.contract.history import HistoryPage
-from device_catalog.history.codec import Kept
-from device_catalog.history.questions import values_of
+from device_catalog.history.fields import values_of
 
 Table = tuple[list[str], list[list[Any]]]
 
@@ -48,7 +47,7 @@ def table_of(pages: Iterable[HistoryPage], columns: Sequence[str] = ()) -> Table
         for record in page.records:
             values = record.values
             if record.record is not None:
-                values = values_of(Kept(0, 0, 0, record.record), ())
+                values = values_of(record.record)
             fixed = {"time": record.time, "name": record.name, "boot": record.boot, "number": record.number}
             rows.append({**fixed, **values})
         for step in page.steps:

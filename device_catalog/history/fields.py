@@ -6,7 +6,7 @@ A name is the way to the value with dots between, as the records' own types call
 ``registers.active_import``. What stands in the document as ``u_x`` beside ``x`` is the uncertainty of ``x`` (1 sigma).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from algorithms.api.readings import ChannelReading, Estimate, Phasor, PowerReading
@@ -72,6 +72,30 @@ def chosen(names: Iterable[str], wanted: Iterable[str]) -> set[str]:
     """
     asked = tuple(wanted)
     return {name for name in names if any(name == one or name.startswith(f"{one}.") for one in asked)}
+
+
+def values_of(document: Mapping[str, Any], wanted: Sequence[str] = ()) -> dict[str, float]:
+    """Give the numbers of a document that are wanted, each with its uncertainty; all of them where none is named."""
+    fields = {field.name: field for field in fields_of(document)}
+    names = chosen(fields, wanted) if wanted else set(fields)
+    found: dict[str, float] = {}
+    for name, (_, value, uncertainty) in fields.items():
+        if name in names:
+            found[name] = value
+            if uncertainty is not None:
+                found[uncertainty_of(name)] = uncertainty
+    return found
+
+
+def uncertainty_of(name: str) -> str:
+    """
+    Name the uncertainty that goes with a field.
+
+    >>> uncertainty_of("voltage.A.rms"), uncertainty_of("frequency")
+    ('voltage.A.u_rms', 'u_frequency')
+    """
+    before, dot, last = name.rpartition(".")
+    return f"{before}{dot}u_{last}"
 
 
 def _of_frame(document: Mapping[str, Any]) -> Iterator[Field]:

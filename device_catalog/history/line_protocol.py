@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from device_catalog.history.arrival import Arrival, Content, document_of
-from device_catalog.history.fields import fields_of
+from device_catalog.history.fields import fields_of, uncertainty_of
 
 MEASUREMENTS: Mapping[Content, str] = {
     Content.FRAMES: "frame",
@@ -58,8 +58,7 @@ def _fields(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if math.isfinite(value):
             yield name, repr(value)
             if uncertainty is not None and math.isfinite(uncertainty):
-                before, dot, last = name.rpartition(".")
-                yield f"{before}{dot}u_{last}", repr(uncertainty)
+                yield uncertainty_of(name), repr(uncertainty)
     quality = document.get("quality")
     if isinstance(quality, list) and quality:
         yield "flags", f'"{_text(" ".join(map(str, quality)))}"'

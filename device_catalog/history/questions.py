@@ -28,9 +28,10 @@ from device_catalog.contract.history import (
 from device_catalog.errors import HistoryUnknown, Refused
 from device_catalog.history.arrival import Content, document_of
 from device_catalog.history.codec import Kept, unpack
-from device_catalog.history.fields import chosen, fields_of
+from device_catalog.history.fields import chosen, values_of
 from device_catalog.history.keeper import SPAN_NS, SUMMED
 from device_catalog.history.rollups import NANOSECONDS, Step, merged, step_from, steps_of, widened
+from device_catalog.history.rollups import document_of as document_of_step
 from device_catalog.history.store import MINUTES, RAW, HistoryStore
 
 MAXIMUM_PAGE = 10_000
@@ -138,12 +139,12 @@ class History:
 
     def page_now(self, tenant: str, device: str, content: Content, asked: Range) -> HistoryPage:
         """As `page`, in this thread."""
-        series = self._series(tenant, device, content, asked.name)
         after = _read_cursor(asked.cursor)
+        if asked.step and content not in SUMMED:
+            expected = f"a class that has steps: {', '.join(SUMMED)}"
+            raise Refused([Problem("query.step", expected, content.value, "leave it out")])
+        series = self._series(tenant, device, content, asked.name)
         if asked.step:
-            if content not in SUMMED:
-                expected = f"a class that has steps: {', '.join(SUMMED)}"
-                raise Refused([Problem("query.step", expected, content.value, "leave it out")])
             steps = [self._steps(number, content, asked, after) for number in series]
             found = list(_first(heapq.merge(*steps), asked.limit + 1))
             items = tuple(_step_of(step, series[number], asked.fields) for (_, number), step in found[: asked.limit])
@@ -216,7 +217,9 @@ class History:
                 if raw_start in fresh:
                     for step in steps_of(self._stretch(number, content, RAW, raw_start), MINUTE):
                         if step.start_ns not in found or step.records >= found[step.start_ns].records:
-                            found[step.start_ns] = step
+                            found[step.start_ns] = step_from(
+                                step.start_ns, document_of_step(step)
+                            )  # as if it were kept
             for start in sorted(found):
                 if first_ns <= start < last_ns:
                     yield found[start]
@@ -300,31 +303,17 @@ class History:
         return HistoryStatus(True, self._store.disk(), self._store.counts())
 
 
-def values_of(kept: Kept, wanted: Iterable[str]) -> dict[str, float]:
-    """Give the numbers of a record that are wanted, each with its uncertainty; all of them where none is named."""
-    fields = {field.name: field for field in fields_of(kept.document)}
-    names = chosen(fields, wanted) if wanted else set(fields)
-    found: dict[str, float] = {}
-    for name, (_, value, uncertainty) in fields.items():
-        if name in names:
-            found[name] = value
-            if uncertainty is not None:
-                before, dot, last = name.rpartition(".")
-                found[f"{before}{dot}u_{last}"] = uncertainty
-    return found
-
-
 def _record_of(kept: Kept, name: str, wanted: tuple[str, ...]) -> HistoryRecord:
     time = time_text(kept.time_ns)
     if wanted:
-        return HistoryRecord(time, kept.boot, kept.number, name, None, values_of(kept, wanted))
+        return HistoryRecord(time, kept.boot, kept.number, name, None, values_of(kept.document, wanted))
     return HistoryRecord(time, kept.boot, kept.number, name, kept.document)
 
 
 def _step_of(step: Step, name: str, wanted: tuple[str, ...]) -> HistoryStep:
     names = chosen(step.values, wanted) if wanted else step.values
     values = {
-        one: Summary(total.mean, total.least, total.greatest, total.uncertainty, total.count)
+        one: Summary(float(f"{total.mean:.8g}"), total.least, total.greatest, total.uncertainty, total.count)
         for one, total in step.values.items()
         if one in names
     }

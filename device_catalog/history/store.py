@@ -123,8 +123,7 @@ class HistoryStore:
         with self._writing() as connection:
             new = 0
             if batch:
-                statement = self._insert(rows).on_conflict_do_nothing()
-                new = connection.execute(statement, [row._asdict() for row in batch]).rowcount
+                new = self._add_new(connection, [row._asdict() for row in batch])
             self._count(connection, {**counts, "kept": new, "duplicate": len(batch) - new} if batch else counts)
             return new
 
@@ -318,6 +317,14 @@ class HistoryStore:
 
     def _insert(self, table: Any) -> Any:
         return (sqlite.insert if self._is_sqlite else postgresql.insert)(table)
+
+    def _add_new(self, connection: Connection, values: list[dict[str, Any]]) -> int:
+        """Insert rows that are not there yet, and count them."""
+        statement = self._insert(rows).on_conflict_do_nothing()
+        if self._is_sqlite:
+            return connection.execute(statement, values).rowcount
+        # Many rows go to PostgreSQL in one statement, whose count the driver does not know.
+        return len(connection.execute(statement.returning(_r.number), values).all())
 
     def _replace(self, connection: Connection, table: Any, values: list[dict[str, Any]], key: tuple[str, ...]) -> None:
         statement = self._insert(table)

@@ -20,6 +20,7 @@ from device_catalog.operator.algorithm_commands import add_commands as add_algor
 from device_catalog.operator.catalog import Catalog
 from device_catalog.operator.errors import Answered, OperatorError, UsageError
 from device_catalog.operator.faults import add_commands as add_faults
+from device_catalog.operator.history import add_commands as add_history
 from device_catalog.operator.network_arguments import add_commands as add_network
 from device_catalog.operator.output import say_error
 from device_catalog.operator.policy_commands import add_commands as add_policy
@@ -48,6 +49,7 @@ examples:
   tresma devices list --unavailable                            which are silent?
   tresma devices set m-0042 poll.interval=5                    change one setting while it runs
   tresma watch m-0042                                 see what it measures
+  tresma history show m-0042 --last 1d --step 15min            what did it measure?
   tresma recordings list m-0042                                which events did it record?
   tresma faults list                                           which faults were located, and what became of them?
   tresma network check lv.json                                 is a network document right?
@@ -148,7 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     subjects = parser.add_subparsers(
         required=True,
-        metavar="devices|watch|recordings|faults|report|network|rollout|group|algorithm|keys|policy|repository|operator|audit",
+        metavar="devices|watch|history|recordings|faults|report|network|rollout|group|algorithm|keys|policy|repository|operator|audit",
     )
     subject = subjects.add_parser(
         "devices",
@@ -161,6 +163,7 @@ def _parser() -> argparse.ArgumentParser:
     add_device_access(commands, lambda commands, *words: _command(commands, common, *words))
     add_access(subjects, lambda commands, *words: _command(commands, common, *words), _EXIT)
     _watch_command(subjects, common)
+    add_history(subjects, lambda commands, *words: _command(commands, common, *words), _EXIT)
     add_recordings(subjects, lambda commands, *words: _command(commands, common, *words), _EXIT)
     add_faults(subjects, lambda commands, *words: _command(commands, common, *words), _EXIT)
     add_report(subjects, lambda commands, *words: _command(commands, common, *words))

@@ -47,5 +47,5 @@ class Renderer:
         """Make a page."""
         text = self._templates.get_template(template).render(style=self._style, **values)
         return Response(
-            text.encode(), status_code=status, headers=dict(self._headers), media_type="text/html; charset=utf-8"
+            text.encode(), status_code=status, headers=dict(self._headers), media_type="text/html"
         )

@@ -1,0 +1,234 @@
+"""What is kept of what is heard: each record once, late ones too, within limits, and what is not kept is counted."""
+
+import msgspec
+import pytest
+
+from algorithms.api.records import Event, Reply, Result, Severity
+from device_catalog.contract import topics
+from device_catalog.history.arrival import Content
+from device_catalog.history.codec import unpack
+from device_catalog.history.keeper import SETTLED, Keeper, Limits
+from device_catalog.history.questions import History, Range
+from device_catalog.history.store import MINUTES, RAW, HistoryStore
+from device_catalog.storage.database import open_engine
+from tests.support.history import SECOND, Speaker, frames
+
+NOW = 1_800_000_000 * SECOND
+MINUTE = 60 * SECOND
+DAY = 86_400 * SECOND
+
+
+class Clocks:
+    def __init__(self):
+        self.seconds = 0.0
+
+    def monotonic(self):
+        return self.seconds
+
+    def wall(self):
+        return NOW + int(self.seconds * SECOND)
+
+
+class Silent(Speaker):
+    """Writes messages and says them to nobody."""
+
+    def __init__(self, device="m-1", boot=1):
+        self.device, self.boot, self._tenant = device, boot, "default"
+        self.number, self._before = 0, {}
+
+
+class World:
+    def __init__(self, folder, **limits):
+        self.engine = open_engine(f"sqlite:///{folder / 'history.db'}")
+        self.store = HistoryStore(self.engine)
+        self.store.prepare()
+        self.clocks = Clocks()
+        days = dict.fromkeys(Content, 30.0)
+        self.limits = Limits(
+            {**days, **limits.get("days", {})}, limits.get("minutes", 400.0), limits.get("budget", 2**30)
+        )
+        self.keeper = self.opened()
+
+    def opened(self):
+        return Keeper(self.store, self.limits, self.clocks.monotonic, self.clocks.wall)
+
+    def hear(self, messages):
+        taken = [self.keeper.take(topic, payload) for topic, payload in messages]
+        self.keeper.commit()
+        return taken
+
+    def settle(self):
+        self.clocks.seconds += SETTLED + 1
+        while self.keeper.tend(10.0):
+            pass
+
+    def records(self, content=Content.FRAMES, device="m-1", first=0, last=2 * NOW, **asked):
+        return History(self.store).page_now("", device, content, Range(first, last, limit=10_000, **asked))
+
+
+@pytest.fixture
+def world(tmp_path):
+    made = World(tmp_path)
+    yield made
+    made.store.close()
+
+
+def test_records_are_the_same_before_and_after_they_are_packed(world):
+    said = frames(NOW - 10 * MINUTE, 300)
+    world.hear(Silent().messages(said))
+    before = world.records()
+    world.settle()
+    assert world.store.unsettled() == [] or all(level == MINUTES for _, level, _, _ in world.store.unsettled())
+    assert world.records() == before
+    assert len(before.records) == 300
+    assert before.records[7].record["voltage"]["A"][0] == pytest.approx(said[7].voltage["A"].magnitude)
+    assert world.store.counts()["kept"] == 300
+
+
+def test_a_message_that_comes_again_is_kept_once_whenever_it_comes(world):
+    messages = list(Silent().messages(frames(NOW - 10 * MINUTE, 90)))
+    world.hear(messages)
+    world.hear(messages[:30])
+    world.settle()
+    world.hear(messages[:20])
+    world.settle()
+    assert len(world.records().records) == 90
+    assert world.store.counts()["kept"] == 90
+    assert world.store.counts()["duplicate"] == 50
+
+
+def test_records_that_come_late_find_their_minute_and_its_sums(world):
+    messages = list(Silent().messages(frames(NOW - 10 * MINUTE, 60)))
+    world.hear(messages[:20] + messages[40:])
+    world.settle()
+    before = world.records(step=60).steps
+    world.hear(messages[20:40])
+    at_once = world.records(step=60).steps
+    world.settle()
+    after = world.records(step=60).steps
+    assert [step.records for step in before] == [40]
+    assert [step.records for step in at_once] == [60]
+    assert after == at_once
+    assert world.store.unsettled() == [] or len(world.records().records) == 60
+
+
+def test_whatever_is_no_record_of_ours_is_counted_and_harms_nothing(world):
+    speaker = Silent()
+    ((topic, good),) = speaker.messages(frames(NOW - MINUTE, 1))
+    (reply,) = (
+        (topics.frames("default", "m-1"), payload) for _, payload in speaker.messages([Reply("1", "m-1", "m-2", NOW)])
+    )
+    (ahead,) = speaker.messages(frames(NOW + 3 * DAY, 1))
+    (old,) = speaker.messages(frames(NOW - 31 * DAY, 1))
+    for message in (
+        (topic, b""),
+        (topic, b"{" * 100_000),
+        (topic, b"\xff\xfe"),
+        (topic, good[:-5]),
+        (topic, good.replace(b'"voltage":{', b'"voltage":7,"x":{')),
+        (topic, good + b" " * 300_000),
+        (topic.replace("m-1", "m-2"), good),
+        (topics.events("default", "m-1"), good),
+        ("v1", good),
+        ("", good),
+        reply,
+        ahead,
+        old,
+    ):
+        assert world.keeper.take(*message) is None
+    world.hear([(topic, good)])
+    counts = world.store.counts()
+    assert counts == {"malformed": 6, "misplaced": 5, "future": 1, "outdated": 1, "kept": 1}
+
+
+def test_a_message_that_names_one_that_never_came_is_a_gap(world):
+    messages = list(Silent().messages(frames(NOW - 5 * MINUTE, 30)))
+    world.hear(messages[:10] + messages[13:])
+    world.hear(Silent(boot=2).messages(frames(NOW - MINUTE, 3)))
+    assert world.store.counts()["gaps"] == 1
+
+
+def test_a_keeper_that_was_killed_goes_on_with_what_was_committed(world):
+    messages = list(Silent().messages(frames(NOW - 10 * MINUTE, 120)))
+    world.hear(messages[:70])
+    for message in messages[70:90]:
+        world.keeper.take(*message)  # taken, and never committed: the broker says them again
+    world.keeper = world.opened()
+    assert world.keeper.pending == 2
+    world.hear(messages[70:])
+    world.settle()
+    assert len(world.records().records) == 120
+
+
+def test_each_class_goes_at_its_own_age_and_what_goes_is_counted(tmp_path):
+    world = World(tmp_path, days={Content.FRAMES: 1.0})
+    speaker = Silent()
+    world.hear(speaker.messages(frames(NOW - 2 * 3600 * SECOND, 120)))
+    event = Event("voltage-dip", "T1", NOW - 3600 * SECOND, None, Severity.WARNING)
+    energy = Result("energy/1", "T1", NOW - 3600 * SECOND, {"active_import": 5.0}, True)
+    world.hear(speaker.messages([event, energy]))
+    world.settle()
+    world.clocks.seconds += 2 * 86_400
+    world.settle()
+    assert world.records().records == ()
+    assert [step.records for step in world.records(step=60).steps] == [60, 60]
+    assert len(world.records(Content.EVENTS).records) == len(world.records(Content.ENERGY).records) == 1
+    assert world.store.counts()["expired.frames"] == 120
+    world.store.close()
+
+
+def test_room_that_is_used_up_is_made_at_the_oldest_frames_and_the_sums_stay(tmp_path):
+    budget = 500_000
+    world = World(tmp_path, budget=budget)
+    for hour in range(8):
+        for device in range(2):
+            noisy = [
+                msgspec.structs.replace(one, window=0.06 + 1e-7 * (7919 * number % 9973))
+                for number, one in enumerate(frames(NOW - (20 - hour) * 3600 * SECOND, 240, 2.5, 200.0 + device))
+            ]
+            world.hear(Silent(f"m-{device}").messages(noisy))
+        world.settle()
+        assert world.store.used() <= budget
+    counts = world.store.counts()
+    assert counts["no_room.frames"] > 0
+    left = [len(world.records(device=f"m-{device}").records) for device in range(2)]
+    assert sum(left) + counts["no_room.frames"] == counts["kept"] == 8 * 2 * 240
+    assert all(len(world.records(device=f"m-{device}", step=3600).steps) == 8 for device in range(2))
+    world.store.close()
+
+
+def test_a_late_record_of_a_minute_whose_block_is_gone_does_not_replace_its_sums(tmp_path):
+    world = World(tmp_path)
+    messages = list(Silent().messages(frames(NOW - 10 * 3600 * SECOND, 61)))
+    world.hear(messages[:-1])
+    world.settle()
+    world.clocks.seconds += 3600
+    world.settle()  # the hour of sums is packed as well
+    world.store.drop_before((Content.FRAMES,), RAW, 2**62, 100)
+    (again,) = Silent(boot=9).messages(frames(NOW - 10 * 3600 * SECOND, 1, voltage=999.0))
+    world.hear([again])
+    world.settle()
+    steps = world.records(step=60).steps
+    assert steps[0].records == 60
+    assert steps[0].values["voltage.A.rms"].maximum < 300.0
+    world.store.close()
+
+
+def test_blocks_hold_a_minute_of_frames_and_an_hour_of_what_is_seldom(world):
+    speaker = Silent()
+    world.hear(speaker.messages(frames(NOW - 30 * MINUTE, 180)))
+    world.hear(
+        speaker.messages([Result("energy/1", "T1", NOW - k * 15 * MINUTE, {"p": 1.0}, True) for k in range(5, 9)])
+    )
+    world.clocks.seconds += 3600
+    world.settle()
+    numbers = {series.content: number for number, series in world.store.series_of("m-1").items()}
+    blocks = {content: world.store.starts(number, RAW, 0, 2 * NOW, 100) for content, number in numbers.items()}
+    assert [
+        len(unpack(world.store.block(numbers[Content.FRAMES], RAW, start))) for start in blocks[Content.FRAMES]
+    ] == [60, 60, 60]
+    assert (
+        sum(len(unpack(world.store.block(numbers[Content.ENERGY], RAW, start))) for start in blocks[Content.ENERGY])
+        == 4
+    )
+    assert len(blocks[Content.ENERGY]) <= 2
