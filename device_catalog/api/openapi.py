@@ -30,6 +30,7 @@ from device_catalog.contract.enrolment import (
     Revoked,
 )
 from device_catalog.contract.faults import FaultDetail, FaultPage
+from device_catalog.contract.history import DeviceHistory, HistoryPage, HistoryStatus
 from device_catalog.contract.network_leases import LeaseGrant, LeaseRequest, SwitchNewsDocument
 from device_catalog.contract.networks import AreaDocument, NetworkPage, NetworkStored, RevisionPage
 from device_catalog.contract.operators import (
@@ -57,6 +58,9 @@ from device_catalog.contract.paths import (
     GROUP_MEMBERS,
     GROUPS,
     HISTORY,
+    KEPT,
+    KEPT_DEVICE,
+    KEPT_RECORDS,
     NETWORK,
     NETWORK_AREA,
     NETWORK_LEASE,
@@ -594,6 +598,33 @@ OPERATIONS = (
         ("cursor", "limit", "since"),
         (401, 422),
     ),
+    Operation(
+        "get", KEPT, "How the measurement history is doing", "operator", 200, None, HistoryStatus, (), (), (401,)
+    ),
+    Operation(
+        "get",
+        KEPT_DEVICE,
+        "What is kept of what a device measured and said",
+        "operator",
+        200,
+        None,
+        DeviceHistory,
+        (),
+        (),
+        (401, 404),
+    ),
+    Operation(
+        "get",
+        KEPT_RECORDS,
+        "Records of a class, or steps of time summed up, oldest first; JSON, CSV or Parquet (304 when they are known)",
+        "operator",
+        200,
+        None,
+        HistoryPage,
+        _known,
+        ("from", "to", "fields", "step", "name", "cursor", "limit", "format"),
+        (304, 401, 404, 422, 501),
+    ),
     Operation("get", "/healthz", "Whether the process runs", "anybody", 200),
     Operation("get", "/readyz", "Whether it can serve", "anybody", 200, refusals=(503,)),
     Operation("get", "/metrics", "Counters for Prometheus", "anybody", 200),
@@ -672,7 +703,19 @@ def _operation(operation: Operation) -> dict[str, Any]:
     parameters: list[dict[str, Any]] = []
     if "{device}" in operation.path:
         parameters.append(_parameter("device", "path", required=True))
-    others = ("operator", "recording", "network", "area", "revision", "fault", "algorithm", "file", "rollout", "group")
+    others = (
+        "operator",
+        "recording",
+        "network",
+        "area",
+        "revision",
+        "fault",
+        "algorithm",
+        "file",
+        "rollout",
+        "group",
+        "content",
+    )
     named = [name for name in others if f"{{{name}}}" in operation.path]
     parameters += [_parameter(name, "path", required=True) for name in named]
     parameters += [_parameter(name, "query") for name in operation.query]
