@@ -52,7 +52,8 @@ def authority_arguments(
     client = actions.add_parser("client", help="make key and certificate for a program that reads at the brokers")
     client.add_argument("name", nargs=1, metavar="NAME")
     client.add_argument("--tenant", default="", metavar="NAME", help="hears this tenant's topics only")
-    client.add_argument("--asks", action="store_true", help="may also send requests and commands, never to switches")
+    client.add_argument("--asks", action="store_true", help="may also send requests and commands, not to switches")
+    client.add_argument("--operates", action="store_true", help="may also order switches")
     for one in (server, client):
         one.add_argument("--output", required=True, metavar="FILE", help="a new file, for key and certificate")
     return [show, bring, server, client]

@@ -8,6 +8,7 @@ switch. What is not listed is refused. An algorithm that is not known here is ta
 says nothing about it.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -37,6 +38,12 @@ SWITCH = "switch"
 """The algorithm at a switch; its setting of the same name says which."""
 
 
+_topic = re.compile(r"[A-Za-z0-9_/+#-]{1,400}")  # whatever a name holds, it adds no line and no wildcard by itself
+
+CHECK = "check/1"
+"""What `tresma-agent check` says at each broker."""
+
+
 class Client(msgspec.Struct, frozen=True):
     """
     A program that was given a certificate for the brokers.
@@ -48,12 +55,15 @@ class Client(msgspec.Struct, frozen=True):
     tenant : str
         Whose topics it hears; empty for all.
     asks : bool
-        Whether it may also send requests and commands to devices (never orders to switches).
+        Whether it may also send requests and commands to devices.
+    operates : bool
+        Whether it may also order switches, as people do who hold a network's lease (`tresma network operate`).
     """
 
     name: str
     tenant: str = ""
     asks: bool = False
+    operates: bool = False
 
 
 class Part(NamedTuple):
@@ -160,7 +170,7 @@ def access_list(broker: BrokerName, members: Sequence[Member], clients: Iterable
 
 
 def _user(name: str, says: Iterable[str], hears: Iterable[str]) -> list[str]:
-    says, hears = sorted(set(says)), sorted(set(hears))
+    says, hears = (sorted(topic for topic in set(some) if _topic.fullmatch(topic)) for some in (says, hears))
     return ["", f"user {name}", *(f"topic write {one}" for one in says), *(f"topic read {one}" for one in hears)]
 
 
@@ -174,13 +184,18 @@ def _catalog(broker: BrokerName) -> tuple[list[str], list[str]]:
 
 def _client(broker: BrokerName, client: Client) -> tuple[list[str], list[str]]:
     tenant = client.tenant or "+"
-    asks = client.asks and broker == "grid"
-    return [topics.requests(tenant, "+"), topics.commands(tenant, "+")] if asks else [], [f"v1/{tenant}/#"]
+    says = []
+    if broker == "grid" and client.asks:
+        says += [topics.requests(tenant, "+"), topics.commands(tenant, "+")]
+    if broker == "grid" and client.operates:
+        says += [topics.switch_command(tenant, "+"), topics.faults(tenant, "+")]
+    return says, [f"v1/{tenant}/#"]
 
 
 def _on_grid(one: Member, heard: Iterable[str], askers: Iterable[str]) -> tuple[set[str], set[str]]:
     tenant, device = one.tenant, one.device
     says = {topics.session(tenant, device), topics.requests(tenant, device), topics.replies(tenant, device)}
+    says.add(topics.results(tenant, device, CHECK))
     says |= {topics.requests(tenant, name) for name in heard} | {topics.replies(tenant, name) for name in askers}
     hears = {
         topics.notify(tenant, device),

@@ -25,6 +25,8 @@ from agent.delivery.endpoints import endpoint
 from agent.delivery.mqtt import PROTOCOLS, Answer, Connection, ConnectionRefused
 from agent.errors import AgentError, CatalogError
 from agent.files import write_durably
+from agent.identity.files import Identity, is_private
+from agent.identity.tls import broker_context
 from agent.store import Store
 from algorithms.api.errors import Problem, SettingsError
 from algorithms.api.records import Result
@@ -50,6 +52,8 @@ _CALIBRATE = "compare with a reference meter: tresma-agent calibrate"
 BROKER_PATIENCE = 5.0
 """How long a broker may take to connect, and again to acknowledge [s]."""
 
+RENEWAL_PATIENCE = 86_400.0
+"""A renewal that is overdue by this is told [s]."""
 DISK_LEAST = 64 * 1024 * 1024
 DISK_COMFORTABLE = 512 * 1024 * 1024
 """Free space below which a check fails, or warns [bytes]."""
@@ -70,6 +74,7 @@ def check(config: AgentConfig, seconds: float, secrets: Sequence[Path] = ()) -> 
     """
     yield Finding("configuration", Verdict.OK, f"device {config.device}, catalog {config.catalog}")
     yield from _secrets(secrets)
+    yield from _identity(config)
     desired, findings, server_time = _catalog(config)
     yield _clock(server_time)
     yield from findings
@@ -100,6 +105,30 @@ def _secrets(files: Sequence[Path]) -> Iterator[Finding]:
         if mode & 0o077:
             found = f"others may read {file} (mode {mode:03o}), and speak as this device"
             yield Finding("credential", Verdict.WARNING, found, f"chmod 600 {file}, as the agent's own user")
+
+
+def _identity(config: AgentConfig) -> Iterator[Finding]:
+    """Look at the device's certificate, where it has one."""
+    identity = Identity(config.state_dir)
+    facts = identity.facts()
+    if facts is None:
+        if not config.credential:
+            remedy = "`tresma devices enrol` gives a token; name it (token_file), or run `tresma-agent enrol`"
+            yield Finding("certificate", Verdict.FAILED, "none yet, and no credential", remedy)
+        return
+    left = (facts.not_after - time.time()) / 86_400
+    found = f"of {facts.device}, {left:.0f} days left"
+    if facts.device != config.device:
+        remedy = "enrol this device with a token of its own"
+        yield Finding("certificate", Verdict.FAILED, found, remedy)
+    elif left <= 0:
+        yield Finding("certificate", Verdict.FAILED, f"of {facts.device}, ended", "enrol this device anew")
+    elif not is_private(identity.path):
+        yield Finding("certificate", Verdict.WARNING, f"others may read {identity.path}", "chmod 600")
+    elif time.time() > facts.renew_at + RENEWAL_PATIENCE:
+        yield Finding("certificate", Verdict.WARNING, f"{found}, not renewed", "see the agent's log for the reason")
+    else:
+        yield Finding("certificate", Verdict.OK, found)
 
 
 def _catalog(config: AgentConfig) -> tuple[Desired | None, list[Finding], float | None]:
@@ -202,13 +231,18 @@ async def _publish(config: AgentConfig, tenant: str, url: str) -> str:
         if not answered.done():
             answered.set_result(answers[0])
 
+    try:
+        tls = broker_context(config) if endpoint(url).tls else None
+    except OSError as error:  # an ssl.SSLError is one
+        return f"the certificate cannot be shown: {error.strerror or error}"
     for protocol in PROTOCOLS:
         connection = Connection(
             endpoint(url),
             client_id=f"{config.device}-check",
             protocol=protocol,
             username=config.device,
-            password=config.credential,
+            password=config.credential or None,
+            tls=tls,
             on_answers=take,
             on_message=lambda _topic, _payload, _retained: None,
         )

@@ -28,6 +28,8 @@ class Question(msgspec.Struct, frozen=True):
         How long one file may take, a package's length apart [s].
     rate : float
         Least average speed of a package's download [bytes/s].
+    ca : str
+        File of the authorities that vouch for the server; empty for the system's.
     """
 
     folder: str
@@ -39,6 +41,7 @@ class Question(msgspec.Struct, frozen=True):
     floors: Floors
     seconds: float
     rate: float
+    ca: str = ""
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -26,6 +26,8 @@ class BoundedFetcher(FetcherInterface):
     ----------
     seconds : float
         How long one file may take [s].
+    ca : str
+        File of the authorities that vouch for the server; empty for the system's.
 
     Attributes
     ----------
@@ -33,8 +35,9 @@ class BoundedFetcher(FetcherInterface):
         May be changed between files.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, ca: str = "") -> None:
         self.seconds = seconds
+        self._verify: str | bool = ca or True
         self._session = requests.Session()
         signal.signal(signal.SIGALRM, _too_slow)
 
@@ -43,7 +46,9 @@ class BoundedFetcher(FetcherInterface):
         signal.setitimer(signal.ITIMER_REAL, self.seconds)
         try:
             headers = {"Accept-Encoding": "identity"}
-            with self._session.get(url, headers=headers, timeout=timeout, stream=True, allow_redirects=False) as answer:
+            with self._session.get(
+                url, headers=headers, timeout=timeout, stream=True, allow_redirects=False, verify=self._verify
+            ) as answer:
                 if answer.status_code != requests.codes.ok:
                     raise DownloadHTTPError(f"{url} answered {answer.status_code}", answer.status_code)
                 yield from answer.iter_content(PIECE)

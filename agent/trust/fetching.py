@@ -29,6 +29,7 @@ import msgspec
 
 from agent.errors import TrustError
 from agent.files import write_durably
+from agent.identity.files import Identity
 from agent.trust.decisions import Floors, Reading, with_release
 from agent.trust.exchange import GIVEN_ROOT, METADATA, TARGET, Answer, Question
 from agent.trust.staging import judge, stage
@@ -236,12 +237,19 @@ def _verified(
             floors=kept_floors(state),
             seconds=limits.file,
             rate=limits.rate,
+            ca=_authorities(state),
         )
         answer = ask(question, limits.whole)
         _keep(folder / METADATA, kept)
         if answer.refusal:
             raise TrustError(answer.refusal, passing=answer.passing)
         return answer, _read(folder / TARGET, MAXIMUM_PACKAGE) if answer.path else b""
+
+
+def _authorities(state: Path) -> str:
+    """Name the file of the authorities that came with this device's certificate; empty where it has none."""
+    anchors = Identity(state).anchors
+    return str(anchors) if anchors.exists() else ""
 
 
 def _candidates(name: str, version: str) -> tuple[str, ...]:

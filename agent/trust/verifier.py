@@ -63,7 +63,7 @@ def answer(question: Question) -> Answer:
 
 def _fetched(question: Question, folder: Path, floor: float) -> Answer:
     judged_at = trusted_time(question.clock, floor)
-    fetcher = BoundedFetcher(question.seconds)
+    fetcher = BoundedFetcher(question.seconds, question.ca)
     updater = _updater(folder, question.repository, fetcher)
     trusted_set: Any = updater._trusted_set  # noqa: SLF001 - TUF knows no other way to be told the time
     if not isinstance(getattr(trusted_set, "reference_time", None), datetime):

@@ -65,7 +65,7 @@ def _client(folder: Path, options: argparse.Namespace) -> int:
         raise ConfigError([Problem("name", "letters, digits, _ and - (at most 64)", f"{name}, {options.tenant}")])
     authority = Authority.open(folder)
     output = _new(options.output)
-    client = Client(f"{name}.client", options.tenant, options.asks)
+    client = Client(f"{name}.client", options.tenant, options.asks, options.operates)
     others = [one for one in read_clients(folder / CLIENTS) if one.name != client.name]
     write_secret(folder / CLIENTS, msgspec.json.encode([*others, client]))
     content, made = authority.client(client.name, now())

@@ -188,9 +188,7 @@ def _enrol(options: argparse.Namespace, catalog: AccessCatalog) -> None:
         say_json({**shown, "file": str(target)} if target is not None else {**shown, "token": token})
         return
     if not (root or given.root):
-        note(
-            "warning: the catalog has no root of trust yet; without one this meter takes no signed algorithms"
-        )
+        note("warning: the catalog has no root of trust yet; without one this meter takes no signed algorithms")
     note(f"a token for {given.device}; it works once, until {expires}. On the meter:")
     note(f"  tresma-agent enrol --catalog {catalog.base} --token-file FILE")
     say(f"the token is in {target}" if target is not None else token)
@@ -216,9 +214,7 @@ def _add_operator(options: argparse.Namespace, catalog: AccessCatalog) -> None:
     if options.json:
         say_json(given.entry if target is not None else given)
         return
-    note(
-        f"{given.entry.operator} is now {_article(given.entry.role)} {given.entry.role.value}. Shown this once:"
-    )
+    note(f"{given.entry.operator} is now {_article(given.entry.role)} {given.entry.role.value}. Shown this once:")
     say(f"it is in {target}" if target is not None else given.token)
 
 

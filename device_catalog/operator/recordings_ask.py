@@ -8,7 +8,6 @@ the catalog: a device that is away does not answer, and nothing is left behind.
 import argparse
 import queue
 import secrets
-import ssl
 import time
 from collections.abc import Sequence
 from itertools import islice
@@ -23,7 +22,7 @@ from device_catalog.contract import topics
 from device_catalog.operator.errors import OperatorError, UsageError
 from device_catalog.operator.output import note, say, say_json
 from device_catalog.operator.recordings import RecordingsCatalog
-from device_catalog.operator.settings import Settings
+from device_catalog.operator.settings import Settings, Trust
 from device_catalog.operator.subscriber import Endpoint, parse_endpoint
 
 ANSWER = 10.0
@@ -48,7 +47,7 @@ def record(options: argparse.Namespace, catalog: RecordingsCatalog, settings: Se
         raise UsageError(f"where is the grid broker? {options.device} is told of none; give --grid mqtt://host:1883")
     reply = _ask(
         [parse_endpoint(address) for address in addresses],
-        settings.ca,
+        settings.trust,
         detail.summary.tenant,
         options.device,
         {"duration": options.seconds},
@@ -72,12 +71,12 @@ def _is_known(catalog: RecordingsCatalog, device: str, name: str) -> bool:
     return any(entry.info.id == name for entry in islice(catalog.recordings(device), _NEWEST))
 
 
-def _ask(endpoints: Sequence[Endpoint], ca: str, tenant: str, device: str, arguments: dict[str, object]) -> Reply:
+def _ask(endpoints: Sequence[Endpoint], trust: Trust, tenant: str, device: str, arguments: dict[str, object]) -> Reply:
     """Publish a request, and return the reply to it."""
     reasons = []
     for endpoint in endpoints:
         try:
-            reply = _ask_at(endpoint, ca, tenant, device, arguments)
+            reply = _ask_at(endpoint, trust, tenant, device, arguments)
         except (OSError, ValueError) as error:
             reasons.append(f"{endpoint}: {getattr(error, 'strerror', None) or error}")
         else:
@@ -87,7 +86,7 @@ def _ask(endpoints: Sequence[Endpoint], ca: str, tenant: str, device: str, argum
     raise OperatorError(f"{'; '.join(reasons)}; is the device there? `tresma devices show {device}` tells")
 
 
-def _ask_at(endpoint: Endpoint, ca: str, tenant: str, device: str, arguments: dict[str, object]) -> Reply | None:
+def _ask_at(endpoint: Endpoint, trust: Trust, tenant: str, device: str, arguments: dict[str, object]) -> Reply | None:
     sender = f"tresma-{secrets.token_hex(6)}"
     now = time.time_ns()
     expires = now + round(ANSWER * _NANOSECONDS)
@@ -96,7 +95,7 @@ def _ask_at(endpoint: Endpoint, ca: str, tenant: str, device: str, arguments: di
     ready: queue.SimpleQueue[None] = queue.SimpleQueue()
     client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv311)
     if endpoint.tls:
-        client.tls_set_context(ssl.create_default_context(cafile=ca or None))
+        client.tls_set_context(trust.context())
     if endpoint.user:
         client.username_pw_set(endpoint.user, endpoint.password)
     client.on_connect = lambda one, *_: one.subscribe(topics.replies(tenant, sender), 1)

@@ -8,15 +8,17 @@ The file is ``~/.config/tresma/operator.yaml`` (or what ``TRESMA_OPERATOR_FILE``
     grid: mqtt://broker.example.org:1883    # only where `tresma watch` must not ask the catalog
     data: mqtt://broker.example.org:1884
     ca: /etc/ssl/dso.pem  # only where the system does not trust the servers by itself
+    identity: /home/me/.config/tresma/reader.pem    # key and certificate for brokers that ask for one
 
 The token is never shown: not in a message, not in a `repr`.
 """
 
 import difflib
 import os
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -35,8 +37,35 @@ KEYS = {
     "grid": "TRESMA_GRID",
     "data": "TRESMA_DATA",
     "ca": "TRESMA_CA",
+    "identity": "TRESMA_IDENTITY",
 }
 """Settings, each with its environment variable."""
+
+
+class Trust(NamedTuple):
+    """Files of the authorities that vouch for servers, and of the key and certificate to show; empty for none."""
+
+    ca: str = ""
+    identity: str = ""
+
+    def context(self) -> ssl.SSLContext:
+        """
+        Make the context for a connection to a broker.
+
+        Raises
+        ------
+        UsageError
+            When a file cannot be used.
+        """
+        try:
+            context = ssl.create_default_context(cafile=self.ca or None)
+            if self.identity:
+                context.load_cert_chain(Path(self.identity).expanduser())
+        except OSError as error:  # an ssl.SSLError is one
+            found = getattr(error, "reason", "") or error.strerror or "something else"
+            files = " and ".join(name for name in self if name)
+            raise UsageError(f"expected certificates (PEM) in {files}, found: {found}") from error
+        return context
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -52,6 +81,8 @@ class Settings(msgspec.Struct, frozen=True):
         Broker endpoints; empty to ask the catalog.
     ca : str
         File of the authorities that vouch for the servers; empty for the system's own.
+    identity : str
+        File with key and certificate for brokers (`tresma-catalog authority client` makes one); empty for none.
     """
 
     catalog: str = ""
@@ -59,6 +90,12 @@ class Settings(msgspec.Struct, frozen=True):
     grid: str = ""
     data: str = ""
     ca: str = ""
+    identity: str = ""
+
+    @property
+    def trust(self) -> "Trust":
+        """Whom to believe at brokers, and what to show them."""
+        return Trust(self.ca, self.identity)
 
     def __repr__(self) -> str:
         return f"Settings(catalog={self.catalog!r}, grid={self.grid!r}, data={self.data!r}, ca={self.ca!r})"
@@ -109,7 +146,7 @@ def read_settings(options: Mapping[str, str | None], environment: Mapping[str, s
         values["token"], problems = _token(Path(values["token_file"]))
     if problems:
         raise UsageError("the operator's settings cannot be used", problems)
-    known = {name: values[name] for name in ("catalog", "token", "grid", "data", "ca") if values.get(name)}
+    known = {name: values[name] for name in ("catalog", "token", "grid", "data", "ca", "identity") if values.get(name)}
     if "catalog" in known:
         known["catalog"] = known["catalog"].rstrip("/")
     return Settings(**known)

@@ -10,7 +10,6 @@ The queue has a limit; what does not fit is counted, never waited for.
 
 import queue
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -26,6 +25,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from algorithms.api.errors import shortened
 from device_catalog.operator.errors import UsageError
 from device_catalog.operator.fleet import Arrival
+from device_catalog.operator.settings import Trust
 
 LONGEST_QUEUE = 50_000
 """Messages waiting to be looked at."""
@@ -112,16 +112,18 @@ class Subscriber:
         Endpoints by the broker's name, in order of preference.
     topics : mapping of str to sequence of str
         What to listen to, by the broker's name.
-    ca : str
+    trust : Trust, optional
         File of the authorities that vouch for the brokers; empty for the system's own.
     """
 
-    def __init__(self, brokers: Mapping[str, Sequence[str]], topics: Mapping[str, Sequence[str]], ca: str = "") -> None:
+    def __init__(
+        self, brokers: Mapping[str, Sequence[str]], topics: Mapping[str, Sequence[str]], trust: Trust | None = None
+    ) -> None:
         self.links = {name: Link() for name in brokers}
         self.overflowed = 0
         self._arrivals: queue.Queue[Arrival] = queue.Queue(LONGEST_QUEUE)
         self._stopping = threading.Event()
-        self._ca = ca
+        self._trust = trust or Trust()
         self._listeners = [
             threading.Thread(
                 target=self._listen,
@@ -157,7 +159,7 @@ class Subscriber:
         while True:
             for endpoint in endpoints:
                 session = _Session(self, link, endpoint, topics, protocols[endpoint])
-                session.run(self._stopping, self._ca)
+                session.run(self._stopping, self._trust)
                 link.connected = False
                 if self._stopping.is_set():
                     return
@@ -198,9 +200,9 @@ class _Session:
         self._topics = topics
         self._protocol = protocol
 
-    def run(self, stopping: threading.Event, ca: str) -> None:
+    def run(self, stopping: threading.Event, trust: Trust) -> None:
         """Connect and listen until the connection ends or `stopping` is set."""
-        client = self._client(ca)
+        client = self._client(trust)
         began = time.monotonic()
         try:
             client.connect(self._endpoint.host, self._endpoint.port, keepalive=KEEPALIVE)
@@ -221,11 +223,11 @@ class _Session:
             # some brokers of MQTT 3.1.1 close the connection instead of saying that 5 is too new for them
             self.too_new = True
 
-    def _client(self, ca: str) -> mqtt.Client:
+    def _client(self, trust: Trust) -> mqtt.Client:
         clean = None if self._protocol == MQTTProtocolVersion.MQTTv5 else True  # 5 says it at CONNECT
         client = mqtt.Client(CallbackAPIVersion.VERSION2, clean_session=clean, protocol=self._protocol)
         if self._endpoint.tls:
-            client.tls_set_context(ssl.create_default_context(cafile=ca or None))
+            client.tls_set_context(trust.context())
         if self._endpoint.user:
             client.username_pw_set(self._endpoint.user, self._endpoint.password)
         client.on_socket_open = _no_delay

@@ -57,7 +57,7 @@ def watch(options: argparse.Namespace, settings: Settings) -> None:
     )
     names = ", ".join(f"{name} {' or '.join(addresses)}" for name, addresses in brokers.items())
     note(f"watching {names}; Ctrl-C ends")
-    with Subscriber(brokers, {name: listened[name] for name in brokers}, settings.ca) as subscriber:
+    with Subscriber(brokers, {name: listened[name] for name in brokers}, settings.trust) as subscriber:
         try:
             if options.json:
                 _stream(options, view, subscriber)
