@@ -181,6 +181,7 @@ class Updates:
         if failure is not None:
             self._reports[name] = msgspec.structs.replace(failure.report, rollout=assignment.rollout)
             return
+        self._teller(assignment)("pending")
         self._begin_task(name, chosen, self._update(assignment, trusting=known or chosen in entry.named()))
 
     async def _update(self, assignment: Assignment, *, trusting: bool) -> None:

@@ -72,8 +72,8 @@ class FakeWorkers:
     Attributes
     ----------
     faults : dict
-        By name, ``sampler`` for the source: exceptions to raise at the next starts, one each, or a callable that is
-        given the handle before its start returns.
+        By name, or name and version of a package such as ``count 1.1.0``; ``sampler`` for the source: exceptions to
+        raise at the next starts, one each, or a callable that is given the handle before its start returns.
     versions : dict
         What algorithms say they are.
     networked : set of str
@@ -92,7 +92,9 @@ class FakeWorkers:
 
     async def start_algorithm(self, spec: AlgorithmSpec, sampler: Any, **calls: Any) -> FakeProcess:
         consumes, produces = self.kinds.get(spec.name, ((Kind.SAMPLES,), (Kind.RESULT,)))
-        version, contents = self.versions.get(spec.name, "1.0.0"), self.contents.get(spec.name, ())
+        from_card = Path(spec.folder).name.partition("-")[0]
+        version = from_card or self.versions.get(spec.name, "1.0.0")
+        contents = self.contents.get(spec.name, ())
         history = self.histories.get(spec.name, 0.0)
         needs_network = spec.name in self.networked
         if needs_network and spec.network is None:
@@ -101,7 +103,10 @@ class FakeWorkers:
         info = AlgorithmInfo(
             spec.name, version, "A test.", consumes, produces, contents, history=history, needs_network=needs_network
         )
-        return await self._start(spec.name, FakeProcess((spec, sampler), calls, info))
+        named = f"{spec.name} {from_card}" if from_card else spec.name
+        return await self._start(
+            named if named in self.faults else spec.name, FakeProcess((spec, sampler), calls, info)
+        )
 
     async def start_sampler(self, acquisition: Any, **calls: Any) -> FakeProcess:
         return await self._start("sampler", FakeProcess(acquisition, calls))

@@ -1,0 +1,479 @@
+"""Another version of an algorithm proves itself beside the one in force, or goes; at any cut one is left that runs."""
+
+import asyncio
+import json
+import os
+import random
+import sys
+import warnings
+
+import pytest
+
+from agent.apply import apply
+from agent.errors import AlgorithmRefused, TrustError, WorkerError
+from agent.running import Place
+from agent.store import Store
+from agent.trust.staging import judge, stage
+from agent.updates.fetch_messages import FetchAnswer
+from agent.updates.fetches import Fetches
+from agent.updates.journal import Journal
+from agent.updates.places import Places
+from agent.updates.updates import STARTS, Updates
+from algorithms.api.errors import Problem
+from algorithms.api.records import Kind, Result
+from device_catalog.contract.documents import Assignment, Configuration, PackageReference, Poll
+from tests.support.fake_workers import LoopClock, running_set
+from tests.support.quick_loop import run_quickly, until
+from tests.support.versions import count_version
+
+REFUSAL = AlgorithmRefused([Problem("settings.window", "3, 4 or 10", "5")])
+PACKAGES = {version: count_version(version, release) for version, release in (("1.0.0", 1), ("1.1.0", 2), ("1.2.0", 3))}
+
+
+def assignment(version, *, name="count", **fields):
+    package, _ = PACKAGES[version]
+    reference = PackageReference(package.manifest.release, package.length, package.sha256)
+    return Assignment(name, version=version, package=reference, **{"probation": 30.0, **fields})
+
+
+def result(number):
+    return Result("count/1", "t-1", number * 1000, {"n": number})
+
+
+async def at_once(function, *arguments):
+    """Call a function here and now: a quick loop has no threads."""
+    return function(*arguments)
+
+
+class Meter:
+    """Everything an update goes through but processes and network."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.running, self.workers, self.published = running_set(folder)
+        self.workers.kinds["count"] = ((Kind.FRAME,), (Kind.RESULT,))
+        self.workers.contents["count"] = ("count/1",)
+        self.running.place = Place("m-1", "default", "t-1")
+        self.refusals = {}
+        self.asked = []
+        self.places = Places(folder / "algorithms")
+        self.changing = asyncio.Lock()
+        self.journal = Journal(self.running._store, at_once)
+        self.updates = Updates(
+            self.running,
+            self.journal,
+            places=self.places,
+            fetches=Fetches(self.fetch),
+            changing=self.changing,
+            clock=LoopClock(),
+            aside=at_once,
+        )
+        self.current = Configuration()
+        self.poll = None
+
+    async def fetch(self, _, version):
+        self.asked.append(version)
+        await asyncio.sleep(0.01)
+        if self.refusals.get(version):
+            return self.refusals[version].pop(0)
+        package, data = PACKAGES[version]
+        stage(judge(package.file_name, data, "x86_64"), data, self.folder / "algorithms")
+        return FetchAnswer(release=package.manifest.release, length=package.length, sha256=package.sha256)
+
+    async def apply(self, *assignments, known=False, **fields):
+        wanted = Configuration(algorithms=assignments, **fields)
+        async with self.changing:
+            await self.updates.make_way(self.current, wanted)
+            current, possible = self.updates.effective(self.current), self.updates.effective(wanted)
+            await apply(current, possible, self.running, self, patient=known)
+            self.current = wanted
+            await self.updates.take(wanted, known=known)
+
+    def set_endpoints(self, broker, endpoints):
+        """Nothing to set."""
+
+    def set_poll(self, poll):
+        self.poll = poll
+
+    def report(self, name="count"):
+        return self.updates.reports(self.running.algorithm_reports())[name]
+
+    async def reach(self, step, version="", name="count"):
+        await until(lambda: self.report(name).update and self.report(name).update.step == step
+                    and version in ("", self.report(name).update.version))  # fmt: skip
+
+    def processes(self):
+        """Name what runs, by version."""
+        return [process.info.version for process in self.workers.started if process.exit is None]
+
+    def process(self, version):
+        return next(p for p in reversed(self.workers.started) if p.info.version == version)
+
+    def tell(self, version, *numbers):
+        self.process(version).calls["on_records"]([result(number) for number in numbers])
+
+    def told(self):
+        return [record.payload["n"] for record, _ in self.published]
+
+    async def close(self):
+        await self.updates.close()
+        await self.running.close()
+
+
+@pytest.fixture
+def meter(tmp_path):
+    return Meter(tmp_path)
+
+
+async def in_force(meter, version="1.0.0"):
+    await meter.apply(assignment(version))
+    await meter.reach("active", version)
+
+
+def test_the_new_version_is_told_once_it_is_abreast_and_the_old_one_goes_after_the_probation(meter):
+    async def go():
+        await in_force(meter)
+        meter.process("1.0.0").state = b"counted 5"
+        await meter.apply(assignment("1.1.0"))
+        await meter.reach("probation")
+        new = meter.process("1.1.0")
+        assert new.what[0].restored == b"counted 5"
+        meter.tell("1.0.0", 1, 2)
+        meter.tell("1.1.0", 1)
+        assert meter.told() == [1, 2]
+        meter.tell("1.1.0", 2)  # abreast now
+        meter.tell("1.0.0", 3)
+        meter.tell("1.1.0", 3)
+        assert meter.told() == [1, 2, 3]
+        assert meter.processes() == ["1.0.0", "1.1.0"]
+        await meter.reach("active")
+        assert meter.processes() == ["1.1.0"]
+        assert meter.report().version == "1.1.0"
+        meter.tell("1.1.0", 4)
+        assert meter.told() == [1, 2, 3, 4]
+        await meter.close()
+
+    run_quickly(go())
+
+
+def test_one_that_ends_on_probation_is_succeeded_by_the_old_one_which_tells_what_it_did_not(meter):
+    async def go():
+        await in_force(meter)
+        await meter.apply(assignment("1.1.0"))
+        await meter.reach("probation")
+        for number in range(1, 6):
+            meter.tell("1.0.0", number)
+            meter.tell("1.1.0", number)
+        meter.tell("1.0.0", 6, 7)
+        assert meter.told() == [1, 2, 3, 4, 5]
+        meter.process("1.1.0").calls["on_checkpoint"](b"the new one's")
+        meter.process("1.0.0").calls["on_checkpoint"](b"the old one's")
+        meter.process("1.1.0").die()
+        assert meter.told() == [1, 2, 3, 4, 5, 6, 7]
+        await meter.reach("failed")
+        assert meter.processes() == ["1.0.0"]
+        assert "without a word" in meter.report().update.reason
+        assert meter.running._store.checkpoint(meter.journal.state_name("count")) == b"the old one's"
+        asked = len(meter.asked)
+        await meter.apply(assignment("1.1.0"), poll=Poll(interval=7.0))  # never tried again
+        await asyncio.sleep(10_000)
+        assert meter.processes() == ["1.0.0"]
+        assert meter.poll == Poll(interval=7.0)
+        assert len(meter.asked) == asked
+        await meter.apply(assignment("1.2.0"))
+        await meter.reach("active")
+        await meter.close()
+
+    run_quickly(go())
+
+
+def test_a_silent_one_never_comes_to_be_told(meter):
+    async def go():
+        await in_force(meter)
+        await meter.apply(assignment("1.1.0"))
+        await meter.reach("probation")
+        for number in range(200):
+            meter.tell("1.0.0", number)
+            await asyncio.sleep(0.1)
+        await meter.reach("failed")
+        assert meter.told() == list(range(200))
+        assert "it made 0 records of result of count/1 of t-1" in meter.report().update.reason
+        await meter.close()
+
+    run_quickly(go())
+
+
+@pytest.mark.parametrize("fault", [WorkerError("MemoryError"), REFUSAL, OSError(12, "no memory")])
+def test_one_that_does_not_start_leaves_the_old_one_and_everything_else_untouched(meter, fault):
+    async def go():
+        await in_force(meter)
+        meter.workers.faults["count 1.1.0"] = [fault]
+        await meter.apply(assignment("1.1.0"), Assignment("mean"))
+        await meter.reach("failed")
+        assert meter.report().update.reason.startswith("starting: ")
+        assert meter.processes() == ["1.0.0", "1.0.0"]
+        assert meter.report("mean").state == "running"
+        meter.tell("1.0.0", 1)
+        assert meter.told() == [1]
+        await meter.close()
+
+    run_quickly(go())
+
+
+def test_refused_settings_are_tried_again_once_they_are_others(meter):
+    async def go():
+        await in_force(meter)
+        meter.workers.faults["count 1.1.0"] = [REFUSAL]
+        await meter.apply(assignment("1.1.0", settings={"window": 5}))
+        await meter.reach("failed")
+        await meter.apply(assignment("1.1.0", settings={"window": 4}))
+        await meter.reach("active")
+        assert meter.processes() == ["1.1.0"]
+        await meter.close()
+
+    run_quickly(go())
+
+
+def test_one_that_cannot_read_the_state_before_is_not_taken(meter):
+    async def go():
+        await in_force(meter)
+
+        def forgetful(process):
+            process.note = "started without its checkpoint: not mine"
+
+        meter.workers.faults["count 1.1.0"] = [forgetful]
+        await meter.apply(assignment("1.1.0"))
+        await meter.reach("failed")
+        assert "cannot go on from the state of the version before" in meter.report().update.reason
+        assert meter.processes() == ["1.0.0"]
+        await meter.close()
+
+    run_quickly(go())
+
+
+def test_a_first_version_that_fails_is_told_and_everything_else_runs(meter):
+    async def go():
+        meter.workers.faults["count 1.0.0"] = [WorkerError("no")]
+        await meter.apply(Assignment("mean"), assignment("1.0.0"))
+        await meter.reach("failed")
+        assert (meter.report().state, meter.report().version) == ("quarantined", "")
+        assert meter.report("mean").state == "running"
+        await meter.apply(Assignment("mean"))
+        assert set(meter.updates.reports(meter.running.algorithm_reports())) == {"mean"}
+        await meter.close()
+
+    run_quickly(go())
+
+
+def test_what_fails_for_both_versions_at_once_is_blamed_on_neither(meter):
+    async def go():
+        await in_force(meter)
+        await meter.apply(assignment("1.1.0"))
+        await meter.reach("probation")
+        old, new = meter.process("1.0.0"), meter.process("1.1.0")
+        old.die()
+        new.die()
+        await until(lambda: "begins anew" in meter.report().update.reason)
+        await meter.reach("active")
+        assert meter.processes() == ["1.1.0"]
+        await meter.close()
+
+    run_quickly(go())
+
+
+def test_new_settings_of_others_are_applied_while_a_download_waits_for_the_network(meter):
+    async def go():
+        await in_force(meter)
+        away = FetchAnswer("expected a repository that can be reached, found: refused", passing=True)
+        meter.refusals["1.1.0"] = [away] * 5
+        await meter.apply(assignment("1.1.0"), Assignment("mean"))
+        await until(lambda: len(meter.asked) > 3)
+        assert (meter.report().update.step, meter.report().update.reason) == ("downloading", away.refusal)
+        await meter.apply(assignment("1.1.0"), Assignment("mean", settings={"n": 2}))
+        assert meter.workers.last("mean").what[0].settings == {"n": 2}
+        await meter.reach("active")
+        await meter.close()
+
+    run_quickly(go())
+
+
+def test_what_is_refused_is_fetched_once(meter):
+    async def go():
+        await in_force(meter)
+        meter.refusals["1.1.0"] = [FetchAnswer("expected metadata signed by enough of its keys")] * 9
+        await meter.apply(assignment("1.1.0"))
+        await meter.reach("failed")
+        await meter.apply(assignment("1.1.0"), Assignment("mean"))
+        await asyncio.sleep(10_000)
+        assert meter.asked.count("1.1.0") == 1
+        assert meter.report().update.reason == "expected metadata signed by enough of its keys"
+        await meter.close()
+
+    run_quickly(go())
+
+
+def test_a_document_that_goes_back_during_a_probation_ends_it_without_a_verdict(meter):
+    async def go():
+        await in_force(meter)
+        await meter.apply(assignment("1.1.0"))
+        await meter.reach("probation")
+        await meter.apply(assignment("1.0.0"))
+        assert meter.processes() == ["1.0.0"]
+        assert meter.report().update.step == "active"
+        await meter.apply(assignment("1.1.0"))
+        await meter.reach("active", "1.1.0")
+        await meter.apply(assignment("1.0.0"))  # the last good one, from the card
+        await meter.reach("active", "1.0.0")
+        assert meter.asked == ["1.0.0", "1.1.0", "1.1.0"]
+        await meter.close()
+
+    run_quickly(go())
+
+
+def test_the_version_that_came_with_the_agent_comes_back_when_no_package_is_asked_for(meter):
+    async def go():
+        meter.workers.versions["count"] = "0.9.0"
+        await meter.apply(Assignment("count"))
+        assert meter.report().update is None
+        await in_force(meter)
+        assert meter.processes() == ["1.0.0"]
+        await meter.apply(Assignment("count"))
+        await until(lambda: meter.processes() == ["0.9.0"])
+        await meter.close()
+
+    run_quickly(go())
+
+
+def test_a_version_whose_probation_never_comes_to_an_end_is_given_up(tmp_path):
+    def once(*, known):
+        async def go():
+            meter = Meter(tmp_path)
+            await meter.apply(assignment("1.1.0"), known=known)
+            await until(lambda: meter.report().update.step in ("probation", "failed"))
+            found = meter.report().update
+            await meter.close()
+            return found
+
+        return run_quickly(go())
+
+    async def before():
+        meter = Meter(tmp_path)
+        await in_force(meter)
+        await meter.apply(assignment("1.1.0"))
+        await meter.reach("probation")
+        await meter.close()
+
+    run_quickly(before())
+    steps = [once(known=True).step for _ in range(STARTS)]
+    assert steps == ["probation"] * (STARTS - 1) + ["failed"]
+
+
+def test_old_packages_go_and_what_the_journal_names_stays(meter):
+    async def go():
+        await in_force(meter)
+        await in_force(meter, "1.1.0")
+        await in_force(meter, "1.2.0")
+        stray = meter.folder / "algorithms" / "count" / "0.1.0-0123456789abcdef"
+        older = meter.folder / "algorithms" / "count" / "0.0.1-0123456789abcdef"
+        for path in (older, stray):
+            path.mkdir()
+        os.utime(older, (1, 1))
+        os.utime(stray, (2, 2))
+        meter.places.clear(meter.journal.named())
+        left = sorted(path.name.partition("-")[0] for path in (meter.folder / "algorithms" / "count").iterdir())
+        assert left == ["1.0.0", "1.1.0", "1.2.0"]
+        await meter.close()
+
+    run_quickly(go())
+
+
+def _life(folder, *, known):
+    """Let an agent live: 1.0.0 is in force, 1.1.0 is asked for; then it starts again and finishes what it began."""
+
+    async def go():
+        meter = Meter(folder)
+        if not known:
+            await in_force(meter)
+            meter.process("1.0.0").calls["on_checkpoint"](b"counted by 1.0.0")
+        await meter.apply(assignment("1.1.0", probation=2.0), known=known)
+        await meter.reach("active", "1.1.0")
+        await meter.close()
+
+    run_quickly(go())
+
+
+def test_a_cut_at_any_line_leaves_a_version_that_runs_and_the_next_start_ends_where_it_should(tmp_path):
+    """Each life is killed some steps later than the one before, and the agent starts again from what is there."""
+    step, seen = 0, set()
+    chance = random.Random(3)
+    while _killed_at(step, folder := tmp_path / str(step)):
+        step += chance.randrange(1, 9)
+        store = Store(folder)
+        assert not store.complaints
+        entry = Journal(store).entry("count")
+        seen.add((entry.active and entry.active.version, entry.trial and entry.trial.chosen.version))
+        for chosen in entry.named():
+            assert chosen.package is not None
+            path = Places(folder / "algorithms").path("count", chosen.version, chosen.package)
+            assert json.dumps(sorted(p.suffix for p in path.rglob("*.py")))
+            assert path.is_dir(), "the journal names only what is on the card"
+        _life(folder, known=entry.active is not None)
+        after = Journal(Store(folder)).entry("count")
+        assert after.active is not None
+        assert after.active.version == "1.1.0"
+        assert after.trial is None
+        assert step < 3000
+    assert step > 100
+    assert seen >= {(None, "1.0.0"), ("1.0.0", None), ("1.0.0", "1.1.0"), ("1.1.0", None)}
+
+
+def _killed_at(step, folder):
+    """Live in a fork that dies at the n-th change of a file or folder; tell whether it did."""
+    folder.mkdir()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        seen = 0
+
+        def watch(event, arguments):
+            nonlocal seen
+            writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+            if writes or event in ("os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree"):
+                seen += 1
+                if seen > step:
+                    os._exit(9)
+
+        sys.addaudithook(watch)
+        try:
+            _life(folder, known=False)
+        except BaseException:  # noqa: BLE001 - told to the one who waits
+            os._exit(1)
+        os._exit(0)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status in (0, 9)
+    return status == 9
+
+
+def test_a_card_that_cannot_be_written_keeps_the_old_version_and_is_said(meter):
+    async def go():
+        await in_force(meter)
+
+        def full(_):
+            raise OSError(28, "No space left on device")
+
+        keep, meter.running._store.keep_updates = meter.running._store.keep_updates, full
+        await meter.apply(assignment("1.1.0"))
+        await until(lambda: meter.report().update.reason)
+        assert "No space left on device" in meter.report().update.reason
+        assert meter.processes() == ["1.0.0"]
+        meter.running._store.keep_updates = keep
+        await meter.reach("active", "1.1.0")
+        await meter.close()
+
+    run_quickly(go())
+
+
+def test_the_error_of_a_fetch_says_whether_it_may_pass():
+    assert TrustError("x", passing=True).passing
+    assert not TrustError("x").passing
