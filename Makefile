@@ -36,6 +36,10 @@ test-package: ## the package on a booted Debian: install, watchdog, upgrade, pur
 	@PYTHON=$(PYTHON) packaging/install/prepare field
 	@$(venv)/python -m pytest --override-ini="addopts=-q --import-mode=importlib" tests/field/test_package.py $(ARGUMENTS)
 
+test-brokers: ## a plant on RabbitMQ with MQTT 3.1.1 (a minute)
+	@PYTHON=$(PYTHON) packaging/install/prepare field
+	@$(venv)/python -m pytest --override-ini="addopts=-q --import-mode=importlib" tests/field/test_rabbitmq.py $(ARGUMENTS)
+
 lint: ## ruff: rules and format
 	@PYTHON=$(PYTHON) packaging/install/prepare lint
 	@$(venv)/ruff check .
@@ -66,4 +70,4 @@ pages: ## a page for each recording in a folder (RECORDINGS=folder), into ./page
 clean: ## what the other targets made, .venv included
 	rm -rf .venv .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info build dist
 
-.PHONY: help demo install test package test-package lint types layers bench pages clean
+.PHONY: help demo install test package test-package test-brokers lint types layers bench pages clean

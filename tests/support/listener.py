@@ -6,8 +6,8 @@ from types import TracebackType
 from typing import Any, Self
 
 import msgspec
-from paho.mqtt.client import Client, MQTTMessage, MQTTv5
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from tests.support.waiting import wait_until
 
@@ -38,17 +38,26 @@ class Listener:
     """
     Subscribed while in its context, also to a broker that goes and comes back.
 
+    Parameters
+    ----------
+    port : int
+    topic : str
+    protocol : int
+        5, or 4 for MQTT 3.1.1.
+
     Attributes
     ----------
     heard : list of Heard
     """
 
-    def __init__(self, port: int, topic: str = "v1/#") -> None:
+    def __init__(self, port: int, topic: str = "v1/#", *, protocol: int = 5) -> None:
         self.heard: list[Heard] = []
         self._topic = topic
         self._port = port
         self._subscribed = False
-        self._client = Client(CallbackAPIVersion.VERSION2, client_id=f"listener-{id(self)}", protocol=MQTTv5)
+        self._client = Client(
+            CallbackAPIVersion.VERSION2, client_id=f"listener-{id(self)}", protocol=MQTTProtocolVersion(protocol)
+        )
         self._client.reconnect_delay_set(1, 1)
         self._client.on_connect = lambda client, *_: client.subscribe(topic, 1)
         self._client.on_subscribe = self._on_subscribe
