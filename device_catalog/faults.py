@@ -5,6 +5,7 @@ Where it stands: `fault_listener` hands over messages, the REST interface asks. 
 
 - Words on one fault make one record: events of the same terminal within a minute, which a reclosure repeats, and the
   outcome of the restoration that began with it.
+- A person says when it is repaired; who said so, and when, stays with the record, also when it is taken back.
 - Only what names a network of the catalog is kept; a message that comes twice counts once. Records and the words of
   each are limited: the oldest records go, and of many words the first and the newest stay.
 """
@@ -19,8 +20,18 @@ from algorithms.api.errors import Problem, WireError, shortened
 from algorithms.api.records import Event
 from algorithms.api.wire import NANOSECONDS, decode, time_from_text, time_text
 from device_catalog.contract import topics
-from device_catalog.contract.faults import LOCATED, RESTORATION, FaultDetail, FaultNews, FaultPage, FaultSummary
-from device_catalog.errors import FaultUnknown, Refused
+from device_catalog.contract.faults import (
+    LOCATED,
+    NOT_REPAIRED,
+    REPAIRED,
+    RESTORATION,
+    FaultChange,
+    FaultDetail,
+    FaultNews,
+    FaultPage,
+    FaultSummary,
+)
+from device_catalog.errors import FaultUnknown, Refused, RevisionOutdated
 from device_catalog.recordings import Recordings
 from device_catalog.storage.faults import FaultRow, FaultStore
 from device_catalog.storage.threads import StorageThreads
@@ -35,6 +46,8 @@ MAXIMUM_PAGE = 1000
 
 SAME = 60 * NANOSECONDS
 """Faults at one terminal within this are one, found again with each reclosing [ns]."""
+PEOPLE = (REPAIRED, NOT_REPAIRED)
+"""Kinds of words that people say."""
 BEFORE, AFTER = NANOSECONDS, 10 * NANOSECONDS
 """Recordings of this time around a fault belong to it [ns]."""
 
@@ -131,13 +144,58 @@ class Faults:
         ------
         FaultUnknown
         """
-        row = await self._threads.read(self._store.find, name)
-        if row is None:
-            raise FaultUnknown(f"expected a fault, found none called {shortened(name)}; list those there are")
+        row = _known(await self._threads.read(self._store.find, name), name)
         news = msgspec.json.decode(row.news, type=tuple[FaultNews, ...])
         told = [time_from_text(word.start) for word in news]
         recordings = await self._recordings.around(devices_of(news), row.start_ns - BEFORE, max(told) + AFTER)
         return FaultDetail(msgspec.json.decode(row.summary, type=FaultSummary), news, recordings)
+
+    async def change(self, name: str, change: FaultChange, revision: int | None, who: str, now_ns: int) -> None:
+        """
+        Keep what a person says of a fault; what is known already is not kept again.
+
+        Parameters
+        ----------
+        name : str
+        change : FaultChange
+        revision : int or None
+            Of the record that this is based on; None for whatever it is.
+        who : str
+            The operator.
+        now_ns : int
+            [ns UTC]
+
+        Raises
+        ------
+        FaultUnknown, RevisionOutdated
+        """
+        await self._threads.write(self._change, name, change, revision, who, now_ns)
+
+    def _change(self, name: str, change: FaultChange, revision: int | None, who: str, now_ns: int) -> None:
+        row = _known(self._store.find(name), name)
+        summary = msgspec.json.decode(row.summary, type=FaultSummary)
+        if revision is not None and revision != summary.revision:
+            raise RevisionOutdated(f"revision {revision}", summary.revision)
+        if change.repaired == bool(summary.repaired):
+            return
+        word = FaultNews(
+            kind=REPAIRED if change.repaired else NOT_REPAIRED,
+            device=who,
+            boot=0,
+            number=0,
+            time=time_text(now_ns),
+            start=time_text(row.start_ns),
+            end=None,
+            phases=(),
+            evidence={"note": change.note} if change.note else {},
+        )
+        self._add(row, word)
+
+
+def _known(row: FaultRow | None, name: str) -> FaultRow:
+    if row is None:
+        raise FaultUnknown(f"expected a fault, found none called {shortened(name)}; list those there are")
+    return row
 
 
 def read_news(topic: str, payload: bytes) -> tuple[str, str, FaultNews] | None:
@@ -167,10 +225,12 @@ def read_news(topic: str, payload: bytes) -> tuple[str, str, FaultNews] | None:
 
 def summarised(row: FaultRow, news: Sequence[FaultNews], revision: int) -> FaultSummary:
     """Sum up what was said of a fault: the surest place that was named, and the last outcome."""
-    faults = [word for word in news if word.kind != RESTORATION]
+    faults = [word for word in news if word.kind not in (RESTORATION, *PEOPLE)]
     located = [word for word in faults if word.kind == LOCATED]
     best = min(located or faults[-1:] or news[:1], key=_unsureness)
     outcome = next((word for word in reversed(news) if word.kind == RESTORATION), None)
+    last = next((word for word in reversed(news) if word.kind in PEOPLE), None)
+    repair = last if last is not None and last.kind == REPAIRED else None
     said, ended = best.evidence, {} if outcome is None else outcome.evidence
     minutes = None
     if outcome is not None and outcome.end is not None:
@@ -197,6 +257,8 @@ def summarised(row: FaultRow, news: Sequence[FaultNews], revision: int) -> Fault
         minutes=minutes,
         restored_customers=round(_number(ended, "restored_customers") or 0.0),
         unserved_customers=round(_number(ended, "unserved_customers") or 0.0),
+        repaired="" if repair is None else repair.time,
+        repaired_by="" if repair is None else repair.device,
         revision=revision,
     )
 
@@ -205,6 +267,8 @@ def devices_of(news: Sequence[FaultNews]) -> list[str]:
     """Name the devices whose recordings belong to a fault: whoever told of it, and the meters it names."""
     found: dict[str, None] = {}
     for word in news:
+        if word.kind in PEOPLE:
+            continue
         named = word.evidence.get("meters")
         missing = word.evidence.get("missing")
         for name in (

@@ -1,28 +1,33 @@
 """
-The REST interface of faults: the list, and all that is known of one, with an entity tag of its content.
+The REST interface of faults: the list, all that is known of one, with an entity tag of its content, and its repair.
 
-Operators only; faults come by the grid broker (`device_catalog.fault_listener`), not from here.
+Operators only; faults come by the grid broker (`device_catalog.fault_listener`), not from here. What a person says of
+one is based on the tag that was read, so that nobody ends a fault that has just come back.
 """
 
 import hashlib
-from collections.abc import Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
-from litestar import Response, get
+from litestar import Response, get, patch
 from litestar.handlers import HTTPRouteHandler
 
 from algorithms.api.errors import Problem, shortened
 from device_catalog.api.callers import Access, AnyRequest
 from device_catalog.api.problems import HttpError
-from device_catalog.contract.paths import FAULT, FAULTS
+from device_catalog.contract.faults import FaultDetail, parse_change
+from device_catalog.contract.paths import FAULT, FAULTS, MAXIMUM_DOCUMENT
 from device_catalog.contract.topics import is_identifier
-from device_catalog.errors import FaultUnknown, Refused
+from device_catalog.errors import FaultUnknown, Refused, RevisionOutdated
 from device_catalog.faults import MAXIMUM_PAGE, Faults
 
 QUERY = ("network", "cursor", "limit")
 
+ReadBody = Callable[[AnyRequest, int], Awaitable[bytes]]
 
-def handlers(faults: Faults, access: Access) -> Sequence[HTTPRouteHandler]:
+
+def handlers(faults: Faults, access: Access, read_body: ReadBody) -> Sequence[HTTPRouteHandler]:
     """
     Make the handlers.
 
@@ -30,6 +35,8 @@ def handlers(faults: Faults, access: Access) -> Sequence[HTTPRouteHandler]:
     ----------
     faults : Faults
     access : Access
+    read_body : callable
+        Reads a request's body, at most so many bytes of it.
     """
 
     @get(FAULTS)
@@ -39,6 +46,24 @@ def handlers(faults: Faults, access: Access) -> Sequence[HTTPRouteHandler]:
 
     @get(FAULT.replace("{fault}", "{fault:str}"))
     async def one(request: AnyRequest) -> Response[bytes]:
+        return _tagged(request, msgspec.json.encode(await seen(request)))
+
+    @patch(FAULT.replace("{fault}", "{fault:str}"))
+    async def change(request: AnyRequest) -> Response[bytes]:
+        operator = access.operator(request)
+        found = await seen(request)
+        matches = [part.strip() for part in request.headers.get("If-Match", "").split(",") if part.strip()]
+        if not matches:
+            raise HttpError(428, "expected the header If-Match with the entity tag you read, or * for any; found none")
+        wanted = parse_change(await read_body(request, MAXIMUM_DOCUMENT))
+        revision, name = found.summary.revision, found.summary.id
+        if "*" not in matches and _tag_of(msgspec.json.encode(found)) not in matches:
+            raise RevisionOutdated("the entity tag that was sent", revision)
+        await faults.change(name, wanted, None if "*" in matches else revision, operator.name, time.time_ns())
+        body = msgspec.json.encode(await faults.one(name))
+        return Response(body, headers={"ETag": _tag_of(body)}, media_type="application/json")
+
+    async def seen(request: AnyRequest) -> FaultDetail:
         operator = access.operator(request)
         name = str(request.path_params["fault"])
         if not is_identifier(name):
@@ -46,9 +71,9 @@ def handlers(faults: Faults, access: Access) -> Sequence[HTTPRouteHandler]:
         found = await faults.one(name)
         if operator.tenant and not access.sees_network(operator, found.summary.network):
             raise FaultUnknown(f"expected a fault, found none called {shortened(name)}; list those there are")
-        return _tagged(request, msgspec.json.encode(found))
+        return found
 
-    return [page, one]
+    return [page, one, change]
 
 
 def _query(request: AnyRequest) -> tuple[str, str, int]:
@@ -69,8 +94,12 @@ def _query(request: AnyRequest) -> tuple[str, str, int]:
     return network, cursor, limit
 
 
+def _tag_of(body: bytes) -> str:
+    return f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+
+
 def _tagged(request: AnyRequest, body: bytes) -> Response[bytes]:
-    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    tag = _tag_of(body)
     if tag in [part.strip() for part in request.headers.get("If-None-Match", "").split(",")]:
         return Response(b"", status_code=304, headers={"ETag": tag})
     return Response(body, headers={"ETag": tag}, media_type="application/json")

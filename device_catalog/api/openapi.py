@@ -29,7 +29,7 @@ from device_catalog.contract.enrolment import (
     RevocationWanted,
     Revoked,
 )
-from device_catalog.contract.faults import FaultDetail, FaultPage
+from device_catalog.contract.faults import FaultChange, FaultDetail, FaultPage
 from device_catalog.contract.history import DeviceHistory, HistoryPage, HistoryStatus
 from device_catalog.contract.network_leases import LeaseGrant, LeaseRequest, SwitchNewsDocument
 from device_catalog.contract.networks import AreaDocument, NetworkPage, NetworkStored, RevisionPage
@@ -354,6 +354,18 @@ OPERATIONS = (
         _known,
         (),
         _unread,
+    ),
+    Operation(
+        "patch",
+        FAULT,
+        "Say that a fault is repaired, or take it back",
+        "operator",
+        200,
+        FaultChange,
+        FaultDetail,
+        ("If-Match",),
+        (),
+        (400, 401, 404, 412, 413, 422, 428),
     ),
     Operation(
         "get",

@@ -2,16 +2,59 @@
 What the catalog remembers of faults: what was said of each on the grid broker, and a summary of it.
 
 A record begins with an event of a kind in `topics.FAULTS` that names a network; later words on the same fault, such as
-the place found again at a reclosure, and how the restoration ended, are kept with it as they came.
+the place found again at a reclosure, and how the restoration ended, are kept with it as they came. That a fault was
+repaired is a word of a person's (`FaultChange`), kept beside them; it moves no switch.
 """
 
 from typing import Any
 
 import msgspec
 
+from algorithms.api.errors import Problem, shortened
+from device_catalog.contract.documents import Strict
 from device_catalog.contract.recordings import RecordingEntry
+from device_catalog.contract.validation import parse_document
 
 LOCATED, RESTORATION = "fault-located", "restoration"
+REPAIRED, NOT_REPAIRED = "repaired", "not-repaired"
+"""Kinds of what a person says of a fault; the second takes back the first."""
+LONGEST_NOTE = 500
+"""Of a person, on a repair [characters]."""
+
+
+class FaultChange(Strict, frozen=True):
+    """
+    What a person says of a fault.
+
+    Attributes
+    ----------
+    repaired : bool
+        Whether the line may be used again; false takes back what was said by mistake.
+    note : str
+        Such as what was found.
+    """
+
+    repaired: bool
+    note: str = ""
+
+
+def parse_change(document: bytes) -> FaultChange:
+    """
+    Read what a person says of a fault.
+
+    Raises
+    ------
+    DocumentError
+        With every problem found.
+    """
+    return parse_document(FaultChange, document, "change", _judge)
+
+
+def _judge(change: FaultChange, where: str) -> list[Problem]:
+    if len(change.note) <= LONGEST_NOTE and (change.note.isprintable() or not change.note):
+        return []
+    expected = f"at most {LONGEST_NOTE} printable characters in one line"
+    return [Problem(f"{where}.note", expected, shortened(change.note, 80))]
 
 
 class FaultNews(msgspec.Struct, frozen=True):
@@ -23,7 +66,7 @@ class FaultNews(msgspec.Struct, frozen=True):
     kind : str
         Of the event.
     device : str
-        Who said it.
+        Who said it: a device, or the operator who said that it is repaired.
     boot, number : int
         Which of its messages it was.
     time, start : str
@@ -77,6 +120,8 @@ class FaultSummary(msgspec.Struct, frozen=True):
     minutes : float or None
         From the beginning to the outcome [min].
     restored_customers, unserved_customers : int
+    repaired, repaired_by : str
+        When (RFC 3339, UTC) a person said that it is repaired, and who; empty while nobody has.
     revision : int
         Grows with everything that is said of it.
     """
@@ -101,6 +146,8 @@ class FaultSummary(msgspec.Struct, frozen=True):
     minutes: float | None = None
     restored_customers: int = 0
     unserved_customers: int = 0
+    repaired: str = ""
+    repaired_by: str = ""
     revision: int = 1
 
 

@@ -10,7 +10,14 @@ from typing import Any, NamedTuple
 from algorithms.api.network_document import NetworkDocument
 from algorithms.api.network_operation import SwitchState
 from algorithms.api.wire import NANOSECONDS, time_from_text
-from device_catalog.contract.faults import RESTORATION, FaultDetail, FaultNews, FaultSummary
+from device_catalog.contract.faults import (
+    NOT_REPAIRED,
+    REPAIRED,
+    RESTORATION,
+    FaultDetail,
+    FaultNews,
+    FaultSummary,
+)
 from device_catalog.network_diagram.canvas import Canvas, Circle, Style, Text, text_width
 from device_catalog.network_diagram.diagram import draw
 from device_catalog.network_diagram.overlay import Mark, MarkKind, Overlay
@@ -18,6 +25,7 @@ from device_catalog.network_diagram.overlay import Mark, MarkKind, Overlay
 LISTED = 20
 """Names that one line gives at most."""
 _margin, _row = 24.0, 22.0
+_repairs = {REPAIRED: "repaired", NOT_REPAIRED: "not repaired after all"}
 _colours = {"fault": "#d4141e", "switch": "#1f5fa8", "end": "#1e7d34"}
 
 
@@ -68,6 +76,11 @@ def timeline(detail: FaultDetail) -> list[Moment]:
             words = f"{word.device}: {outcome}" + (f" ({reason})" if reason else "")
             found.append(Moment(since(word.end or word.time), "end", words))
             continue
+        if word.kind in _repairs:
+            noted = str(word.evidence.get("note") or "")
+            words = f"{word.device}: {_repairs[word.kind]}" + (f" ({noted})" if noted else "")
+            found.append(Moment(since(word.time), "end", words))
+            continue
         if word.start not in starts:
             found.append(Moment(since(word.start), "fault", "current again" if starts else "the fault begins"))
             starts.add(word.start)
@@ -87,6 +100,10 @@ def lines_of(detail: FaultDetail) -> list[str]:
         said.append("  outcome       none told yet")
     for word in outcomes[-1:]:
         said += [f"  {name:<13} {words}" for name, words in _outcome(summary, word.evidence)]
+    if summary.repaired:
+        said.append(f"  repaired      {summary.repaired[:19]}Z by {summary.repaired_by}")
+    else:
+        said.append("  repaired      nobody has said so")
     said += [
         f"  recording     {entry.info.device}/{entry.info.id}, {entry.info.kind}, {entry.state}"
         for entry in detail.recordings
@@ -122,6 +139,8 @@ def picture(detail: FaultDetail, document: NetworkDocument) -> Canvas:
     words = [sort_of(summary) or summary.kind, summary.start[:19].replace("T", " ") + " UTC", place_of(summary)]
     if summary.outcome:
         words.append(summary.outcome)
+    if summary.repaired:
+        words.append(f"repaired {summary.repaired[:16].replace('T', ' ')} by {summary.repaired_by}")
     canvas = draw(document, Overlay(marks=tuple(marks), switches=states, caption="; ".join(words)))
     _write_timeline(canvas, timeline(detail))
     return canvas

@@ -1,12 +1,12 @@
 """
-``tresma faults list|show|plot``: the faults that the catalog remembers.
+``tresma faults list|show|plot|repaired``: the faults that the catalog remembers.
 
 Every command is a function of the parsed options; it writes its answer and raises `OperatorError` where it cannot.
 """
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -15,11 +15,12 @@ from rich.table import Table
 
 from algorithms.api.network_document import NetworkDocument
 from device_catalog.contract import paths
-from device_catalog.contract.faults import FaultDetail, FaultPage, FaultSummary
+from device_catalog.contract.faults import FaultChange, FaultDetail, FaultPage, FaultSummary
 from device_catalog.network_files.writing import write_file
 from device_catalog.operator import recordings
 from device_catalog.operator.catalog import MAXIMUM_PAGES, read
 from device_catalog.operator.errors import OperatorError, UsageError
+from device_catalog.operator.fault_repair import add_arguments, ask, handlers_of, locked_for, tell
 from device_catalog.operator.fault_story import lines_of, picture, place_of, sort_of
 from device_catalog.operator.network_draw import ENDINGS, written
 from device_catalog.operator.network_store import NetworkCatalog
@@ -33,6 +34,7 @@ _LIST = """\
 examples:
   tresma faults list
   tresma faults list --network mv-north --limit 10
+  tresma faults list --open                                  those nobody has said to be repaired
 """
 
 _PLOT = """\
@@ -42,6 +44,17 @@ feeder's head, where it recorded the fault. The second is fetched from the meter
 examples:
   tresma faults plot mv-north-head-1795262442117
   tresma faults plot mv-north-head-1795262442117 -o fault.png --wait 10
+"""
+
+_REPAIRED = """\
+What you say is kept with the fault, with your name and the time, and told to whoever handled the fault by switching:
+it forgets the case and goes on with its other work. No switch moves: those that are locked for the fault stay locked
+until somebody unlocks them.
+
+examples:
+  tresma faults repaired mv-north-head-1795262442117 --note "joint at 212 m replaced"
+  tresma faults repaired mv-north-head-1795262442117 --undo
+  tresma network operate mv-north s-12=unlocked s-12=closed
 """
 
 
@@ -60,8 +73,19 @@ class FaultsCatalog(RecordingsCatalog, NetworkCatalog):
 
     def fault(self, name: str) -> FaultDetail:
         """Return all that is known of one."""
+        return self._of("GET", name)[0]
+
+    def change_fault(self, name: str, change: FaultChange) -> FaultDetail:
+        """Say something of one, as it is known now."""
+        tag = self._of("GET", name)[1]
+        return self._of("PATCH", name, body=change, headers={"If-Match": tag})[0]
+
+    def _of(
+        self, method: str, name: str, *, body: FaultChange | None = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[FaultDetail, str]:
         try:
-            return read(self._exchange("GET", paths.FAULT.format(fault=name))[0], FaultDetail)
+            answer, tag = self._exchange(method, paths.FAULT.format(fault=name), body=body, headers=headers)
+            return read(answer, FaultDetail), tag
         except OperatorError as error:
             if error.status != 404:
                 raise
@@ -85,10 +109,11 @@ def add_commands(
     exit_text : str
         What the exit status means.
     """
-    subject = subjects.add_parser("faults", help="list, show and draw faults of the network", epilog=exit_text)
-    commands = subject.add_subparsers(required=True, metavar="list|show|plot")
+    subject = subjects.add_parser("faults", help="list, show, draw and end faults of the network", epilog=exit_text)
+    commands = subject.add_subparsers(required=True, metavar="list|show|plot|repaired")
     listing = add(commands, "list", "list faults, the newest first", _LIST)
     listing.add_argument("--network", metavar="NAME", help="only those of this network")
+    listing.add_argument("--open", action="store_true", help="only those nobody has said to be repaired")
     listing.add_argument("--limit", type=_count, default=50, metavar="N", help="at most so many (default 50)")
     listing.set_defaults(command=_with_catalog(show_list))
     showing = add(commands, "show", "what is known of a fault: place, evidence, restoration, timeline", "")
@@ -101,15 +126,22 @@ def add_commands(
         "--wait", type=_seconds, default=120.0, metavar="S", help="wait for the recording at most S (default 120)"
     )
     plotting.set_defaults(command=_with_catalog(plot))
+    repairing = add(commands, "repaired", "say that a fault is repaired; no switch moves", _REPAIRED)
+    repairing.add_argument("fault", metavar="FAULT")
+    add_arguments(repairing)
+    repairing.set_defaults(command=_with_catalog(repaired))
 
 
 def show_list(options: argparse.Namespace, catalog: FaultsCatalog) -> None:
     """List faults, the newest first."""
     table = Table(pad_edge=False, box=None)
-    for heading in ("fault", "began [UTC]", "type", "place ± 2 u", "outcome", "after [min]", "customers back/dark"):
+    columns = "fault", "began [UTC]", "type", "place ± 2 u", "outcome", "after [min]", "customers back/dark", "repaired"
+    for heading in columns:
         table.add_column(heading, no_wrap=True, justify="right" if "[min]" in heading else "left")
     count = 0
     for one in catalog.faults(options.network or ""):
+        if options.open and one.repaired:
+            continue
         if count >= options.limit:
             note(f"the newest {count}; --limit shows more")
             break
@@ -125,6 +157,7 @@ def show_list(options: argparse.Namespace, catalog: FaultsCatalog) -> None:
             printable(one.outcome or "none yet"),
             "" if one.minutes is None else f"{one.minutes:.2f}",
             f"{one.restored_customers}/{one.unserved_customers}" if one.outcome else "",
+            one.repaired[:16].replace("T", " ") or "no",
         )
     if options.json:
         return
@@ -167,6 +200,25 @@ def plot(options: argparse.Namespace, catalog: FaultsCatalog) -> None:
     else:
         for file in files:
             say(str(file))
+
+
+def repaired(options: argparse.Namespace, catalog: FaultsCatalog) -> None:
+    """Say that a fault is repaired, or that it is not; whoever handled it is told."""
+    detail = catalog.fault(options.fault)
+    if not (options.undo or options.yes or options.json):
+        ask(detail)
+    changed = catalog.change_fault(options.fault, FaultChange(not options.undo, options.note))
+    if not options.undo and handlers_of(changed):
+        tell(changed, catalog, options, _settings(options))
+    if options.json:
+        say_json(changed)
+        return
+    summary = changed.summary
+    said = f"repaired, {summary.repaired[:19]}Z by {summary.repaired_by}" if summary.repaired else "not repaired"
+    say(f"{summary.id}: {said}")
+    locked = locked_for(changed)
+    if locked and not options.undo:
+        note(f"may still be locked: {', '.join(locked)}; `tresma network operate {summary.network} SWITCH=unlocked`")
 
 
 def _network(catalog: FaultsCatalog, detail: FaultDetail) -> NetworkDocument:

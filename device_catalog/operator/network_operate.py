@@ -28,10 +28,10 @@ from device_catalog.contract.network_leases import LeaseGrant, LeaseRequest, Swi
 from device_catalog.contract.topics import is_identifier
 from device_catalog.operator.catalog import Catalog, read
 from device_catalog.operator.errors import OperatorError, UsageError
+from device_catalog.operator.grid_broker import grid_broker
 from device_catalog.operator.output import note, say, say_json
 from device_catalog.operator.passphrases import commander
 from device_catalog.operator.settings import KEYS, Settings, read_settings
-from device_catalog.operator.subscriber import Endpoint, parse_endpoint
 from device_catalog.operator.switch_line import CLAIMING, SwitchLine
 
 RETAINED = 5.0
@@ -157,7 +157,7 @@ def operate(options: argparse.Namespace) -> None:
         raise UsageError(f"expected a patience of 1 to 120 s, found {options.patience:g}")
     sign = commander(options) if options.key is not None else None
     catalog = _catalog(settings)
-    endpoint, tenant = _broker(catalog, options, settings)
+    endpoint, tenant = grid_broker(options.network, catalog, settings, options.tenant or "")
     names = list(dict.fromkeys(wish.switch for wish in options.wishes))
     everybody = sorted({*names, *catalog.switches(options.network)})
     with SwitchLine(endpoint, settings.ca, tenant, everybody, sign) as line:
@@ -188,19 +188,6 @@ def operate(options: argparse.Namespace) -> None:
             catalog.release(grant)
     if options.json:
         say_json({name: line.reports[name] for name in names})
-
-
-def _broker(catalog: LeaseCatalog, options: argparse.Namespace, settings: Settings) -> tuple[Endpoint, str]:
-    """Find the grid broker, and the tenant whose topics are used there, by a device of the network where not told."""
-    if settings.grid and options.tenant:
-        return parse_endpoint(settings.grid), str(options.tenant)
-    for summary in catalog.devices({"network": options.network}):
-        addresses = catalog.device(summary.device).desired.configuration.brokers.grid
-        if settings.grid or addresses:
-            return parse_endpoint(settings.grid or addresses[0]), str(options.tenant or summary.tenant)
-    raise UsageError(
-        f"where is the grid broker? No device of {options.network} names any; give --grid mqtt://host:1883 and --tenant"
-    )
 
 
 def _expect_time(grant: LeaseGrant, wish: Wish, asked: float, patience: float) -> None:

@@ -9,9 +9,10 @@ import pytest
 from paho.mqtt import publish
 
 from algorithms.api.records import Event, Severity
-from algorithms.api.wire import NANOSECONDS, Header, encode, time_text
+from algorithms.api.wire import NANOSECONDS, Header, decode, encode, time_text
 from device_catalog.contract import topics
 from tests.support.catalog import CatalogProcess
+from tests.support.listener import Listener
 from tests.support.mosquitto import Mosquitto
 from tests.support.networks import feeder_document
 from tests.support.postgresql import PostgreSQL
@@ -133,3 +134,46 @@ def test_an_operator_lists_shows_and_draws_faults(plant, tmp_path):
     assert (drawn.stdout, "no recording of m-head" in drawn.stderr) == (f"{target}\n", True)
     assert "140 m from m1" in target.read_text()
     assert "knows no fault none" in tresma("show", "none", status=1).stderr
+
+
+def test_a_person_ends_a_fault_and_whoever_handled_it_is_told(plant):
+    catalog, grid = plant
+    start = time.time_ns() - 5 * NANOSECONDS
+    say(grid, "fault-located", start, 70, terminal="fourth", **{**PLACE, "branch": "b1"})
+    steps = [{"switch": "s-1", "verb": "open"}]
+    outcome = {"outcome": "restored", "steps": steps, "cases": ["fault-located-fourth-1"]}
+    say(grid, "restoration", start, 71, end_ns=start + NANOSECONDS, device="control-1", terminal="fourth", **outcome)
+
+    def found():
+        return next((one for one in listed(catalog)["items"] if one["terminal"] == "fourth" and one["outcome"]), None)
+
+    wait_until(found, "the outcome being kept")
+    path = f"/v1/faults/{found()['id']}"
+    assert catalog.operator("PATCH", path, json={"repaired": True}).status_code == 428
+    stale = catalog.operator("PATCH", path, json={"repaired": True}, headers={"If-Match": '"old"'})
+    assert stale.status_code == 412
+    assert catalog.operator("PATCH", path, json={"fixed": 1}, headers={"If-Match": "*"}).status_code == 422
+    with Listener(grid.port, topics.commands("default", "control-1")) as listener:
+        environment = {
+            **os.environ,
+            "TRESMA_CATALOG": catalog.url,
+            "TRESMA_TOKEN_FILE": str(catalog.state / "operator.token"),
+        }
+        command = [
+            sys.executable, "-m", "device_catalog.operator", "faults", "repaired", found()["id"], "--note", "new joint",
+            "--yes", "--grid", grid.url, "--tenant", "default",
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
+        assert done.returncode == 0, done.stderr
+        wait_until(lambda: listener.heard, "the order")
+        _, order = decode(listener.heard[0].payload)
+    assert (order.verb, order.recipient, order.arguments) == (
+        "repaired", "control-1", {"case": "fault-located-fourth-1"}
+    )  # fmt: skip
+    assert "repaired, 20" in done.stdout
+    assert "may still be locked: s-1" in done.stderr
+    summary = found()
+    assert summary["repaired"]
+    assert summary["repaired_by"]
+    trail = catalog.operator("GET", "/v1/audit").json()
+    assert ("PATCH", path) in [(entry["method"], entry["path"]) for entry in trail["items"]]

@@ -11,10 +11,12 @@ from algorithms.api.records import Event, Severity
 from algorithms.api.wire import NANOSECONDS, Header, encode
 from device_catalog import faults as faults_module
 from device_catalog.contract import topics
-from device_catalog.contract.faults import FaultDetail
-from device_catalog.errors import FaultUnknown, Refused
+from device_catalog.contract.faults import FaultChange, FaultDetail, parse_change
+from device_catalog.contract.validation import DocumentError
+from device_catalog.errors import FaultUnknown, Refused, RevisionOutdated
 from device_catalog.faults import MAXIMUM_NEWS, Faults, devices_of, read_news
 from device_catalog.network_diagram.svg import as_svg
+from device_catalog.operator.fault_repair import handlers_of, locked_for
 from device_catalog.operator.fault_story import lines_of, picture, timeline
 from device_catalog.storage.database import migrate, open_engine
 from device_catalog.storage.faults import FaultStore
@@ -50,7 +52,8 @@ def run(tmp_path):
     migrate(engine)
     with engine.connect().execution_options(writes=True) as connection, connection.begin():
         connection.exec_driver_sql(
-            f"INSERT INTO networks VALUES ('{NETWORK}', 'n', 3, 0, 0, 'somebody'), ('net-2', 'n', 1, 0, 0, 'somebody')"
+            "INSERT INTO networks (network, name, revision, topology_revision, stored_ns, author) "
+            f"VALUES ('{NETWORK}', 'n', 3, 0, 0, 'somebody'), ('net-2', 'n', 1, 0, 0, 'somebody')"
         )
     threads = StorageThreads()
     store = FaultStore(engine)
@@ -191,3 +194,61 @@ def test_the_picture_has_the_place_its_alternatives_the_steps_and_the_timeline(r
     words = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
     for text in ("140 m from m1", "or here", "1", "Timeline", "cb is open", "control-1: restored"):
         assert text in words
+
+
+def test_a_person_says_that_a_fault_is_repaired_and_takes_it_back_and_all_of_it_stays(run):
+    now = START + 3600 * NANOSECONDS
+
+    async def use(faults):
+        await faults.hear(*located())
+        await faults.hear(*restored(cases=["fault-located-head-1"]))
+        (first,) = (await faults.page("", "", 10)).items
+        await faults.change(first.id, FaultChange(repaired=True, note="joint replaced"), first.revision, "anna", now)
+        repaired = await faults.one(first.id)
+        await faults.change(first.id, FaultChange(repaired=True), None, "bert", now + NANOSECONDS)
+        again = await faults.one(first.id)
+        with pytest.raises(RevisionOutdated, match="read it again"):
+            await faults.change(first.id, FaultChange(repaired=False), first.revision, "bert", now)
+        await faults.change(first.id, FaultChange(repaired=False), None, "bert", now + 2 * NANOSECONDS)
+        with pytest.raises(FaultUnknown):
+            await faults.change("none", FaultChange(repaired=True), None, "anna", now)
+        return first, repaired, again, await faults.one(first.id)
+
+    first, repaired, again, taken_back = run(use)
+    assert (first.repaired, first.repaired_by) == ("", "")
+    assert (repaired.summary.repaired[:16], repaired.summary.repaired_by) == ("2027-01-15T09:00", "anna")
+    assert again == repaired  # who said it first stays
+    assert (taken_back.summary.repaired, taken_back.summary.repaired_by) == ("", "")
+    assert [(word.kind, word.device) for word in taken_back.news[2:]] == [
+        ("repaired", "anna"),
+        ("not-repaired", "bert"),
+    ]
+    assert (taken_back.summary.distance, taken_back.summary.outcome) == (140.0, "restored")
+    assert devices_of(taken_back.news) == ["m-head", "m-2", "m-3", "control-1"]
+    said = "\n".join(lines_of(repaired))
+    assert "repaired      2027-01-15T09:00:00Z by anna" in said
+    assert "3600.000 s  anna: repaired (joint replaced)" in said
+    assert "nobody has said so" in "\n".join(lines_of(taken_back))
+
+
+def test_who_handled_a_fault_is_told_and_what_it_locked_is_named(run):
+    steps = [{"switch": "s1", "verb": "open"}, {"switch": "s2", "verb": "open"}, {"switch": "s2", "verb": "close"}]
+
+    async def use(faults):
+        await faults.hear(*located())
+        await faults.hear(*restored(cases=["case-1", "case-1", 7, "case-2"], steps=steps))
+        (summary,) = (await faults.page("", "", 10)).items
+        return await faults.one(summary.id)
+
+    detail = run(use)
+    assert handlers_of(detail) == [("control-1", "case-1"), ("control-1", "case-2")]
+    assert locked_for(detail) == ["s1"]
+
+
+@pytest.mark.parametrize(
+    "document", [b"{", b"{}", b'{"repaired": 1}', b'{"repaired": true, "x": 1}', b'{"repaired": true, "note": "a\\nb"}']
+)
+def test_what_is_no_word_on_a_repair_is_refused(document):
+    with pytest.raises(DocumentError):
+        parse_change(document)
+    assert parse_change(b'{"repaired": true}') == FaultChange(repaired=True)
