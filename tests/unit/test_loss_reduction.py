@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from algorithms.api.grid_records import GridState
-from algorithms.builtin.switching.reconfiguration import demand_of
+from algorithms.builtin.switching.state_demand import demand_of
 from tests.support.feeder_pair import feeder_pair_document
 from tests.support.networks import element
 from tests.support.switch_world import HEAVY, World, state

@@ -8,7 +8,7 @@ from algorithms.api.network_reader import parse
 from algorithms.api.readings import ChannelReading
 from algorithms.api.records import AngleReference, MeasurementFrame, Quality
 from algorithms.api.wire import NANOSECONDS
-from algorithms.builtin.switching.fault_case import VoltageWatch
+from algorithms.builtin.switching.voltage_watch import VoltageWatch
 from tests.support.feeder_pair import feeder_pair_document
 
 NOW = 1_800_000_000 * NANOSECONDS

@@ -30,19 +30,21 @@ from algorithms.api.network_tables import Truths
 from algorithms.api.records import Record
 from algorithms.api.switching import Cause, SwitchReport
 from algorithms.api.wire import NANOSECONDS
-from algorithms.builtin.switching.fault_case import FaultCase, VoltageWatch
+from algorithms.builtin.switching.fault_case import FaultCase
 from algorithms.builtin.switching.positions_before import NAMED, PositionsBefore
+from algorithms.builtin.switching.reconfiguration_settings import HandlingSettings
 from algorithms.builtin.switching.restoration_checks import (
     is_enclosed,
     objection,
-    protecting_beside,
     still_dark,
+    still_protected,
+    taken_over,
     why_not_dead,
 )
 from algorithms.builtin.switching.restoration_steps import ending, proposal_of, stages_of, unlocked
 from algorithms.builtin.switching.switch_board import SwitchBoard
 from algorithms.builtin.switching.switching_sequence import Lease, Progress, SwitchingSequence
-from algorithms.grid.switching.limits import Limits
+from algorithms.builtin.switching.voltage_watch import VoltageWatch
 from algorithms.grid.switching.restoration import Restoration, restore
 from algorithms.grid.switching.switched import SwitchedNetwork
 from algorithms.grid.switching.tree_flow import Demand, TreeFlow
@@ -63,40 +65,6 @@ class Phase(StrEnum):
     LEASE = "lease"
     SWITCHING = "switching"
     SETTLED = "settled"
-
-
-@dataclass(frozen=True, slots=True)
-class HandlingSettings:
-    """
-    How faults are handled.
-
-    Attributes
-    ----------
-    closed_loop : bool
-        Whether to switch, or only to propose.
-    limits : Limits
-    pickup : float
-        What comes back draws so many times what it drew [1].
-    patience : float
-        For the protection, for proof that the line is dead, and for a lease [s].
-    response : float
-        A switch answers within its operating time and this [s].
-    settle : float
-        After each closing the protection is watched for so long [s].
-    hearing : float
-        Meters that spoke before the breaker opened are waited for so long, before those that spoke since count [s].
-    by_meters : bool
-        Whether a meter must prove the line dead, rather than the breaker's word alone.
-    """
-
-    closed_loop: bool
-    limits: Limits
-    pickup: float
-    patience: float
-    response: float
-    settle: float
-    hearing: float
-    by_meters: bool
 
 
 @dataclass(slots=True)
@@ -289,12 +257,12 @@ class FaultHandling:
         protections = self.board.model.protections
         for case in self.cases:
             case.enclosed = case.enclosed or is_enclosed(self.board, case, self.tags)
-        if taken := self._taken_over():
+        if taken := taken_over(self.cases, self.board, self.ground):
             return self._end("handed-over", taken, now_ns)
         passed = [case for case in self.cases if not (case.live or case.enclosed) and case.passed(protections, now_ns)]
         if passed:
             return self._let_pass(passed, now_ns)
-        waiting = self._still_protected(now_ns)
+        waiting = still_protected(self.cases, self.board, now_ns)
         if not waiting:
             self._enter(Phase.PROOF, now_ns)
             return []
@@ -310,31 +278,6 @@ class FaultHandling:
         names = ", ".join(case.breaker or "no breaker known" for case in waiting)
         return self._end("no-lockout", f"the protection did not end its sequence: {names}", now_ns)
 
-    def _still_protected(self, now_ns: int) -> list[FaultCase]:
-        """Give the faults whose protection, of all breakers that feed them, has not ended its sequence."""
-        protections, waiting = self.board.model.protections, []
-        for case in self.cases:
-            if case.live or case.enclosed:
-                continue
-            case.beside(protecting_beside(self.board, case), now_ns)
-            names = (case.breaker, *case.breakers)
-            if not all(case.locked_out(name, self.board.report(name), protections, now_ns) for name in names):
-                waiting.append(case)
-        return waiting
-
-    def _taken_over(self) -> str:
-        """Say which breaker a person has taken over; nothing where none."""
-        for case in self.cases:
-            report = self.board.report(case.breaker)
-            taken = (
-                ""
-                if case.enclosed or (report and self.ground.ours(report, self.cases))
-                else case.taken_over(report, self.tags)
-            )
-            if taken:
-                return f"{taken}: a person has taken over"
-        return ""
-
     def _let_pass(self, passed: list[FaultCase], now_ns: int) -> list[Record]:
         self.cases = [case for case in self.cases if case not in passed]
         if not self.cases:
@@ -343,9 +286,9 @@ class FaultHandling:
         return []
 
     def _prove_dead(self, now_ns: int) -> list[Record]:
-        if taken := self._taken_over():
+        if taken := taken_over(self.cases, self.board, self.ground):
             return self._end("handed-over", taken, now_ns)
-        if self._still_protected(now_ns):  # a breaker on the other side of a loop tripped only now
+        if still_protected(self.cases, self.board, now_ns):  # a breaker on the other side of a loop tripped only now
             self._enter(Phase.PROTECTION, now_ns)
             return []
         if self.board.gathering(now_ns):

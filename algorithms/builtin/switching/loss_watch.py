@@ -21,15 +21,15 @@ from enum import StrEnum
 from typing import Any
 
 from algorithms.api.errors import NetworkError
-from algorithms.api.grid_records import Proposal, SwitchStep
 from algorithms.api.network_tables import Truths
-from algorithms.api.readings import Estimate
-from algorithms.api.records import Event, Record, Severity
-from algorithms.api.wire import NANOSECONDS, time_text
+from algorithms.api.records import Record
+from algorithms.api.wire import NANOSECONDS
+from algorithms.builtin.switching.loop_watch import LoopWatch
+from algorithms.builtin.switching.loss_words import exchange_ending, exchange_proposal, relative_gain
+from algorithms.builtin.switching.reconfiguration_settings import LossSettings
 from algorithms.builtin.switching.switch_board import SwitchBoard
 from algorithms.builtin.switching.switching_sequence import Lease, Progress, Stage, SwitchingSequence, closing, opening
-from algorithms.grid.switching.limits import Limits
-from algorithms.grid.switching.reconfiguration import Effort, Figures, Objective, Reconfiguration, reconfigure
+from algorithms.grid.switching.reconfiguration import Reconfiguration, reconfigure
 from algorithms.grid.switching.switched import SwitchedNetwork
 from algorithms.grid.switching.switching_order import Move, moves
 from algorithms.grid.switching.tree_flow import Demand, TreeFlow
@@ -37,8 +37,6 @@ from algorithms.grid.switching.tree_flow import Demand, TreeFlow
 OTHERS = "others"
 LOSS_ORDERS = ("loss-", "undo-")
 """What orders given for it begin with."""
-MESHED = 10.0
-"""A loop that stands for so long is told [s]."""
 
 
 class LossPhase(StrEnum):
@@ -48,46 +46,6 @@ class LossPhase(StrEnum):
     LEASE = "lease"
     SWITCHING = "switching"
     UNDOING = "undoing"
-
-
-@dataclass(frozen=True, slots=True)
-class LossSettings:
-    """
-    When another position is worth it.
-
-    Attributes
-    ----------
-    closed_loop : bool
-    objective : Objective
-    effort : Effort
-    limits : Limits
-    gain : float
-        Least relative improvement [1].
-    hold : float
-        For which it must have lasted [s].
-    interval : float
-        Grid states are looked at no more often than this [s].
-    rest : float
-        After a change nothing is changed for so long [s].
-    interruption : float
-        Customer-seconds without supply that one change may cost [s].
-    response : float
-        A switch answers within its operating time and this [s].
-    patience : float
-        For a lease [s].
-    """
-
-    closed_loop: bool
-    objective: Objective
-    effort: Effort
-    limits: Limits
-    gain: float
-    hold: float
-    interval: float
-    rest: float
-    interruption: float
-    response: float
-    patience: float
 
 
 @dataclass(slots=True)
@@ -106,13 +64,14 @@ class LossWatch:
     _since_ns: int = 0
     _made: tuple[Move, ...] = ()
     _planned: Truths | None = None
-    _judged: Truths | None = None
-    _loop: str = ""
-    _loop_ns: int | None = None
     _sequence: SwitchingSequence | None = None
     _undone: str = ""
     _count: int = 0
     _steps: list[tuple[str, str, int]] = field(default_factory=list)
+    _loops: LoopWatch = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._loops = LoopWatch(self.board)
 
     @property
     def wants_lease(self) -> bool:
@@ -160,7 +119,7 @@ class LossWatch:
 
     def advance(self, now_ns: int) -> list[Record]:
         """Do what can be done now."""
-        given = self._tell_loop(now_ns)
+        given = self._loops.look(now_ns)
         if self.phase is LossPhase.LEASE:
             if self._disturbed(0, now_ns):
                 return [*given, *self._end("superseded", "switches moved or were locked meanwhile", now_ns)]
@@ -209,7 +168,8 @@ class LossWatch:
             return None if at_ns is None else at_ns + by_ns
 
         self._looked_ns, self._gaining_ns = moved(self._looked_ns), moved(self._gaining_ns)
-        self.changed_ns, self._loop_ns = moved(self.changed_ns), moved(self._loop_ns)
+        self.changed_ns = moved(self.changed_ns)
+        self._loops.shift(by_ns)
         self._since_ns += by_ns
         self._steps = [(name, verb, at + by_ns) for name, verb, at in self._steps]
         if self._sequence is not None:
@@ -242,33 +202,8 @@ class LossWatch:
         made = ordered if ordered is not None else ()
         cost = sum(move.interrupted * move.interruption for move in made)
         allowed = ordered is not None and cost <= self.settings.interruption
-        steps: list[SwitchStep] = []
-        for move in made:
-            close = SwitchStep(move.close, "closed", f"the loop would carry {move.closed_onto:.0f} A")
-            opened = SwitchStep(move.open, "open", move.reason or f"breaks {move.broken:.0f} A")
-            steps += [close, opened] if move.make_before_break else [opened, close]
-        proposal = Proposal(
-            kind=_kinds[self.settings.objective],
-            network=self.board.model.network,
-            topology_revision=self.board.model.topology_revision,
-            time_ns=now_ns,
-            expires_ns=now_ns + round(max(self.settings.interval, 60.0) * NANOSECONDS),
-            steps=tuple(steps),
-            gain={
-                "relative": Estimate(gain, 0.0),
-                "losses": Estimate(found.before.losses - found.after.losses, 0.0),
-                "deviation": Estimate(found.before.deviation - found.after.deviation, 0.0),
-                "exported": Estimate(found.before.exported - found.after.exported, 0.0),
-                "customer-seconds": Estimate(-cost, 0.0),
-            },
-            checks={
-                "radial": True,
-                "limits": not found.broken,
-                "limits on the way": ordered is not None,
-                "no loop that must not be closed": bool(made) and all(move.make_before_break for move in made),
-                "interruption": allowed,
-                "every position was tried": found.exact,
-            },
+        proposal = exchange_proposal(
+            found, ordered, self.settings, self.board.model, gain=gain, cost=cost, now_ns=now_ns
         )
         if self.settings.closed_loop and allowed and made:
             self._made, self._since_ns, self.refusal = made, now_ns, ""
@@ -293,7 +228,7 @@ class LossWatch:
         moved = any(name == first for name, _, _ in sequence.done)
         if OTHERS in sequence.failed:  # `at` is the last step that was done
             again = () if move.make_before_break else (move.open,)
-            if sequence.at % 2 or bool(self._loops(*again)) is not move.make_before_break:
+            if sequence.at % 2 or bool(self._loops.closed_by(*again)) is not move.make_before_break:
                 return []
         elif not moved and first not in sequence.unanswered:
             return []
@@ -314,89 +249,16 @@ class LossWatch:
         begins = [] if steps % 2 else begins  # what has begun is better ended than left
         return bool((self.board.closed() != expected).any()) or not all(fit[rows[name]] for name, _ in begins)
 
-    def _loops(self, *also: str) -> list[str]:
-        """Name what closes loops by the switches' own word, were those in `also` closed too."""
-        model, closed = self.board.model, self.board.surely_closed()
-        closed[[model.switches.rows[name] for name in also]] = True
-        ids = [*model.branches.ids, *model.switches.ids]
-        return [ids[edge] for edge in SwitchedNetwork(model).tree(closed).loops]
-
-    def _tell_loop(self, now_ns: int) -> list[Record]:
-        """Tell of a loop, once, that has stood for a while."""
-        closed = self.board.surely_closed()
-        if self._judged is None or (closed != self._judged).any():
-            self._judged, loop = closed, ", ".join(self._loops()[:20])
-            if bool(loop) != bool(self._loop):
-                self._loop_ns = now_ns if loop else None
-            self._loop = loop
-        if self._loop_ns is None or self._within(self._loop_ns, MESHED, now_ns):
-            return []
-        started, self._loop_ns = self._loop_ns, None
-        evidence = {
-            "network": self.board.model.network,
-            "outcome": "meshed",
-            "reason": f"a loop is closed, which {self._loop} can open",
-            "position": "a loop stands: one of its switches is to be opened",
-            "steps": [],
-        }
-        return [Event("reconfiguration", self.board.model.network, started, now_ns, Severity.CRITICAL, (), evidence)]
-
     def _patience(self, name: str) -> float:
         switches = self.board.model.switches
         return float(switches.operating_time[switches.rows[name]]) + self.settings.response
 
     def _end(self, outcome: str, why: str, now_ns: int, *, half: bool = False) -> list[Record]:
-        well = outcome == "changed"
-        position = {
-            "changed": "as proposed",
-            "undone": "the exchange that failed was taken back; those before it stay",
-            "failed": "the exchanges before the one that failed stay",
-            "half-way": "an exchange is half done: look at the steps",
-            "interrupted": "an exchange is half done: what is done about the fault counts with that"
-            if half
-            else "as it stood then",
-            "no-lease": "nothing was switched",
-            "superseded": "nothing was switched",
-        }[outcome]
-        evidence = {
-            "network": self.board.model.network,
-            "outcome": outcome,
-            "reason": why,
-            "position": position,
-            "steps": [{"switch": name, "verb": verb, "time": time_text(at)} for name, verb, at in self._steps],
-        }
-        started = self._since_ns
+        told = exchange_ending(
+            outcome, why, self.board.model.network, self._steps, half=half, times=(self._since_ns, now_ns)
+        )
         if self._steps:
             self.changed_ns = now_ns
         self.phase, self._sequence, self._made, self._steps = LossPhase.WATCHING, None, (), []
         self._gaining_ns, self._proposed, self._undone = None, None, ""
-        severity = Severity.NOTICE if well else Severity.WARNING
-        severity = Severity.CRITICAL if outcome == "half-way" else severity
-        return [Event("reconfiguration", self.board.model.network, started, now_ns, severity, (), evidence)]
-
-
-_kinds = {
-    Objective.LOSSES: "loss-reduction",
-    Objective.VOLTAGE: "voltage-support",
-    Objective.GENERATION: "local-generation",
-}
-
-
-def relative_gain(found: Reconfiguration, objective: Objective) -> float:
-    """Give the improvement of what a position is to serve, relative to the present; 1 where it mends a broken limit."""
-    if found.before.excess > 1e-6 and found.after.excess < 0.5 * found.before.excess:
-        return 1.0
-    if found.after.excess > found.before.excess + 1e-9:
-        return 0.0
-    before, after = _value(found.before, objective), _value(found.after, objective)
-    return 1.0 - after / before if before > 0.0 else 0.0
-
-
-def _value(figures: Figures, objective: Objective) -> float:
-    match objective:
-        case Objective.LOSSES:
-            return figures.losses
-        case Objective.VOLTAGE:
-            return figures.deviation
-        case Objective.GENERATION:
-            return figures.exported
+        return [told]

@@ -29,7 +29,6 @@ from algorithms.api.algorithm import Algorithm, Context
 from algorithms.api.errors import CheckpointError, NetworkError, Problem, SettingsError
 from algorithms.api.grid_records import GridState
 from algorithms.api.manifest import AlgorithmInfo
-from algorithms.api.network import NetworkModel
 from algorithms.api.records import (
     Command,
     Event,
@@ -44,7 +43,7 @@ from algorithms.api.samples import SampleBlock
 from algorithms.api.settings import problems_of, read_settings
 from algorithms.api.switching import read_report
 from algorithms.api.wire import NANOSECONDS
-from algorithms.builtin.switching.fault_case import NO_SECTION, FaultCase, VoltageWatch, head_of, read_fault
+from algorithms.builtin.switching.fault_case import NO_SECTION, FaultCase, head_of, read_fault
 from algorithms.builtin.switching.fault_handling import FaultHandling, Phase
 from algorithms.builtin.switching.lease_keeping import LeaseKeeping
 from algorithms.builtin.switching.loss_watch import LossWatch
@@ -56,11 +55,13 @@ from algorithms.builtin.switching.reconfiguration_settings import (
     problems_between,
 )
 from algorithms.builtin.switching.restoration_steps import search_of
+from algorithms.builtin.switching.state_demand import demand_of
 from algorithms.builtin.switching.switch_board import SwitchBoard
 from algorithms.builtin.switching.untold_trips import UntoldTrips
+from algorithms.builtin.switching.voltage_watch import VoltageWatch
 from algorithms.grid.switching.fault_search import Trial, search
 from algorithms.grid.switching.switched import SwitchedNetwork
-from algorithms.grid.switching.tree_flow import Demand, TreeFlow, expected
+from algorithms.grid.switching.tree_flow import Demand, TreeFlow
 
 REPAIRED = "repaired"
 """Verb of the command that ends a case; its argument ``case`` names it, or is left out for all."""
@@ -70,7 +71,6 @@ STATES = 16
 """Grid states remembered, to know what was drawn before a fault."""
 EARLY = 1024
 """Records kept that come before the first tick."""
-_phases, _pairs = ("A", "B", "C"), ("AB", "BC", "CA")
 
 
 class ReconfigurationMemory(msgspec.Struct, frozen=True, tag="reconfiguration"):
@@ -295,20 +295,3 @@ class Reconfiguration(Algorithm):
             "steps": [],
         }
         return Event("restoration", case.breaker, case.start_ns, case.start_ns, Severity.CRITICAL, (), evidence)
-
-
-def demand_of(state: GridState, model: NetworkModel) -> Demand:
-    """Give what nodes draw by a grid state; what it does not say of a node is as the model expects."""
-    demand = expected(SwitchedNetwork(model))
-    wye, delta = demand.wye.copy(), demand.delta.copy()
-    for node in state.nodes:
-        row = model.nodes.rows.get(node.node)
-        if row is None or not node.p:
-            continue
-        wye[row] = delta[row] = 0.0
-        for table, names in ((wye, _phases), (delta, _pairs)):
-            for column, name in enumerate(names):
-                if name in node.p:
-                    reactive = node.q[name].value if name in node.q else 0.0
-                    table[row, column] = complex(node.p[name].value, reactive)
-    return Demand(wye, delta)

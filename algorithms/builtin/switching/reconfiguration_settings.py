@@ -1,12 +1,11 @@
 """The settings of the reconfiguration plug-in: declared here, read into what its two halves need."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from algorithms.api.errors import Problem
 from algorithms.api.settings import Setting
-from algorithms.builtin.switching.fault_handling import HandlingSettings
-from algorithms.builtin.switching.loss_watch import LossSettings
 from algorithms.grid.switching.limits import Limits
 from algorithms.grid.switching.reconfiguration import Effort, Objective
 
@@ -58,6 +57,80 @@ SETTINGS = (
         choices=(METERS, BREAKER),
     ),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class HandlingSettings:
+    """
+    How faults are handled.
+
+    Attributes
+    ----------
+    closed_loop : bool
+        Whether to switch, or only to propose.
+    limits : Limits
+    pickup : float
+        What comes back draws so many times what it drew [1].
+    patience : float
+        For the protection, for proof that the line is dead, and for a lease [s].
+    response : float
+        A switch answers within its operating time and this [s].
+    settle : float
+        After each closing the protection is watched for so long [s].
+    hearing : float
+        Meters that spoke before the breaker opened are waited for so long, before those that spoke since count [s].
+    by_meters : bool
+        Whether a meter must prove the line dead, rather than the breaker's word alone.
+    """
+
+    closed_loop: bool
+    limits: Limits
+    pickup: float
+    patience: float
+    response: float
+    settle: float
+    hearing: float
+    by_meters: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LossSettings:
+    """
+    When another position is worth it.
+
+    Attributes
+    ----------
+    closed_loop : bool
+    objective : Objective
+    effort : Effort
+    limits : Limits
+    gain : float
+        Least relative improvement [1].
+    hold : float
+        For which it must have lasted [s].
+    interval : float
+        Grid states are looked at no more often than this [s].
+    rest : float
+        After a change nothing is changed for so long [s].
+    interruption : float
+        Customer-seconds without supply that one change may cost [s].
+    response : float
+        A switch answers within its operating time and this [s].
+    patience : float
+        For a lease [s].
+    """
+
+    closed_loop: bool
+    objective: Objective
+    effort: Effort
+    limits: Limits
+    gain: float
+    hold: float
+    interval: float
+    rest: float
+    interruption: float
+    response: float
+    patience: float
 
 
 def problems_between(values: Mapping[str, Any]) -> list[Problem]:

@@ -10,10 +10,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from algorithms.api.network_operation import SwitchKind, SwitchState
-from algorithms.api.network_tables import Truths
+from algorithms.api.network_tables import Integers, Truths
 from algorithms.api.switching import Cause, SwitchReport
-from algorithms.builtin.switching.fault_case import FaultCase, VoltageWatch, names_of
+from algorithms.builtin.switching.fault_case import FaultCase
+from algorithms.builtin.switching.positions_before import PositionsBefore
 from algorithms.builtin.switching.switch_board import SwitchBoard
+from algorithms.builtin.switching.voltage_watch import VoltageWatch
 from algorithms.grid.switching.enclosing import enclosing, faulted_zones
 from algorithms.grid.switching.restoration import Restoration
 from algorithms.grid.switching.switched import SwitchedNetwork
@@ -143,4 +145,35 @@ def objection(
         current = abs(solution.carried[edges.index(edge)]).max() if edge in edges else 0.0
         if current > switches.breaks[row]:
             return f"{name} carries {current:.0f} A and may break {switches.breaks[row]:g} A"
+    return ""
+
+
+def names_of(network: SwitchedNetwork, rows: Integers) -> set[str]:
+    """Name some nodes and all for which they stand."""
+    found = np.flatnonzero(np.isin(network.standing_for, rows))
+    return {network.model.nodes.ids[node] for node in found.tolist()}
+
+
+def still_protected(cases: Sequence[FaultCase], board: SwitchBoard, now_ns: int) -> list[FaultCase]:
+    """Give the faults whose protection, of all breakers that feed them, has not ended its sequence by now [ns UTC]."""
+    protections, waiting = board.model.protections, []
+    for case in cases:
+        if case.live or case.enclosed:
+            continue
+        case.beside(protecting_beside(board, case), now_ns)
+        names = (case.breaker, *case.breakers)
+        if not all(case.locked_out(name, board.report(name), protections, now_ns) for name in names):
+            waiting.append(case)
+    return waiting
+
+
+def taken_over(cases: Sequence[FaultCase], board: SwitchBoard, ground: PositionsBefore) -> str:
+    """Say which breaker a person has taken over; nothing where none."""
+    tags = tuple(case.id for case in cases)
+    for case in cases:
+        report = board.report(case.breaker)
+        ours = report is not None and ground.ours(report, cases)
+        taken = "" if case.enclosed or ours else case.taken_over(report, tags)
+        if taken:
+            return f"{taken}: a person has taken over"
     return ""
