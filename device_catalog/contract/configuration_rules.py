@@ -25,6 +25,7 @@ from device_catalog.contract.documents import (
 from device_catalog.contract.outputs import problems_of_outputs
 from device_catalog.contract.rules import IDENTIFIER, Problems
 from device_catalog.contract.topics import is_identifier
+from device_catalog.contract.update_rules import judge_update
 
 MAXIMUM_ENDPOINTS = 8
 MAXIMUM_CHANNELS = 256
@@ -35,7 +36,6 @@ MAXIMUM_SAMPLE_RATE = 10e6
 RECORDER_MARGIN = 1.0
 """An algorithm may tell of an event so much after its start [s]."""
 
-_version = re.compile(r"\d+\.\d+\.\d+([.-]?[A-Za-z0-9]+)*")
 _terminal = re.compile(r"[A-Za-z0-9_.:#-]{0,128}")
 _neighbourly = (Kind.FRAME, Kind.EVENT, Kind.GRID_STATE, Kind.PROPOSAL, Kind.RESULT, Kind.COMMAND)
 
@@ -158,12 +158,7 @@ def _of_algorithms(problems: Problems, assignments: tuple[Assignment, ...], wher
     for index, assignment in enumerate(assignments[:MAXIMUM_ALGORITHMS]):
         path = f"{where}[{index}]"
         problems.expect(is_identifier(assignment.algorithm), f"{path}.algorithm", IDENTIFIER, assignment.algorithm)
-        problems.expect(
-            not assignment.version or bool(_version.fullmatch(assignment.version[:100])),
-            f"{path}.version",
-            "a version such as 1.4.2, or nothing for the one that is there",
-            assignment.version,
-        )
+        judge_update(problems, assignment, path)
         problems.free(assignment.settings, f"{path}.settings")
         problems.number(assignment.publish, f"{path}.publish", 0, 10_000)
         limits = assignment.limits

@@ -43,6 +43,7 @@ UNITS = {
     "percent": "%",
     "soak": "s",
     "deadline": "s",
+    "probation": "s",
 }
 """Units of the fields that have one."""
 
