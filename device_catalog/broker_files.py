@@ -49,11 +49,14 @@ class BrokerFiles:
     ----------
     config : CatalogConfig
     rights : Rights
+    anchors : str
+        What brokers trust of devices, PEM.
     revocations : callable
         Makes the list of revoked certificates; blocks.
     """
 
-    def __init__(self, config: CatalogConfig, rights: Rights, revocations: Callable[[], bytes]) -> None:
+    def __init__(self, config: CatalogConfig, rights: Rights, anchors: str, revocations: Callable[[], bytes]) -> None:
+        self._anchors = anchors
         self._folder = Path(config.broker_files) if config.broker_files else None
         self._pid_files = tuple(Path(name) for name in config.broker_pid_files)
         self._command = shlex.split(config.broker_reload)
@@ -109,6 +112,7 @@ class BrokerFiles:
         for broker in BROKERS:
             content = access_list(broker, members, clients).encode()
             different |= _replace(folder / f"{broker}.acl", content)
+        different |= _replace(folder / ANCHORS, self._anchors.encode())
         different |= self._write_revocations(folder / "revocations.pem")
         if different or tell:
             self._tell()
@@ -143,6 +147,7 @@ class BrokerFiles:
 
 
 CLIENTS = "clients.json"
+ANCHORS = "anchors.pem"
 
 
 def read_clients(path: Path) -> tuple[Client, ...]:

@@ -251,7 +251,7 @@ class Server:
             changed=lambda: self._broker_files.changed(),  # noqa: PLW0108 - made below
         )
         rights = Rights(register, shelf, certificates.enrolled)
-        self._broker_files = BrokerFiles(config, rights, self._enrolments.revocations)
+        self._broker_files = BrokerFiles(config, rights, self._keys.authority.anchors, self._enrolments.revocations)
         audit = Audit(stores.trail, self._threads)
         application = make_application(
             self._fleet,
