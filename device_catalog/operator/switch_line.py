@@ -35,6 +35,8 @@ from device_catalog.operator.errors import OperatorError
 from device_catalog.operator.output import note
 from device_catalog.operator.subscriber import Endpoint
 
+QUIET = 0.2
+"""What the broker kept comes without longer pauses than this [s]."""
 CLAIMING = 5.0
 """How long switches may take to confirm a lease, at which none of them moves [s]."""
 _NANOSECONDS = 1_000_000_000
@@ -95,10 +97,14 @@ class SwitchLine:
         self._client.loop_stop()
 
     def listen(self, seconds: float) -> None:
-        """Wait until every switch has said something, but no longer than this."""
+        """Take what the broker kept of all switches: until nothing more comes for a moment, but no longer than this."""
         deadline = time.monotonic() + seconds
-        for name in self._names:
-            self.wait_for(name, lambda _: True, deadline - time.monotonic())
+        while set(self._names) - set(self.reports) and (left := deadline - time.monotonic()) > 0:
+            try:
+                self._take(self._heard.get(timeout=min(left, QUIET)))
+            except queue.Empty:
+                if self.reports:
+                    return
 
     def claim(self, grant: LeaseGrant, names: Iterable[str]) -> None:
         """
