@@ -35,10 +35,6 @@ class DesiredDocuments:
         self._ready: OrderedDict[str, tuple[bytes, bytes, bytes]] = OrderedDict()
         self._size = 0
 
-    async def of(self, name: str) -> tuple[bytes, bytes]:
-        """Give a device's desired document and its entity tag; see `signed`."""
-        return (await self.signed(name))[:2]
-
     async def signed(self, name: str) -> tuple[bytes, bytes, bytes]:
         """
         Give a device's desired document, its entity tag, and its signature; empty where none is signed.

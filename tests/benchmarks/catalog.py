@@ -164,13 +164,18 @@ class Poller(asyncio.Protocol):
         self._generator.lost(error)
 
 
+def _revision(tag: bytes) -> int:
+    """Read which revision an entity tag is of; what follows says when it was signed."""
+    return int(tag.strip(b'"').partition(b".")[0])
+
+
 class Generator:
     """Polls device after device, and stops polling the silent ones at their time."""
 
     def __init__(self, port: int, count: int) -> None:
         self.count = count
         self.port = port
-        self.known = [1] * count
+        self.known = [b'"1"'] * count
         self.latencies: list[float] = []
         self.errors = 0
         self.found = 0
@@ -187,7 +192,7 @@ class Generator:
         ]
 
     def request(self, device: int) -> bytes:
-        return self._heads[device] + b'"%d"\r\n\r\n' % self.known[device]
+        return self._heads[device] + b"%s\r\n\r\n" % self.known[device]
 
     def take(self) -> int | None:
         if time.monotonic() >= self._end or self._limit == 0:
@@ -200,9 +205,9 @@ class Generator:
     def answered(self, device: int, status: bytes, head: bytes, sent: float) -> None:
         self.latencies.append(time.monotonic() - sent)
         if status == b"200":
-            tag = head.lower().partition(b'etag: "')[2].partition(b'"')[0]
-            self.found += int(tag) > self.known[device]
-            self.known[device] = int(tag)
+            tag = head.lower().partition(b"etag: ")[2].partition(b"\r\n")[0]
+            self.found += _revision(tag) > _revision(self.known[device])
+            self.known[device] = tag
         elif status != b"304":
             self.errors += 1
 
