@@ -121,3 +121,22 @@ def test_the_transpose_of_what_is_seen_is_its_transpose():
     one = (observation.change(seen, observation.see(inputs)) * weights).sum()
     other = (observation.back(observation.towards(seen, weights)).conj() * inputs).sum().real
     assert one == pytest.approx(other, rel=1e-9)
+
+
+def test_however_many_flows_are_metered_none_of_what_they_tell_is_left_out(monkeypatch):
+    rng = np.random.default_rng(6)
+    measurements, values = metering(rng)
+    whole = Estimator(MODEL, measurements).estimate(values)
+    for branch in MODEL.branches.ids:
+        flow = whole.flow(branch)
+        for phase, p in zip(flow.phases, flow.p, strict=True):
+            measurements.append(Measurement(f"{branch}.p.{phase}", Quantity.P, branch, phase, 10.0))
+            values = np.append(values, p)
+    wanted = Estimator(MODEL, measurements).estimate(values)
+    monkeypatch.setattr(least_squares, "WHOLE", 0)
+    monkeypatch.setattr(gain, "WHOLE", 0)
+    monkeypatch.setattr(gain, "DIRECTIONS", 4)
+    found = Estimator(MODEL, measurements).estimate(values)
+    assert found.converged
+    assert found.u_magnitude == pytest.approx(wanted.u_magnitude, rel=0.01)
+    assert (np.abs(np.abs(found.voltages) - np.abs(wanted.voltages)) <= 0.01 * wanted.u_magnitude.max()).all()

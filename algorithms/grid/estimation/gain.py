@@ -15,9 +15,9 @@ its posterior variance is 1 / (1 + s squared). The covariance of anything that i
 
 Rules:
 
-- Small states are decomposed whole. Of large ones, the strongest directions are kept; of those left out readings tell
-  less than `WEAKEST` squared of what is known already. That estimator is not the best by as little, and its covariance
-  as stated is its own, exactly.
+- Small states are decomposed whole. Of large ones, the strongest directions are kept, as many as it takes; of those
+  left out readings tell less than `STRONG` squared of what is known already. That estimator is not the best by as
+  little, and its covariance as stated is its own, exactly.
 - A reading that is not there has an infinite sigma and no say.
 - What is not known beforehand has a large sigma (`least_squares`), never an infinite one.
 """
@@ -38,6 +38,8 @@ DIRECTIONS = 64
 """Directions kept of a larger one."""
 CACHED = 50_000
 """Entries of a matrix that the processor's own caches hold [1]."""
+STRONG = 0.1
+"""Where the weakest direction kept is stronger, more are kept: those left out may tell of the state too."""
 WEAKEST = 3e-2
 """Weakest direction worth keeping of a larger one."""
 
@@ -184,11 +186,17 @@ def _strongest(tangent: Tangent, u_state: Floats, weight: Floats) -> tuple[Float
     operator = LinearOperator(
         (readings, size), matvec=forward, rmatvec=adjoint, matmat=forward, rmatmat=adjoint, dtype=float
     )
-    count = min(DIRECTIONS, readings - 1, size - 1)
+    smaller = min(readings, size)
+    count = min(DIRECTIONS, smaller - 1)
     # The same start, so that the same network gives the same numbers.
-    start = np.random.default_rng(0).standard_normal(min(readings, size))
+    start = np.random.default_rng(0).standard_normal(smaller)
     if count < 1 or not np.any(forward(start) if size <= readings else adjoint(start)):
         return np.zeros(0), np.zeros((readings, 0)), np.zeros((size, 0))
     left, strength, right = svds(operator, k=count, v0=start, solver="arpack", tol=1e-6)
+    while strength.min() > STRONG and count < smaller - 1:  # flows that are metered tell of a direction each
+        count = 4 * count
+        if count > smaller // 3:
+            return _whole(adjoint(np.eye(readings)).T if readings <= size else forward(np.eye(size)))
+        left, strength, right = svds(operator, k=count, v0=start, solver="arpack", tol=1e-6)
     kept = strength > WEAKEST
     return strength[kept], left[:, kept], right[kept].T
