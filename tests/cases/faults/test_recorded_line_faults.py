@@ -3,6 +3,7 @@
 import pytest
 
 from algorithms.api.algorithm import Context
+from algorithms.builtin.faults.fault_blindness import BLIND
 from algorithms.builtin.faults.fault_detection import FaultDetection
 from hardware.recorded_source import RecordedSource
 from hardware.source import EndOfRecording, SourceRequest
@@ -14,8 +15,12 @@ BUS = [f"220kV母线I_U{phase}" for phase in "abc"]
 FAULTED = [f"220kVxgx_214开关_I{phase}" for phase in "abc"]
 
 
-def told(name, voltage, frequency=50.0, **options):
-    """Return what was detected: kind, phases, type, start and end after the first sample, and when it was known [s]."""
+def told(name, voltage, frequency=50.0, blind=None, **options):
+    """
+    Return what was detected: kind, phases, type, start and end after the first sample, and when it was known [s].
+
+    From when on the recording has too few samples in a cycle to find a fault, as `blind` says, the detector must say so.
+    """
     source = RecordedSource(
         {"path": str(real_recording(name)), "pace": "as-fast-as-possible", "start_time": "recorded", **options}
     )
@@ -23,7 +28,7 @@ def told(name, voltage, frequency=50.0, **options):
     algorithm = FaultDetection({})
     context = Context("m", "t", frequency, voltage, plan.channels, plan.sample_rate)
     algorithm.start(context, None)
-    first, events = None, []
+    first, events, spells = None, [], []
     try:
         while True:
             block = source.read(0.0)
@@ -31,15 +36,19 @@ def told(name, voltage, frequency=50.0, **options):
             for event in algorithm.process(block):
                 start = (event.start_ns - first) * 1e-9
                 end = None if event.end_ns is None else (event.end_ns - first) * 1e-9
+                if event.kind == BLIND:
+                    spells.append(start)
+                    continue
                 found = start + event.evidence["detection_time"]
                 events.append((event.kind, event.phases, event.evidence["type"], start, end, found))
     except EndOfRecording:
         source.stop()
+    assert spells == ([] if blind is None else [pytest.approx(blind, abs=0.001)])
     return events
 
 
 def test_a_line_fault_and_the_reclosure_on_it_are_two_faults_of_one_phase():
-    events = told("xtz.cfg", 127e3, voltages=BUS, currents=FAULTED)
+    events = told("xtz.cfg", 127e3, blind=0.4, voltages=BUS, currents=FAULTED)
     assert [event[:3] for event in events] == [("fault", ("A",), "LG")] * 4
     # Inception, end of the current by the samples, reclosure on the fault.
     for event, start in zip(events, (0.2109, 0.2109, 1.3373, 1.3373), strict=True):
@@ -50,11 +59,12 @@ def test_a_line_fault_and_the_reclosure_on_it_are_two_faults_of_one_phase():
 
 
 def test_the_neighbouring_line_of_the_same_station_has_no_fault():
-    assert told("xtz.cfg", 127e3, voltages=BUS, currents=[f"220kVfx1x_212开关_I{phase}" for phase in "abc"]) == []
+    neighbour = [f"220kVfx1x_212开关_I{phase}" for phase in "abc"]
+    assert told("xtz.cfg", 127e3, blind=0.4, voltages=BUS, currents=neighbour) == []
 
 
 def test_a_dip_from_a_fault_elsewhere_is_no_fault_here():
-    assert told("ymz.cfg", 127e3) == []
+    assert told("ymz.cfg", 127e3, blind=0.28) == []
 
 
 def test_a_fault_cleared_by_one_pole_is_one_fault_and_its_reclosure_none():
