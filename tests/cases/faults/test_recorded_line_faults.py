@@ -19,7 +19,7 @@ def told(name, voltage, frequency=50.0, blind=None, **options):
     """
     Return what was detected: kind, phases, type, start and end after the first sample, and when it was known [s].
 
-    From when on the recording has too few samples in a cycle to find a fault, as `blind` says, the detector must say so.
+    From when on the recording has too few samples in a cycle to find a fault, as `blind` states, it must be told.
     """
     source = RecordedSource(
         {"path": str(real_recording(name)), "pace": "as-fast-as-possible", "start_time": "recorded", **options}
