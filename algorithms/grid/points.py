@@ -111,11 +111,12 @@ def find_points(model: NetworkModel) -> Points:
     joined = _components(earth + 1, [*_through_switches(model, number), *solid])
     source_points = number[model.sources.node].copy()
     source_points[~has_neutral[model.sources.node], 3] = earth
-    links = [*_through_equipment(model, number, terminals, connected), *_pairs(source_points)]
+    links = np.concatenate([_through_equipment(model, number, terminals, connected), _pairs(source_points)])
     at_earth = int(joined[earth])
     starts = joined[source_points].ravel()
-    fed = _fed(joined, links, starts, at_earth)
-    fed = _fed(joined, links, np.concatenate([starts, _neutrals(model, joined[number], fed)]), at_earth)
+    part = _parts(joined, links, at_earth)
+    fed = _fed(part, starts, at_earth)
+    fed = _fed(part, np.concatenate([starts, _neutrals(model, joined[number], fed)]), at_earth)
 
     kept = np.unique(joined[:earth][fed[joined[:earth]]])
     kept = kept[kept != joined[earth]]
@@ -147,19 +148,15 @@ def find_references(model: NetworkModel, points: Points) -> tuple[Reference, ...
     if not n:
         return ()
     number = points.at_node
-    links = np.array(
+    there = model.branches.conductors
+    links = np.concatenate(
         [
-            *_pairs(
-                np.stack([number[model.branches.from_node], number[model.branches.to_node]], 2)[
-                    model.branches.conductors
-                ]
-            ),
-            *_pairs(points.at_transformer[:, :4]),
-            *_pairs(points.at_transformer[:, 4:]),
-            *_pairs(points.at_source),
-        ],
-        dtype=np.intp,
-    ).reshape(-1, 2)
+            np.stack([number[model.branches.from_node][there], number[model.branches.to_node][there]], axis=-1),
+            _pairs(points.at_transformer[:, :4]),
+            _pairs(points.at_transformer[:, 4:]),
+            _pairs(points.at_source),
+        ]
+    )
     inside = (links >= 0).all(axis=1)
     part = _components(n, links[inside])
     earthed = np.zeros(n + 1, dtype=bool)
@@ -219,10 +216,10 @@ def _components(count: int, links: list[tuple[int, int]] | Integers) -> Integers
     return lowest
 
 
-def _pairs(rows: Integers) -> Iterator[tuple[int, int]]:
-    """Link the first of each row with the others."""
-    for column in range(1, rows.shape[1]):
-        yield from zip(rows[:, 0].tolist(), rows[:, column].tolist(), strict=True)
+def _pairs(rows: Integers) -> Integers:
+    """Link the first of each row with the others, shape (k, 2)."""
+    first = np.broadcast_to(rows[:, :1], (len(rows), rows.shape[1] - 1))
+    return np.stack([first, rows[:, 1:]], axis=-1).reshape(-1, 2)
 
 
 def _through_switches(model: NetworkModel, number: Integers) -> Iterator[tuple[int, int]]:
@@ -231,24 +228,30 @@ def _through_switches(model: NetworkModel, number: Integers) -> Iterator[tuple[i
     yield from zip(number[switches.from_node][moved].tolist(), number[switches.to_node][moved].tolist(), strict=True)
 
 
-def _through_equipment(
-    model: NetworkModel, number: Integers, terminals: Integers, stars: Truths
-) -> Iterator[tuple[int, int]]:
+def _through_equipment(model: NetworkModel, number: Integers, terminals: Integers, stars: Truths) -> Integers:
     branches, transformers = model.branches, model.transformers
     there = branches.conductors
-    yield from zip(number[branches.from_node][there].tolist(), number[branches.to_node][there].tolist(), strict=True)
+    along = np.stack([number[branches.from_node][there], number[branches.to_node][there]], axis=-1)
     connected = np.concatenate([transformers.conductors, transformers.conductors], axis=1)
     connected[:, [3, 7]] = stars
-    for row, at in enumerate(connected):
-        first, *others = terminals[row][at].tolist()
-        yield from ((first, other) for other in others)
+    first = terminals[np.arange(len(terminals)), np.argmax(connected, axis=1)]
+    windings = np.stack(
+        [np.broadcast_to(first[:, np.newaxis], terminals.shape)[connected], terminals[connected]], axis=-1
+    )
+    return np.concatenate([along, windings])
 
 
-def _fed(joined: Integers, links: list[tuple[int, int]], starts: Integers, earth: int) -> Truths:
-    """Tell what hangs together with a source otherwise than through earth, by representatives."""
-    pairs = joined[np.array(links, dtype=np.intp).reshape(-1, 2)]
-    part = _components(len(joined), pairs[(pairs != earth).all(axis=1)])
-    fed = np.isin(part, part[starts[starts != earth]])
+def _parts(joined: Integers, links: Integers, earth: int) -> Integers:
+    """Give what hangs together otherwise than through earth the same number, by representatives."""
+    pairs = joined[links]
+    return _components(len(joined), pairs[(pairs != earth).all(axis=1)])
+
+
+def _fed(part: Integers, starts: Integers, earth: int) -> Truths:
+    """Tell what hangs together with a source."""
+    reached = np.zeros(len(part), dtype=bool)
+    reached[part[starts[starts != earth]]] = True
+    fed: Truths = reached[part]
     fed[earth] = False
     return fed
 
