@@ -25,6 +25,7 @@ from algorithms.api.errors import NetworkError, Problem
 from algorithms.api.network import NetworkModel
 from algorithms.api.network_operation import Operation, SwitchKind
 from algorithms.api.network_tables import Floats, Integers, Truths
+from algorithms.grid.switching.feeding import feeding_points, root_of, scope_of
 
 LARGE = 1500
 """Of a network of more zones nobody wants all positions: they are not even counted."""
@@ -129,8 +130,8 @@ class SwitchedNetwork:
             raise ValueError(f"one truth for each of {len(switches)} switches expected, found {operable.shape}")
         self.model = model
         self.operable = operable
-        self.every_root, self.every_feeding = _feeding_points(model)
-        self.counted, self.standing_for = _scope(model, operable, self.every_feeding)
+        self.every_root, self.every_feeding = feeding_points(model)
+        self.counted, self.standing_for = scope_of(model, operable, self.every_feeding)
         self.branches = len(model.branches)
         self.ends = list(
             zip(
@@ -245,7 +246,7 @@ class SwitchedNetwork:
         zone = self._zone_list
         for row in preference:
             one, other = self.ends[self.branches + row]
-            a, b = _root(first, zone[one]), _root(first, zone[other])
+            a, b = root_of(first, zone[one]), root_of(first, zone[other])
             if a != b:
                 first[a] = b
                 closed[row] = True
@@ -293,12 +294,12 @@ class SwitchedNetwork:
         fixed = [True] * self.branches + (model.switches.closed & ~self.operable).tolist()
         remedy = "make a switch of the loop operable, or describe it as one branch"
         for edge in np.flatnonzero(fixed).tolist():
-            a, b = (_root(first, node) for node in self.ends[edge])
+            a, b = (root_of(first, node) for node in self.ends[edge])
             if a == b and self.counted[self.ends[edge][0]]:
                 where = f"{tables[edge]}[{names[edge]}]"
                 problems.append(Problem(where, "no loop that no switch can open", "one it closes", remedy))
             first[a] = b
-        label = [_root(first, node) for node in range(len(first))]
+        label = [root_of(first, node) for node in range(len(first))]
         _, zone = np.unique(label, return_inverse=True)
         fed: dict[int, int] = {}
         for node in self.roots:
@@ -310,59 +311,3 @@ class SwitchedNetwork:
         if problems:
             raise NetworkError(problems)
         return zone.astype(np.intp), int(zone.max(initial=-1)) + 1, tuple(fed)
-
-
-def _root(first: list[int], at: int) -> int:
-    while first[at] != at:
-        first[at] = at = first[first[at]]
-    return at
-
-
-def _scope(model: NetworkModel, operable: Truths, feeding: list[tuple[str, int]]) -> tuple[Truths, Integers]:
-    """Tell which nodes are in parts that count, and which node stands for each."""
-    part = np.array(parts_of(model), dtype=np.intp)
-    remote = operable | np.array([operation == Operation.REMOTE for operation in model.switches.operation], dtype=bool)
-    moved = np.unique(part[model.switches.from_node[remote]])
-    counted = np.isin(part, moved) if len(moved) else np.ones(len(part), dtype=bool)
-    standing = np.arange(len(part))
-    table = model.transformers
-    for kind, row in feeding:  # from the highest level down
-        low = table.to_node[row] if kind == "transformer" else 0
-        if kind == "transformer" and not counted[low]:
-            standing[part == part[low]] = standing[table.from_node[row]]
-    return counted, standing
-
-
-def parts_of(model: NetworkModel) -> list[int]:
-    """Give each node the number of its part: what hangs together without transformers, all switches being closed."""
-    first = list(range(len(model.nodes)))
-    for table in (model.branches, model.switches):
-        for one, other in zip(table.from_node.tolist(), table.to_node.tolist(), strict=True):
-            a, b = _root(first, one), _root(first, other)
-            first[max(a, b)] = min(a, b)
-    return [_root(first, node) for node in range(len(first))]
-
-
-def _feeding_points(model: NetworkModel) -> tuple[list[int], list[tuple[str, int]]]:
-    """Give the nodes at which sources stand or to which transformers lead down, and what feeds each of them."""
-    part = parts_of(model)
-    roots: list[int] = []
-    feeding: list[tuple[str, int]] = []
-    for row, node in enumerate(model.sources.node.tolist()):
-        if node not in roots:
-            roots.append(node)
-            feeding.append(("source", row))
-    level = {part[node] for node in roots}
-    reached = set(level)
-    table = model.transformers
-    ends = list(zip(table.from_node.tolist(), table.to_node.tolist(), strict=True))
-    while level:
-        below: set[int] = set()
-        for row, (high, low) in enumerate(ends):
-            if part[high] in level and part[low] not in reached and low not in roots:
-                roots.append(low)
-                feeding.append(("transformer", row))
-                below.add(part[low])
-        reached |= below
-        level = below
-    return roots, feeding

@@ -24,7 +24,8 @@ import numpy as np
 from algorithms.api.network_equipment import Connection
 from algorithms.api.network_tables import Complexes, Floats, Truths
 from algorithms.grid.primitives import phase_matrices, source_voltages
-from algorithms.grid.switching.switched import NOTHING, SwitchedNetwork, Tree, parts_of
+from algorithms.grid.switching.feeding import parts_of
+from algorithms.grid.switching.switched import NOTHING, SwitchedNetwork, Tree
 
 _FOLLOWING, _BEFORE = [1, 2, 0], [2, 0, 1]
 _turns = np.exp(-2j * math.pi / 3 * np.arange(3))
