@@ -55,7 +55,7 @@ from device_catalog.network_leases import NetworkLeases
 from device_catalog.network_questions import NetworkQuestions
 from device_catalog.networks import Networks
 from device_catalog.operators import Operator, Operators
-from device_catalog.pages.handlers import Sources as PageSources
+from device_catalog.pages.fleet_pages import Sources as PageSources
 from device_catalog.pages.handlers import handlers as page_handlers
 from device_catalog.questions import MAXIMUM_PAGE, Questions
 from device_catalog.recordings import Recordings
@@ -266,7 +266,14 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
             *access_handlers(enrolments, operators, audit, fleet, access, _document),
             *trust_handlers(trust, access, _body),
             *history_handlers(measured, fleet, access),
-            *page_handlers(PageSources(fleet, questions, recordings, measured), access, operators.find, secure=secure),
+            *page_handlers(
+                PageSources(fleet, questions, recordings, measured),
+                rollouts[1],
+                audit,
+                access,
+                operators.find,
+                secure=secure,
+            ),
             health,
             readiness,
             counters,

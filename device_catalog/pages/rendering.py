@@ -46,6 +46,4 @@ class Renderer:
     def page(self, template: str, values: dict[str, Any], status: int = 200) -> Response[bytes]:
         """Make a page."""
         text = self._templates.get_template(template).render(style=self._style, **values)
-        return Response(
-            text.encode(), status_code=status, headers=dict(self._headers), media_type="text/html"
-        )
+        return Response(text.encode(), status_code=status, headers=dict(self._headers), media_type="text/html")
