@@ -126,6 +126,11 @@ class Entry(msgspec.Struct, frozen=True):
         """Return how `wanted` failed; None where it did not."""
         return next((failure for failure in reversed(self.failures) if failure.concerns(wanted)), None)
 
+    def was_before(self, chosen: Chosen) -> bool:
+        """Tell whether a version was in force before the one that is."""
+        before = self.before
+        return before is not None and (before.version, before.package) == (chosen.version, chosen.package)
+
     def named(self) -> list[Chosen]:
         """List the versions that must stay on the card, the newest first."""
         trial = None if self.trial is None else self.trial.chosen

@@ -8,6 +8,7 @@ the new one was given other settings, only silence counts against it.
 from collections.abc import Mapping
 
 from agent.updates.turn import Series
+from algorithms.api.manifest import AlgorithmInfo
 
 SHARE = 0.9
 """Of the old one's records that the new one must make at least [1]."""
@@ -17,6 +18,15 @@ SLACK = 3
 
 _steady = ("frame", "result", "grid-state")
 """What both make at the same times; an event may have begun before the new one saw anything."""
+
+
+def declared(made: Mapping[Series, int], info: AlgorithmInfo) -> dict[Series, int]:
+    """Leave of what was made only what a version declares to make; that it leaves out a content is its own affair."""
+    return {
+        series: count
+        for series, count in made.items()
+        if series[0] in info.produces and (series[0] != "result" or series[1] in info.contents)
+    }
 
 
 def shortfall(old: Mapping[Series, int], new: Mapping[Series, int], *, same_settings: bool) -> str:

@@ -9,19 +9,19 @@ told twice. The one before goes on beside it, silent in its turn and counting on
 over. Whatever goes wrong before that, it is told again at once, from its own state, including what the new one did not
 get to tell. Each of both keeps its state under its own name, so neither counts what the other counted.
 
-Where nothing ran before, the new version is told from the start.
+Where nothing ran before, the new version is told from the start. One that proved itself earlier and is asked for again
+is the way back from a version that turned out to be no good: it need only run, whatever the other one made.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Sequence
 
 from agent.clock import Clock
 from agent.errors import AgentError, AlgorithmRefused
 from agent.pipeline import contested, cycles
 from agent.running import RunningSet
-from agent.updates.journal import Entry
-from agent.updates.probation import is_abreast, shortfall
+from agent.updates.journal import Chosen, Entry
+from agent.updates.probation import declared, is_abreast, shortfall
 from agent.updates.turn import NEW, OLD, Series, Turn
 from algorithms.api.errors import printable, shortened
 from algorithms.api.records import Record
@@ -37,7 +37,7 @@ LOG_LINES, LOG_LINE = 20, 200
 """Of what a failed version said last, so many lines of so many characters are told."""
 
 _LOOK = 0.1
-_TOGETHER = 1.0  # ends of both within this time are nobody's fault but the world's [s]
+_TOGETHER = 0.3  # the one before is given this long to turn out to have ended, too [s]
 
 
 class Unfit(Exception):  # noqa: N818 - what was found, not an error of this program
@@ -92,8 +92,8 @@ class Trial:
         self._old = running.in_force(name)
         own, theirs = name + entry.other_slot, name + entry.slot
         self._new = running.make(assignment, state_name=own, inherits=theirs)
-        same = entry.active is not None and entry.active.settings == assignment.settings
-        self._same_settings = same
+        self._same_settings = entry.active is not None and entry.active.settings == assignment.settings
+        self._is_return = assignment.package is None or entry.was_before(Chosen.of(assignment))
         self._why: object = None
         self._ended_at = 0.0
         self._old_ran = False
@@ -128,7 +128,9 @@ class Trial:
             raise Unfit("starting", f"it refuses what it is given: {refused}", any_settings=False) from refused
         except AgentError as error:
             await self._blame("starting", error, getattr(error, "traceback", ""))
-        if self._new.note:
+        if self._new.note and self._is_return:
+            self._new.complain(f"{self._new.note}; that state stays where it is")
+        elif self._new.note:
             raise Unfit("starting", f"it cannot go on from the state of the version before: {self._new.note}")
         self._judge_place()
         self._turn.reset()
@@ -201,7 +203,7 @@ class Trial:
         if not self._may_change:
             return
         status = self._new.status
-        newest, made = self._turn.newest, self._turn.made[OLD]
+        newest, made = self._turn.newest, self._expected()
         if is_abreast(newest[OLD], newest[NEW], made, seen_working=bool(status.processed or status.produced)):
             self._change()
 
@@ -244,18 +246,22 @@ class Trial:
     async def _blame(self, step: str, reason: object, log: str) -> None:
         """Raise what an end means: where the version before went at the same time, it was neither's fault."""
         if self._old is not None and self._old_ran:
-            await asyncio.sleep(_TOGETHER / 2)
+            await asyncio.sleep(_TOGETHER)
             if not self._old.runs:
                 raise Interrupted(str(reason))
         raise Unfit(step, reason, log=log)
 
     def _compare(self) -> None:
-        made: dict[str, Counter[Series]] = self._turn.made
-        if self._old is None or not self._old.runs:
+        if self._old is None or not self._old.runs or self._is_return:
             return
-        missing = shortfall(made[OLD], made[NEW], same_settings=self._same_settings)
+        missing = shortfall(self._expected(), self._turn.made[NEW], same_settings=self._same_settings)
         if missing:
             raise Unfit("probation", missing)
+
+    def _expected(self) -> dict[Series, int]:
+        """Count what the old one made, as far as the new one declares to make such things."""
+        info = self._new.info
+        return {} if info is None else declared(self._turn.made[OLD], info)
 
     def _judge_place(self) -> None:
         """Refuse a version that would feed on itself, or publish what another publishes."""

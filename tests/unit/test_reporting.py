@@ -1,7 +1,7 @@
 """When a report to the catalog is worth sending."""
 
 from agent.reporting import REFRESH, ReportGate
-from device_catalog.contract.reports import AlgorithmReport, LinkReport, Reported
+from device_catalog.contract.reports import AlgorithmReport, LinkReport, Reported, ShadowReport, UpdateReport
 
 
 def report(*, state="running", processed=0, pending=0):
@@ -28,6 +28,28 @@ def test_counters_alone_are_not_worth_a_report():
 
 def test_a_change_of_state_is():
     assert gate().due(report(state="backoff"), now=10.0)
+
+
+def test_what_a_shadow_came_to_is_worth_one_whenever_it_doubled():
+    def shadowed(compared):
+        shadow = ShadowReport("2.0.0", "running", compared=compared, memory=compared)
+        return Reported("m-1", algorithms={"phasors": AlgorithmReport("1.0.0", "running", shadow=shadow)})
+
+    one = ReportGate()
+    one.sent(shadowed(1000), now=0.0)
+    assert not one.due(shadowed(1020), now=10.0)
+    assert one.due(shadowed(1030), now=10.0)
+
+
+def test_a_step_of_an_update_is():
+    def updating(step):
+        update = UpdateReport("2.0.0", step)
+        return Reported("m-1", algorithms={"phasors": AlgorithmReport("1.0.0", "running", update=update)})
+
+    one = ReportGate()
+    one.sent(updating("downloading"), now=0.0)
+    assert not one.due(updating("downloading"), now=10.0)
+    assert one.due(updating("probation"), now=10.0)
 
 
 def test_a_report_that_did_not_arrive_waits_until_the_catalog_answers_again():

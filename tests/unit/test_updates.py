@@ -330,6 +330,28 @@ def test_a_document_that_goes_back_during_a_probation_ends_it_without_a_verdict(
     run_quickly(go())
 
 
+def test_the_way_back_need_only_run_whatever_the_bad_one_made(meter):
+    async def go():
+        await in_force(meter)
+        await in_force(meter, "1.1.0")
+
+        def forgetful(process):
+            process.note = "started without its checkpoint: not mine"
+
+        meter.workers.faults["count 1.0.0"] = [forgetful]
+        await meter.apply(assignment("1.0.0"))
+        await meter.reach("probation")
+        for number in range(300):
+            meter.tell("1.1.0", number)
+            await asyncio.sleep(0.1)
+        await meter.reach("active", "1.0.0")
+        assert meter.processes() == ["1.0.0"]
+        assert "not mine" in meter.report().last_error
+        await meter.close()
+
+    run_quickly(go())
+
+
 def test_the_version_that_came_with_the_agent_comes_back_when_no_package_is_asked_for(meter):
     async def go():
         meter.workers.versions["count"] = "0.9.0"
