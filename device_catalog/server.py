@@ -100,6 +100,9 @@ TIDYING = 60.0
 BURST = 1000
 """Requests that one operator, or one device, may make at once after a quiet time."""
 
+ADDRESSES = 20
+"""An address may ask as much as so many devices: whole districts come through one gateway."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -271,12 +274,14 @@ class Server:
         )
         application.on_startup.append(self._open)
         application.on_shutdown.append(self._close)
+        rates = (config.operator_rate, config.device_rate, ADDRESSES * config.device_rate)
+        limits = (Buckets(rates[0], BURST), Buckets(rates[1], BURST), Buckets(rates[2], ADDRESSES * BURST))
         self._gateway = Gateway(
             self._fleet,
             DesiredDocuments(register),
             Reception(self._operators, certificates, config.proxies, self._fleet.wall),
             audit,
-            (Buckets(config.operator_rate, BURST), Buckets(config.device_rate, BURST)),
+            limits,
             self._broker_files.changed,
             application,
         )

@@ -239,6 +239,10 @@ class Link:
         self._session = self._outbox.connecting(self._name)
         self._current = wanted
         credentials = self._credentials()
+        try:
+            tls = self._tls(wanted) if self._tls is not None and wanted.tls else None
+        except OSError as error:  # a certificate that cannot be used, which an ssl.SSLError says too
+            raise ConnectionRefused(f"{wanted.url}: the certificate cannot be shown: {error}") from error
         connection = Connection(
             wanted,
             client_id=f"{self._device}-{self._name}",
@@ -247,7 +251,7 @@ class Link:
             will=self._will(),
             username=credentials.username,
             password=credentials.password,
-            tls=self._tls(wanted) if self._tls is not None and wanted.tls else None,
+            tls=tls,
             on_answers=self._on_answers,
             on_message=self._on_connection_message,
         )

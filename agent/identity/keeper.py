@@ -30,6 +30,8 @@ TIMEOUT = 90.0
 FIRST_RETRY = 5.0
 LONGEST_RETRY = 3600.0
 """Bounds of the wait after a failure, which doubles each time [s]."""
+LEAST_APART = 3600.0
+"""Least time between two renewals [s]."""
 LONGEST_SLEEP = 6 * 3600.0
 """A clock that was set meanwhile is noticed after this [s]."""
 
@@ -85,6 +87,7 @@ async def keep(config: AgentConfig, wall: Callable[[], float] = time.time) -> No
         outcome = await asyncio.to_thread(_ask, order)
         if not outcome.problem:
             log.info("the certificate was renewed")
+            await asyncio.sleep(LEAST_APART)  # a clock that is ahead by years must not have it renewed without end
             continue
         failures += 1
         if outcome.problem != told or failures % 24 == 0:

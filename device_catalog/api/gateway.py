@@ -62,7 +62,7 @@ class Gateway:
     reception : Reception
     trail : Trail
     limits : tuple of Buckets
-        For operators and for devices.
+        For operators, for devices, and for addresses of whoever has no certificate.
     changed : callable
         Called after every change.
     application : callable
@@ -75,7 +75,7 @@ class Gateway:
         documents: DesiredDocuments,
         reception: Reception,
         trail: Trail,
-        limits: tuple[Buckets, Buckets],
+        limits: tuple[Buckets, Buckets, Buckets],
         changed: Callable[[], None],
         application: Application,
     ) -> None:
@@ -83,7 +83,7 @@ class Gateway:
         self._documents = documents
         self._reception = reception
         self._trail = trail
-        self._operator_limit, self._device_limit = limits
+        self._operator_limit, self._device_limit, self._address_limit = limits
         self._changed = changed
         self._application = application
 
@@ -111,9 +111,13 @@ class Gateway:
         now = time.monotonic()
         if visit.operator is not None:
             return self._operator_limit.wait(visit.operator.name, now)
-        if visit.device or visit.token:
-            return self._device_limit.wait(visit.device or hashlib.sha256(visit.token).digest(), now)
-        return self._device_limit.wait(visit.address, now)
+        if visit.device:
+            return self._device_limit.wait(visit.device, now)
+        # Whoever has no certificate may be made up: a whole address is slowed down, and each token for itself.
+        wait = self._address_limit.wait(visit.address, now)
+        if not wait and visit.token:
+            wait = self._device_limit.wait(hashlib.sha256(visit.token).digest(), now)
+        return wait
 
     # ------------------------------------------------------------------ polls
 

@@ -160,7 +160,7 @@ def operate(options: argparse.Namespace) -> None:
     endpoint, tenant = grid_broker(options.network, catalog, settings, options.tenant or "")
     names = list(dict.fromkeys(wish.switch for wish in options.wishes))
     everybody = sorted({*names, *catalog.switches(options.network)})
-    with SwitchLine(endpoint, settings.ca, tenant, everybody, sign) as line:
+    with SwitchLine(endpoint, settings.trust, tenant, everybody, sign) as line:
         line.listen(HEARING)
         for name in names:
             report = line.wait_for(name, lambda _: True, RETAINED)

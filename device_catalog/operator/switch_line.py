@@ -6,7 +6,6 @@ carried out until it expires; `outlive` waits for that.
 """
 
 import queue
-import ssl
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -33,6 +32,7 @@ from device_catalog.contract import topics
 from device_catalog.contract.network_leases import LeaseGrant
 from device_catalog.operator.errors import OperatorError
 from device_catalog.operator.output import note
+from device_catalog.operator.settings import Trust
 from device_catalog.operator.subscriber import Endpoint
 
 QUIET = 0.2
@@ -50,8 +50,8 @@ class SwitchLine:
     Parameters
     ----------
     endpoint : Endpoint
-    ca : str
-        File of certificates to trust; empty for the system's.
+    trust : Trust
+        Whom to believe, and what to show.
     tenant : str
     names : list of str
         Switches to be heard.
@@ -66,7 +66,9 @@ class SwitchLine:
         The last order lives until then by the steady clock [s]; 0 where none does.
     """
 
-    def __init__(self, endpoint: Endpoint, ca: str, tenant: str, names: list[str], sign: Sign | None = None) -> None:
+    def __init__(
+        self, endpoint: Endpoint, trust: Trust, tenant: str, names: list[str], sign: Sign | None = None
+    ) -> None:
         self.reports: dict[str, SwitchReport] = {}
         self.until = 0.0
         self._names, self._sign = names, sign
@@ -75,7 +77,7 @@ class SwitchLine:
         self._heard: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv311)
         if endpoint.tls:
-            self._client.tls_set_context(ssl.create_default_context(cafile=ca or None))
+            self._client.tls_set_context(trust.context())
         if endpoint.user:
             self._client.username_pw_set(endpoint.user, endpoint.password)
         wanted = [(topics.switch_state(tenant, name), 1) for name in names]

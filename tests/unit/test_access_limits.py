@@ -84,7 +84,7 @@ def test_an_operator_who_asks_too_much_is_answered_429_and_when_to_come_back():
             answers.append((message["status"], dict(message["headers"])))
 
     async def ask():
-        limits = (Buckets(0.1, 2), Buckets(0.1, 1))
+        limits = (Buckets(0.1, 2), Buckets(0.1, 9), Buckets(0.1, 1))
         gateway = Gateway(None, None, reception(), None, limits, lambda: None, application)
         for headers in (*[{"authorization": b"Bearer secret"}] * 3, {}, {}):
             await gateway(scope(**headers), None, send)

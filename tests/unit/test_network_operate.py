@@ -10,6 +10,7 @@ from device_catalog.documents import moment
 from device_catalog.operator import network_operate
 from device_catalog.operator.errors import OperatorError
 from device_catalog.operator.network_operate import Wish
+from device_catalog.operator.settings import Trust
 from device_catalog.operator.subscriber import parse_endpoint
 from device_catalog.operator.switch_line import SwitchLine
 
@@ -34,7 +35,7 @@ def test_no_order_is_given_that_would_outlive_the_lease():
 
 
 def test_the_last_order_is_outlived_before_the_network_is_given_back():
-    line = SwitchLine(parse_endpoint("mqtt://127.0.0.1:1883"), "", "default", ["s-7"])
+    line = SwitchLine(parse_endpoint("mqtt://127.0.0.1:1883"), Trust(), "default", ["s-7"])
     line.until = time.monotonic() + 0.2
     line.outlive()
     assert time.monotonic() >= line.until
