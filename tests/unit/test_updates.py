@@ -312,6 +312,22 @@ def test_what_is_refused_is_fetched_once(meter):
     run_quickly(go())
 
 
+def test_what_the_catalog_and_the_signers_do_not_agree_on_is_refused_in_one_sentence(meter):
+    async def go():
+        await in_force(meter)
+        package, _ = PACKAGES["1.1.0"]
+        meter.refusals["1.1.0"] = [FetchAnswer(release=3, length=package.length, sha256=64 * "b")]
+        await meter.apply(assignment("1.1.0"))
+        await meter.reach("failed")
+        signed = f"found signed release 3, SHA-256 {16 * 'b'}"
+        chosen = f"(release 2, SHA-256 {package.sha256[:16]})"
+        assert meter.report().update.reason == f"expected of count 1.1.0 what the catalog chose {chosen}, {signed}"
+        assert meter.processes() == ["1.0.0"]
+        await meter.close()
+
+    run_quickly(go())
+
+
 def test_a_document_that_goes_back_during_a_probation_ends_it_without_a_verdict(meter):
     async def go():
         await in_force(meter)
@@ -429,7 +445,7 @@ def test_a_cut_at_any_line_leaves_a_version_that_runs_and_the_next_start_ends_wh
     step, seen = 0, set()
     chance = random.Random(3)
     while _killed_at(step, folder := tmp_path / str(step)):
-        step += chance.randrange(1, 9)
+        step += chance.randrange(1, 14)
         store = Store(folder)
         assert not store.complaints
         entry = Journal(store).entry("count")
