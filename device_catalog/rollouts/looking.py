@@ -7,7 +7,7 @@ register in memory, which knows who is there. `ticking` looks every second, `ord
 
 import msgspec
 
-from device_catalog.contract.documents import Configuration, PackageReference
+from device_catalog.contract.documents import Assignment, Configuration, PackageReference
 from device_catalog.contract.reports import ShadowReport
 from device_catalog.contract.rollouts import Back, Comparison, DeviceState, RolloutRequest, RolloutState, ShadowTest
 from device_catalog.fleet import NANOSECONDS, Device, Fleet
@@ -17,9 +17,10 @@ from device_catalog.rollouts.judgement import Report, Target, Told, failures, is
 from device_catalog.rollouts.overlay import Choice, Chosen, configured, counts, in_force
 from device_catalog.rollouts.plan import Member, in_order, pick
 from device_catalog.rollouts.progress import Next, Standing, allowed_failures, next_step, target
-from device_catalog.storage.rollouts import SHADOW_STAGE, Raised, ToldRow, Work, name_of
+from device_catalog.storage.rollout_work import Work
+from device_catalog.storage.rollouts import SHADOW_STAGE, Raised, ToldRow, name_of
 
-TOLD_AT_ONCE = 200
+TOLD_AT_ONCE = 500
 """Devices that one look tells; the next ones are told in the next look."""
 
 RESTORED_AT_ONCE = 1000
@@ -83,7 +84,9 @@ class Look:
 
     def _judge_devices(self) -> None:
         deadline_ns = self._now_ns - int(self.request.deadline * NANOSECONDS)
-        for told, document, came_ns in self._work.to_judge(deadline_ns):
+        cases = self._work.to_judge(deadline_ns)
+        self._work.load(told.device for told, _, _ in cases if told.back == Back.GOING)
+        for told, document, came_ns in cases:
             device = self._fleet.devices.get(told.device)
             if device is None:
                 self._work.forget_device(told.device)
@@ -96,9 +99,7 @@ class Look:
         if self._work.row.state in _under_way:
             gone = [device.device for device in self._fleet.devices.values() if device.state is State.UNAVAILABLE]
             for told in self._work.done_among(gone):
-                document = self._work.report(told.device)
-                report = None if document is None else _decode(document, type=Report)
-                self._judge(told, self._fleet.devices[told.device], report, told.judged_ns)
+                self._judge(told, self._fleet.devices[told.device], self._report(told.device), told.judged_ns)
 
     def _judge(self, told: ToldRow, device: Device, report: Report | None, came_ns: int) -> None:
         before = Told(DeviceState(told.state), told.since_ns, told.revision, told.restarts)
@@ -146,11 +147,21 @@ class Look:
             return False
         text = self._work.choice(told.device)
         choice = _decode(text, type=Choice) if text else None
-        configuration = self._work.configuration(told.device)
-        if choice is None or choice.owner != self._work.row.number or configuration is None:
+        if choice is None or choice.owner != self._work.row.number:
             return False
-        assignment = configured(_decode(configuration, type=Configuration), self._work.row.algorithm)
-        return not counts(choice, assignment)
+        return not counts(choice, self._assignment(told.device))
+
+    def _assignment(self, device: str) -> Assignment | None:
+        """Give what a device's operator configured of the algorithm."""
+        known = self._work.known(device)
+        if known is None:
+            return None
+        return configured(_decode(known.configuration, type=Configuration), self._work.row.algorithm)
+
+    def _report(self, device: str) -> Report | None:
+        """Give what a device said last."""
+        known = self._work.known(device)
+        return None if known is None or known.report is None else _decode(known.report, type=Report)
 
     # ------------------------------------------------------------------ the rollout
 
@@ -269,23 +280,23 @@ class Look:
         else:
             sizes = self._work.sizes(member.network for member in ready)
             picked = pick(ready, count, self.request.budget, self._work.changing(), sizes)
+        self._work.load(member.device for member in picked)
         for member in picked:
             self._choose(member.device)
 
     def _choose(self, name: str) -> None:
         """Tell a device the version, or to run it beside."""
         work, row, now_ns = self._work, self._work.row, self._now_ns
-        text, document = work.configuration(name), work.report(name)
-        if text is None:
+        if work.known(name) is None:
             return
-        assignment = configured(_decode(text, type=Configuration), row.algorithm)
+        assignment = self._assignment(name)
         known = work.choice(name)
         current = _decode(known, type=Choice) if known else None
         if current is not None and not counts(current, assignment):
             current, known = None, ""
         if current is not None and current.owner > row.number:
             return
-        report = None if document is None else _decode(document, type=Report)
+        report = self._report(name)
         told = ToldRow(row.number, name, DeviceState.CHOSEN, Back.NO, self._stage, now_ns, 0, 0, "", 0, "", "", "", "")
         stated, _ = in_force(current, assignment)
         by_hand = current is None or current.chosen is None
@@ -333,6 +344,7 @@ class Look:
 
     def _restore(self) -> None:
         rows = self._work.to_restore(RESTORED_AT_ONCE)
+        self._work.load(told.device for told in rows)
         for told in rows:
             self._send_back(told)
         if len(rows) < RESTORED_AT_ONCE:
@@ -357,11 +369,7 @@ class Look:
         work.change_device(told.device, back=Back.GOING, revision=raised.revision, judged_ns=0)
 
     def _look_back(self, told: ToldRow, report: Report | None, came_ns: int) -> None:
-        configuration = self._work.configuration(told.device)
         before = _decode(told.before, type=Choice) if told.before else None
-        version = ""
-        if configuration is not None:
-            assignment = configured(_decode(configuration, type=Configuration), self._work.row.algorithm)
-            version, _ = in_force(before, assignment)
+        version, _ = in_force(before, self._assignment(told.device))
         back = is_back(self._target, told.revision, version, report)
         self._work.change_device(told.device, back=back, judged_ns=came_ns)

@@ -32,7 +32,8 @@ from device_catalog.rollouts.looking import Look
 from device_catalog.rollouts.releases import Releases
 from device_catalog.rollouts.ticking import Ticking
 from device_catalog.storage.groups import GroupStore
-from device_catalog.storage.rollouts import Raised, RolloutStore, Work, in_force, members, name_of, number_of
+from device_catalog.storage.rollout_work import Work, working
+from device_catalog.storage.rollouts import Raised, RolloutStore, in_force, members, name_of, number_of
 
 MAXIMUM_NAMED = 20
 """Names told in one problem."""
@@ -198,7 +199,7 @@ class RolloutOrders:
 
     def _order(self, name: str, order: RolloutOrder, revision: int | None, author: str) -> None:
         raised: list[Raised] = []
-        with self._store.working(number_of(name)) as work:
+        with working(self._store, number_of(name)) as work:
             if work is None:
                 raise RolloutUnknown(name)
             if revision is not None and revision != work.row.revision:

@@ -17,6 +17,7 @@ import msgspec
 
 from device_catalog.register import Register
 from device_catalog.rollouts.looking import Look
+from device_catalog.storage.rollout_work import working
 from device_catalog.storage.rollouts import Raised, RolloutStore, name_of
 
 SLOW_ROUND = 10.0
@@ -25,7 +26,7 @@ SLOW_ROUND = 10.0
 LEAD = 30.0
 """A catalog that has not looked for so long has lost the lead [s]."""
 
-LARGEST_SHARE = 0.1
+LARGEST_SHARE = 0.2
 """Looking takes at most this share of the time [1]."""
 
 _log = logging.getLogger(__name__)
@@ -78,7 +79,7 @@ class Ticking:
     def look(self, number: int) -> None:
         """Look at one rollout; called while writing."""
         raised: list[Raised] = []
-        with self._store.working(number) as work:
+        with working(self._store, number) as work:
             if work is not None:
                 raised = Look(self._fleet, work).all()
         if raised:

@@ -1,28 +1,16 @@
 """
-Rollouts in the database: a transaction in which one rollout is looked at and carried on, and reads for operators.
+Rollouts in the database: how they begin, who carries them on, and what operators ask of them.
 
 Plain functions of a database, like `store`; what is to happen is decided in `device_catalog.rollouts`. A rollout's row
-is locked for as long as a transaction changes it, so that two catalogs, or a person and the clock, never both do. All
-calls block.
+is locked for as long as a transaction changes it (`rollout_work`), so that two catalogs, or a person and the clock,
+never both do. All calls block.
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import (
-    BigInteger,
-    Connection,
-    Engine,
-    and_,
-    delete,
-    func,
-    insert,
-    literal,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import Connection, Engine, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from device_catalog.contract.rollouts import Back, DeviceState, RolloutState, Selector
@@ -31,18 +19,13 @@ from device_catalog.storage.tables import (
     assignments,
     audit,
     choices,
-    configurations,
     device_groups,
     devices,
     idempotency,
     leaders,
-    reported,
     rollout_devices,
     rollouts,
 )
-
-REVISIONS_KEPT = 100
-"""Configurations kept of each device."""
 
 IDEMPOTENCY_NS = 24 * 3600 * 1_000_000_000
 """How long a repeated request is recognised [ns]."""
@@ -54,7 +37,6 @@ SHADOW_STAGE = -1
 
 _r = rollouts.c
 _d = rollout_devices.c
-_of = configurations.c
 
 
 class RolloutRow(NamedTuple):
@@ -190,207 +172,6 @@ def in_force(connection: Connection, algorithm: str, above: int) -> list[Rollout
     return [RolloutRow._make(row) for row in connection.execute(query)]
 
 
-class Work:
-    """
-    One transaction about one rollout.
-
-    Attributes
-    ----------
-    row : RolloutRow
-        As it was when the transaction began.
-    """
-
-    def __init__(self, connection: Connection, row: RolloutRow) -> None:
-        self.row = row
-        self._connection = connection
-
-    # ------------------------------------------------------------------ the rollout
-
-    def change(self, **fields: Any) -> None:
-        """Write columns of the rollout."""
-        self._connection.execute(update(rollouts).where(_r.number == self.row.number).values(**fields))
-        self.row = self.row._replace(**fields)
-
-    def note(self, time_ns: int, actor: str, action: str, detail: str) -> None:
-        """Write a line about the rollout into the audit."""
-        note(self._connection, time_ns, actor, action, audited(self.row.number), detail)
-
-    def newer(self) -> list[RolloutRow]:
-        """Read the newer rollouts of the same algorithm that are in force."""
-        return in_force(self._connection, self.row.algorithm, above=self.row.number)
-
-    # ------------------------------------------------------------------ its devices
-
-    def members(self, selector: Selector, algorithm: str | None) -> list[Member]:
-        """Read who fits; `algorithm` where only those that run it do."""
-        return members(self._connection, selector, algorithm)
-
-    def sizes(self, networks: Iterable[str]) -> dict[tuple[str, str], int]:
-        """Count the meters of networks and of their areas."""
-        names = sorted({network for network in networks if network})
-        sizes: dict[tuple[str, str], int] = {}
-        for start in range(0, len(names), AT_ONCE):
-            query = (
-                select(devices.c.network, devices.c.area, func.count())
-                .where(devices.c.network.in_(names[start : start + AT_ONCE]), devices.c.removed_ns.is_(None))
-                .group_by(devices.c.network, devices.c.area)
-            )
-            for network, area, count in self._connection.execute(query):
-                sizes[network, area] = sizes.get((network, area), 0) + count
-                if area:
-                    sizes[network, ""] = sizes.get((network, ""), 0) + count
-        return sizes
-
-    def told(self) -> dict[str, str]:
-        """Read the state of every device that was told."""
-        query = select(_d.device, _d.state).where(_d.rollout == self.row.number)
-        return {str(row[0]): str(row[1]) for row in self._connection.execute(query)}
-
-    def counts(self) -> dict[str, int]:
-        """Count the devices that were told, by state."""
-        return counts(self._connection, self.row.number)
-
-    def changing(self) -> list[Member]:
-        """Read who is about to change at this moment, by whichever rollout."""
-        query = (
-            select(devices.c.device, devices.c.network, devices.c.area)
-            .join(rollout_devices, _d.device == devices.c.device)
-            .where(_d.state == DeviceState.CHOSEN, _d.stage > SHADOW_STAGE)
-        )
-        return [Member._make(row) for row in self._connection.execute(query)]
-
-    def to_judge(self, due_ns: int) -> list[tuple[ToldRow, str | None, int]]:
-        """
-        Read the devices whose case may have changed: with a newer report, or told before `due_ns` and not done.
-
-        Returns
-        -------
-        list of tuple
-            The row, the report as JSON text, when it came [ns].
-        """
-        columns = (*rollout_devices.c, reported.c.document, reported.c.updated_ns)
-        open_states = (DeviceState.CHOSEN, DeviceState.OVERDUE, DeviceState.DONE)
-        cases = or_(_d.state.in_(open_states), _d.back == Back.GOING)
-        query = (
-            select(*columns)
-            .outerjoin(reported, reported.c.device == _d.device)
-            .where(_d.rollout == self.row.number, cases)
-            .where(
-                or_(reported.c.updated_ns > _d.judged_ns, and_(_d.state == DeviceState.CHOSEN, _d.since_ns <= due_ns))
-            )
-        )
-        rows = self._connection.execute(query)
-        width = len(ToldRow._fields)
-        return [(ToldRow._make(row[:width]), row[width], int(row[width + 1] or 0)) for row in rows]
-
-    def done_among(self, names: Sequence[str]) -> list[ToldRow]:
-        """Read those of some devices that are done."""
-        found: list[ToldRow] = []
-        done = select(*rollout_devices.c).where(_d.rollout == self.row.number, _d.state == DeviceState.DONE)
-        for start in range(0, len(names), AT_ONCE):
-            query = done.where(_d.device.in_(names[start : start + AT_ONCE]))
-            found += [ToldRow._make(row) for row in self._connection.execute(query)]
-        return found
-
-    def shadows(self) -> list[tuple[str, str]]:
-        """Read what each device's comparison came to, JSON text, by device."""
-        return shadows(self._connection, self.row.number)
-
-    def to_restore(self, limit: int) -> list[ToldRow]:
-        """Read devices that are to go back and were not told so yet."""
-        states = (DeviceState.CHOSEN, DeviceState.DONE, DeviceState.FAILED, DeviceState.OVERDUE, DeviceState.SUPERSEDED)
-        query = select(*rollout_devices.c).where(
-            _d.rollout == self.row.number, _d.back == Back.NO, _d.state.in_(states)
-        )
-        return [ToldRow._make(row) for row in self._connection.execute(query.order_by(_d.device).limit(limit))]
-
-    def add_device(self, row: ToldRow) -> None:
-        """Write that a device was told."""
-        self._connection.execute(insert(rollout_devices).values(**row._asdict()))
-
-    def change_device(self, device: str, **fields: Any) -> None:
-        """Write columns of a device."""
-        where = and_(_d.rollout == self.row.number, _d.device == device)
-        self._connection.execute(update(rollout_devices).where(where).values(**fields))
-
-    def forget_device(self, device: str) -> None:
-        """Forget that a device was told."""
-        where = and_(_d.rollout == self.row.number, _d.device == device)
-        self._connection.execute(delete(rollout_devices).where(where))
-
-    def row_of(self, number: int, device: str) -> ToldRow | None:
-        """Read a device's row of any rollout."""
-        query = select(*rollout_devices.c).where(_d.rollout == number, _d.device == device)
-        row = self._connection.execute(query).one_or_none()
-        return None if row is None else ToldRow._make(row)
-
-    def take_over(self, number: int, device: str, time_ns: int) -> None:
-        """Let an older rollout know that a device is no longer its own."""
-        where = and_(_d.rollout == number, _d.device == device)
-        fields = {"state": DeviceState.SUPERSEDED, "since_ns": time_ns}
-        self._connection.execute(update(rollout_devices).where(where).values(**fields))
-
-    def successors(self, device: str) -> list[ToldRow]:
-        """Read a device's rows of newer rollouts."""
-        query = select(*rollout_devices.c).where(_d.device == device, _d.rollout > self.row.number)
-        return [ToldRow._make(row) for row in self._connection.execute(query)]
-
-    def set_before(self, number: int, device: str, before: str) -> None:
-        """Write to what a device of any rollout would go back."""
-        where = and_(_d.rollout == number, _d.device == device)
-        self._connection.execute(update(rollout_devices).where(where).values(before=before))
-
-    # ------------------------------------------------------------------ what a device should do
-
-    def configuration(self, device: str) -> str | None:
-        """Read a registered device's configuration, JSON text."""
-        query = (
-            select(configurations.c.document)
-            .join(devices, (devices.c.device == _of.device) & (devices.c.revision == _of.revision))
-            .where(_of.device == device, devices.c.removed_ns.is_(None))
-        )
-        found = self._connection.scalar(query)
-        return None if found is None else str(found)
-
-    def report(self, device: str) -> str | None:
-        """Read what a device reported last, JSON text."""
-        found = self._connection.scalar(select(reported.c.document).where(reported.c.device == device))
-        return None if found is None else str(found)
-
-    def choice(self, device: str) -> str:
-        """Read what was chosen for a device, JSON text; empty for nothing."""
-        where = and_(choices.c.device == device, choices.c.algorithm == self.row.algorithm)
-        return str(self._connection.scalar(select(choices.c.document).where(where)) or "")
-
-    def choose(self, device: str, owner: int, document: str) -> None:
-        """Write what is chosen for a device; nothing where `document` is empty."""
-        where = and_(choices.c.device == device, choices.c.algorithm == self.row.algorithm)
-        self._connection.execute(delete(choices).where(where))
-        if document:
-            self._connection.execute(
-                insert(choices).values(device=device, algorithm=self.row.algorithm, rollout=owner, document=document)
-            )
-
-    def raise_revision(self, device: str, least: int, time_ns: int, detail: str) -> Raised:
-        """Give a device's desired document another revision, `least` or above; its configuration is the same."""
-        found = self._connection.execute(
-            select(devices.c.revision, devices.c.applied_revision, devices.c.interval, devices.c.lease).where(
-                devices.c.device == device
-            )
-        ).one()
-        revision = max(int(found[0]), int(found[1]), least - 1) + 1
-        issued = (literal(revision, BigInteger), _of.document, literal(time_ns, BigInteger), _of.author)
-        same = select(_of.device, *issued).where(_of.device == device, _of.revision == found[0])
-        columns = ["device", "revision", "document", "issued_ns", "author"]
-        self._connection.execute(insert(configurations).from_select(columns, same))
-        self._connection.execute(
-            delete(configurations).where(_of.device == device, _of.revision <= revision - REVISIONS_KEPT)
-        )
-        self._connection.execute(update(devices).where(devices.c.device == device).values(revision=revision))
-        note(self._connection, time_ns, name_of(self.row.number), "rollout", device, f"revision {revision}, {detail}")
-        return Raised(device, revision, float(found[2]), float(found[3]))
-
-
 class RolloutStore:
     """
     Reads and writes.
@@ -410,12 +191,12 @@ class RolloutStore:
             yield connection
 
     @contextlib.contextmanager
-    def working(self, number: int) -> Iterator[Work | None]:
-        """Hold a rollout and change it, all or nothing; None where there is no such rollout."""
+    def locked(self, number: int) -> Iterator[tuple[Connection, RolloutRow | None]]:
+        """Hold a rollout for a transaction, all or nothing; None where there is no such rollout."""
         with self._engine.connect().execution_options(writes=True) as connection, connection.begin():
             query = select(*rollouts.c).where(_r.number == number).with_for_update()
             row = connection.execute(query).one_or_none()
-            yield None if row is None else Work(connection, RolloutRow._make(row))
+            yield connection, None if row is None else RolloutRow._make(row)
 
     def create(self, fields: dict[str, Any], key: str, request: bytes, detail: str) -> int:
         """Write a rollout, and what its key stands for; return its number."""

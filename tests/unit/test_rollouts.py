@@ -10,6 +10,7 @@ from device_catalog.contract.documents import Assignment
 from device_catalog.contract.reports import ShadowReport
 from device_catalog.contract.rollouts import RolloutState
 from device_catalog.errors import Conflict, Refused
+from device_catalog.storage.rollout_work import working
 from tests.support.rollout_world import World
 
 FAST = [{"percent": 10, "soak": 5}, {"percent": 50, "soak": 5}, {"percent": 100, "soak": 5}]
@@ -327,7 +328,7 @@ def test_of_two_catalogs_one_has_the_lead_and_looking_twice_tells_nobody_twice(w
     revisions = {item: device.revision for item, device in world.fleet.devices.items()}
     world.begin()
     asyncio.run(world.ticking.tick())  # the first one's lead has not run out
-    with world.rollouts.working(1) as work:
+    with working(world.rollouts, 1) as work:
         assert work.row.stage == 0
     world.ticking.look(1)
     world.ticking.look(1)
