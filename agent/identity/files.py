@@ -4,10 +4,12 @@ A device's identity on its disk: one file with key and certificate, replaced who
 ``identity.pem`` begins with a line of facts, which readers of PEM skip: whom it names, from when to when, which token
 brought it. Key and certificate are one file because a power cut between two would leave a certificate without its key.
 A new key waits in ``key.new.pem`` until its certificate is here, so that the same key asks again after a power cut.
+``identity.before.pem`` is the one before, or a second copy: a card may forget what it was given.
 """
 
 import hashlib
 import os
+import ssl
 from pathlib import Path
 
 import msgspec
@@ -53,6 +55,7 @@ class Identity:
     def __init__(self, state: Path) -> None:
         self.folder = state / FOLDER
         self.path = self.folder / "identity.pem"
+        self.before = self.folder / "identity.before.pem"
         self.anchors = self.folder / "anchors.pem"
         self.root = self.folder / "root.json"
         self.new_key = self.folder / "key.new.pem"
@@ -93,9 +96,25 @@ class Identity:
             When it cannot be made durable; the one before is unchanged.
         """
         content = _HEAD + msgspec.json.encode(facts) + b"\n" + key + certificate
+        good = self.path.read_bytes() if _is_usable(self.path) else content
+        write_durably(self.before, good)
         write_durably(self.path, content)
         self.new_key.unlink(missing_ok=True)
         sync_folder(self.folder)
+
+    def heal(self) -> bool:
+        """
+        Put the identity before in the place of one that cannot be used; tell whether that was done.
+
+        Raises
+        ------
+        OSError
+            When it cannot be made durable.
+        """
+        if not self.before.exists() or _is_usable(self.path) or not _is_usable(self.before):
+            return False
+        write_durably(self.path, self.before.read_bytes())
+        return True
 
     def key_in_force(self) -> bytes:
         """Read the private key in force; empty for none."""
@@ -106,6 +125,15 @@ class Identity:
         end = b"-----END PRIVATE KEY-----\n"
         begin = content.find(b"-----BEGIN PRIVATE KEY-----")
         return content[begin : content.find(end) + len(end)] if begin >= 0 and end in content else b""
+
+
+def _is_usable(path: Path) -> bool:
+    """Tell whether a file holds a key and its certificate."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(path)
+    except OSError:  # not there, or damaged: an ssl.SSLError is one
+        return False
+    return True
 
 
 def token_digest(token: str) -> str:

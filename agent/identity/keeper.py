@@ -48,6 +48,11 @@ def enrol_if_due(config: AgentConfig, manager: ServiceManager, sleep: Callable[[
         When the catalog says no, and there is no earlier identity.
     """
     identity = Identity(config.state_dir)
+    try:
+        if identity.heal():
+            log.error("the certificate on the card was damaged; the one before is used")
+    except OSError as error:
+        log.error("the certificate is damaged, and the one before cannot be put back: %s", error.strerror)
     if not config.token_file or not _is_new(Path(config.token_file), identity.facts()):
         return
     order = Order(config.device, config.catalog, str(config.state_dir), config.ca, config.token_file)

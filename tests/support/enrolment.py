@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import requests
@@ -58,6 +59,35 @@ def write_identity(path: Path, key: ec.EllipticCurvePrivateKey, certificate: str
     )
     path.write_bytes(secret + certificate.encode())
     return path
+
+
+def authority_certificate(
+    name: str,
+    key: ec.EllipticCurvePrivateKey,
+    issuer: x509.Certificate | None = None,
+    issuer_key: ec.EllipticCurvePrivateKey | None = None,
+    *,
+    ca: bool = True,
+) -> x509.Certificate:
+    """Make a certificate as a DSO's own authority does; self-signed without an issuer."""
+    now = datetime.now(UTC)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer.subject if issuer else subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1000))
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+    )
+    return builder.sign(issuer_key or key, hashes.SHA256())
+
+
+def pem(*certificates: x509.Certificate | x509.CertificateSigningRequest) -> bytes:
+    """Write certificates."""
+    return b"".join(one.public_bytes(serialization.Encoding.PEM) for one in certificates)
 
 
 def catalog_command(catalog: CatalogProcess, *arguments: str) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -17,12 +18,23 @@ from agent.identity.files import Identity
 from agent.identity.keeper import enrol_if_due, keep
 from agent.notify import ServiceManager
 from device_catalog.authority.authority import Authority
+from device_catalog.authority.bundle import key_pem
 from device_catalog.config import CatalogConfig
 from device_catalog.contract.enrolment import Token, digest
 from device_catalog.operator.__main__ import main as tresma
 from device_catalog.tls import ServerCertificate, speaks_tls
 from tests.support.catalog import CatalogProcess
-from tests.support.enrolment import enrol, identity, invite, new_key, signing_request, write_identity
+from tests.support.enrolment import (
+    authority_certificate,
+    catalog_command,
+    enrol,
+    identity,
+    invite,
+    new_key,
+    pem,
+    signing_request,
+    write_identity,
+)
 from tests.support.trust import Dso
 from tests.support.waiting import wait_until
 
@@ -234,6 +246,24 @@ def test_an_agent_that_is_not_let_in_says_why_in_one_sentence(catalog, tmp_path,
     assert token.secret not in str(refused.value)
 
 
+def test_a_certificate_that_a_card_forgot_is_replaced_by_the_one_before(catalog, tmp_path):
+    catalog.register("a-card")
+    config = agent_config(catalog, "a-card", tmp_path)
+    enrol_if_due(config, ServiceManager({}))
+    made = Identity(config.state_dir)
+    first = made.path.read_bytes()
+    for damage in (b"", first[: len(first) // 2], b"\x00" * len(first)):
+        made.path.write_bytes(damage)
+        enrol_if_due(config, ServiceManager({}))
+        assert made.path.read_bytes() == first
+    exchange.renew("a-card", catalog.url, made)
+    made.path.write_bytes(b"\x00" * 100)
+    enrol_if_due(config, ServiceManager({}))
+    client = CatalogClient(config)
+    client.fetch()
+    client.close()
+
+
 def test_the_agent_renews_before_the_end_and_goes_on_with_the_new_certificate(catalog, tmp_path):
     catalog.register("a-renews")
     config = agent_config(catalog, "a-renews", tmp_path)
@@ -302,6 +332,37 @@ def test_the_operators_commands_enrol_lock_and_tell_who_did_it(catalog, tmp_path
     assert tresma(["device", "lock", "c-1"]) == 1
     assert "refuses to let you in" in capsys.readouterr().err
     assert token.secret not in catalog.log.read_text()
+
+
+def test_a_dsos_own_authority_signs_through_an_intermediate_that_was_imported(tmp_path):
+    root_key, key = new_key(), new_key()
+    root = authority_certificate("DSO root", root_key)
+    intermediate = authority_certificate("DSO meters", key, root, root_key)
+    (tmp_path / "key").write_bytes(key_pem(key))
+    (tmp_path / "chain").write_bytes(pem(intermediate))
+    (tmp_path / "root").write_bytes(pem(root))
+    own = CatalogProcess(state=tmp_path / "state", tls=True)
+    with ExitStack() as ends:
+        ends.callback(own.stop)
+        files = [f"--{name}={tmp_path / file}" for name, file in (("certificate", "chain"), ("key", "key"))]
+        own.state.mkdir()
+        catalog_command(own, "authority", "import", *files, f"--anchors={tmp_path / 'root'}")
+        own.start()
+        assert own.anchors.read_bytes() == pem(root), "meters trust the DSO's root"
+        own.register("d-1")
+        certificate = identity(own, "d-1", tmp_path)
+        assert poll(own, "d-1", certificate).status_code == 200
+        config = agent_config(own, "d-1", tmp_path)
+        enrol_if_due(config, ServiceManager({}))
+        client = CatalogClient(config)
+        client.fetch()
+        client.close()
+        sibling_key, leaf_key = new_key(), new_key()
+        sibling = authority_certificate("DSO offices", sibling_key, root, root_key)
+        leaf = authority_certificate("d-1", leaf_key, sibling, sibling_key, ca=False)
+        forged = write_identity(tmp_path / "forged.pem", leaf_key, pem(leaf, sibling).decode())
+        with pytest.raises(requests.RequestException):
+            poll(own, "d-1", forged)
 
 
 def test_the_server_makes_its_certificate_anew_for_other_names(tmp_path):

@@ -14,7 +14,7 @@ from device_catalog.authority.authority import Authority, read_request
 from device_catalog.authority.bundle import NAME, key_pem, open_bundle, read_bundle
 from device_catalog.config import ConfigError
 from device_catalog.errors import Refused
-from tests.support.enrolment import signing_request
+from tests.support.enrolment import authority_certificate, pem, signing_request
 
 NOW = datetime.now(UTC)
 
@@ -26,33 +26,12 @@ def openssl(*arguments):
     return done.returncode == 0, done.stdout + done.stderr
 
 
-def certificate(name, key, issuer=None, issuer_key=None, *, ca=True):
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer.subject if issuer else subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(NOW - timedelta(days=1))
-        .not_valid_after(NOW + timedelta(days=1000))
-        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-    )
-    return builder.sign(issuer_key or key, hashes.SHA256())
-
-
-def pem(*certificates):
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    return b"".join(one.public_bytes(Encoding.PEM) for one in certificates)
-
-
 @pytest.fixture
 def dso():
     """A root, and an intermediate that the catalog is given."""
     root_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    root = certificate("DSO root", root_key)
-    return root, certificate("DSO meters", key, root, root_key), key
+    root = authority_certificate("DSO root", root_key)
+    return root, authority_certificate("DSO meters", key, root, root_key), key
 
 
 def write(folder, **files):
@@ -109,14 +88,14 @@ def test_an_intermediate_of_the_dsos_own_signs_and_its_root_is_what_is_trusted(t
 def test_what_cannot_sign_is_refused_with_what_is_missing(dso):
     root, intermediate, key = dso
     other = ec.generate_private_key(ec.SECP256R1())
-    leaf = certificate("leaf", key, ca=False)
+    leaf = authority_certificate("leaf", key, ca=False)
     for content, found in (
         (pem(root), "none that can be read"),
         (key_pem(key), "none that can be read"),
         (key_pem(other) + pem(intermediate, root), "certificates of other keys"),
         (key_pem(key) + pem(intermediate), "no self-signed"),
         (key_pem(key) + pem(leaf), "one that may not"),
-        (key_pem(key) + pem(intermediate, certificate("another root", other)), "none of CN=DSO root"),
+        (key_pem(key) + pem(intermediate, authority_certificate("another root", other)), "none of CN=DSO root"),
     ):
         with pytest.raises(ConfigError) as refused:
             read_bundle(content, "given")
