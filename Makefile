@@ -40,6 +40,10 @@ test-brokers: ## a plant on RabbitMQ with MQTT 3.1.1 (a minute)
 	@PYTHON=$(PYTHON) packaging/install/prepare field
 	@$(venv)/python -m pytest --override-ini="addopts=-q --import-mode=importlib" tests/field/test_rabbitmq.py $(ARGUMENTS)
 
+test-proxy: ## nginx in front of the catalog, by the recipe in packaging/nginx (seconds)
+	@PYTHON=$(PYTHON) packaging/install/prepare field
+	@$(venv)/python -m pytest --override-ini="addopts=-q --import-mode=importlib" tests/field/test_nginx.py $(ARGUMENTS)
+
 lint: ## ruff: rules and format
 	@PYTHON=$(PYTHON) packaging/install/prepare lint
 	@$(venv)/ruff check .
@@ -70,4 +74,4 @@ pages: ## a page for each recording in a folder (RECORDINGS=folder), into ./page
 clean: ## what the other targets made, .venv included
 	rm -rf .venv .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info build dist
 
-.PHONY: help demo install test package test-package test-brokers lint types layers bench pages clean
+.PHONY: help demo install test package test-package test-brokers test-proxy lint types layers bench pages clean
