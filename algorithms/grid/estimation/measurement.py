@@ -81,16 +81,23 @@ def check_measurements(model: NetworkModel, measurements: Sequence[Measurement])
     """Find everything wrong with a list of measurements of a network."""
     problems: list[Problem] = []
     seen: set[str] = set()
+    tables, conductors = _tables(model), _conductors(model)
     for index, measurement in enumerate(measurements):
         where = f"measurements[{measurement.id or index}]"
         if measurement.id in seen:
             problems.append(Problem(where, "a name of its own", "one used twice"))
         seen.add(measurement.id)
-        problems += _of_one(model, measurement, where)
+        problems += _of_one(model, measurement, where, tables, conductors)
     return problems
 
 
-def _of_one(model: NetworkModel, measurement: Measurement, where: str) -> Iterator[Problem]:
+def _of_one(
+    model: NetworkModel,
+    measurement: Measurement,
+    where: str,
+    tables: dict[str, Table],
+    conductors: dict[str, list[list[bool]]],
+) -> Iterator[Problem]:
     if not (isfinite(measurement.uncertainty) and measurement.uncertainty > 0):
         yield Problem(f"{where}.uncertainty", "more than 0", f"{measurement.uncertainty}", "state its standard value")
     voltage = measurement.quantity in VOLTAGES
@@ -98,8 +105,8 @@ def _of_one(model: NetworkModel, measurement: Measurement, where: str) -> Iterat
     if measurement.phases not in allowed or (measurement.phases == ALL and measurement.quantity not in POWERS):
         yield Problem(f"{where}.phases", f"one of {', '.join(allowed)}", measurement.phases)
         return
-    tables: dict[str, Table] = {"node": model.nodes} if voltage else _tables(model)
-    kind = next((name for name, table in tables.items() if measurement.place in table.rows), None)
+    kinds = ("node",) if voltage else tuple(tables)
+    kind = next((name for name in kinds if measurement.place in tables[name].rows), None)
     if kind is None:
         expected = "a node" if voltage else "a load, generator, branch, transformer, source or node"
         yield Problem(f"{where}.place", f"{expected} of the network", measurement.place)
@@ -118,7 +125,7 @@ def _of_one(model: NetworkModel, measurement: Measurement, where: str) -> Iterat
             yield Problem(f"{where}.phases", f"phases that {measurement.place} has", measurement.phases)
     elif not voltage and len(measurement.phases) == 2:
         yield Problem(f"{where}.phases", "one phase, or ABC", measurement.phases, "only loads stand between phases")
-    elif not _has(model, kind, row, measurement):
+    elif not _has(conductors[kind][row], measurement):
         yield Problem(f"{where}.phases", f"phases that {measurement.place} has", measurement.phases)
 
 
@@ -133,12 +140,15 @@ def _tables(model: NetworkModel) -> dict[str, Table]:
     }
 
 
-def _has(model: NetworkModel, kind: str, row: int, measurement: Measurement) -> bool:
-    conductors = {
-        "node": model.nodes.conductors,
-        "branch": model.branches.conductors,
-        "transformer": model.transformers.conductors,
-        "source": model.nodes.conductors[model.sources.node],
-    }[kind][row]
-    there = [bool(conductors[ALL.index(letter)]) for letter in measurement.phases]
+def _conductors(model: NetworkModel) -> dict[str, list[list[bool]]]:
+    return {
+        "node": model.nodes.conductors.tolist(),
+        "branch": model.branches.conductors.tolist(),
+        "transformer": model.transformers.conductors.tolist(),
+        "source": model.nodes.conductors[model.sources.node].tolist(),
+    }
+
+
+def _has(conductors: list[bool], measurement: Measurement) -> bool:
+    there = [conductors[ALL.index(letter)] for letter in measurement.phases]
     return any(there) if measurement.phases == ALL else all(there)

@@ -61,10 +61,18 @@ class _Seen:
         self.inputs += [(at, place, value) for place, value in current.inputs]
         return at
 
-
-def _between(pair: tuple[int, int]) -> Current:
-    ends = zip(pair, (1.0 + 0j, -1.0 + 0j), strict=True)
-    return Current(points=tuple((point, sign) for point, sign in ends if point != EARTH))
+    def between(self, key: object, pair: tuple[int, int]) -> int:
+        """Give the number of the voltage between two points, adding it where it is new."""
+        if key in self.keys:
+            return self.keys[key]
+        at = self.keys[key] = self.count
+        self.count += 1
+        first, second = pair
+        if first != EARTH:
+            self.points.append((at, first, 1.0))
+        if second != EARTH:
+            self.points.append((at, second, -1.0))
+        return at
 
 
 def gathered(entries: list[tuple[int, int, complex]], shape: tuple[int, int]) -> csr_array:
@@ -85,7 +93,7 @@ def _parts(
         pair = terminals.between(measurement, phase)
         if pair is None:
             continue
-        at = voltages.add(pair, _between(pair))
+        at = voltages.between(pair, pair)
         if measurement.quantity in VOLTAGES:
             yield at, NONE
             continue
@@ -132,7 +140,7 @@ class Observation:
         voltages, currents = _Seen(), _Seen()
         across = zip(elements.first.tolist(), elements.second.tolist(), strict=True)
         for number, pair in enumerate(across):  # several may be between the same points
-            voltages.add((number, pair), _between(pair))
+            voltages.between((number, pair), pair)
             voltages.keys.setdefault(pair, number)
         rows: _Rows = {quantity: [] for quantity in _ORDER}
         dead = []

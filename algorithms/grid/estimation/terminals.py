@@ -40,6 +40,7 @@ class Terminals:
     def __init__(self, model: NetworkModel, response: Response) -> None:
         self._model, self._response = model, response
         self._points = response.admittance.points
+        self._point_of, self._live = self._points.at_node.tolist(), self._points.energised.tolist()
         elements = response.elements
         self._places: dict[tuple[int, int], int] = {}
         self._at_node: dict[int, list[int]] = {}
@@ -51,12 +52,12 @@ class Terminals:
     def between(self, measurement: Measurement, phase: str) -> tuple[int, int] | None:
         """Give the two points of a voltage; None where one of them is dead or absent."""
         node = self.node(measurement)
-        points, live = self._points.at_node[node], self._points.energised[node]
+        points, live = self._point_of[node], self._live[node]
         first = ALL.index(phase[0])
         second = ALL.index(phase[1]) if len(phase) == 2 else 3
         if not live[first] or (len(phase) == 2 and not live[second]):
             return None
-        pair = int(points[first]), int(points[second])
+        pair = points[first], points[second]
         return pair if pair[0] != EARTH else None
 
     def phases(self, equipment: str) -> tuple[str, ...]:
