@@ -19,6 +19,7 @@ from agent.calibration import calibrated, own_calibration
 from agent.catalog import CatalogClient
 from agent.config import AgentConfig, read_config
 from agent.console import calibration_readings, wiring
+from agent.console.believed import read_believed
 from agent.console.calibration_measurement import Change, calibration_of, changes_of
 from agent.console.observation import agent_runs, frames_of, observe
 from agent.errors import AgentError, CatalogError
@@ -26,7 +27,7 @@ from agent.store import Store
 from algorithms.api.errors import Problem, SettingsError
 from device_catalog.contract.calibration import Calibration, newest
 from device_catalog.contract.documents import Acquisition, Desired
-from device_catalog.contract.validation import DocumentError, parse_desired
+from device_catalog.contract.validation import DocumentError
 from hardware.errors import SourceError
 from hardware.timebase_clocks import kernel_clock
 
@@ -69,11 +70,12 @@ def _known(config: AgentConfig, store: Store) -> _Known:
     client = CatalogClient(config)
     unreachable = ""
     document: bytes | None = None
+    known = False
     try:
         document = client.fetch()
     except CatalogError as error:
         unreachable = str(error)
-        document = store.settings()
+        document, known = store.settings(), True
     finally:
         client.close()
     if document is None:
@@ -81,7 +83,7 @@ def _known(config: AgentConfig, store: Store) -> _Known:
             f"{unreachable}; and no settings are kept on this device: start the agent once with the catalog"
         )
     try:
-        desired = parse_desired(document)
+        desired = read_believed(config, document, known=known)
     except DocumentError as error:
         raise AgentError(f"expected settings that can be read, found: {error}") from error
     own, problems = own_calibration(store.calibration(), config.device)

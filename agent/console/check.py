@@ -19,6 +19,7 @@ from agent.catalog import CatalogClient
 from agent.clock import SystemClock, synchronisation
 from agent.config import AgentConfig
 from agent.console import wiring
+from agent.console.believed import read_believed
 from agent.console.observation import Observation, agent_runs, frames_of, observe
 from agent.console.wiring import Finding, Verdict
 from agent.delivery.endpoints import endpoint
@@ -35,7 +36,7 @@ from algorithms.api.wire import Header, encode
 from device_catalog.contract import topics
 from device_catalog.contract.documents import Acquisition, Configuration, Desired
 from device_catalog.contract.topics import BROKERS
-from device_catalog.contract.validation import DocumentError, parse_desired
+from device_catalog.contract.validation import DocumentError
 from hardware.errors import SourceError
 
 CLOCK_TOLERANCE = 5.0
@@ -141,7 +142,7 @@ def _catalog(config: AgentConfig) -> tuple[Desired | None, list[Finding], float 
     finally:
         client.close()
     try:
-        desired = parse_desired(document)
+        desired = read_believed(config, document)
     except DocumentError as error:
         return None, [refused("settings", problem) for problem in error.problems], client.server_time
     algorithms = ", ".join(one.algorithm for one in desired.configuration.algorithms) or "no algorithms"

@@ -22,7 +22,7 @@ from securesystemslib.signer import CryptoSigner
 
 from agent.trust.decisions import Reading
 from agent.trust.exchange import Answer, Question
-from agent.trust.fetching import Fetched, Limits, fetch_algorithm
+from agent.trust.fetching import Fetched, FetchedPolicy, Limits, fetch_algorithm, fetch_policy
 from agent.trust.verifier import answer
 from device_catalog.contract.packages import read_package
 from device_catalog.packages.repository import Repository
@@ -174,6 +174,16 @@ class Meter:
             repository=self.url,
             clock=Reading(now.timestamp(), synchronised),
             limits=Limits(file=file, rate=8192.0, whole=20.0, turn=0.1),
+            ask=ask_fork,
+        )
+
+    def fetch_policy(self, now: datetime = NOW, *, file: float = 5.0) -> FetchedPolicy:
+        return fetch_policy(
+            state=self.state,
+            root=self.root,
+            repository=self.url,
+            clock=Reading(now.timestamp(), True),
+            limits=Limits(file=file, rate=262144.0, whole=20.0, turn=0.1),
             ask=ask_fork,
         )
 

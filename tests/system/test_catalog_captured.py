@@ -179,6 +179,9 @@ def test_the_catalog_moves_no_meter_to_other_brokers_and_loosens_no_bound(plant,
     ]
     wait_until(lambda: "signed by enough" in plant.trust()["last_error"], "the forged policy told", timeout=30)
     assert plant.trust()["policy"] == 1
+    command = [sys.executable, "-m", "agent", "check", "--config", str(plant.agents[0].config), "--seconds", "0.1"]
+    checked = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert "a broker that the policy allows" in checked.stdout  # nor does it show others the installer's credentials
     links = plant.reported(DEVICE)["links"]
     assert links["grid"]["endpoint"] == plant.grid.url
     assert newest(grid)["state"] == "open"
