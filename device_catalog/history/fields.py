@@ -3,7 +3,8 @@ Names the numbers of a kept document, each with its standard uncertainty (pure).
 
 A name is the way to the value with dots between, as the records' own types call the parts: ``frequency``,
 ``voltage.A.rms``, ``power.total.p``, ``nodes.n4.voltage.A.magnitude``; of a result's payload likewise:
-``registers.active_import``. What stands in the document as ``u_x`` beside ``x`` is the uncertainty of ``x`` (1 sigma).
+``registers.vectorial.active_import``. What stands in the document as ``u_x`` beside ``x`` is the standard uncertainty
+of ``x``.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -46,7 +47,8 @@ def fields_of(document: Mapping[str, Any]) -> Iterator[Field]:
     elif schema == "grid-state/1":
         found = _of_state(document)
     elif schema == "result/1":
-        found = _of_mapping(_mapping(document.get("payload")), "", 0)
+        pairs = str(document.get("content")).startswith("energy/")
+        found = _of_mapping(_mapping(document.get("payload")), "", 0, pairs=pairs)
     else:
         found = _of_mapping(_mapping(document.get("evidence")), "", 0)
     for count, field in enumerate(found):
@@ -143,13 +145,16 @@ def _of_row(path: str, row: Any, columns: tuple[str, ...]) -> Iterator[Field]:
             yield Field(f"{path}.{name}", float(value), _number(values.get(f"u_{name}")))
 
 
-def _of_mapping(values: Mapping[str, Any], path: str, depth: int) -> Iterator[Field]:
+def _of_mapping(values: Mapping[str, Any], path: str, depth: int, *, pairs: bool = False) -> Iterator[Field]:
+    """Go through numbers by name; where `pairs`, a list of two is a value and its uncertainty (`Estimate`)."""
     for name, value in values.items():
         if _is_number(value):
             if not name.startswith("u_"):
                 yield Field(f"{path}{name}", float(value), _number(values.get(f"u_{name}")))
         elif isinstance(value, dict) and depth < DEPTH:
-            yield from _of_mapping(value, f"{path}{name}.", depth + 1)
+            yield from _of_mapping(value, f"{path}{name}.", depth + 1, pairs=pairs)
+        elif pairs and isinstance(value, list) and len(value) == len(_estimate):
+            yield from _of_estimate(f"{path}{name}", value)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
