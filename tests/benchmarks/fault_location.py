@@ -31,7 +31,7 @@ from algorithms.grid.faults.fault_impedance import FaultKind, Hypothesis
 from algorithms.grid.faults.fault_location import Readings, locate
 from algorithms.grid.faults.fault_scenarios import HeadMeasurement
 from algorithms.grid.faults.feeder import Feeder as Walked
-from algorithms.grid.faults.feeder import feeder_ahead
+from algorithms.grid.faults.feeder_ahead import feeder_ahead
 from tests.benchmarks.report import Report, arguments
 from tests.support.fault_feeder import FeederAtWork, located
 from tests.support.fault_grids import VOLTAGE, Feeder, perturbed, rural, urban

@@ -7,7 +7,7 @@ from algorithms.api.errors import NetworkError
 from algorithms.api.network_reader import parse
 from algorithms.grid.faults.fault_settings import feeder_facts
 from algorithms.grid.faults.fault_walk import inverse
-from algorithms.grid.faults.feeder import feeder_ahead
+from algorithms.grid.faults.feeder_ahead import feeder_ahead
 from tests.support.fault_grids import COMPENSATED, ISOLATED, rural, urban
 from tests.support.networks import element, feeder_document
 

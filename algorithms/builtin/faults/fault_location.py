@@ -26,15 +26,16 @@ from algorithms.api.samples import Channel, SampleBlock
 from algorithms.api.settings import Setting, problems_of, read_settings
 from algorithms.api.wire import NANOSECONDS, time_text
 from algorithms.builtin.faults.fault_answers import differs, located, not_located, read_answers, voltages_before
-from algorithms.builtin.faults.fault_detection import SETTINGS as DETECTION
-from algorithms.builtin.faults.fault_detection import six_rows, thresholds
 from algorithms.builtin.faults.fault_samples import FaultSamples, HeadPhasors, NotMeasured, measure_head
+from algorithms.builtin.faults.fault_thresholds import SETTINGS as DETECTION
+from algorithms.builtin.faults.fault_thresholds import six_rows, thresholds
 from algorithms.builtin.faults.fault_voltages import SUBJECT
 from algorithms.grid.faults.fault_impedance import FaultKind, Hypothesis
 from algorithms.grid.faults.fault_location import Location, locate
 from algorithms.grid.faults.fault_scenarios import HeadMeasurement
 from algorithms.grid.faults.fault_settings import FeederFacts, feeder_facts
-from algorithms.grid.faults.feeder import Feeder, Meter, feeder_ahead
+from algorithms.grid.faults.feeder import Feeder, Meter
+from algorithms.grid.faults.feeder_ahead import feeder_ahead
 from algorithms.waveform.fault_criteria import possible_types
 
 CASES = 4

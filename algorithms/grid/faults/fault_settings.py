@@ -19,7 +19,8 @@ import numpy as np
 
 from algorithms.api.network import NetworkModel
 from algorithms.api.network_equipment import GroundingKind
-from algorithms.grid.faults.feeder import Feeder, feeder_ahead
+from algorithms.grid.faults.feeder import Feeder
+from algorithms.grid.faults.feeder_ahead import feeder_ahead
 from algorithms.grid.primitives import COMPONENTS, SEQUENCES
 
 WEAKEST = 50.0

@@ -9,7 +9,7 @@ from algorithms.api.network_reader import parse
 from algorithms.grid.faults.fault_impedance import FaultKind, Hypothesis
 from algorithms.grid.faults.fault_location import Readings, locate
 from algorithms.grid.faults.fault_scenarios import HeadMeasurement
-from algorithms.grid.faults.feeder import feeder_ahead
+from algorithms.grid.faults.feeder_ahead import feeder_ahead
 from tests.support.fault_grids import rural, urban
 from tests.support.opendss import opendss_commands
 
