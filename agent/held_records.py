@@ -28,11 +28,16 @@ class HeldRecords:
         Takes a batch that waits for nothing.
     judge : callable
         Takes what is wrong with keeping states: a sentence, or an empty one when all is well again.
+
+    Attributes
+    ----------
+    judge : callable
+        May be replaced by a successor's, whose records go behind those that are held.
     """
 
     def __init__(self, release: Callable[[Sequence[Record]], None], judge: Callable[[str], None]) -> None:
         self._release = release
-        self._judge = judge
+        self.judge = judge
         self._row: deque[tuple[asyncio.Future[None] | None, float, Sequence[Record]]] = deque()
         self._state: asyncio.Future[None] | None = None
 
@@ -62,7 +67,7 @@ class HeldRecords:
 
     def _written(self, state: asyncio.Future[None]) -> None:
         failure = None if state.cancelled() else state.exception()
-        self._judge("" if failure is None else f"its state could not be kept, the one before stays: {failure}")
+        self.judge("" if failure is None else f"its state could not be kept, the one before stays: {failure}")
         self._advance()
 
     def _advance(self) -> None:
@@ -72,6 +77,6 @@ class HeldRecords:
             if state is not None and not state.done():
                 if now < until:
                     return
-                self._judge(f"its state was not durable within {LONGEST:g} s; results were told without it")
+                self.judge(f"its state was not durable within {LONGEST:g} s; results were told without it")
             self._row.popleft()
             self._release(records)

@@ -316,6 +316,11 @@ class SupervisedAlgorithm:
         elif self._inherits:
             self._early.append(record)
 
+    def go_behind(self, other: "SupervisedAlgorithm") -> None:
+        """Let what it makes go out behind what another version made that is still held back."""
+        self._held = other._held  # noqa: SLF001 - of its own kind
+        self._held.judge = self._judge_keeping
+
     def release(self, records: Sequence[Record]) -> None:
         """Let records go out that it made before they counted."""
         if records:

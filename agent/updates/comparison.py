@@ -73,8 +73,7 @@ class Comparison:
     def __init__(self, now: float) -> None:
         self.verdict = Verdict()
         self._waiting: dict[Series, tuple[_Row, _Row]] = {}
-        self._begun: dict[Series, int] = {}
-        self._start = now
+        self._begun: tuple[dict[Series, int], dict[Series, int]] = ({}, {})
         self._credit, self._credit_at = LOOKED_INTO, now
 
     def in_force(self, records: Sequence[Record], now: float) -> None:
@@ -85,9 +84,6 @@ class Comparison:
     def shadow(self, records: Sequence[Record], now: float) -> None:
         """Take what its shadow made."""
         for record in records:
-            series, time_ns = series_and_time(record)
-            if len(self._begun) < SERIES:
-                self._begun.setdefault(series, time_ns)
             self._take(record, 1, now)
 
     def expire(self, now: float) -> None:
@@ -100,6 +96,8 @@ class Comparison:
 
     def _take(self, record: Record, side: int, now: float) -> None:
         series, time_ns = series_and_time(record)
+        if len(self._begun[side]) < SERIES:
+            self._begun[side].setdefault(series, time_ns)
         if series not in self._waiting and len(self._waiting) >= SERIES:
             self._alone(series, time_ns, side)
             return
@@ -117,10 +115,12 @@ class Comparison:
             self._alone(series, rows[side].popleft()[0], side)
 
     def _alone(self, series: Series, time_ns: int, side: int) -> None:
-        """Count a record without counterpart; what the shadow was too young to make is none of its faults."""
+        """Count a record without counterpart, unless the other one's first came later: it was not there yet."""
+        if time_ns < self._begun[1 - side].get(series, time_ns):
+            return
         if side == 1:
             self.verdict.extra += 1
-        elif time_ns >= self._begun.get(series, -1):
+        else:
             self.verdict.missing += 1
 
     def _compare(self, first: Record, second: Record, now: float) -> None:

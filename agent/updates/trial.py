@@ -116,6 +116,7 @@ class Trial:
         if self._old is not None:
             self._old.through = lambda records: self._turn.take(OLD, records, self._clock.monotonic())
             self._old_ran = self._old.runs
+            self._new.go_behind(self._old)
             self._new.begin_with(await self._old.hand_over())  # and it is fed whatever is fed from here on
         else:
             self._turn.speaker = NEW

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 FAULTS = {
     "refusing": {"start": "raise ValueError('no settings like these')"},
-    "crashing": {"process": "1 / (self.here < 60)"},
+    "crashing": {"process": "1 / (self.here < 90)"},
     "silent": {"process": "return []"},
     "hoarding": {"process": "self.hoard.append(bytearray(8_000_000))"},
 }
@@ -41,7 +41,7 @@ class World:
     def assign(self, *algorithms, phasors=PHASORS):
         return self.plant.configure("m-1", algorithms=[phasors, *algorithms])
 
-    def wait_for_step(self, step, *names, version="", timeout=25.0):
+    def wait_for_step(self, step, *names, version="", timeout=90.0):
         def reached():
             updates = [update_of(self.plant, "m-1", name) for name in names]
             return all(one.get("step") == step and version in ("", one["version"]) for one in updates)
@@ -61,7 +61,7 @@ class World:
 
     def wait_for_counts(self, more, name="count"):
         before = len(self.counts(name))
-        wait_until(lambda: len(self.counts(name)) >= before + more, f"{more} more counts", timeout=20)
+        wait_until(lambda: len(self.counts(name)) >= before + more, f"{more} more counts", timeout=60)
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_good_versions_take_over_and_bad_ones_are_told_while_everything_else_goe
     world.wait_for_step("active", *FAULTS)
     pid, processes = world.agent.pid, len(world.agent.workers())
     phasors = assigned(newer[0], probation=2.0, settings=PHASORS["settings"])
-    world.assign(*(assigned(package, probation=2.0) for package, _ in bad.values()), phasors=phasors)
+    world.assign(*(assigned(package, probation=2.5) for package, _ in bad.values()), phasors=phasors)
     world.wait_for_step("failed", *FAULTS, version="1.1.0")
     world.wait_for_step("active", "phasors", version="9.0.0")
     for name in FAULTS:
@@ -94,8 +94,8 @@ def test_good_versions_take_over_and_bad_ones_are_told_while_everything_else_goe
         assert (report["version"], report["state"]) == ("1.0.0", "running")
         assert report["update"]["version"] == "1.1.0"
         assert re.search(REASONS[name], report["update"]["reason"])
-        counts = [count for count, _ in world.counts(name)]
-        assert counts == list(range(counts[0], counts[0] + len(counts))), name  # nothing lost, nothing twice
+        jumps = [pair for pair in itertools.pairwise(world.counts(name)) if pair[1][0] != pair[0][0] + 1]
+        assert not jumps, name  # nothing lost, nothing twice, and all in order
     assert {version for _, version in world.counts("crashing")} == {"1.0.0", "1.1.0"}
     assert any("ZeroDivisionError" in line for line in world.report("crashing")["update"]["log"])
     assert world.report("phasors")["version"] == "9.0.0"
@@ -111,7 +111,7 @@ def test_an_agent_that_is_killed_on_probation_begins_it_anew_and_without_catalog
     world.wait_for_step("active", "count")
     world.wait_for_counts(5)
     world.assign(assigned(second[0], probation=1.5))
-    wait_until(lambda: "1.1.0" in {version for _, version in world.counts()}, "the new version", timeout=20)
+    wait_until(lambda: "1.1.0" in {version for _, version in world.counts()}, "the new version", timeout=60)
     told = world.counts()[-1][0]
     world.agent.kill()
     world.agent.start()
@@ -121,7 +121,7 @@ def test_an_agent_that_is_killed_on_probation_begins_it_anew_and_without_catalog
     stopped = len(world.counts())
     world.plant.catalog.stop()
     world.agent.start()
-    wait_until(lambda: len(world.counts()) > stopped + 5, "counts without a catalog", timeout=20)
+    wait_until(lambda: len(world.counts()) > stopped + 5, "counts without a catalog", timeout=60)
     after = world.counts()[stopped:]
     assert {version for _, version in after} == {"1.1.0"}
     assert after[0][0] == world.counts()[stopped - 1][0] + 1
@@ -162,7 +162,7 @@ _SCALE = """for index, frame in enumerate(records):
 
 def wait_for_report(world, condition):
     """Wait for what only a new report brings: counters alone are not worth one, so something else is changed."""
-    until = time.monotonic() + 30
+    until = time.monotonic() + 90
     rates = [1.0, 2.0]
     while time.monotonic() < until:
         found = condition()
@@ -171,4 +171,4 @@ def wait_for_report(world, condition):
         rates.reverse()
         world.plant.configure("m-1", poll={"interval": rates[0], "lease": 6.0})
         time.sleep(0.5)
-    raise AssertionError("no such report within 30 s")
+    raise AssertionError("no such report within 90 s")
