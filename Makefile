@@ -16,7 +16,7 @@ typed = agent algorithms device_catalog hardware tests/typing
 help: ## this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-demo: ## catalog, two brokers, three meters, an estimated grid for 40 s, then a fault (DEMO_SECONDS=0 runs on; RECORDING=file.cfg)
+demo: ## catalog, two brokers, three meters, an estimated grid, an update for 40 s, then a fault (DEMO_SECONDS=0 runs on; RECORDING=file.cfg)
 	@PYTHON=$(PYTHON) packaging/install/prepare demo
 	@exec $(venv)/python packaging/demo/demo.py --seconds "$(DEMO_SECONDS)" --recording "$(RECORDING)" $(ARGUMENTS)
 

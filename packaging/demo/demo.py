@@ -8,8 +8,10 @@ A catalog, two MQTT brokers (grid and data) and three meters run as processes of
 - ``interrupted`` is killed half-way with kill -9, is noticed to be gone, and comes back.
 
 Three agents more estimate the state of a small low-voltage grid from its customers' meters (`demo_grid`): two
-concentrators and the grid above them, each on the part of the network that the catalog cuts for it. When the time is
-over, a fault strikes a medium-voltage feeder (`demo_feeder`): its meters locate it, and its switches go around it.
+concentrators and the grid above them, each on the part of the network that the catalog cuts for it. Meanwhile an
+algorithm that the DSO signed is renewed on the running meter `simulated`, and a broken version of it is taken back
+(`demo_releases`). When the time is over, a fault strikes a medium-voltage feeder (`demo_feeder`): its meters locate it,
+and its switches go around it.
 
 The demo does what an operator does: it registers all of them through the REST API and watches the brokers. Its watcher
 is independent of the meters, so that what it says about lost and repeated frames is measured, not claimed. Whatever
@@ -23,9 +25,11 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
+from typing import Protocol
 
 from rich.console import Console
 
@@ -35,6 +39,7 @@ from demo_grid import DEVICES, Grid
 from demo_plant import METERS, ROOT, Plant
 from demo_processes import DemoError, Household, descendants
 from demo_recording import examine, write_example
+from demo_releases import DEVICE, Releases
 from demo_restoration import Restoration
 from demo_story import Story
 from demo_summary import faults, summary
@@ -102,14 +107,16 @@ def _demo(options: argparse.Namespace, folder: Path, household: Household) -> in
         links = subscriber.links.values()
         household.wait_for(lambda: all(link.connected for link in links), "the watcher's connection", 10.0)
         grid = Grid(plant.data_port)
-        story = Story(plant, household, subscriber, grid, options.seconds)
+        releases = Releases(folder)
+        story = Story(plant, household, subscriber, grid, releases=releases, seconds=options.seconds)
+        releases.prepare(plant.settings())
         say("putting a low-voltage grid into the catalog, and starting the agents that estimate it")
         plant.register_grid()
         for device in DEVICES.values():
             plant.start_agent(device)
         grid.start()
         say(f"registering three meters ({', '.join(METERS)}) at {plant.catalog} and starting their agents")
-        plant.register_meters()
+        plant.register_meters({DEVICE: releases.assignment}, releases.root)
         for device in METERS:
             plant.start_agent(device)
         say("waiting for the first frames")
@@ -124,6 +131,7 @@ def _demo(options: argparse.Namespace, folder: Path, household: Household) -> in
                 raise
             by_hand = True
         seconds = time.monotonic() - story.began
+        releases.stop(by_hand=by_hand)
         say("stopping the meters")
         grid.stop()
         plant.stop_agents()
@@ -134,10 +142,20 @@ def _demo(options: argparse.Namespace, folder: Path, household: Household) -> in
             restoration.run(plant, household)
             plant.stop_agents()
         plant.stop_catalog()
-        return _close(story, subscriber, grid, restoration, seconds)
+        return _close(story, subscriber, (grid, releases, *([restoration] if restoration else [])), seconds, by_hand)
 
 
-def _close(story: Story, subscriber: Subscriber, grid: Grid, restoration: Restoration | None, seconds: float) -> int:
+class Part(Protocol):
+    """A part of the demo that tells how it went."""
+
+    def summary(self) -> list[str]:
+        """Say what happened, a line each."""
+
+    def faults(self) -> list[str]:
+        """Say what did not go as it should."""
+
+
+def _close(story: Story, subscriber: Subscriber, parts: Sequence[Part], seconds: float, cut_short: bool) -> int:
     say()
     happened = story.happened()
     if happened:
@@ -147,14 +165,11 @@ def _close(story: Story, subscriber: Subscriber, grid: Grid, restoration: Restor
         if len(happened) > LISTED:
             say(f"  and {len(happened) - LISTED} more")
     interruption = story.interruption()
-    ending = restoration.summary() if restoration is not None else []
-    for line in [*summary(story.view, interruption, seconds), *grid.summary(), *ending]:
+    for line in [*summary(story.view, interruption, seconds), *(line for part in parts for line in part.summary())]:
         say(line)
-    cut_short = (
-        restoration is None and not interruption.back_ns
-    )  # whoever ends a demo that runs on need not wait for all of it
-    wrong = faults(story.view, interruption if not cut_short else None, subscriber.overflowed) + grid.faults()
-    wrong += restoration.faults() if restoration is not None else []
+    # Whoever ends a demo that runs on need not wait for all of it.
+    judged = None if cut_short and not interruption.back_ns else interruption
+    wrong = faults(story.view, judged, subscriber.overflowed) + [line for part in parts for line in part.faults()]
     say("all went well" if not wrong else "not all went well:")
     for line in wrong:
         say(f"  - {line}")

@@ -9,6 +9,7 @@ import math
 import os
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -38,6 +39,9 @@ POLL, LEASE = 0.5, 2.0
 
 LEAD = 6.0
 """From registration to the first sample of the recording: time for its agent, and five others, to start [s]."""
+
+ROOT_OF_TRUST = "root-of-trust.json"
+"""File of the root that meters with signed algorithms are given."""
 
 ATTEMPTS = 3
 """A free port may be taken by somebody else before a broker gets it."""
@@ -131,19 +135,36 @@ class Plant:
 
         self.household.wait_for(ready, "the catalog's start", 30.0)
 
-    def register_meters(self) -> None:
-        """Register the three meters, and write for each the few lines its agent needs."""
-        self.origin_ns = time.time_ns() + round(LEAD * 1e9)
+    def settings(self) -> Settings:
+        """Where the catalog is, and who the operator is."""
         token = (self.folder / "catalog" / "operator.token").read_text().strip()
-        with Catalog(Settings(catalog=self.catalog, token=token)) as catalog:
+        return Settings(catalog=self.catalog, token=token)
+
+    def register_meters(self, more: Mapping[str, dict[str, Any]], root: bytes) -> None:
+        """
+        Register the three meters, and write for each the few lines its agent needs.
+
+        Parameters
+        ----------
+        more : mapping
+            What some of them run besides, by device.
+        root : bytes
+            The root of trust for those.
+        """
+        self.origin_ns = time.time_ns() + round(LEAD * 1e9)
+        (self.folder / ROOT_OF_TRUST).write_bytes(root)
+        with Catalog(self.settings()) as catalog:
             for device, acquisition in self._acquisitions().items():
                 phasors = {"algorithm": "phasors", "settings": {"window": 3, "report_rate": 50}}
-                self._register(catalog, device, f"the demo's {device} meter", acquisition, [phasors])
+                algorithms = [phasors, *([more[device]] if device in more else [])]
+                self._register(catalog, device, f"the demo's {device} meter", acquisition, algorithms)
+                if device in more:
+                    with self._config(device).open("a") as lines:
+                        lines.write(f"root_file: {self.folder / ROOT_OF_TRUST}\n")
 
     def register_grid(self) -> None:
         """Put the low-voltage grid into the catalog, and register an agent for each of its areas."""
-        token = (self.folder / "catalog" / "operator.token").read_text().strip()
-        with NetworkCatalog(Settings(catalog=self.catalog, token=token)) as catalog:
+        with NetworkCatalog(self.settings()) as catalog:
             catalog.put(msgspec.convert(demo_grid.document(), NetworkDocument), "*")
             for area, device in demo_grid.DEVICES.items():
                 topology = {"network": demo_grid.NETWORK, "area": area}
@@ -152,14 +173,12 @@ class Plant:
 
     def store_feeder(self) -> None:
         """Put the medium-voltage feeder into the catalog."""
-        token = (self.folder / "catalog" / "operator.token").read_text().strip()
-        with NetworkCatalog(Settings(catalog=self.catalog, token=token)) as catalog:
+        with NetworkCatalog(self.settings()) as catalog:
             catalog.put(msgspec.convert(demo_feeder.document(), NetworkDocument), "*")
 
     def add_feeder(self, devices: dict[str, dict[str, Any]]) -> None:
         """Register devices of the feeder, with what is special of each, and start their agents."""
-        token = (self.folder / "catalog" / "operator.token").read_text().strip()
-        with Catalog(Settings(catalog=self.catalog, token=token)) as catalog:
+        with Catalog(self.settings()) as catalog:
             for device, special in devices.items():
                 fields = {"acquisition": None, **special}
                 self._register(catalog, device, "of the demo's feeder", **fields)

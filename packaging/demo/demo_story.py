@@ -10,6 +10,7 @@ import time
 import demo_grid
 from demo_plant import INTERRUPTED, LEASE, METERS, REPLAYING, Plant
 from demo_processes import Household
+from demo_releases import Releases
 from demo_summary import Interruption
 from demo_words import lines_taken, newest, occurrence_lines, say
 from rich.console import Console, Group
@@ -55,17 +56,25 @@ class Story:
     subscriber : Subscriber
     grid : Grid
         Whose states are compared with the truth.
+    releases : Releases
     seconds : float
         0 to run on [s].
     """
 
     def __init__(
-        self, plant: Plant, household: Household, subscriber: Subscriber, grid: demo_grid.Grid, seconds: float
+        self,
+        plant: Plant,
+        household: Household,
+        subscriber: Subscriber,
+        grid: demo_grid.Grid,
+        *,
+        releases: Releases,
+        seconds: float,
     ) -> None:
         self.view = FleetView(first=1, nominal_voltage=plant.nominal_voltage)
         self.began = time.monotonic()
         self._plant, self._household, self._subscriber, self._seconds = plant, household, subscriber, seconds
-        self._grid = grid
+        self._grid, self._releases = grid, releases
         self._killed_ns = self._revived_ns = self._back_ns = 0
         self._last = (0, 0)
         self._told: Occurrence | None = None
@@ -83,12 +92,13 @@ class Story:
     def run(self, console: Console) -> None:
         """Watch; kill a meter, see it noticed, bring it back; end when the time is over."""
         self.began = time.monotonic()
+        self._releases.start()
         span = self._seconds or ENDLESS
         kill_at = KILLED_AT * span
         back_at = max(BACK_AT * span, kill_at + LEASE + 1.0)
         end = self._seconds or math.inf
         with Live(console=console, auto_refresh=False) if console.is_terminal else _NoScreen() as live:
-            while (now := self._now()) < end or (not self._back_ns and now < end + PATIENCE):
+            while (now := self._now()) < end or (not self._is_told and now < end + PATIENCE):
                 self._household.check()
                 if not self._killed_ns and now >= kill_at:
                     self._kill()
@@ -139,6 +149,11 @@ class Story:
             if meter.header is not None and meter.header.boot > self._last[0]:
                 self._back_ns = meter.arrived_ns
         return count
+
+    @property
+    def _is_told(self) -> bool:
+        """Whether the killed meter is back and nothing more becomes of the releases."""
+        return bool(self._back_ns) and self._releases.is_over
 
     def _all_speak(self) -> bool:
         self._take(0.05)
@@ -198,7 +213,7 @@ class Story:
             deeds.append(f"{INTERRUPTED} was killed with kill -9; noticed: {', '.join(words) or 'not yet'}")
         if self._revived_ns:
             deeds.append(f"{INTERRUPTED} was started again" + (", and is back" if self._back_ns else ""))
-        return deeds
+        return deeds + self._releases.lines()
 
     def _report(self, now: float) -> None:
         self._report_at = now + REPORT

@@ -80,6 +80,9 @@ def test_the_demo_goes_well_and_leaves_nothing_behind(mark):
     )
     assert re.search(r"feeder-head locates it: cable-1, 4[12]\d\.\d m from outgoing", said)
     assert re.search(r"190 customers supplied again [\d.]+ s after the lockout, 0 dark", said)
+    assert re.search(r"\d+ results of both laid side by side, 0 differ .*: 1\.1\.0 is promoted", said)
+    assert re.search(r"1\.2\.0 failed after [\d.]+ s, and its rollout stopped", said)
+    assert "simulated goes on with 1.1.0" in said
     folder = Path(re.search(r"^logs: (.+)$", said, re.MULTILINE)[1])
     assert (folder / "catalog.log").stat().st_size > 0
     wait_until(lambda: not marked(mark), "everything gone")
