@@ -7,24 +7,18 @@ register in memory, which knows who is there. `ticking` looks every second, `ord
 
 import msgspec
 
-from device_catalog.contract.documents import Assignment, Configuration, PackageReference
 from device_catalog.contract.reports import ShadowReport
 from device_catalog.contract.rollouts import Back, Comparison, DeviceState, RolloutRequest, RolloutState, ShadowTest
 from device_catalog.fleet import NANOSECONDS, Device, Fleet
 from device_catalog.leases import NEVER, State
 from device_catalog.rollouts.comparison import total
-from device_catalog.rollouts.judgement import Report, Target, Told, failures, is_back, judge, runs_already
-from device_catalog.rollouts.overlay import Choice, Chosen, configured, counts, in_force
-from device_catalog.rollouts.plan import Member, in_order, pick
+from device_catalog.rollouts.judgement import Report, Told, failures, judge
+from device_catalog.rollouts.overlay import Choice, counts
+from device_catalog.rollouts.plan import Member, in_order
 from device_catalog.rollouts.progress import Next, Standing, allowed_failures, next_step, target
+from device_catalog.rollouts.telling import Telling
 from device_catalog.storage.rollout_work import Work
-from device_catalog.storage.rollouts import SHADOW_STAGE, Raised, ToldRow, name_of
-
-TOLD_AT_ONCE = 500
-"""Devices that one look tells; the next ones are told in the next look."""
-
-RESTORED_AT_ONCE = 1000
-"""Devices that one look tells to go back."""
+from device_catalog.storage.rollouts import Raised, ToldRow, name_of
 
 CATALOG = "catalog"
 """Who acts where nobody asked."""
@@ -51,18 +45,8 @@ class Look:
         self._now_ns = fleet.wall()
         self._name = name_of(row.number)
         self.request = _decode(row.plan, type=RolloutRequest)
-        self._package = _decode(row.package, type=PackageReference)
-        self._raised: list[Raised] = []
+        self._telling = Telling(fleet, work, self.request)
         self._promoted = False
-
-    @property
-    def _stage(self) -> int:
-        return SHADOW_STAGE if self._work.row.shadowing else self._work.row.stage
-
-    @property
-    def _target(self) -> Target:
-        row = self._work.row
-        return Target(self._name, row.algorithm, row.version, row.shadowing)
 
     def all(self) -> list[Raised]:
         """Do what is due; return the devices whose desired document changed."""
@@ -73,18 +57,21 @@ class Look:
             ready = self._ready(told)
             if state in _under_way:
                 self._decide(told, ready)
-            state = self._work.row.state
-            if state in (RolloutState.RUNNING, RolloutState.FINISHED) and not self._promoted:
-                self._tell_next(told, ready)
-        if self._work.row.restoring:
-            self._restore()
-        return self._raised
+            row = self._work.row
+            open_still = row.state == RolloutState.RUNNING or (row.state == RolloutState.FINISHED and not row.reason)
+            if open_still and not self._promoted:
+                self._telling.tell_next(told, ready)
+        if self._work.row.restoring and self._telling.restore():
+            self._work.change(restoring=False)
+            self._note("restore", "every device was told to go back to what it had before")
+        return self._telling.raised
 
     # ------------------------------------------------------------------ devices
 
     def _judge_devices(self) -> None:
         deadline_ns = self._now_ns - int(self.request.deadline * NANOSECONDS)
-        cases = self._work.to_judge(deadline_ns)
+        proving = self._work.row.state in _under_way
+        cases = self._work.to_judge(deadline_ns, done=proving)  # once it is finished, what is done stays done
         self._work.load(told.device for told, _, _ in cases if told.back == Back.GOING)
         for told, document, came_ns in cases:
             device = self._fleet.devices.get(told.device)
@@ -93,18 +80,18 @@ class Look:
                 continue
             report = None if document is None else _decode(document, type=Report)
             if told.back == Back.GOING:
-                self._look_back(told, report, came_ns)
+                self._telling.look_back(told, report, came_ns)
             else:
                 self._judge(told, device, report, came_ns)
-        if self._work.row.state in _under_way:
+        if proving:
             gone = [device.device for device in self._fleet.devices.values() if device.state is State.UNAVAILABLE]
             for told in self._work.done_among(gone):
-                self._judge(told, self._fleet.devices[told.device], self._report(told.device), told.judged_ns)
+                self._judge(told, self._fleet.devices[told.device], self._telling.report(told.device), told.judged_ns)
 
     def _judge(self, told: ToldRow, device: Device, report: Report | None, came_ns: int) -> None:
         before = Told(DeviceState(told.state), told.since_ns, told.revision, told.restarts)
         verdict = judge(
-            self._target,
+            self._telling.target,
             before,
             report,
             silent=self._silence(device),
@@ -122,8 +109,8 @@ class Look:
         elif state is not before.state:
             log = _encode(verdict.log).decode() if verdict.log else ""
             fields |= {"state": state, "since_ns": self._now_ns, "reason": verdict.reason, "log": log}
-        if self._target.shadow and report is not None:
-            algorithm = report.algorithms.get(self._target.algorithm)
+        if self._telling.target.shadow and report is not None:
+            algorithm = report.algorithms.get(self._telling.target.algorithm)
             if algorithm is not None and algorithm.shadow is not None:
                 fields["shadow"] = _encode(algorithm.shadow).decode()
         if fields != {name: getattr(told, name) for name in fields}:
@@ -131,7 +118,7 @@ class Look:
         if state is DeviceState.FAILED:
             detail = f"{told.device}: {verdict.reason}"
             self._work.note(self._now_ns, CATALOG, "device failed", detail[:500])
-            self._send_back(told)
+            self._telling.send_back(told)
 
     def _silence(self, device: Device) -> float:
         """Tell how long a device has not been heard [s]; 0 for one that is there, or that nobody can judge."""
@@ -149,19 +136,7 @@ class Look:
         choice = _decode(text, type=Choice) if text else None
         if choice is None or choice.owner != self._work.row.number:
             return False
-        return not counts(choice, self._assignment(told.device))
-
-    def _assignment(self, device: str) -> Assignment | None:
-        """Give what a device's operator configured of the algorithm."""
-        known = self._work.known(device)
-        if known is None:
-            return None
-        return configured(_decode(known.configuration, type=Configuration), self._work.row.algorithm)
-
-    def _report(self, device: str) -> Report | None:
-        """Give what a device said last."""
-        known = self._work.known(device)
-        return None if known is None or known.report is None else _decode(known.report, type=Report)
+        return not counts(choice, self._telling.assignment(told.device))
 
     # ------------------------------------------------------------------ the rollout
 
@@ -185,7 +160,8 @@ class Look:
         members, away = len(own), len(waiting) - len(ready)
         if (members, away) != (self._work.row.members, self._work.row.away):
             self._work.change(members=members, away=away)
-        if everybody and not own and self._work.row.state in _under_way:
+        settled = all(row.state == RolloutState.FINISHED for row in newer)
+        if everybody and not own and (settled or self._work.row.state in _under_way):
             self._finish(f"superseded by {', '.join(name_of(row.number) for row in newer)}")
         return in_order(self._name, ready)
 
@@ -198,7 +174,7 @@ class Look:
         chosen, done = states.get(DeviceState.CHOSEN, 0), states.get(DeviceState.DONE, 0)
         overridden = states.get(DeviceState.OVERRIDDEN, 0)
         members = max(row.members, len(told))
-        standing = Standing(members, self._stage, chosen, done + overridden, failed, len(ready), row.soaking_ns)
+        standing = Standing(members, self._telling.stage, chosen, done + overridden, failed, len(ready), row.soaking_ns)
         due = next_step(self.request, standing, self._now_ns)
         if due is Next.FAIL:
             self._fail(failed, members)
@@ -235,25 +211,25 @@ class Look:
 
     def promote(self, author: str, reason: str, comparison: Comparison) -> list[Raised]:
         """End the time of the shadow, and begin the stages; return the devices whose desired document changed."""
-        for device in self._work.told():
-            told = self._work.row_of(self._work.row.number, device)
-            if told is not None:
-                self._send_back(told)
-            self._work.forget_device(device)
+        everybody = self._work.rows()
+        self._work.load(told.device for told in everybody)
+        for told in everybody:
+            self._telling.send_back(told)
+        self._work.forget_devices()
         text = _encode(comparison).decode()
         self._change(shadowing=False, stage=0, soaking_ns=None, comparison=text, state=RolloutState.RUNNING, reason="")
         self._work.note(self._now_ns, author, "promote", reason[:500])
         self._promoted = True
-        return self._raised
+        return self._telling.raised
 
     def _finish(self, reason: str) -> None:
         self._change(state=RolloutState.FINISHED, reason=reason, soaking_ns=None)
         self._note("finish", reason or f"{self._work.row.members} devices")
 
     def _fail(self, failed: int, members: int) -> None:
-        of = target(self.request, self._stage, members)
-        allowed = allowed_failures(self.request, self._stage, members)
-        reason = f"{failed} of the {of} devices of {'the shadow' if self._stage < 0 else 'this stage'} failed, "
+        of = target(self.request, self._telling.stage, members)
+        allowed = allowed_failures(self.request, self._telling.stage, members)
+        reason = f"{failed} of the {of} devices of {'the shadow' if self._telling.stage < 0 else 'this stage'} failed, "
         reason += f"allowed are {allowed}"
         self._change(state=RolloutState.FAILED, reason=reason, restoring=True, soaking_ns=None)
         self._note("fail", f"{reason}; all go back")
@@ -263,113 +239,3 @@ class Look:
 
     def _note(self, action: str, detail: str) -> None:
         self._work.note(self._now_ns, CATALOG, action, detail)
-
-    # ------------------------------------------------------------------ telling devices
-
-    def _tell_next(self, told: dict[str, str], ready: list[Member]) -> None:
-        row, shadow = self._work.row, self._target.shadow
-        superseded = sum(state == DeviceState.SUPERSEDED for state in told.values())
-        already = len(told) - superseded
-        members = max(row.members, already)
-        most = members if row.state == RolloutState.FINISHED else target(self.request, self._stage, members)
-        count = min(most - already, TOLD_AT_ONCE)
-        if count <= 0 or not ready:
-            return
-        if shadow:
-            picked = ready[:count]  # nothing is interrupted: no budget counts
-        else:
-            sizes = self._work.sizes(member.network for member in ready)
-            picked = pick(ready, count, self.request.budget, self._work.changing(), sizes)
-        self._work.load(member.device for member in picked)
-        for member in picked:
-            self._choose(member.device)
-
-    def _choose(self, name: str) -> None:
-        """Tell a device the version, or to run it beside."""
-        work, row, now_ns = self._work, self._work.row, self._now_ns
-        if work.known(name) is None:
-            return
-        assignment = self._assignment(name)
-        known = work.choice(name)
-        current = _decode(known, type=Choice) if known else None
-        if current is not None and not counts(current, assignment):
-            current, known = None, ""
-        if current is not None and current.owner > row.number:
-            return
-        report = self._report(name)
-        told = ToldRow(row.number, name, DeviceState.CHOSEN, Back.NO, self._stage, now_ns, 0, 0, "", 0, "", "", "", "")
-        stated, _ = in_force(current, assignment)
-        by_hand = current is None or current.chosen is None
-        if (stated == row.version and (by_hand or row.shadowing)) or (
-            not stated and runs_already(self._target, report)
-        ):
-            state = DeviceState.DONE if runs_already(self._target, report) or row.shadowing else DeviceState.CHOSEN
-            work.add_device(told._replace(state=state, step="ran it already" if state is DeviceState.DONE else ""))
-            return
-        before = self._taken_over(current, known, name)
-        add = self.request.add or (current is not None and current.chosen is not None and current.chosen.add)
-        settings = self.request.settings
-        if current is not None and current.chosen is not None and not settings:
-            settings = current.chosen.settings
-        new = Chosen(self._name, row.version, self._package, add, settings)
-        base = "" if assignment is None else assignment.version
-        if row.shadowing:
-            choice = Choice(row.number, base, current.chosen if current is not None else None, new)
-        else:
-            choice = Choice(row.number, base, new)
-        work.choose(name, row.number, _encode(choice).decode())
-        raised = self._raise(name, f"{row.algorithm} {row.version}{' beside' if row.shadowing else ''}")
-        work.add_device(told._replace(revision=raised.revision, before=before))
-
-    def _taken_over(self, current: Choice | None, known: str, name: str) -> str:
-        """Take a device over from an older rollout; return what it would go back to, JSON text."""
-        if current is None:
-            return ""
-        older = self._work.row_of(current.owner, name)
-        if older is None:
-            return known
-        if older.state not in (DeviceState.SUPERSEDED, DeviceState.OVERRIDDEN):
-            self._work.take_over(current.owner, name, self._now_ns)
-        # A version that was not proved there is nothing to go back to.
-        unproved = older.state in (DeviceState.CHOSEN, DeviceState.OVERDUE)
-        return older.before if unproved or current.shadow is not None else known
-
-    def _raise(self, name: str, detail: str) -> Raised:
-        device = self._fleet.devices[name]
-        raised = self._work.raise_revision(name, max(device.revision, device.applied) + 1, self._now_ns, detail)
-        self._raised.append(raised)
-        return raised
-
-    # ------------------------------------------------------------------ going back
-
-    def _restore(self) -> None:
-        rows = self._work.to_restore(RESTORED_AT_ONCE)
-        self._work.load(told.device for told in rows)
-        for told in rows:
-            self._send_back(told)
-        if len(rows) < RESTORED_AT_ONCE:
-            self._work.change(restoring=False)
-            self._note("restore", "every device was told to go back to what it had before")
-
-    def _send_back(self, told: ToldRow) -> None:
-        """Tell a device to go back to what it had before, as far as this rollout's choice is what it has."""
-        work, number = self._work, self._work.row.number
-        for later in work.successors(told.device):
-            if later.before and _decode(later.before, type=Choice).owner == number:
-                work.set_before(later.rollout, told.device, told.before)
-        text = work.choice(told.device)
-        ours = bool(text) and _decode(text, type=Choice).owner == number
-        if not ours or told.device not in self._fleet.devices:
-            work.change_device(told.device, back=Back.THERE)
-            return
-        before = _decode(told.before, type=Choice) if told.before else None
-        work.choose(told.device, before.owner if before else 0, told.before)
-        version = before.chosen.version if before is not None and before.chosen is not None else "as configured"
-        raised = self._raise(told.device, f"{work.row.algorithm} {version}, back from {work.row.version}")
-        work.change_device(told.device, back=Back.GOING, revision=raised.revision, judged_ns=0)
-
-    def _look_back(self, told: ToldRow, report: Report | None, came_ns: int) -> None:
-        before = _decode(told.before, type=Choice) if told.before else None
-        version, _ = in_force(before, self._assignment(told.device))
-        back = is_back(self._target, told.revision, version, report)
-        self._work.change_device(told.device, back=back, judged_ns=came_ns)

@@ -13,7 +13,7 @@ import os
 import secrets
 import socket
 
-import msgspec
+from sqlalchemy.exc import SQLAlchemyError
 
 from device_catalog.register import Register
 from device_catalog.rollouts.looking import Look
@@ -73,7 +73,9 @@ class Ticking:
         for number in self._store.active(all_of_them=slow or at_once):
             try:
                 self.look(number)
-            except (msgspec.MsgspecError, LookupError, ValueError, ArithmeticError):
+            except SQLAlchemyError:
+                raise
+            except Exception:  # noqa: BLE001 - one rollout must not hold up the others; it is logged
                 _log.exception("rollout %s could not be carried on; the others are", name_of(number))
 
     def look(self, number: int) -> None:

@@ -78,6 +78,7 @@ class Work:
         self._told: list[ToldRow] = []
         self._changes: dict[str, dict[str, Any]] = {}
         self._notes: list[dict[str, Any]] = []
+        self._has_newer: bool | None = None
 
     # ------------------------------------------------------------------ the rollout
 
@@ -140,9 +141,15 @@ class Work:
         )
         return [Member._make(row) for row in self._connection.execute(query)]
 
-    def to_judge(self, due_ns: int) -> list[tuple[ToldRow, str | None, int]]:
+    def to_judge(self, due_ns: int, *, done: bool = True) -> list[tuple[ToldRow, str | None, int]]:
         """
         Read the devices whose case may have changed: with a newer report, or told before `due_ns` and not done.
+
+        Parameters
+        ----------
+        due_ns : int
+        done : bool
+            Whether those that are done are looked at, too.
 
         Returns
         -------
@@ -150,7 +157,7 @@ class Work:
             The row, the report as JSON text, when it came [ns].
         """
         columns = (*rollout_devices.c, reported.c.document, reported.c.updated_ns)
-        open_states = (DeviceState.CHOSEN, DeviceState.OVERDUE, DeviceState.DONE)
+        open_states = [DeviceState.CHOSEN, DeviceState.OVERDUE, *([DeviceState.DONE] if done else [])]
         cases = or_(_d.state.in_(open_states), _d.back == Back.GOING)
         due = and_(_d.state == DeviceState.CHOSEN, _d.since_ns <= due_ns)
         query = (
@@ -199,6 +206,17 @@ class Work:
         where = and_(_d.rollout == self.row.number, _d.device == device)
         self._connection.execute(delete(rollout_devices).where(where))
 
+    def forget_devices(self) -> None:
+        """Forget that any device was told."""
+        self.flush()
+        self._connection.execute(delete(rollout_devices).where(_d.rollout == self.row.number))
+
+    def rows(self) -> list[ToldRow]:
+        """Read every device that was told."""
+        self.flush()
+        query = select(*rollout_devices.c).where(_d.rollout == self.row.number)
+        return [ToldRow._make(row) for row in self._connection.execute(query)]
+
     def row_of(self, number: int, device: str) -> ToldRow | None:
         """Read a device's row of any rollout."""
         self.flush()
@@ -214,8 +232,13 @@ class Work:
 
     def successors(self, device: str) -> list[ToldRow]:
         """Read a device's rows of newer rollouts."""
-        query = select(*rollout_devices.c).where(_d.device == device, _d.rollout > self.row.number)
-        return [ToldRow._make(row) for row in self._connection.execute(query)]
+        if self._has_newer is None:
+            query = select(_r.number).where(_r.algorithm == self.row.algorithm, _r.number > self.row.number).limit(1)
+            self._has_newer = self._connection.scalar(query) is not None
+        if not self._has_newer:
+            return []
+        later = select(*rollout_devices.c).where(_d.device == device, _d.rollout > self.row.number)
+        return [ToldRow._make(row) for row in self._connection.execute(later)]
 
     def set_before(self, number: int, device: str, before: str) -> None:
         """Write to what a device of any rollout would go back."""

@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Engine, and_, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from device_catalog.contract.rollouts import Back, DeviceState, RolloutState, Selector
@@ -166,9 +166,10 @@ def shadows(connection: Connection, number: int) -> list[tuple[str, str]]:
 
 
 def in_force(connection: Connection, algorithm: str, above: int) -> list[RolloutRow]:
-    """Read the rollouts of an algorithm, newer than one, that are under way or finished."""
-    states = (RolloutState.RUNNING, RolloutState.PAUSED, RolloutState.FINISHED)
-    query = select(*rollouts.c).where(_r.algorithm == algorithm, _r.state.in_(states), _r.number > above)
+    """Read the rollouts of an algorithm, newer than one, that are under way, or finished and not superseded."""
+    under_way = _r.state.in_((RolloutState.RUNNING, RolloutState.PAUSED))
+    finished = and_(_r.state == RolloutState.FINISHED, _r.reason == "")
+    query = select(*rollouts.c).where(_r.algorithm == algorithm, or_(under_way, finished), _r.number > above)
     return [RolloutRow._make(row) for row in connection.execute(query)]
 
 
@@ -243,7 +244,8 @@ class RolloutStore:
         wanted = or_(_r.state.in_(states), _r.restoring)
         if all_of_them:
             going = select(_d.rollout).where(_d.back == Back.GOING)
-            wanted = or_(wanted, _r.state == RolloutState.FINISHED, _r.number.in_(going))
+            finished = and_(_r.state == RolloutState.FINISHED, _r.reason == "")
+            wanted = or_(wanted, finished, _r.number.in_(going))
         with self._engine.connect() as connection:
             return [int(number) for number in connection.scalars(select(_r.number).where(wanted).order_by(_r.number))]
 

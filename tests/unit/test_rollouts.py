@@ -386,6 +386,31 @@ def test_two_rollouts_of_one_algorithm_may_not_be_about_the_same_devices_unless_
     assert world.summary(first).reason == "superseded by r-2"
 
 
+def test_a_rollout_that_was_superseded_half_way_never_goes_on_by_itself(world):
+    world.many(10)
+    world.run(2)
+    world.start("1.1.0", stages=[{"percent": 10, "soak": 100}, {"percent": 100, "soak": 0}])
+    world.run(6)
+    second = world.start("1.2.0", stages=[{"percent": 10, "soak": 100}, {"percent": 100, "soak": 0}], supersede=True)
+    world.run(6)
+    world.order(second, "abort")
+    world.run(20)
+    assert world.versions() == {"1.0.0": 9, "1.1.0": 1}, (
+        "whom the first one had brought it keep it, nobody else gets it"
+    )
+
+
+def test_what_becomes_of_a_version_long_after_its_rollout_takes_nothing_back(world):
+    meters = world.many(2)
+    world.run(2)
+    name = world.start(stages=[{"percent": 100, "soak": 0}])
+    world.run(12)
+    meters[0].states["band"] = "quarantined"
+    world.run(15)
+    assert world.versions() == {"1.1.0": 2}
+    assert world.summary(name).counts.failed == 0
+
+
 def shadowed(world, **fields):
     report = {"compared": 1000, "processor": 0.02, "processor_in_force": 0.02, "memory": 10, "memory_in_force": 10}
     for meter in world.meters.values():
