@@ -17,7 +17,7 @@ from urllib.parse import unquote_to_bytes
 from litestar import Request
 
 from algorithms.api.errors import shortened
-from device_catalog.api.roles import role_of
+from device_catalog.api.roles import SHARED, role_of
 from device_catalog.certificates import Certificates
 from device_catalog.errors import DeviceUnknown, NetworkUnknown, NotAllowed, NotAuthorised
 from device_catalog.fleet import Fleet
@@ -159,6 +159,8 @@ class Access:
         if not operator.role.includes(needed):
             found = f"{operator.name}, {operator.role.value}"
             raise NotAllowed(f"expected an operator whose role is {needed.value} or above, found {found}")
+        if operator.tenant and request.method != "GET" and path.startswith(SHARED):
+            raise NotAllowed(f"expected an operator of all tenants, found {operator.name} of {operator.tenant}")
         self._within(operator, request.path_params)
         return operator
 

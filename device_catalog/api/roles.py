@@ -63,6 +63,9 @@ PREFIXES: tuple[tuple[str, Role], ...] = (
 )
 """Of writes below these addresses."""
 
+SHARED: tuple[str, ...] = (METADATA, TARGETS)
+"""What is below these addresses is every tenant's: only an operator of all tenants changes it."""
+
 
 def role_of(method: str, path: str) -> Role:
     """

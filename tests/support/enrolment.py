@@ -71,6 +71,10 @@ def authority_certificate(
 ) -> x509.Certificate:
     """Make a certificate as a DSO's own authority does; self-signed without an issuer."""
     now = datetime.now(UTC)
+    flags = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "encipher_only")
+    usage = x509.KeyUsage(
+        digital_signature=True, key_cert_sign=ca, crl_sign=ca, decipher_only=False, **dict.fromkeys(flags, False)
+    )
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     builder = (
         x509.CertificateBuilder()
@@ -81,7 +85,12 @@ def authority_certificate(
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1000))
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
+    if issuer_key is not None:
+        above = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
+        builder = builder.add_extension(above, critical=False)
     return builder.sign(issuer_key or key, hashes.SHA256())
 
 

@@ -146,6 +146,8 @@ def test_what_is_another_tenants_is_as_if_it_were_not_there(catalog):
     placed = {"device": "m-new", "tenant": "ours", "configuration": {"topology": {"network": "net-theirs"}}}
     assert ask("POST", "/v1/devices", json=placed).status_code == 422
     assert ask("POST", "/v1/operators", json={"operator": "x", "role": "viewer", "tenant": ""}).status_code == 403
+    pushed = ask("PUT", "/v1/trust/metadata", json={"documents": {}})
+    assert (pushed.status_code, "of all tenants" in pushed.json()["detail"]) == (403, True)
     assert catalog.operator("GET", "/v1/devices/m-theirs").status_code == 200, "nothing was taken away"
 
 
