@@ -175,6 +175,7 @@ class Wrong:
     """What is made wrong: line data, loads, gains of the head's inputs [1], their angles [rad], and the meters left."""
 
     lines: float = 0.0
+    alike: bool = False
     loads: float = 0.0
     gains: float = 0.0
     angles: float = 0.0
@@ -196,6 +197,7 @@ class Wrong:
 SENSITIVITIES = {
     "line data off by 2 %": Wrong(lines=0.02),
     "line data off by 5 %": Wrong(lines=0.05),
+    "line data off by 5 %, all alike": Wrong(lines=0.05, alike=True),
     "each load off by 20 %": Wrong(loads=0.2),
     "line data 2 % and loads 20 %": Wrong(lines=0.02, loads=0.2),
     "head's transformers off by 0.5 % and 9 mrad": Wrong(gains=0.005, angles=0.009),
@@ -235,7 +237,7 @@ def run(feeder: Feeder, count: int, seed: int) -> tuple[dict[str, Tally], list[f
         for name, wrong in SENSITIVITIES.items():
             walked = right
             if wrong.lines or wrong.loads:
-                document_now = perturbed(document, generator, lines=wrong.lines, loads=wrong.loads)
+                document_now = perturbed(document, generator, lines=wrong.lines, loads=wrong.loads, alike=wrong.alike)
                 walked = feeder_ahead(parse(document_now), "head")
             kept = generator.permutation(len(feeder.meters))[: wrong.meters].tolist()
             places = answer(walked, wrong.head(head, generator), without(readings, kept), hypothesis)

@@ -188,23 +188,28 @@ def rural(neutral: Neutral = RESISTANCE) -> Feeder:
 
 
 def perturbed(
-    document: Mapping[str, Any], generator: np.random.Generator, *, lines: float = 0.0, loads: float = 0.0
-) -> dict[str, Any]:
+    document: Mapping[str, Any], generator: np.random.Generator, *, lines: float = 0.0, loads: float = 0.0,
+    alike: bool = False,
+) -> dict[str, Any]:  # fmt: skip
     """
-    Falsify a document as data bases are false: every line type's R and X, and every load's P and Q, by its own factor.
+    Falsify a document as data bases are false: every line's R and X, and every load's P and Q, by its own factor.
 
     Parameters
     ----------
     lines, loads : float
         Standard deviation of the factors, which the document then states as its uncertainty [1].
+    alike : bool
+        Whether all lines have one factor, R and X together, as where lengths or a temperature are wrong.
     """
     changed = copy.deepcopy(dict(document))
+    shared = 1 + lines * generator.standard_normal() if alike else 0.0
     for branch in changed["branches"]:
         name_of_type = branch.pop("line_type")
         kind = next(item for item in changed["line_types"] if item["id"] == name_of_type)
         length = branch["length"]
         for name in ("r", "x", "b"):
-            branch[name] = (length * np.array(kind[name]) * (1 + lines * generator.standard_normal())).tolist()
+            factor = shared or 1 + lines * generator.standard_normal()
+            branch[name] = (length * np.array(kind[name]) * factor).tolist()
         branch["phases"] = "ABC"
         branch["impedance_uncertainty"] = max(lines, kind["impedance_uncertainty"])
         branch["shunt_uncertainty"] = max(lines, kind["shunt_uncertainty"])
