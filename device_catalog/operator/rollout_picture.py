@@ -32,6 +32,10 @@ _styles = {
 }
 
 
+_UNDER_WAY = (RolloutState.RUNNING, RolloutState.PAUSED)
+_TAKEN_BACK = (RolloutState.ABORTED, RolloutState.FAILED)
+
+
 def duration(seconds: float) -> str:
     """
     Write a duration.
@@ -65,7 +69,7 @@ def started(detail: RolloutDetail) -> list[str]:
     """Say what a rollout that has begun is going to do."""
     summary, request = detail.summary, detail.request
     counts = summary.counts
-    away = f" ({counts.away} are away; they get it when they are back)" if counts.away else ""
+    away = f" ({counts.away} away at present; they get it when they are back)" if counts.away else ""
     lines = [f"{summary.rollout} brings {summary.algorithm} {summary.version} to {_many(counts.members)}{away}"]
     if request.shadow is not None:
         then = "promoted by itself if both are equal" if request.shadow.promote_when_equal else "then you decide"
@@ -91,8 +95,10 @@ def picture(detail: RolloutDetail, now: datetime, *, devices: bool = True) -> Gr
     parts: list[RenderableType] = [_title(summary)]
     if summary.reason:
         parts.append(Text(f"  {printable(summary.reason)}", style=_styles[summary.state]))
+    if summary.shadowing and summary.state in _UNDER_WAY:
+        parts.append(Text(f"  {_shadow_word(detail, now)}", style="cyan"))
     parts.append(_stages(detail, now))
-    parts.append(Text(f"  {_sentence(summary.counts)}"))
+    parts.append(Text(f"  {_sentence(summary)}"))
     comparison = detail.comparison
     if comparison is not None and (summary.shadowing or comparison.devices):
         parts += [Text(line, style=style) for line, style in _compared(comparison)]
@@ -110,7 +116,7 @@ def progress_line(summary: RolloutSummary) -> str:
     """Say in a line where a rollout stands, for a log."""
     where = "shadow" if summary.shadowing else f"stage {summary.stage + 1} of {len(summary.stages)}"
     reason = f": {printable(summary.reason)}" if summary.reason else ""
-    return f"{summary.rollout} {summary.state.value}, {where}, {_sentence(summary.counts)}{reason}"
+    return f"{summary.rollout} {summary.state.value}, {where}, {_sentence(summary)}{reason}"
 
 
 def listing(rollouts: Sequence[RolloutSummary], now: datetime) -> Table:
@@ -128,9 +134,9 @@ def listing(rollouts: Sequence[RolloutSummary], now: datetime) -> Table:
             selection(item.to),
             Text(item.state.value, style=_styles[item.state]),
             stage,
-            f"{counts.done} of {counts.members}",
+            f"{counts.back} back" if item.state in _TAKEN_BACK else f"{counts.done} of {counts.members}",
             Text(str(failed), style="bold red" if failed else ""),
-            str(max(0, counts.members - _told(counts))),
+            "" if item.state in _TAKEN_BACK else str(max(0, counts.members - _told(counts))),
             f"{duration(max(0.0, round((now - item.created).total_seconds())))} ago",
             printable(item.author),
         )
@@ -158,7 +164,7 @@ def _title(summary: RolloutSummary) -> Text:
 
 def _stages(detail: RolloutDetail, now: datetime) -> Table:
     summary, counts = detail.summary, detail.summary.counts
-    table = Table(pad_edge=False, box=None, show_header=False, padding=(0, 2, 0, 2))
+    table = Table(pad_edge=True, box=None, show_header=False, padding=(0, 0, 0, 2))
     told = _told(counts)
     before = 0
     ended = summary.state is RolloutState.FINISHED
@@ -208,8 +214,24 @@ def _stage_word(summary: RolloutSummary, number: int, soak: float, now: datetime
     return summary.state.value
 
 
-def _sentence(counts: Counts) -> str:
-    words = [f"{counts.done} of {_many(counts.members)} done"]
+def _shadow_word(detail: RolloutDetail, now: datetime) -> str:
+    """Say how long the version has run beside the one in force."""
+    since, shadow = detail.summary.soaking_since, detail.request.shadow
+    word = "runs beside the version in force, whose records alone count"
+    if since is None or shadow is None:
+        return word
+    watched = max(0.0, round((now - since).total_seconds()))
+    return f"{word}; compared for {duration(watched)} of {duration(shadow.soak)}"
+
+
+def _sentence(summary: RolloutSummary) -> str:
+    counts = summary.counts
+    if summary.state in _TAKEN_BACK:
+        touched = counts.back + counts.going_back
+        words = [f"{_many(touched)} had been told, {counts.back} back on what they had"]
+        words += [f"{counts.going_back} on the way"] if counts.going_back else []
+    else:
+        words = [f"{counts.done} of {_many(counts.members)} {'compare' if summary.shadowing else 'done'}"]
     for name, word in (
         ("chosen", "under way"),
         ("failed", "failed"),
@@ -218,13 +240,13 @@ def _sentence(counts: Counts) -> str:
         ("overridden", "configured otherwise by a person"),
     ):
         count = getattr(counts, name)
-        if count:
+        if count and not (name == "chosen" and summary.state in _TAKEN_BACK):
             words.append(f"{count} {word}")
     waiting = counts.members - _told(counts)
-    if waiting > 0:
-        words.append(f"{waiting} waiting{f', of them {counts.away} away' if counts.away else ''}")
-    if counts.going_back or counts.back:
-        words.append(f"{counts.back} back on what they had, {counts.going_back} on the way")
+    if waiting > 0 and summary.state not in _TAKEN_BACK:
+        words.append(f"{waiting} waiting{f' ({counts.away} away)' if counts.away else ''}")
+    if counts.going_back and summary.state not in _TAKEN_BACK:
+        words.append(f"{counts.going_back} on the way back")
     return ", ".join(words)
 
 
