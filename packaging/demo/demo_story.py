@@ -32,8 +32,8 @@ KILLED_AT, BACK_AT = 0.4, 0.6
 ENDLESS = 40.0
 """What those shares refer to in a demo that runs on [s]."""
 
-PATIENCE = 20.0
-"""How much longer than asked for the demo may take, for a meter that is slow to come back [s]."""
+PATIENCE = 45.0
+"""How much longer than asked for the demo may take, for a meter or a release that is slow [s]."""
 
 SETTLING = 3.0
 """How long messages may be under way after the meters have ended [s]."""
