@@ -72,8 +72,8 @@ def set_clocks(made, seconds):
         switch._now_ns += round(seconds * NANOSECONDS)
 
 
-@pytest.mark.parametrize("seconds", [-3600.0, -90.0, 90.0, 3600.0, 1e8])
-@pytest.mark.parametrize("after", [1.0, 3.6, 4.6, 5.0, 5.3])
+@pytest.mark.parametrize("seconds", [-3600.0, 90.0, 1e8])
+@pytest.mark.parametrize("after", [3.6, 4.6, 5.3])
 def test_a_reconfigurator_whose_clock_is_set_goes_on_as_though_it_had_always_stood_so(seconds, after):
     quiet, made = world(), world()
     for one in (quiet, made):

@@ -91,10 +91,10 @@ def compared(seed):
 
 
 def test_nothing_brings_back_more_customers_nor_as_many_with_fewer_operations():
-    found = [one for one in map(compared, range(150)) if one is not None]
+    found = [one for one in map(compared, range(90)) if one is not None]
     worse = [(ours, best) for ours, best, _ in found if ours[0] < best[0]]
-    assert len(found) > 130
-    assert sum(parted for _, _, parted in found) >= 5, "some of them need a second way into a part"
+    assert len(found) > 80
+    assert sum(parted for _, _, parted in found) >= 4, "some of them need a second way into a part"
     assert worse == []
     assert all(ours[1] <= best[1] for ours, best, _ in found)
 
