@@ -16,6 +16,7 @@ from agent.config import AgentConfig
 from agent.errors import CatalogError
 from agent.identity.files import Identity
 from agent.identity.tls import anchors_of
+from agent.trust import authorities
 from algorithms.api.errors import shortened
 from device_catalog.contract import paths
 from device_catalog.contract.calibration import Calibration
@@ -63,7 +64,7 @@ class CatalogClient:
         self._session = requests.Session()
         self._config = config
         self._identity = Identity(config.state_dir)
-        self._stamp = -1
+        self._stamp = (-1, 0)
         self._verify: str | bool = True
         self._tag = ""
         self._signature = ""
@@ -178,11 +179,12 @@ class CatalogClient:
 
     def _be_somebody(self) -> None:
         """Show the certificate in force by now, in a new connection where it is a new one; else the credential."""
-        stamp = self._identity.stamp()
-        if stamp == self._stamp:
+        stamp, allowed = self._identity.stamp(), authorities.stamp(self._config.state_dir)
+        if (stamp, allowed) == self._stamp:
             return
         self._session.close()
-        self._stamp, self._verify = stamp, anchors_of(self._config) or True
+        self._verify = anchors_of(self._config) or True
+        self._stamp = stamp, allowed
         self._session.cert = str(self._identity.path) if stamp else None
         self._session.headers.pop("Authorization", None)
         if not stamp and self._config.credential:
@@ -198,8 +200,8 @@ class CatalogClient:
         most: int = paths.MAXIMUM_DOCUMENT,
     ) -> tuple[int, bytes, str]:
         url = self._base + path.format(device=self._device)
-        self._be_somebody()
         try:
+            self._be_somebody()
             with self._session.request(
                 method,
                 url,

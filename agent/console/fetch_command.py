@@ -11,6 +11,7 @@ from pathlib import Path
 from agent.clock import synchronisation
 from agent.config import read_config
 from agent.errors import ConfigError
+from agent.identity.tls import anchors_of
 from agent.trust.decisions import Reading
 from agent.trust.fetching import fetch_algorithm
 from algorithms.api.errors import Problem, shortened
@@ -31,6 +32,7 @@ def run(options: argparse.Namespace) -> int:
         state=config.state_dir,
         root=_root(options),
         repository=options.repository or config.catalog,
+        ca=anchors_of(config),
         clock=Reading(time.time(), synchronisation().synchronised),
     )
     judged_at = f"{datetime.fromtimestamp(fetched.judged_at, UTC):%Y-%m-%dT%H:%M:%SZ}"

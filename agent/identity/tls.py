@@ -4,6 +4,7 @@ import ssl
 
 from agent.config import AgentConfig
 from agent.identity.files import Identity
+from agent.trust.authorities import allowed
 
 
 def broker_context(config: AgentConfig) -> ssl.SSLContext:
@@ -24,6 +25,13 @@ def broker_context(config: AgentConfig) -> ssl.SSLContext:
 
 
 def anchors_of(config: AgentConfig) -> str:
-    """Name the file with the authorities that are believed; empty for the system's own."""
+    """
+    Name the file with the authorities that are believed; empty for the system's own.
+
+    Raises
+    ------
+    OSError
+        When a file can be neither read nor written.
+    """
     anchors = Identity(config.state_dir).anchors
-    return config.ca or (str(anchors) if anchors.exists() else "")
+    return allowed(config.state_dir, config.ca or (str(anchors) if anchors.exists() else ""))

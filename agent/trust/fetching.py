@@ -29,7 +29,6 @@ import msgspec
 
 from agent.errors import TrustError
 from agent.files import write_durably
-from agent.identity.files import Identity
 from agent.trust.decisions import Floors, Reading, with_release
 from agent.trust.exchange import GIVEN_ROOT, METADATA, TARGET, Answer, Question
 from agent.trust.staging import judge, stage
@@ -111,6 +110,7 @@ def fetch_algorithm(
     root: bytes,
     repository: str,
     clock: Reading,
+    ca: str = "",
     limits: Limits | None = None,
     ask: Ask | None = None,
 ) -> Fetched:
@@ -127,6 +127,8 @@ def fetch_algorithm(
     repository : str
         Base address, such as the catalog's.
     clock : Reading
+    ca : str, optional
+        File of the authorities that vouch for the server; the system's unless given.
     limits : Limits, optional
     ask : callable, optional
         Has a question answered within so many seconds; by a process of its own by default.
@@ -141,7 +143,7 @@ def fetch_algorithm(
         (state / "trust" / METADATA).mkdir(parents=True, exist_ok=True, mode=0o700)
         with _alone(state / "trust", limits.turn):
             answer, data = _verified(
-                (name, version), state, root, repository, clock=clock, limits=limits, ask=ask or ask_process
+                (name, version), state, root, repository, clock=clock, ca=ca, limits=limits, ask=ask or ask_process
             )
             package = judge(answer.path.rpartition("/")[2], data, machine)
             if answer.facts is None or facts_of(package) != answer.facts:
@@ -156,7 +158,14 @@ def fetch_algorithm(
 
 
 def fetch_policy(
-    *, state: Path, root: bytes, repository: str, clock: Reading, limits: Limits | None = None, ask: Ask | None = None
+    *,
+    state: Path,
+    root: bytes,
+    repository: str,
+    clock: Reading,
+    ca: str = "",
+    limits: Limits | None = None,
+    ask: Ask | None = None,
 ) -> FetchedPolicy:
     """
     Download and verify the DSO's policy; see `fetch_algorithm`.
@@ -170,7 +179,7 @@ def fetch_policy(
         (state / "trust" / METADATA).mkdir(parents=True, exist_ok=True, mode=0o700)
         with _alone(state / "trust", limits.turn):
             answer, data = _verified(
-                ("", ""), state, root, repository, clock=clock, limits=limits, ask=ask or ask_process
+                ("", ""), state, root, repository, clock=clock, ca=ca, limits=limits, ask=ask or ask_process
             )
             write_durably(state / "trust" / _FLOORS, msgspec.json.encode(answer.floors))
     except OSError as error:
@@ -215,6 +224,7 @@ def _verified(
     repository: str,
     *,
     clock: Reading,
+    ca: str,
     limits: Limits,
     ask: Ask,
 ) -> tuple[Answer, bytes]:
@@ -237,19 +247,13 @@ def _verified(
             floors=kept_floors(state),
             seconds=limits.file,
             rate=limits.rate,
-            ca=_authorities(state),
+            ca=ca,
         )
         answer = ask(question, limits.whole)
         _keep(folder / METADATA, kept)
         if answer.refusal:
             raise TrustError(answer.refusal, passing=answer.passing)
         return answer, _read(folder / TARGET, MAXIMUM_PACKAGE) if answer.path else b""
-
-
-def _authorities(state: Path) -> str:
-    """Name the file of the authorities that came with this device's certificate; empty where it has none."""
-    anchors = Identity(state).anchors
-    return str(anchors) if anchors.exists() else ""
 
 
 def _candidates(name: str, version: str) -> tuple[str, ...]:

@@ -27,7 +27,9 @@ from agent.clock import Clock, synchronisation
 from agent.config import AgentConfig
 from agent.errors import TrustError
 from agent.files import write_durably
+from agent.identity.tls import anchors_of
 from agent.request_thread import Requests, RequestThread
+from agent.trust.authorities import keep_list
 from agent.trust.decisions import RELEASED, Floors, Reading, trusted_time
 from agent.trust.fetching import FetchedPolicy, Limits, fetch_policy, kept_floors
 from device_catalog.contract.policy import Policy
@@ -162,19 +164,20 @@ class PolicyKeeper:
     async def refresh(self) -> bool:
         """Fetch the policy, and bring it into force where it is another; tell whether that went well."""
         config = self._config
-        call = partial(
-            self._fetch,
-            state=config.state_dir,
-            root=config.root,
-            repository=config.catalog,
-            clock=self._reading(),
-            limits=LIMITS,
-        )
         try:
+            call = partial(
+                self._fetch,
+                state=config.state_dir,
+                root=config.root,
+                repository=config.catalog,
+                clock=self._reading(),
+                ca=anchors_of(config),
+                limits=LIMITS,
+            )
             fetched = await self._requests.run(call)
             self._floors = kept_floors(config.state_dir)
             self._replace(Kept(fetched.document, fetched.expires, hashlib.sha256(fetched.document).hexdigest()))
-        except (TrustError, PolicyError) as error:
+        except (TrustError, PolicyError, OSError) as error:
             if self.failure != str(error):
                 log.warning("the DSO's policy is not renewed: %s", error)
             self.failure = str(error)
@@ -204,6 +207,10 @@ class PolicyKeeper:
         policy = parse_policy(kept.document) if kept.document else None
         if policy is not None and policy != self.policy:
             log.info("the DSO's policy, revision %d, is in force", policy.revision)
+        try:
+            keep_list(self._config.state_dir, policy.authorities if policy is not None else ())
+        except OSError as error:
+            log.error("which authorities are allowed cannot be kept: %s", error.strerror or error)
         self.policy, self.until = policy, kept.expires
         self.state = "unrestricted" if policy is None else "policy"
 

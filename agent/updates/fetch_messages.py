@@ -14,6 +14,7 @@ class FetchQuestion(msgspec.Struct, frozen=True):
     root: bytes
     repository: str
     clock: Reading
+    ca: str = ""
 
 
 class FetchAnswer(msgspec.Struct, frozen=True):

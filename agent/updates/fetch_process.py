@@ -32,6 +32,7 @@ def answer(question: FetchQuestion) -> FetchAnswer:
             root=question.root,
             repository=question.repository,
             clock=question.clock,
+            ca=question.ca,
             ask=lambda asked, _: verifier.answer(asked),
         )
     except TrustError as error:

@@ -17,6 +17,7 @@ import msgspec
 from agent.clock import synchronisation
 from agent.config import AgentConfig
 from agent.errors import TrustError
+from agent.identity.tls import anchors_of
 from agent.trust.decisions import Reading
 from agent.updates.fetch_messages import FetchAnswer, FetchQuestion
 from algorithms.api.errors import shortened
@@ -121,6 +122,7 @@ def asking_process(config: AgentConfig) -> Ask:
             state=str(config.state_dir),
             root=config.root,
             repository=config.catalog,
+            ca=anchors_of(config),
             clock=Reading(time.time(), synchronisation().synchronised),
         )
         process = await asyncio.create_subprocess_exec(
