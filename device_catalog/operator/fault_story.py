@@ -24,7 +24,7 @@ from device_catalog.network_diagram.overlay import Mark, MarkKind, Overlay
 
 LISTED = 20
 """Names that one line gives at most."""
-_margin, _row = 24.0, 22.0
+_margin, _row, _caption = 24.0, 22.0, 12.5
 _repairs = {REPAIRED: "repaired", NOT_REPAIRED: "not repaired after all"}
 _colours = {"fault": "#d4141e", "switch": "#1f5fa8", "end": "#1e7d34"}
 
@@ -108,7 +108,7 @@ def lines_of(detail: FaultDetail) -> list[str]:
         f"  recording     {entry.info.device}/{entry.info.id}, {entry.info.kind}, {entry.state}"
         for entry in detail.recordings
     ]
-    return [*said, "  timeline", *(f"    {moment.at:9.3f} s  {moment.words}" for moment in timeline(detail))]
+    return [*said, "  timeline", *(f"    {_after(moment.at):>11}  {moment.words}" for moment in timeline(detail))]
 
 
 def picture(detail: FaultDetail, document: NetworkDocument) -> Canvas:
@@ -141,7 +141,9 @@ def picture(detail: FaultDetail, document: NetworkDocument) -> Canvas:
         words.append(summary.outcome)
     if summary.repaired:
         words.append(f"repaired {summary.repaired[:16].replace('T', ' ')} by {summary.repaired_by}")
-    canvas = draw(document, Overlay(marks=tuple(marks), switches=states, caption="; ".join(words)))
+    caption = "; ".join(words)
+    canvas = draw(document, Overlay(marks=tuple(marks), switches=states, caption=caption))
+    canvas.width = max(canvas.width, 2 * _margin + text_width(caption, _caption))
     _write_timeline(canvas, timeline(detail))
     return canvas
 
@@ -159,10 +161,24 @@ def _write_timeline(canvas: Canvas, moments: list[Moment]) -> None:
         y = first + number * _row
         colour = _colours[moment.kind]
         canvas.add(Circle((axis, y - 4), 4.5, Style(stroke=colour, fill=colour)), layer=9)
-        canvas.add(Text((axis - 12, y), f"{moment.at:.3f} s", 11.5, anchor="end", halo=False), layer=9)
+        canvas.add(Text((axis - 12, y), _after(moment.at), 11.5, anchor="end", halo=False), layer=9)
         canvas.add(Text((axis + 14, y), moment.words, 11.5, colour, halo=False), layer=9)
         canvas.width = max(canvas.width, axis + 40 + text_width(moment.words, 11.5))
     canvas.height = last + _row
+
+
+def _after(seconds: float) -> str:
+    """
+    Write a time after the beginning.
+
+    >>> _after(0.25), _after(3600.0), _after(260_000.0)
+    ('0.250 s', '60.0 min', '3.0 d')
+    """
+    if seconds < 1000.0:
+        return f"{seconds:.3f} s"
+    if seconds < 7200.0:
+        return f"{seconds / 60.0:.1f} min"
+    return f"{seconds / 3600.0:.1f} h" if seconds < 172_800.0 else f"{seconds / 86_400.0:.1f} d"
 
 
 def _told(word: FaultNews) -> str:

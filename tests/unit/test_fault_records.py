@@ -15,6 +15,7 @@ from device_catalog.contract.faults import FaultChange, FaultDetail, parse_chang
 from device_catalog.contract.validation import DocumentError
 from device_catalog.errors import FaultUnknown, Refused, RevisionOutdated
 from device_catalog.faults import MAXIMUM_NEWS, Faults, devices_of, read_news
+from device_catalog.network_diagram.canvas import Text, text_width
 from device_catalog.network_diagram.svg import as_svg
 from device_catalog.operator.fault_repair import handlers_of, locked_for
 from device_catalog.operator.fault_story import lines_of, picture, timeline
@@ -227,7 +228,11 @@ def test_a_person_says_that_a_fault_is_repaired_and_takes_it_back_and_all_of_it_
     assert devices_of(taken_back.news) == ["m-head", "m-2", "m-3", "control-1"]
     said = "\n".join(lines_of(repaired))
     assert "repaired      2027-01-15T09:00:00Z by anna" in said
-    assert "3600.000 s  anna: repaired (joint replaced)" in said
+    assert "60.0 min  anna: repaired (joint replaced)" in said
+    canvas = picture(repaired, msgspec.convert(feeder_document(), NetworkDocument))
+    texts = [one for one in canvas.shapes() if isinstance(one, Text)]
+    caption = next(one for one in texts if "repaired 2027-01-15 09:00 by anna" in one.text)
+    assert caption.at[0] + text_width(caption.text, caption.size) < canvas.width
     assert "nobody has said so" in "\n".join(lines_of(taken_back))
 
 
