@@ -49,6 +49,12 @@ class Chosen(msgspec.Struct, frozen=True):
         """Pick it from an assignment."""
         return cls(assignment.version, assignment.package, assignment.settings, assignment.limits)
 
+    def is_version_of(self, other: "Chosen") -> bool:
+        """Tell whether both are the same version, with whatever settings; that of the agent itself is what it is."""
+        if self.package != other.package:
+            return False
+        return self.package is None or self.version == other.version
+
     def put_into(self, assignment: Assignment) -> Assignment:
         """Have it run in the place that `assignment` gives it."""
         return msgspec.structs.replace(
@@ -89,7 +95,7 @@ class Failure(msgspec.Struct, frozen=True):
 
     def concerns(self, wanted: Chosen) -> bool:
         """Tell whether `wanted` is what failed."""
-        if (self.chosen.version, self.chosen.package) != (wanted.version, wanted.package):
+        if not self.chosen.is_version_of(wanted) or self.chosen.version != wanted.version:
             return False
         return self.any_settings or self.chosen == wanted
 
@@ -128,8 +134,11 @@ class Entry(msgspec.Struct, frozen=True):
 
     def was_before(self, chosen: Chosen) -> bool:
         """Tell whether a version was in force before the one that is."""
-        before = self.before
-        return before is not None and (before.version, before.package) == (chosen.version, chosen.package)
+        return self.before is not None and self.before.is_version_of(chosen)
+
+    def names(self, chosen: Chosen) -> bool:
+        """Tell whether a version was verified and put on the card, and must still be there."""
+        return any(one.is_version_of(chosen) for one in self.named())
 
     def named(self) -> list[Chosen]:
         """List the versions that must stay on the card, the newest first."""

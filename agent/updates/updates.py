@@ -19,12 +19,13 @@ import msgspec
 
 from agent.clock import Clock
 from agent.errors import ConfigError, TrustError
-from agent.reconcile import ReplaceSampler, StartAlgorithm, StopAlgorithm, UpdateAssignment, reconcile
+from agent.reconcile import reconcile
 from agent.running import RunningSet
 from agent.updates.fetches import Fetches
 from agent.updates.journal import Aside, Chosen, Entry, Failure, Journal
 from agent.updates.places import Places
-from agent.updates.shadow import Shadow, shadow_of
+from agent.updates.shadows import Shadows
+from agent.updates.standing import possible, touched
 from agent.updates.trial import Interrupted, Trial, Unfit
 from algorithms.api.errors import Problem
 from device_catalog.contract.documents import Assignment, Configuration
@@ -83,7 +84,7 @@ class Updates:
         self._reports: dict[str, UpdateReport] = {}
         self._refused: dict[str, Failure] = {}
         self._ending: set[str] = set()
-        self._shadows: dict[str, Shadow] = {}
+        self._shadows = Shadows(running, journal, places=places, fetches=fetches, clock=clock)
         running.locate = lambda one: places.start(one.algorithm, one.version, one.package)
         running.state_name = journal.state_name
 
@@ -91,8 +92,7 @@ class Updates:
 
     def effective(self, configuration: Configuration) -> Configuration:
         """Replace in a configuration what cannot run yet by what runs in its place."""
-        algorithms = (self._effective(assignment) for assignment in configuration.algorithms)
-        return msgspec.structs.replace(configuration, algorithms=tuple(one for one in algorithms if one is not None))
+        return possible(configuration, self._journal)
 
     async def make_way(self, before: Configuration, wanted: Configuration) -> None:
         """
@@ -114,18 +114,13 @@ class Updates:
             if assignment.package is not None and self._journal[name] is None:
                 await self._begin(name, known.get(name))
         steps = reconcile(self.effective(before), self.effective(wanted), self._running.infos)
-        started = [step.assignment for step in steps if isinstance(step, StartAlgorithm | UpdateAssignment)]
-        touched = {assignment.algorithm for assignment in started}
-        touched |= {step.name for step in steps if isinstance(step, StopAlgorithm)}
-        if any(isinstance(step, ReplaceSampler) for step in steps):
-            touched |= set(self._tasks)
-            touched |= set(self._shadows)
+        changed = touched(before, wanted, steps, {*self._tasks, *self._shadows.names})
         asked = {assignment.algorithm: Chosen.of(assignment) for assignment in wanted.algorithms}
         for name, (chosen, _) in list(self._tasks.items()):
-            if name in touched or asked.get(name) != chosen:
+            if name in changed or asked.get(name) != chosen:
                 await self._withdraw(name)
-        for name in touched & set(self._shadows):
-            await self._shadows.pop(name).drop()
+        for name in changed:
+            await self._shadows.drop(name)
 
     async def take(self, wanted: Configuration, *, known: bool) -> None:
         """
@@ -142,8 +137,9 @@ class Updates:
             del self._reports[name]
         for name, assignment in self._wanted.items():
             await self._begin_update(name, assignment, known=known)
-        for name in {*self._wanted, *self._shadows}:
-            await self._look_after_shadow(name)
+        for name in {*self._wanted, *self._shadows.names}:
+            if not self._is_under_way(name):
+                await self._shadows.want(name, self._wanted.get(name))
 
     def reports(self, reports: Mapping[str, AlgorithmReport]) -> dict[str, AlgorithmReport]:
         """Add to the algorithms' reports where their updates stand."""
@@ -154,17 +150,14 @@ class Updates:
             if name not in found:
                 state = "quarantined" if update.step == "failed" else "starting"
                 found[name] = AlgorithmReport("", state, last_error=update.reason, update=update)
-        for name, shadow in self._shadows.items():
-            if name in found:
-                found[name] = msgspec.structs.replace(found[name], shadow=shadow.report(reports.get(name)))
-        return found
+        return self._shadows.reports(found)
 
     async def close(self) -> None:
         """Leave everything as it is; the next start goes on from what the journal says."""
         tasks = [task for _, task in self._tasks.values()]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, *(shadow.drop() for shadow in self._shadows.values()), return_exceptions=True)
+        await asyncio.gather(*tasks, self._shadows.close(), return_exceptions=True)
 
     # ---- one algorithm
 
@@ -172,7 +165,7 @@ class Updates:
         chosen, entry = Chosen.of(assignment), self._journal[name]
         if entry is None or self._is_running(name, chosen):
             return
-        if _is_same_version(entry.active, chosen):
+        if entry.active is not None and entry.active.is_version_of(chosen):
             await self._settled(name, entry, chosen)
             if not self._places.has(name, chosen):
                 self._begin_task(name, chosen, self._restore(assignment))
@@ -182,7 +175,7 @@ class Updates:
             self._reports[name] = msgspec.structs.replace(failure.report, rollout=assignment.rollout)
             return
         self._teller(assignment)("pending")
-        self._begin_task(name, chosen, self._update(assignment, trusting=known or chosen in entry.named()))
+        self._begin_task(name, chosen, self._update(assignment, trusting=known or entry.names(chosen)))
 
     async def _update(self, assignment: Assignment, *, trusting: bool) -> None:
         """Bring a version into force, or note that it failed."""
@@ -206,7 +199,7 @@ class Updates:
         except Exception:  # an error of this program must not stay unsaid in a task nobody waits for
             log.exception("the update of %s was given up", name)
             await self._failed(assignment, Unfit("starting", "the agent itself failed; its log says more"))
-        await self._look_after_shadow(name, updated=True)
+        await self._shadows.want(name, self._wanted.get(name))
 
     async def _restore(self, assignment: Assignment) -> None:
         """Fetch again what is in force and was lost from the card; the supervisor starts it when it is there."""
@@ -235,8 +228,7 @@ class Updates:
             raise Unfit("probation", f"its probation was begun {STARTS} times and never came to an end")
         await self._write(name, entry, tell)
         tell("starting")
-        if name in self._shadows:
-            await self._shadows.pop(name).drop()
+        await self._shadows.drop(name)
         self._trials[name] = trial = Trial(assignment, entry, self._running, self._clock)
         await trial.start()
         tell("probation")
@@ -313,40 +305,10 @@ class Updates:
             self._reports[name] = UpdateReport(chosen.version, "active", rollout=assignment.rollout)
         await self._keep(name, msgspec.structs.replace(entry, active=chosen))
 
-    async def _look_after_shadow(self, name: str, *, updated: bool = False) -> None:
-        """Have the shadow run that is wanted, unless an update is under way, and no other."""
-        assignment = self._wanted.get(name)
-        chosen = None if assignment is None else shadow_of(assignment)
-        shadow = self._shadows.get(name)
-        if shadow is not None and shadow.chosen != chosen:
-            await self._shadows.pop(name).drop()
-            shadow = None
-        if assignment is None or chosen is None or shadow is not None or (not updated and self._is_under_way(name)):
-            return
-        self._shadows[name] = Shadow(
-            assignment,
-            chosen,
-            self._running,
-            self._journal,
-            places=self._places,
-            fetches=self._fetches,
-            clock=self._clock,
-        )
-
     # ---- within
 
     def _begin_task(self, name: str, chosen: Chosen, work: Coroutine[None, None, None]) -> None:
         self._tasks[name] = chosen, asyncio.get_running_loop().create_task(work, name=f"update {name}")
-
-    def _effective(self, assignment: Assignment) -> Assignment | None:
-        entry = self._journal[assignment.algorithm]
-        if entry is None:
-            return assignment if assignment.package is None else None
-        if entry.active is None:
-            return None
-        return (
-            assignment if _is_same_version(entry.active, Chosen.of(assignment)) else entry.active.put_into(assignment)
-        )
 
     def _is_running(self, name: str, chosen: Chosen) -> bool:
         """Tell whether an update to `chosen` is under way."""
@@ -393,12 +355,6 @@ class Updates:
         for name, (chosen, task) in self._tasks.items():
             if not task.done():
                 named.setdefault(name, []).append(chosen)
-        for name, shadow in self._shadows.items():
-            named.setdefault(name, []).append(shadow.chosen)
+        for name, chosen in self._shadows.chosen():
+            named.setdefault(name, []).append(chosen)
         await self._aside(self._places.clear, named)
-
-
-def _is_same_version(active: Chosen | None, wanted: Chosen) -> bool:
-    if active is None or active.package != wanted.package:
-        return False
-    return wanted.package is None or active.version == wanted.version
