@@ -153,7 +153,7 @@ class Command(msgspec.Struct, frozen=True, tag_field="schema", tag="command/1"):
     issued_ns, expires_ns : int
         [ns UTC]
     key_id, signature : str
-        Who signed, and the signature in hexadecimal; empty where trust is not established yet.
+        Who signed, and the signature in hexadecimal; put there by the agent, empty where no policy asks for them.
     """
 
     id: str

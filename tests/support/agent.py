@@ -154,6 +154,8 @@ class Plant:
     ----------
     catalog : CatalogProcess
     grid, data : Mosquitto
+    root : Path or None
+        Root of trust of the agents that are added.
     """
 
     def __init__(self) -> None:
@@ -161,6 +163,7 @@ class Plant:
         self.data = Mosquitto(persistent=True)
         self.catalog = CatalogProcess(grid_brokers=[self.grid.url])
         self.agents: list[AgentProcess] = []
+        self.root: Path | None = None
 
     def __enter__(self) -> Self:
         with ExitStack() as begun:
@@ -179,12 +182,16 @@ class Plant:
         self.data.__exit__(kind, error, trace)
         self.grid.__exit__(kind, error, trace)
 
-    def add(self, device: str, *, prefix: tuple[str, ...] = (), **fields: Any) -> AgentProcess:
+    def add(
+        self, device: str, *, prefix: tuple[str, ...] = (), state: Path | None = None, **fields: Any
+    ) -> AgentProcess:
         """Register a device and start its agent."""
         document = configuration(self.grid.url, self.data.url, **fields)
         answer = self.catalog.operator("POST", "/v1/devices", json={"device": device, "configuration": document})
         assert answer.status_code == 201, answer.text
-        agent = AgentProcess(device, self.catalog.url, answer.json()["credential"], prefix=prefix)
+        agent = AgentProcess(device, self.catalog.url, answer.json()["credential"], prefix=prefix, state=state)
+        if self.root is not None:
+            agent.config.write_text(f"{agent.config.read_text()}root_file: {self.root}\n")
         self.agents.append(agent)
         agent.start()
         return agent

@@ -1,13 +1,48 @@
 """Policies, and keys for what they allow: for tests."""
 
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from device_catalog.contract.policy import Policy
 from device_catalog.contract.policy_rules import parse_policy
 from device_catalog.contract.signatures import key_id, signature_text
+from tests.support.agent import Plant
+from tests.support.trust import Dso
+
+
+def director_of(state: Path) -> Ed25519PrivateKey:
+    """Read the key by which a catalog signs."""
+    key = load_pem_private_key((state / "director.key").read_bytes(), None)
+    assert isinstance(key, Ed25519PrivateKey)
+    return key
+
+
+def trusting(plant: Plant, folder: Path, **policy: Any) -> Dso:
+    """
+    Let the agents that are added to a plant believe a DSO, which publishes a policy through the plant's catalog.
+
+    The catalog may decide, and the plant's brokers are allowed; `policy` replaces parts of that.
+    """
+    now = datetime.now(UTC)
+    dso = Dso(folder / "dso", now)
+    public = director_of(plant.catalog.state).public_key().public_bytes_raw().hex()
+    fields = {
+        "directors": [{"name": "catalog", "public": public}],
+        "brokers": [plant.grid.url, plant.data.url],
+        **policy,
+    }
+    dso.at(now).set_policy(policy_bytes(**fields))
+    dso.confirm(now)
+    shutil.copytree(dso.folder, plant.catalog.state / "trust", dirs_exist_ok=True)
+    plant.root = folder / "root.json"
+    plant.root.write_bytes(dso.root)
+    return dso
 
 
 class Key:

@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 
 import msgspec
 import pytest
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from paho.mqtt import publish
 
 from algorithms.api.records import Command
@@ -22,10 +21,10 @@ from algorithms.api.wire import NANOSECONDS, Header, encode
 from device_catalog.contract import topics
 from device_catalog.contract.signatures import key_id, order_bytes
 from device_catalog.packages.keys import load_commander, new_key
-from tests.support.agent import AgentProcess, Plant
+from tests.support.agent import Plant
 from tests.support.feeder_pair import feeder_pair_document
 from tests.support.listener import Listener
-from tests.support.policies import Key, policy_bytes
+from tests.support.policies import Key, director_of, policy_bytes, trusting
 from tests.support.trust import Dso
 from tests.support.waiting import wait_until
 
@@ -46,41 +45,29 @@ class Captured(Plant):
         self.passphrase.write_bytes(PASSPHRASE)
         self.key = folder / "anna.key"
         public = new_key(self.key, PASSPHRASE).keyval["public"]
-        pem = (self.catalog.state / "director.key").read_bytes()
-        self.director = load_pem_private_key(pem, None)
-        self.dso = Dso(folder / "dso", self.now)
-        self.policy = {
-            "directors": [{"name": "catalog", "public": self.director.public_key().public_bytes_raw().hex()}],
-            "brokers": [self.grid.url, self.data.url],
-            "commanders": [{"name": "anna", "public": public, "networks": [NETWORK]}],
-            "bounds": [
+        self.director = director_of(self.catalog.state)
+        self.dso = trusting(
+            self,
+            folder,
+            commanders=[{"name": "anna", "public": public, "networks": [NETWORK]}],
+            bounds=[
                 {"setting": "algorithms.switch.switch", "allowed": [SWITCH], "stated": True, "devices": [DEVICE]},
                 {"setting": "algorithms.switch.trips_on", "allowed": [[]]},
                 {"setting": "outputs.c37_118", "allowed": [None]},
             ],
-        }
-        self.dso.at(self.now).set_policy(policy_bytes(**self.policy))
-        self.dso.confirm(self.now)
-        shutil.copytree(self.dso.folder, self.catalog.state / "trust", dirs_exist_ok=True)
+        )
         network = feeder_pair_document()
         for switch in network["switches"]:
             switch["operation"] = "remote" if switch["id"] == SWITCH else "local"
         answer = self.catalog.operator("PUT", f"/v1/networks/{NETWORK}", json=network, headers={"If-None-Match": "*"})
         assert answer.status_code == 200, answer.text
         self.document = {
-            "brokers": {"grid": [self.grid.url], "data": [self.data.url]},
+            "acquisition": None,
             "algorithms": [self.switch()],
             "poll": {"interval": 0.5, "lease": 3.0},
             "topology": {"network": NETWORK},
         }
-        answer = self.catalog.operator("POST", "/v1/devices", json={"device": DEVICE, "configuration": self.document})
-        assert answer.status_code == 201, answer.text
-        (folder / "root.json").write_bytes(self.dso.root)
-        agent = AgentProcess(DEVICE, self.catalog.url, answer.json()["credential"])
-        with agent.config.open("a") as config:
-            config.write(f"root_file: {folder / 'root.json'}\n")
-        self.agents.append(agent)
-        agent.start()
+        self.add(DEVICE, **self.document)
 
     def switch(self, **settings):
         neighbours = [{"kind": "command", "areas": [SWITCH]}]
@@ -138,7 +125,7 @@ def serve_forged_policy(plant):
 
 def by_director(plant, command):
     """Sign an order by the best key a captured catalog has."""
-    named = msgspec.structs.replace(command, key_id=key_id(plant.policy["directors"][0]["public"]))
+    named = msgspec.structs.replace(command, key_id=key_id(plant.director.public_key().public_bytes_raw().hex()))
     return msgspec.structs.replace(named, signature=plant.director.sign(order_bytes(named)).hex())
 
 

@@ -1,4 +1,8 @@
-"""A fault told on the grid broker; reconfigurator and switches are agents of their own; the catalog gives the lease."""
+"""
+A fault told on the grid broker; reconfigurator and switches are agents of their own; the catalog gives the lease.
+
+The DSO's policy is in force: every order bears the signature of the reconfigurator's agent or of a person.
+"""
 
 import os
 import subprocess
@@ -8,18 +12,22 @@ import time
 import pytest
 from paho.mqtt import publish
 
+from agent.trust.signing import make_command_key
 from algorithms.api.records import Command, Event, Severity
 from algorithms.api.wire import NANOSECONDS, Header, encode
 from device_catalog.contract import topics
+from device_catalog.contract.signatures import key_id
+from device_catalog.packages.keys import load_commander, new_key
 from tests.support.agent import Plant
 from tests.support.feeder_pair import feeder_pair_document
 from tests.support.listener import Listener
 from tests.support.networks import element
+from tests.support.policies import trusting
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
-NETWORK = "pair"
+NETWORK, PASSPHRASE = "pair", b"correct horse battery"
 SWITCHES = {"breaker-p": "closed", "p1-far": "closed", "tie": "open"}
 
 
@@ -61,14 +69,30 @@ def add_switch(plant, name):
 
 
 @pytest.fixture(scope="module")
-def plant():
+def folder(tmp_path_factory):
+    made = tmp_path_factory.mktemp("keys")
+    (made / "passphrase").write_bytes(PASSPHRASE)
+    return made
+
+
+@pytest.fixture(scope="module")
+def plant(folder):
     with Plant() as one:
+        own = make_command_key(folder / "control-1").public
+        public = new_key(folder / "anna.key", PASSPHRASE).keyval["public"]
+        commanders = {"control-1": own, "anna": public}
+        trusting(
+            one,
+            folder,
+            commanders=[{"name": name, "public": key, "networks": [NETWORK]} for name, key in commanders.items()],
+        )
         answer = one.catalog.operator("PUT", f"/v1/networks/{NETWORK}", json=document(), headers={"If-None-Match": "*"})
         assert answer.status_code == 200, answer.text
         for name in SWITCHES:
             add_switch(one, name)
         one.add(
             "control-1",
+            state=folder / "control-1",
             acquisition=None,
             algorithms=[
                 {
@@ -81,7 +105,7 @@ def plant():
         yield one
 
 
-def operate(plant, *wishes):
+def operate(plant, folder, *wishes):
     """Give orders as a person at a terminal."""
     environment = {
         **os.environ,
@@ -89,7 +113,10 @@ def operate(plant, *wishes):
         "TRESMA_TOKEN_FILE": str(plant.catalog.state / "operator.token"),
     }
     return subprocess.run(
-        [sys.executable, "-m", "device_catalog.operator", "network", "operate", NETWORK, *wishes, "--yes"],
+        [
+            *(sys.executable, "-m", "device_catalog.operator", "network", "operate", NETWORK, *wishes, "--yes"),
+            *("--key", str(folder / "anna.key"), "--passphrase-file", str(folder / "passphrase")),
+        ],
         capture_output=True,
         text=True,
         timeout=60,
@@ -103,7 +130,7 @@ def newest(listener, topic):
     return found[-1]["payload"] if found else {}
 
 
-def test_a_located_fault_is_enclosed_and_service_restored_by_agents_that_only_meet_on_the_broker(plant):
+def test_a_located_fault_is_enclosed_and_service_restored_by_agents_that_only_meet_on_the_broker(plant, folder):
     with Listener(plant.grid.port) as grid:
         where = {name: topics.switch_state("default", name) for name in SWITCHES}
         wait_until(lambda: all(newest(grid, topic) for topic in where.values()), "all switches reporting", timeout=60)
@@ -136,6 +163,9 @@ def test_a_located_fault_is_enclosed_and_service_restored_by_agents_that_only_me
         assert newest(grid, where["tie"])["state"] == "closed"
         commands = [m for m in grid.heard if m.topic.endswith("/command")]
         assert not any(message.retained for message in commands)
+        assert {message.fields["key_id"] for message in commands} == {
+            key_id(make_command_key(folder / "control-1").public)
+        }
         wait_until(
             lambda: plant.catalog.operator("GET", f"/v1/networks/{NETWORK}/lease").status_code == 404,
             "the lease being given back",
@@ -152,19 +182,19 @@ def test_a_located_fault_is_enclosed_and_service_restored_by_agents_that_only_me
             time.time_ns() + 5 * NANOSECONDS,
             {"network": NETWORK, "token": token - 1, "sequence": 1},
         )
-        say(plant, stale, "intruder", 1)
+        say(plant, load_commander(folder / "anna.key", PASSPHRASE)(stale), "intruder", 1)
         wait_until(lambda: newest(grid, where["tie"])["outcome"] == "refused", "the refusal being told", timeout=10)
         assert newest(grid, where["tie"])["state"] == "closed"
         assert "is in force" in newest(grid, where["tie"])["reason"]
         expired = Command("late-2", "tie", "open", 0, NANOSECONDS, {"network": NETWORK, "token": 99, "sequence": 1})
         say(plant, expired, "intruder", 2)
-        person = operate(plant, "tie=open", "p1-far=unlocked", "p1-far=closed")
+        person = operate(plant, folder, "tie=open", "p1-far=unlocked", "p1-far=closed")
         assert person.returncode == 0, person.stderr
         assert [line for line in person.stdout.splitlines() if "p1-far" in line][-1] == "p1-far: closed"
         assert newest(grid, where["tie"])["state"] == "open"
         states = plant.catalog.operator("GET", f"/v1/networks/{NETWORK}/topology").json()["states"]
         assert {name: states[name] for name in SWITCHES} == {"breaker-p": "open", "p1-far": "closed", "tie": "open"}
-        refused = operate(plant, "breaker-p=closed", "tie=closed")
+        refused = operate(plant, folder, "breaker-p=closed", "tie=closed")
         assert refused.returncode == 1
         assert "locked open under" in refused.stderr
         assert newest(grid, where["tie"])["state"] == "open"  # nothing more was ordered

@@ -4,7 +4,7 @@ A simulated switch: carries out orders that it may obey, refuses the others with
 Where it stands: an algorithm on the agent at a switch; a driver of real hardware takes its place with the same orders
 and reports (`algorithms.api.switching`). It refuses what is not for its network, stale, repeated, out of order, given
 under an old lease, or a closing while it is locked. The agent has already refused what is addressed to others, retained
-or expired (`agent.commands`), and is where a signature (`Command.key_id`) will be checked.
+or expired (`agent.commands`), and where a policy is in force what is not signed by somebody who may give it.
 
 Rules:
 
