@@ -7,6 +7,7 @@ and told again with the next change or after a minute.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import shlex
@@ -27,6 +28,12 @@ PAUSE = 0.2
 
 SHARE = 3.0
 """A round is followed by a rest of this many times its length: who configures thousands writes files now and then."""
+
+LOOK = 10.0
+"""How often changes are looked for that nobody told of [s]."""
+
+REWRITE = 86_400.0
+"""At least this often the files are looked at, whatever changed [s]."""
 
 AGAIN = 60.0
 """How soon what failed is tried again [s]."""
@@ -76,6 +83,11 @@ class BrokerFiles:
         """Take note that something changed; returns at once."""
         self._due.set()
 
+    @property
+    def due(self) -> bool:
+        """Whether something changed that was not looked at yet."""
+        return self._due.is_set()
+
     async def close(self) -> None:
         """End; a round under way is finished."""
         if self._task is not None:
@@ -83,16 +95,18 @@ class BrokerFiles:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _keep(self) -> None:
-        failing = False
+        failing, version, written = False, -1, 0.0
         while True:
-            try:
-                await asyncio.wait_for(self._due.wait(), AGAIN if failing else REVOCATIONS_AGE / 30)
-            except TimeoutError:
-                pass
-            else:
-                await asyncio.sleep(PAUSE)
+            now = time.monotonic()
+            age = now - written
+            stale = self._rights.version() != version or age > (AGAIN if failing else REWRITE)
+            if not self._due.is_set() and not stale:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._due.wait(), LOOK)
+                continue
+            await asyncio.sleep(PAUSE)
             self._due.clear()
-            began = time.monotonic()
+            version, written = self._rights.version(), time.monotonic()
             try:
                 await asyncio.shield(asyncio.to_thread(self._round, failing))
                 failing = False
@@ -100,7 +114,7 @@ class BrokerFiles:
                 if not failing:
                     _log.error("the brokers' files are not up to date: %s", error)
                 failing = True
-            await asyncio.sleep(SHARE * (time.monotonic() - began))
+            await asyncio.sleep(SHARE * (time.monotonic() - written))
 
     def _round(self, tell: bool) -> None:
         folder = self._folder

@@ -24,6 +24,7 @@ from device_catalog.contract.topics import BrokerName
 from device_catalog.errors import NetworkUnknown
 from device_catalog.network_parts import Shelf
 from device_catalog.register import Register
+from device_catalog.rollouts.overlay import overlaid_text
 
 CATALOG = "catalog.tresma"
 """The catalog's own name; no device can be called so."""
@@ -102,6 +103,10 @@ class Rights:
         self._enrolled = enrolled
         self._known: dict[str, tuple[int, Configuration]] = {}
 
+    def version(self) -> int:
+        """Tell one state of all configurations from another, roughly and at once: rollouts change them unasked."""
+        return sum(device.revision for device in self._fleet.devices.values())
+
     def members(self) -> list[Member]:
         """Read every enrolled device; blocks on the database."""
         members, parts = [], dict[tuple[str, str], Part]()
@@ -112,7 +117,8 @@ class Rights:
             before = self._known.get(device.device)
             if before is None or before[0] != device.revision:
                 revision, document, _ = self._store.configuration(device.device)
-                before = revision, msgspec.json.decode(document, type=Configuration)
+                overlaid = overlaid_text(document, self._store.choices(device.device))
+                before = revision, msgspec.json.decode(overlaid, type=Configuration)
                 self._known[device.device] = before
             part = self._part(before[1], parts)
             members.append(Member(device.device, device.tenant, before[1], part))
