@@ -78,11 +78,11 @@ class Faults:
             When it could not be kept; it may be handed over again.
         """
         news = read_news(topic, payload)
-        return news is not None and await self._threads.write(self._keep, news)
+        return news is not None and await self._threads.write(self._keep, news, topic.split("/")[1])
 
-    def _keep(self, news: tuple[str, str, FaultNews]) -> bool:
+    def _keep(self, news: tuple[str, str, FaultNews], tenant: str) -> bool:
         network, terminal, word = news
-        if not self._store.knows_network(network):
+        if not self._store.knows_network(network, tenant):
             return False
         start_ns = time_from_text(word.start)
         if word.kind == RESTORATION:

@@ -43,10 +43,11 @@ class FaultStore:
             row = connection.execute(select(*faults.c).where(_t.fault == fault)).one_or_none()
         return None if row is None else FaultRow._make(row)
 
-    def knows_network(self, network: str) -> bool:
-        """Tell whether there is a network of that name."""
+    def knows_network(self, network: str, tenant: str) -> bool:
+        """Tell whether there is a network of that name that is a tenant's, or nobody's in particular."""
+        query = select(networks.c.network).where(networks.c.network == network, networks.c.tenant.in_(("", tenant)))
         with self._engine.connect() as connection:
-            return connection.scalar(select(networks.c.network).where(networks.c.network == network)) is not None
+            return connection.scalar(query) is not None
 
     def between(self, network: str, first_ns: int, last_ns: int) -> list[FaultRow]:
         """Read the faults of a network that began within a time, oldest first."""
