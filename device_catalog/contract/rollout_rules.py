@@ -29,6 +29,8 @@ MAXIMUM_NAMED = 10_000
 """Devices that a request names one by one."""
 LONGEST = 90 * 86_400.0
 """Longest soak and deadline [s]."""
+LONGEST_PROBATION = 86_400.0
+"""[s]"""
 SHORTEST_DEADLINE = 1.0
 """[s]"""
 
@@ -105,6 +107,8 @@ def problems_of_rollout(request: RolloutRequest, where: str = "rollout") -> list
     _of_stages(problems, request.stages, f"{where}.stages")
     _amount(problems, request.max_failures, f"{where}.max_failures")
     problems.number(request.deadline, f"{where}.deadline", SHORTEST_DEADLINE, LONGEST)
+    if request.probation is not None:
+        problems.number(request.probation, f"{where}.probation", 0, LONGEST_PROBATION)
     _of_budget(problems, request.budget, f"{where}.budget")
     if request.shadow is not None:
         _of_shadow(problems, request.shadow, f"{where}.shadow")

@@ -174,7 +174,9 @@ class RolloutRequest(Strict, frozen=True):
     max_failures : int or str
         More than this, a number or a share of those the stage is for, stops the rollout and takes everything back.
     deadline : float
-        What is not done so long after a device was told counts as failed [s].
+        What is not done so long after a device was told counts as failed [s]; a probation under way may end.
+    probation : float or None
+        How long the version has to prove itself on each device [s]; None for what is configured there.
     budget : Budget
     shadow : ShadowTest or None
         None to begin with the stages at once.
@@ -192,6 +194,7 @@ class RolloutRequest(Strict, frozen=True):
     stages: tuple[Stage, ...] = (Stage(1.0), Stage(10.0), Stage(100.0))
     max_failures: Amount = "1%"
     deadline: float = 1800.0
+    probation: float | None = None
     budget: Budget = Budget()
     shadow: ShadowTest | None = None
     add: bool = False

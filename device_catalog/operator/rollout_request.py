@@ -59,6 +59,8 @@ def request_of(options: argparse.Namespace) -> dict[str, Any]:
         "add": options.add,
         "supersede": options.supersede,
     }
+    if options.probation is not None:
+        request["probation"] = _duration_in("--probation", options.probation, problems)
     if options.set:
         request["settings"] = _settings(options.set, problems)
     if options.shadow:

@@ -135,6 +135,7 @@ def _start_command(commands: Any, command: AddCommand) -> None:
         "--max-failures", default="1%", metavar="N|P%", help="that do not stop a stage (1%%, rounded down)"
     )
     how.add_argument("--deadline", default="30m", metavar="T", help="after which silence is failure (30m)")
+    how.add_argument("--probation", metavar="T", help="how long it has to prove itself on each (as configured there)")
     how.add_argument("--per-area", default="1", metavar="N|P%|any", help="of one area changing at once (1)")
     how.add_argument("--per-network", default="any", metavar="N|P%|any", help="of one network changing at once (any)")
     how.add_argument("--add", action="store_true", help="also to devices that do not run the algorithm")

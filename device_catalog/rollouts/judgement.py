@@ -5,7 +5,7 @@ The device's own word on the update counts first (`UpdateReport`), then what run
 that it has not applied yet says nothing. Failed is final; who is overdue can still become done. Pure.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -69,7 +69,16 @@ class Target(NamedTuple):
     shadow: bool = False
 
 
-def judge(target: Target, told: Told, report: Report | None, *, silent: float, now_ns: int, deadline: float) -> Verdict:
+def judge(
+    target: Target,
+    told: Told,
+    report: Report | None,
+    *,
+    silent: float,
+    now_ns: int,
+    deadline: float,
+    probation: Callable[[], float],
+) -> Verdict:
     """
     Judge a device.
 
@@ -85,6 +94,8 @@ def judge(target: Target, told: Told, report: Report | None, *, silent: float, n
         [ns UTC]
     deadline : float
         [s]
+    probation : callable
+        Tells how long the version has to prove itself there [s]; asked where it is about that time.
     """
     algorithm = None if report is None else report.algorithms.get(target.algorithm)
     if told.state is DeviceState.DONE:
@@ -96,7 +107,10 @@ def judge(target: Target, told: Told, report: Report | None, *, silent: float, n
         return beside if beside.state is DeviceState.FAILED else Verdict(DeviceState.DONE, "running")
     verdict = _shadowed(target, told, algorithm) if target.shadow else _updated(target, told, report, algorithm)
     waited = (now_ns - told.since_ns) / 1e9
-    if verdict.state is DeviceState.CHOSEN and (told.state is DeviceState.OVERDUE or waited > deadline):
+    late = told.state is DeviceState.OVERDUE or waited > deadline
+    if late and verdict.step == "probation" and not silent and told.state is DeviceState.CHOSEN:
+        late = waited > deadline + probation()
+    if late and verdict.state is DeviceState.CHOSEN:
         word = f"still {verdict.step}" if verdict.step else "nothing said of it"
         reason = f"{word} {_duration(deadline)} after it was told"
         if silent:

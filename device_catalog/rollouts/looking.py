@@ -97,6 +97,7 @@ class Look:
             silent=self._silence(device),
             now_ns=self._now_ns,
             deadline=self.request.deadline,
+            probation=lambda: self._telling.probation(told.device),
         )
         state = verdict.state
         fields: dict[str, object] = {"judged_ns": came_ns, "step": verdict.step[:32], "restarts": verdict.restarts}

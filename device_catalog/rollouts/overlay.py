@@ -18,13 +18,26 @@ _replace = msgspec.structs.replace
 
 
 class Chosen(msgspec.Struct, frozen=True):
-    """A version that a rollout chose; with `add` also where the configuration has no such algorithm."""
+    """
+    A version that a rollout chose; with `add` also where the configuration has no such algorithm.
+
+    Attributes
+    ----------
+    rollout, version : str
+    package : PackageReference
+    add : bool
+    settings : dict
+        Where it is added.
+    probation : float or None
+        None for what is configured [s].
+    """
 
     rollout: str
     version: str
     package: PackageReference
     add: bool = False
     settings: dict[str, Any] = {}
+    probation: float | None = None
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -100,6 +113,8 @@ def _overlaid(assignment: Assignment, choice: Choice | None) -> Assignment:
     if choice.chosen is not None:
         chosen = choice.chosen
         assignment = _replace(assignment, version=chosen.version, package=chosen.package, rollout=chosen.rollout)
+        if chosen.probation is not None:
+            assignment = _replace(assignment, probation=chosen.probation)
     if choice.shadow is not None:
         assignment = _replace(assignment, shadow=Shadow(choice.shadow.version, choice.shadow.package))
     return assignment

@@ -70,6 +70,12 @@ class Telling:
             return None
         return configured(_decode(known.configuration, type=Configuration), self._work.row.algorithm)
 
+    def probation(self, device: str) -> float:
+        """Tell how long the version has to prove itself on a device [s]."""
+        if self._request.probation is not None:
+            return self._request.probation
+        return (self.assignment(device) or Assignment("")).probation
+
     def report(self, device: str) -> Report | None:
         """Give what a device said last."""
         known = self._work.known(device)
@@ -119,7 +125,7 @@ class Telling:
         settings = self._request.settings
         if current is not None and current.chosen is not None and not settings:
             settings = current.chosen.settings
-        new = Chosen(self._name, row.version, self._package, add, settings)
+        new = Chosen(self._name, row.version, self._package, add, settings, self._request.probation)
         base = "" if assignment is None else assignment.version
         if row.shadowing:
             choice = Choice(row.number, base, current.chosen if current is not None else None, new)

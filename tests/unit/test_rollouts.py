@@ -113,6 +113,18 @@ def test_a_device_that_falls_silent_while_it_is_watched_counts_as_failed(world):
     assert world.summary(name).state is RolloutState.FAILED
 
 
+def test_a_probation_that_is_under_way_at_the_deadline_may_end(world):
+    meters = world.many(2)
+    for meter in meters:
+        meter._probation = 50.0
+    world.run(2)
+    name = world.start(stages=[{"percent": 100, "soak": 0}], probation=55.0)
+    assert world.desired("m-0000").algorithms[0].probation == 55.0
+    world.run(60)
+    assert world.summary(name).state is RolloutState.FINISHED
+    assert world.versions() == {"1.1.0": 2}
+
+
 def test_who_is_away_is_not_told_holds_nobody_up_and_gets_the_version_on_return(world):
     meters = world.many(10)
     world.run(2)
