@@ -110,7 +110,7 @@ class Keeper:
         for number, level, first_ns, last_ns in store.unsettled():
             span_ns = self._span(number, level)
             for start_ns in self._starts_of(number, level, first_ns // span_ns * span_ns, last_ns, span_ns):
-                self._open[number, level, start_ns] = now - SETTLED
+                self._open[number, level, start_ns] = now  # what was not acknowledged comes again
 
     @property
     def waiting(self) -> int:

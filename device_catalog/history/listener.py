@@ -208,7 +208,6 @@ class _Connection:
                 client.subscribe([(topic, options) for topic in TOPICS])
             else:
                 client.subscribe([(topic, 1) for topic in TOPICS])
-            _log.info("listening to %s", self._endpoint)
 
         def on_message(_client: Client, _data: Any, message: MQTTMessage) -> None:
             if not self._taken:
@@ -222,6 +221,8 @@ class _Connection:
             refused = [str(reason) for reason in reasons if reason.is_failure]
             if refused:
                 self.trouble = f"it does not let the history listen: {', '.join(refused)}"
+            else:
+                _log.info("listening to %s", self._endpoint)
 
         client.on_connect = on_connect
         client.on_message = on_message
