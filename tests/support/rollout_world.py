@@ -192,6 +192,7 @@ class World:
         self.meters: dict[str, SimulatedMeter] = {}
         self.signed = [("band", "1.0.0", 1), ("band", "1.1.0", 2), ("band", "1.2.0", 3)]
         self.expires = 10**9
+        self._reports: dict[str, Reported] = {}
         self.begin()
 
     def begin(self) -> None:
@@ -278,8 +279,10 @@ class World:
                     meter.take(self.desired(meter.name), device.revision, self.clock.now)
             meter.step(self.clock.now)
             if not meter.away:
-                document = msgspec.to_builtins(meter.report())
-                await self.changes.report(meter.name, document, whole=True)
+                report = meter.report()
+                if report != self._reports.get(meter.name):
+                    self._reports[meter.name] = report
+                    await self.changes.report(meter.name, msgspec.to_builtins(report), whole=True)
         self.fleet.tick()
         await self.ticking.tick(at_once=True)
 
