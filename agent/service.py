@@ -172,9 +172,8 @@ class Service:
         self._trust.load()
         await self._settings.start_from_store()
         self._manager.ready(self._status())
-        await self._keeper.first()
         tasks = [
-            loop.create_task(self._conversation.hold(), name="catalog"),
+            loop.create_task(self._converse(), name="catalog"),
             loop.create_task(self._networks.hold(), name="network"),
             loop.create_task(self._keeper.hold(), name="trust"),
             loop.create_task(self._keep_house(), name="housekeeping"),
@@ -211,8 +210,15 @@ class Service:
 
     # ---- settings
 
+    async def _converse(self) -> None:
+        """Ask the catalog for ever, as soon as it is known what the DSO signed, or that this takes longer."""
+        await self._keeper.first()
+        await self._conversation.hold()
+
     def _reconsider(self) -> None:
-        """Judge anew what was refused: the DSO allows other things now."""
+        """Judge anew what was refused, and what is in force: the DSO allows other things now."""
+        if self._settings.desired is not None:
+            self._trust.problems_of_document(self._settings.desired, known=True)
         self._settings.reconsider()
         self._conversation.ask_now()
 

@@ -52,6 +52,7 @@ class TrustInForce:
         self._doubt = self._refusal = ""
         self._refused = 0
         self._told = Allowance(TOLD)
+        self._unable = ""
 
     def load(self) -> None:
         """
@@ -68,6 +69,7 @@ class TrustInForce:
             self._key = read_command_key(self._config.state_dir)
         self._keeper.load()
         if self._keeper.state != "none":
+            self._unable = _library()
             self._orders.load()
             self._floor = self._read_floor()
 
@@ -76,7 +78,7 @@ class TrustInForce:
     def is_forged(self, document: bytes, signature: str) -> bool:
         """Tell whether a document that was kept bears the name of a director that did not sign it."""
         policy = self._keeper.policy
-        return policy is not None and judgement.is_forged(policy, document, signature, _verify)
+        return policy is not None and not self._unable and judgement.is_forged(policy, document, signature, _verify)
 
     def problems_of_origin(self, document: bytes, signature: str, *, known: bool) -> list[Problem]:
         """
@@ -212,13 +214,25 @@ class TrustInForce:
 
     def problems(self) -> list[str]:
         """Say what an operator should know."""
-        found = [one for one in (self._doubt, self._orders.problem) if one]
+        found = [one for one in (self._unable, self._doubt, self._orders.problem) if one]
         if self._keeper.expired:
             found.append("the DSO's signatures have expired: nothing new is taken until targets are signed anew")
         return found
 
 
+def _library() -> str:
+    """Say what keeps signatures from being verified; without the library none is right, and what runs goes on."""
+    try:
+        import cryptography  # noqa: F401, PLC0415 - only asked for
+    except ModuleNotFoundError:
+        return "expected the library cryptography to verify signatures, found none: install python3-cryptography"
+    return ""
+
+
 def _verify(public: str, signature: bytes, data: bytes) -> bool:
-    from agent.trust.signing import verifies  # noqa: PLC0415 - cryptography, where it is needed
+    try:
+        from agent.trust.signing import verifies  # noqa: PLC0415 - cryptography, where it is needed
+    except ModuleNotFoundError:
+        return False  # told by `problems`
 
     return verifies(public, signature, data)

@@ -5,7 +5,7 @@ The operator's command and the catalog's pages say the same of the same device, 
 """
 
 from device_catalog.contract.register import DeviceDetail
-from device_catalog.contract.reports import Reported
+from device_catalog.contract.reports import Reported, TrustReport
 
 
 def problems_of(detail: DeviceDetail) -> list[str]:
@@ -27,7 +27,16 @@ def problems_of(detail: DeviceDetail) -> list[str]:
             works = f"revision {network.model_revision}, switches of revision {network.topology_revision}"
             due = f"{wanted.model_revision} and {wanted.topology_revision}"
             problems.append(f"it works on network {network.network} of {works}, not yet on {due}")
-    return problems + _parts_in_trouble(reported) + list(reported.problems)
+    return problems + _trust_in_trouble(reported.trust) + _parts_in_trouble(reported) + list(reported.problems)
+
+
+def _trust_in_trouble(trust: TrustReport) -> list[str]:
+    problems = []
+    if trust.refused_orders:
+        problems.append(f"it did not obey {trust.refused_orders} orders since it started; {trust.last_refusal}")
+    if trust.last_error:
+        problems.append(f"the DSO's policy is not renewed there: {trust.last_error}")
+    return problems
 
 
 def _parts_in_trouble(reported: Reported) -> list[str]:
@@ -47,6 +56,11 @@ def _parts_in_trouble(reported: Reported) -> list[str]:
             problems.append(f"the {name} broker is not connected: {link.last_error or 'no reason given'}")
         if link.dropped or link.refused:
             problems.append(f"for the {name} broker {link.dropped} messages were dropped and {link.refused} refused")
+    return problems + _measuring_in_trouble(reported)
+
+
+def _measuring_in_trouble(reported: Reported) -> list[str]:
+    problems = []
     source = reported.source
     if source is not None and (source.lost or source.state not in ("running", "starting", "ended")):
         problems.append(

@@ -1,6 +1,7 @@
 """What a device believes: documents of a director within the policy, orders of those who may give them, each once."""
 
 import asyncio
+import sys
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -423,3 +424,24 @@ def test_poll_within_the_bounds_is_taken_and_beyond_them_refused(bench):
     bench.refresh()
     assert bench.take(document(3, poll=Poll(1.0, 10.0))) == ["poll.interval"]
     assert bench.take(document(4, poll=Poll(60.0, 195.0))) == []
+
+
+def test_what_is_in_force_beyond_a_new_policy_goes_on_and_is_told(bench):
+    bench.take(document(3))
+    bench.signed = FetchedPolicy(policy_bytes(revision=2, brokers=["mqtts://other.example"]), NOW + 1e6, NOW)
+    bench.refresh()
+    assert bench.trust.problems_of_document(bench.settings.desired, known=True) == []
+    assert any("from before: brokers.grid[0]" in one for one in bench.trust.problems())
+    assert bench.take(document(4)) == ["brokers.grid[0]"]
+    assert bench.settings.applied == 3
+
+
+def test_without_the_library_no_signature_is_right_and_that_is_told(bench, monkeypatch):
+    bench.take(document(3))
+    for name in ("cryptography", "cryptography.exceptions"):
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, "agent.trust.signing")
+    bench.start()
+    assert bench.settings.applied == 3
+    assert bench.take(document(4)) == ["signature"]
+    assert any("found none: install python3-cryptography" in one for one in bench.trust.problems())
