@@ -40,6 +40,7 @@ class Thinning:
     """
 
     def __init__(self, rate: float) -> None:
+        self.rate = rate
         self._period_ns = round(NANOSECONDS / rate) if rate > 0 else 0
         self._last: int | None = None
 
@@ -65,15 +66,34 @@ class Pipeline:
         What each running algorithm says of itself.
     assignments : mapping
         What the catalog says of each.
+    before : Pipeline, optional
+        Whose thinning goes on where its rate is the same, so that no other routes make a record more.
+
+    Attributes
+    ----------
+    thinning : dict
+        Of each algorithm's frames.
     """
 
     def __init__(
-        self, tenant: str, device: str, infos: Mapping[str, AlgorithmInfo], assignments: Mapping[str, Assignment]
+        self,
+        tenant: str,
+        device: str,
+        infos: Mapping[str, AlgorithmInfo],
+        assignments: Mapping[str, Assignment],
+        *,
+        before: "Pipeline | None" = None,
     ) -> None:
         self._tenant = tenant
         self._device = device
         self._consumers = {kind: tuple(name for name, info in infos.items() if kind in info.consumes) for kind in Kind}
-        self._thinning = {name: Thinning(assignment.publish) for name, assignment in assignments.items()}
+        going_on = {} if before is None else before.thinning
+        self.thinning: dict[str, Thinning] = {
+            name: going_on[name]
+            if name in going_on and going_on[name].rate == assignment.publish
+            else Thinning(assignment.publish)
+            for name, assignment in assignments.items()
+        }
         self._assignments = assignments
 
     def consumers(self, maker: str, record: Record) -> tuple[str, ...]:
@@ -116,7 +136,7 @@ class Pipeline:
         if not all(topics.is_identifier(part) for part in target[1].split("/")):
             raise ValueError(f"a topic of letters, digits, _ and - expected, found {shortened(target[1])}")
         if isinstance(record, MeasurementFrame):
-            thinning = self._thinning.get(maker)
+            thinning = self.thinning.get(maker)
             if thinning is not None and not thinning.passes(record.time_ns):
                 return None
         return Publication(*target, urgent=is_urgent(record), maker=maker)

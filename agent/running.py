@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from agent.beside import Beside
 from agent.checkpoints import Keeper
 from agent.clock import Clock
 from agent.delivery.newest import Newest, is_state
@@ -119,8 +120,8 @@ class RunningSet:
         self._newest = Newest()
         self._chance = random.Random()
         self._algorithms: dict[str, SupervisedAlgorithm] = {}
-        self._beside: dict[str, list[SupervisedAlgorithm]] = {}
-        self._pipeline = self._pipeline_beside = Pipeline("", "", {}, {})
+        self._beside = Beside()
+        self._pipeline = Pipeline("", "", {}, {})
         self.locate: Locate = lambda assignment: (assignment.algorithm, "")
         self.state_name: Callable[[str], str] = lambda name: name
         self.watchers: dict[str, Callable[[Sequence[Record]], None]] = {}
@@ -254,7 +255,7 @@ class RunningSet:
                     else:
                         await candidate.stop()
             await self.adopt(candidates, (), ())
-            for one in self._all_beside():
+            for one in self._beside:
                 is_shadow = not self._is_on_trial(one.name)
                 if is_shadow and self.network and one.is_outdated(self.network.document, self.network.states):
                     await one.rest()
@@ -269,30 +270,22 @@ class RunningSet:
 
     def stand_beside(self, one: SupervisedAlgorithm) -> None:
         """Let an algorithm have, from now on, whatever the one in force has."""
-        self._beside.setdefault(one.name, []).append(one)
+        self._beside.add(one)
         self.reroute()
 
     def leave(self, one: SupervisedAlgorithm) -> None:
         """Hand an algorithm nothing any more; whether it goes on is its owner's business."""
-        beside = self._beside.get(one.name, [])
-        if one in beside:
-            beside.remove(one)
-        if not beside:
-            self._beside.pop(one.name, None)
+        self._beside.remove(one)
         if self._algorithms.get(one.name) is one:
             del self._algorithms[one.name]
         self.reroute()
 
     def exchange(self, one: SupervisedAlgorithm) -> None:
         """Let an algorithm that stands beside be the one in force, and the one in force stand beside."""
-        beside = self._beside.setdefault(one.name, [])
-        if one in beside:
-            beside.remove(one)
+        self._beside.remove(one)
         previous = self._algorithms.get(one.name)
         if previous is not None and previous is not one:
-            beside.append(previous)
-        if not beside:
-            del self._beside[one.name]
+            self._beside.add(previous)
         self._algorithms[one.name] = one
         self.reroute()
 
@@ -312,13 +305,7 @@ class RunningSet:
             self._newest.put(sender, record)
         for name in self._pipeline.consumers_of_neighbour(sender, record):
             self._algorithms[name].feed(record)
-        if self._beside:
-            self._feed_beside(self._pipeline_beside.consumers_of_neighbour(sender, record), record)
-
-    def _feed_beside(self, names: Iterable[str], record: Record) -> None:
-        for name in names:
-            for one in self._beside.get(name, ()):
-                one.feed(record)
+        self._beside.hear(sender, record)
 
     def take(self, maker: str, records: Sequence[Record]) -> None:
         """Route what the algorithm `maker` made."""
@@ -329,8 +316,7 @@ class RunningSet:
         for record in records:
             for name in self._pipeline.consumers(maker, record):
                 self._algorithms[name].feed(record)
-            if self._beside:
-                self._feed_beside(self._pipeline_beside.consumers(maker, record), record)
+            self._beside.take(maker, record)
             try:
                 publication = self._pipeline.publication(maker, record)
                 if publication is not None:
@@ -384,11 +370,8 @@ class RunningSet:
             heard = hood.wishes(infos[name]) if name in infos else ()
             neighbours = (*one.assignment.neighbours, *heard)
             assignments[name] = msgspec.structs.replace(one.assignment, neighbours=neighbours)
-        self._pipeline = self._pipeline_beside = Pipeline(self.place.tenant, self.place.device, infos, assignments)
-        if self._beside:
-            infos.update({one.name: one.info for beside in self._beside.values() for one in beside if one.info})
-            assignments = {name: assignments.get(name, Assignment(name)) for name in {*assignments, *infos}}
-            self._pipeline_beside = Pipeline(self.place.tenant, self.place.device, infos, assignments)
+        self._pipeline = Pipeline(self.place.tenant, self.place.device, infos, assignments, before=self._pipeline)
+        self._beside.reroute(self.place.device, infos, assignments)
         self._newest.keep_only(self._pipeline.is_asked_for)
         if self._ask is not None:
             wishes = [wish for assignment in assignments.values() for wish in assignment.neighbours]
@@ -396,9 +379,13 @@ class RunningSet:
 
     def _catch_up(self, one: SupervisedAlgorithm) -> None:
         """Hand an algorithm that has just started the newest state of each source that it hears."""
-        pipeline = self._pipeline if self._algorithms.get(one.name) is one else self._pipeline_beside
+        is_in_force = self._algorithms.get(one.name) is one
         for sender, state in self._newest:
-            if one.name in pipeline.consumers_of_neighbour(sender, state):
+            if is_in_force:
+                is_heard = one.name in self._pipeline.consumers_of_neighbour(sender, state)
+            else:
+                is_heard = self._beside.is_heard_by(one, sender, state)
+            if is_heard:
                 one.feed(state)
 
     def _start_waiting(self) -> None:
@@ -408,10 +395,7 @@ class RunningSet:
 
     def _all(self) -> list[SupervisedAlgorithm]:
         """List every algorithm, those in force first."""
-        return [*self._algorithms.values(), *self._all_beside()]
-
-    def _all_beside(self) -> list[SupervisedAlgorithm]:
-        return [one for beside in self._beside.values() for one in beside]
+        return [*self._algorithms.values(), *self._beside]
 
     # ---- what others look at
 

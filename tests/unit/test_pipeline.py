@@ -123,3 +123,15 @@ def test_an_order_reaches_a_switch_of_the_same_device_only_after_it_was_judged()
     assert routes.consumers("spy", order) == ()
     assert routes.consumers_of_neighbour("m-1", order) == ("switch",)
     assert routes.publication("spy", order).maker == "spy"
+
+
+def test_other_routes_let_no_frame_more_through():
+    assigned = {"phasors": Assignment("phasors", publish=1.0)}
+    before = Pipeline("acme", "m-1", {"phasors": PHASORS}, assigned)
+    assert before.publication("phasors", frame(0)) is not None
+    after = Pipeline("acme", "m-1", {"phasors": PHASORS, "quality": QUALITY}, assigned, before=before)
+    assert after.publication("phasors", frame(20_000_000)) is None
+    faster = {"phasors": Assignment("phasors", publish=10.0)}
+    assert (
+        Pipeline("acme", "m-1", {"phasors": PHASORS}, faster, before=after).publication("phasors", frame()) is not None
+    )
