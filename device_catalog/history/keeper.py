@@ -148,7 +148,7 @@ class Keeper:
         try:
             new = self._store.add(self._batch, self._counts)
         except StorageFull:
-            if not self.make_room(at_least_one=True):
+            if not self.make_room(at_least_one=True).records:
                 raise
             new = self._store.add(self._batch, self._counts)
         now = self._monotonic()
@@ -176,12 +176,18 @@ class Keeper:
             What could not be done is tried again.
         """
         now = self._monotonic()
-        if now - self._checked >= CHECKED:
-            self._checked = now
+        try:
+            if self._settle_due(now, seconds):
+                return True
+            if now - self._checked < CHECKED:
+                return False
             self.drop_old()
             self.make_room()
-            return True
-        return self._settle_due(now, seconds)
+            self._checked = now
+        except StorageFull:
+            if not self.make_room(at_least_one=True).records:
+                raise
+        return True
 
     def settle_everything(self) -> None:
         """Pack all that is not packed, however new: at the end, and for tests and benchmarks."""
@@ -209,25 +215,43 @@ class Keeper:
         return total
 
     def make_room(self, *, at_least_one: bool = False) -> Dropped:
-        """Drop the oldest until there is room; of the classes, those that fill it fastest first."""
-        total, budget = Dropped(), self._limits.budget
-        used = self._store.used()
-        if used <= budget and not at_least_one:
-            return total
-        if at_least_one:
+        """
+        Drop the oldest until there is room; of the classes, those that fill it fastest first.
+
+        Parameters
+        ----------
+        at_least_one : bool
+            Whether something has to go even if there seems to be room: the disk itself is full.
+
+        Raises
+        ------
+        StorageError
+        """
+        budget = self._limits.budget
+        if self._store.used() <= budget and not at_least_one:
+            return Dropped()
+        total = self._dropped_until(int(ROOM * budget), 1 if at_least_one else 0)
+        if self._store.used() > ROOM * budget:  # what is not packed yet takes the room: packed it takes a fifth
             self.settle_everything()
+            more = self._dropped_until(int(ROOM * budget), 0)
+            total = Dropped(total.records + more.records, total.size + more.size)
+        _log.warning(
+            "%d records dropped (%d bytes) to stay within %d bytes; give history_budget more, or keep less by "
+            "history_days", *total, budget,
+        )  # fmt: skip
+        return total
+
+    def _dropped_until(self, enough: int, least: int) -> Dropped:
+        """Drop the oldest blocks until no more than `enough` [bytes] is used, and so many records at least are gone."""
+        total, used = Dropped(), self._store.used()
         for content, level in [*((content, RAW) for content in RAW_FIRST), (None, MINUTES)]:
             contents = tuple(Content) if content is None else (content,)
-            while used > ROOM * budget or (at_least_one and not total.records):
+            while used > enough or total.records < least:
                 dropped = self._store.drop_before(contents, level, 2**62, DROPPED_AT_ONCE // 10, "no_room")
                 if not dropped.records:
                     break
                 total = Dropped(total.records + dropped.records, total.size + dropped.size)
                 used = self._store.used()
-        _log.warning(
-            "%d records dropped (%d bytes) to stay within %d bytes; give history_budget more, or keep less by "
-            "history_days", *total, budget,
-        )  # fmt: skip
         return total
 
     def _settle_due(self, now: float, seconds: float) -> bool:

@@ -141,8 +141,8 @@ class HistoryStore:
             & _r.time_ns.between(block.start_ns, block.start_ns + span_ns - 1)
         )
         with self._writing() as connection:
+            connection.execute(delete(rows).where(here))  # first, so that a full database has room for the block
             self._replace(connection, blocks, [block._asdict()], ("series", "level", "start_ns"))
-            connection.execute(delete(rows).where(here))
             if sums:
                 self._replace(
                     connection, rows, [row._asdict() for row in sums], ("series", "level", "time_ns", "boot", "number")

@@ -1,10 +1,16 @@
 """What is kept of what is heard: each record once, late ones too, within limits, and what is not kept is counted."""
 
+import asyncio
+import random
+
 import msgspec
 import pytest
 
+from algorithms.api.readings import ChannelReading
 from algorithms.api.records import Event, Reply, Result, Severity
+from algorithms.api.wire import time_text
 from device_catalog.contract import topics
+from device_catalog.errors import HistoryUnknown
 from device_catalog.history.arrival import Content
 from device_catalog.history.codec import unpack
 from device_catalog.history.keeper import SETTLED, Keeper, Limits
@@ -12,6 +18,7 @@ from device_catalog.history.questions import History, Range
 from device_catalog.history.store import MINUTES, RAW, HistoryStore
 from device_catalog.storage.database import open_engine
 from tests.support.history import SECOND, Speaker, frames
+from tests.support.postgresql import PostgreSQL
 
 NOW = 1_800_000_000 * SECOND
 MINUTE = 60 * SECOND
@@ -38,8 +45,8 @@ class Silent(Speaker):
 
 
 class World:
-    def __init__(self, folder, **limits):
-        self.engine = open_engine(f"sqlite:///{folder / 'history.db'}")
+    def __init__(self, folder, url="", **limits):
+        self.engine = open_engine(url or f"sqlite:///{folder / 'history.db'}")
         self.store = HistoryStore(self.engine)
         self.store.prepare()
         self.clocks = Clocks()
@@ -177,23 +184,37 @@ def test_each_class_goes_at_its_own_age_and_what_goes_is_counted(tmp_path):
     world.store.close()
 
 
+def noisy(first_ns, count):
+    """Give frames whose digits nothing packs."""
+    chance = random.Random(first_ns)
+
+    def reading(size):
+        return ChannelReading(*(size * chance.uniform(0.9, 1.1) for _ in range(6)))
+
+    return [
+        msgspec.structs.replace(
+            one, voltage={phase: reading(230.0) for phase in "ABC"}, current={phase: reading(5.0) for phase in "ABC"}
+        )
+        for one in frames(first_ns, count)
+    ]
+
+
 def test_room_that_is_used_up_is_made_at_the_oldest_frames_and_the_sums_stay(tmp_path):
-    budget = 500_000
+    budget, rounds, count = 450_000, 8, 160
     world = World(tmp_path, budget=budget)
-    for hour in range(8):
+    for hour in range(rounds):
         for device in range(2):
-            noisy = [
-                msgspec.structs.replace(one, window=0.06 + 1e-7 * (7919 * number % 9973))
-                for number, one in enumerate(frames(NOW - (20 - hour) * 3600 * SECOND, 240, 2.5, 200.0 + device))
-            ]
-            world.hear(Silent(f"m-{device}").messages(noisy))
+            world.hear(Silent(f"m-{device}").messages(noisy(NOW - (20 - hour) * 3600 * SECOND, count)))
         world.settle()
         assert world.store.used() <= budget
     counts = world.store.counts()
+    left = [world.records(device=f"m-{device}").records for device in range(2)]
     assert counts["no_room.frames"] > 0
-    left = [len(world.records(device=f"m-{device}").records) for device in range(2)]
-    assert sum(left) + counts["no_room.frames"] == counts["kept"] == 8 * 2 * 240
-    assert all(len(world.records(device=f"m-{device}", step=3600).steps) == 8 for device in range(2))
+    assert min(map(len, left)) > 0
+    assert sum(map(len, left)) + counts["no_room.frames"] == counts["kept"] == rounds * 2 * count
+    newest = time_text(NOW - (20 - rounds + 1) * 3600 * SECOND + (count - 1) * SECOND)
+    assert [records[-1].time for records in left] == [newest, newest]
+    assert all(len(world.records(device=f"m-{device}", step=3600).steps) == rounds for device in range(2))
     world.store.close()
 
 
@@ -232,3 +253,37 @@ def test_blocks_hold_a_minute_of_frames_and_an_hour_of_what_is_seldom(world):
         == 4
     )
     assert len(blocks[Content.ENERGY]) <= 2
+
+
+def test_a_history_that_nobody_keeps_is_said_to_be_none_and_not_made(tmp_path):
+    history = History(HistoryStore(open_engine(f"sqlite:///{tmp_path / 'history.db'}")))
+    with pytest.raises(HistoryUnknown, match="tresma-catalog history"):
+        history.page_now("", "m-1", Content.FRAMES, Range(0, NOW))
+    assert not asyncio.run(history.status()).kept
+    history.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_over_postgresql_it_is_the_same(tmp_path):
+    with PostgreSQL() as server:
+        world = World(tmp_path, server.url)
+        messages = list(Silent().messages(frames(NOW - 10 * MINUTE, 150)))
+        world.hear(messages[:100] + messages[:20])
+        assert world.store.counts() == {"kept": 100, "duplicate": 20}
+        before = world.records(), world.records(step=60)
+        world.settle()
+        assert (world.records(), world.records(step=60)) == before
+        world.hear(messages[50:])
+        world.settle()
+        world.clocks.seconds += 3600
+        world.settle()
+        assert world.store.counts() == {"kept": 150, "duplicate": 70}
+        assert [len(world.records().records), world.store.unsettled()] == [150, []]
+        assert sum(step.records for step in world.records(step=60).steps) == 150
+        assert 0 < world.store.used() < world.store.disk()
+        world.clocks.seconds += 31 * 86_400
+        world.settle()
+        assert world.store.counts()["expired.frames"] == 150
+        assert len(world.records(step=60).steps) == 3
+        world.store.close()
