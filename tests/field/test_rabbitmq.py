@@ -5,12 +5,16 @@ Heavier than Mosquitto by far, so not part of the ordinary suite: ``make test-br
 """
 
 import itertools
+import signal
 import time
 
 import pytest
+from paho.mqtt.enums import MQTTProtocolVersion
 
 from tests.support.agent import AgentProcess, configuration
 from tests.support.catalog import CatalogProcess
+from tests.support.history import SECOND, HistoryProcess, Speaker
+from tests.support.history import frames as frames_of
 from tests.support.listener import Listener
 from tests.support.rabbitmq import RabbitMQ
 from tests.support.waiting import wait_until
@@ -61,6 +65,25 @@ def test_frames_arrive_in_order_and_presence_is_retained_by_name(broker, meter):
     assert retained(broker, f"v1/default/meters/{agent.device}/availability")["available"] is True
     agent.kill()
     wait_until(lambda: retained(broker, session)["state"] != "online", "the last will", timeout=60)
+
+
+def test_the_history_keeps_what_is_said_also_while_it_is_away(broker):
+    start, old = time.time_ns() - 900 * SECOND, MQTTProtocolVersion.MQTTv311
+    with HistoryProcess(broker.url) as history, Speaker(broker.port, "m-history", protocol=old) as meter:
+        messages = list(meter.messages(frames_of(start, 800)))
+        before = history.count("kept")
+        meter.repeat(messages[:500])
+        wait_until(lambda: history.count("kept") >= before + 500, "the first being kept", timeout=60)
+        history.end(signal.SIGTERM)
+        meter.repeat(messages[500:])
+        history.start()
+        wait_until(lambda: len(kept(history)) == 800, "what was said meanwhile", timeout=60)
+        assert [one.number for one in kept(history)] == list(range(1, 801))
+
+
+def kept(history):
+    (number,) = history.store.series_of("m-history")
+    return history.store.rows(number, 0, 0, 2**62, 10_000)
 
 
 def test_a_broker_that_was_away_gets_what_was_measured_meanwhile(broker, meter):

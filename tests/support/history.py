@@ -110,12 +110,20 @@ class Speaker:
     device : str
     boot : int
     tenant : str
+    protocol : MQTTProtocolVersion
     """
 
-    def __init__(self, port: int, device: str, boot: int = 1, tenant: str = "default") -> None:
+    def __init__(
+        self,
+        port: int,
+        device: str,
+        boot: int = 1,
+        tenant: str = "default",
+        protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5,
+    ) -> None:
         self.device, self.boot, self._tenant = device, boot, tenant
         self.number, self._before = 0, dict[str, int]()
-        self._client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+        self._client = Client(CallbackAPIVersion.VERSION2, protocol=protocol)
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
 
