@@ -1,5 +1,6 @@
 """``tresma-agent fetch-algorithm``: from people's signatures through a real catalog onto a meter's card, at any cut."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ from device_catalog.contract.packages import contents
 from device_catalog.operator.__main__ import main
 from tests.support.catalog import CatalogProcess
 from tests.support.packages import NAME, package_of
+from tests.support.policies import Key
 from tests.support.powercut import calls
 from tests.support.trust import NOW, Dso, Meter, serving
 
@@ -41,6 +43,9 @@ def signed(tmp_path):
     name, data = package_of()
     (tmp_path / name).write_bytes(data)
     operator("repository", "add", folder, tmp_path / name)
+    director = f"catalog={Key(1).public}"
+    operator("policy", "new", tmp_path / "policy.json", "--director", director, "--broker", "mqtts://*.example.org")
+    operator("repository", "policy", folder, tmp_path / "policy.json")
     for who in ("anna", "bert"):
         operator("repository", "sign", folder, "--key", tmp_path / f"{who}.key", *key)
     operator("repository", "publish", folder, "--key", tmp_path / "online.key", *key)
@@ -62,7 +67,14 @@ def test_what_two_people_signed_reaches_a_meter_through_the_catalog(signed, tmp_
         assert "1 packages and 5 documents are new" in capsys.readouterr().out
         operator(*push)
         assert "0 packages and 0 documents are new" in capsys.readouterr().out
-        for path in ("metadata", f"targets/algorithms/{NAME}/{64 * '0'}.{package_of()[0]}"):
+        policy = (tmp_path / "policy.json").read_bytes()
+        name = f"{hashlib.sha256(policy).hexdigest()}.policy.json"
+        assert requests.get(f"{catalog.url}/v1/trust/targets/policy/{name}", timeout=5).content == policy
+        for path in (
+            "metadata",
+            f"targets/algorithms/{NAME}/{64 * '0'}.{package_of()[0]}",
+            f"targets/policy/{64 * '0'}.policy.json",
+        ):
             assert requests.put(f"{catalog.url}/v1/trust/{path}", data=b"{}", timeout=5).status_code == 401
             assert catalog.operator("PUT", f"/v1/trust/{path}", data=b'{"documents": {"x": "y"}}').status_code == 422
         answer = requests.get(f"{catalog.url}/v1/trust/metadata/timestamp.json", timeout=5)
