@@ -72,6 +72,7 @@ from device_catalog.tls import (
     OwnCertificate,
     ServerCertificate,
     client_context,
+    is_loopback,
     load,
     names_of,
     now,
@@ -297,6 +298,8 @@ class Server:
             raise AddressError(*address, error) from error
         with listener:
             _log.info("listening on %s port %d, %s", *address, "TLS" if self._keys.context else "plain HTTP")
+            if self._config.insecure and not is_loopback(self._config.host):
+                _log.warning("credentials can be read on their way here: --insecure is for networks that are trusted")
             context = self._keys.context
             configuration = uvicorn.Config(
                 self._gateway,

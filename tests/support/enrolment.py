@@ -1,7 +1,7 @@
 """Devices that enrol, without an agent: their keys, signing requests and what they say."""
 
-import subprocess
-import sys
+import contextlib
+import io
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from device_catalog.__main__ import main
 from device_catalog.contract.enrolment import Token
 from tests.support.catalog import CatalogProcess
 
@@ -100,14 +101,9 @@ def pem(*certificates: x509.Certificate | x509.CertificateSigningRequest) -> byt
 
 
 def catalog_command(catalog: CatalogProcess, *arguments: str) -> str:
-    """Run ``tresma-catalog`` over the catalog's folder; return what it said."""
-    done = subprocess.run(
-        [sys.executable, "-m", "device_catalog", *arguments, f"--state={catalog.state}"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        cwd=Path(__file__).parents[2],
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    """Do what ``tresma-catalog`` does with these words over the catalog's folder; return what it said."""
+    said, complaints = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(complaints):
+        status = main([*arguments, f"--state={catalog.state}"])
+    assert status == 0, complaints.getvalue()
+    return said.getvalue()
