@@ -10,7 +10,7 @@ from algorithms.api.algorithm import Context
 from algorithms.api.errors import SettingsError
 from algorithms.api.network_reader import parse
 from algorithms.api.records import Event, Reply, Request, Severity
-from algorithms.api.wire import time_text
+from algorithms.api.wire import NANOSECONDS, time_text
 from algorithms.builtin.faults.fault_location import FaultLocation
 from algorithms.builtin.faults.fault_voltages import FaultVoltages
 from device_catalog.contract import topics
@@ -290,6 +290,18 @@ def test_samples_lost_around_a_fault_leave_it_unlocated_with_the_reason():
     assert [answer.kind for answer in answers] == ["fault-not-located"]
     assert "4 cycles before the fault" in answers[0].evidence["reason"]
     assert topics.route(answers[0], "t", "m-head") == ("grid", "v1/t/faults/urban", False)
+
+
+def test_a_fault_told_so_late_that_its_samples_are_gone_is_told_to_be_unlocated_once():
+    network = parse(urban().document())
+    channels = SIXTEEN.channels(6400.0)
+    algorithm = FaultLocation({})
+    algorithm.start(Context("m-head", "head", 50.0, 12.7e3, channels, 6400.0, network=network), None)
+    for block in Blocks(channels, 6400.0).cut(np.zeros((6, 3200))):
+        algorithm.process(block)
+    event = Event("fault", "head", EPOCH_NS - 600 * NANOSECONDS, None, Severity.CRITICAL, ("A",))
+    answers = [*algorithm.process(event), *algorithm.tick(EPOCH_NS + NANOSECONDS)]
+    assert [answer.kind for answer in answers] == ["fault-not-located"]
 
 
 def test_a_device_that_cannot_locate_is_refused_with_all_reasons():

@@ -192,8 +192,8 @@ class FaultLocation(Algorithm):
                 given += self._measure(case, context, feeder)
             if case.measured is not None:
                 given += self._locate(case, context, feeder)
-            if self._now_ns - case.event.start_ns > round(REMEMBERED * NANOSECONDS):
-                self._cases.remove(case)
+        horizon = self._now_ns - round(REMEMBERED * NANOSECONDS)
+        self._cases = [case for case in self._cases if case.event.start_ns >= horizon]
         return given
 
     def _measure(self, case: _Case, context: Context, feeder: Feeder) -> list[Event | Request]:
