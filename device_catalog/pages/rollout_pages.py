@@ -116,7 +116,7 @@ def summary_row(summary: RolloutSummary) -> dict[str, Any]:
         stage = "all stages"
     if summary.soaking_since is not None and summary.state is RolloutState.RUNNING:
         stage = f"{stage}, watched since {summary.soaking_since:%H:%M:%S}"
-    members = max(1, counts.members)
+    members = max(1, counts.members, counts.done + counts.chosen + bad)  # a newer rollout may have taken members over
     return {
         "name": summary.rollout,
         "what": f"{summary.algorithm} {summary.version}",
@@ -124,6 +124,7 @@ def summary_row(summary: RolloutSummary) -> dict[str, Any]:
         "reason": summary.reason,
         "stage": stage,
         "counts": counts,
+        "done": f"{counts.done} of {members}" if counts.members else f"{counts.done}",
         "bad": Said(f"{bad} of {summary.allowed_failures} allowed", "bad" if bad else "soft"),
         "shares": [("done", counts.done / members), ("under", counts.chosen / members), ("failed", bad / members)],
         "back": f"{counts.going_back} on the way, {counts.back} there" if counts.going_back + counts.back else "",

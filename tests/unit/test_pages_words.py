@@ -13,12 +13,14 @@ from algorithms.api.readings import ChannelReading
 from device_catalog.contract.documents import Assignment, Configuration, Desired, Shadow
 from device_catalog.contract.register import DeviceDetail, DeviceKind, DeviceSummary
 from device_catalog.contract.reports import AlgorithmReport, Reported, TimeReport, UpdateReport
+from device_catalog.contract.rollouts import Counts, RolloutState, RolloutSummary, Selector, Stage
 from device_catalog.pages import sessions
 from device_catalog.pages.charts import Line, Reading, Span, chart
 from device_catalog.pages.fleet_page import row_of
 from device_catalog.pages.meter_page import algorithm_rows, facts_of, states_of
 from device_catalog.pages.phasor_diagram import phasor_diagram, relative_degrees
 from device_catalog.pages.rendering import Renderer
+from device_catalog.pages.rollout_pages import summary_row
 from tests.support.frames import frame
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -157,3 +159,21 @@ def test_a_cookie_is_out_of_reach_of_scripts_and_other_sites():
     assert "Max-Age=0" in sessions.cookie("", secure=False)
     assert sessions.token_in("x=1; tresma-operator=abc-_; y=2") == b"abc-_"
     assert sessions.token_in('tresma-operator="a b"') == sessions.token_in("") == sessions.token_in("\x00=;;") == b""
+
+
+def rollout(state, members, **counts):
+    told = {"members": members, **counts}
+    return RolloutSummary(
+        *("r-1", "phasors", "2.0.0", state, "", False, 0, (Stage(10.0), Stage(100.0)), None),
+        *(Counts(**told), 1, Selector(groups=("pilot",), tenant="north"), NOW, NOW, "anna"),
+    )
+
+
+def test_a_rollout_says_its_stage_its_progress_and_its_failures():
+    row = summary_row(rollout(RolloutState.RUNNING, 40, done=3, chosen=1, failed=1, overdue=1))
+    assert (row["stage"], row["done"], row["bad"].text) == ("stage 1 of 2: 10 %", "3 of 40", "2 of 1 allowed")
+    assert dict(row["shares"]) == {"done": 3 / 40, "under": 1 / 40, "failed": 2 / 40}
+    assert row["to"] == "group pilot, tenant north"
+    taken_over = summary_row(rollout(RolloutState.FINISHED, 0, done=11))
+    assert (taken_over["stage"], taken_over["done"]) == ("all stages", "11")
+    assert sum(share for _, share in taken_over["shares"]) <= 1.0
