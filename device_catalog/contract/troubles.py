@@ -46,7 +46,8 @@ def _parts_in_trouble(reported: Reported) -> list[str]:
             problems.append(f"algorithm {name} is in {algorithm.state}: {algorithm.last_error or 'no reason given'}")
         update = algorithm.update
         if update is not None and update.step == "failed":
-            problems.append(f"algorithm {name} stays at {algorithm.version}: version {update.version} {update.reason}")
+            why = update.reason or "no reason given"
+            problems.append(f"algorithm {name} stays at {algorithm.version}: version {update.version} failed: {why}")
         if algorithm.dropped or algorithm.lost_samples:
             problems.append(
                 f"algorithm {name} lost {algorithm.lost_samples} samples and dropped {algorithm.dropped} records"

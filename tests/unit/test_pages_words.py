@@ -58,7 +58,7 @@ def test_a_line_says_presence_versions_clock_isolation_and_problems():
     ]
     assert row.time == ("UTC ± 21 µs", "good")
     assert row.isolation == ("1 of 2; not landlock", "warn")
-    assert any("stays at 2.0.0: version 2.1.0 too slow" in one for one in row.problems)
+    assert any("stays at 2.0.0: version 2.1.0 failed: too slow" in one for one in row.problems)
 
 
 def test_what_was_not_reported_is_said_and_not_made_up():
