@@ -215,9 +215,13 @@ async def measure(report: Report, catalog: CatalogProcess, meters: list[AgentMet
     report.figure("from the stop until all were back", back, "s")
     if not quick:
         rollout = start(catalog, GOOD, (1, 10, 100))
-        took = await until(lambda: fleet.versions() == {GOOD: METERS}, "the good version everywhere", 180)
-        report.figure("a good version on all, in three stages", took, "s")
+        took = await until(
+            lambda: summary(catalog, rollout)["counts"]["done"] >= 0.99 * METERS, "the good version", 300
+        )
+        report.figure("a good version on 99 % of all, in three stages", took, "s")
         report.figure("of these, watched on purpose", 2 * SOAK, "s")
+    if polling.done():
+        polling.result()
     latencies = sorted(fleet.latencies)
     report.figure("poll, median meanwhile", statistics.median(latencies) * 1e3, "ms")
     report.figure("poll, 99 % meanwhile", latencies[int(0.99 * len(latencies))] * 1e3, "ms")
