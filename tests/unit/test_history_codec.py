@@ -3,7 +3,7 @@
 import zlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from algorithms.api.wire import Header, encode
@@ -33,6 +33,7 @@ def same(one, other):
     return type(one) is type(other) and one == other
 
 
+@settings(max_examples=50)
 @given(st.lists(kept, max_size=8).map(lambda rows: rows + rows[:2]))
 def test_what_was_packed_comes_back_as_it_was(rows):
     back = unpack(pack(rows))

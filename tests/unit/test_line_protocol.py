@@ -5,7 +5,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from algorithms.api.records import Event, Result, Severity
@@ -99,6 +99,7 @@ def test_an_event_names_its_kind_and_a_result_its_schema():
 numbers = st.dictionaries(st.text(max_size=8), st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=4)
 
 
+@settings(max_examples=50)
 @given(numbers, st.text(max_size=12))
 def test_whatever_a_result_is_called_it_stays_one_line(payload, terminal):
     (arrival,) = arrivals([Result("x/1", terminal, NOW, payload)])
