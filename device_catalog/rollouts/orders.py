@@ -126,7 +126,8 @@ class RolloutOrders:
         if problems or package is None:
             raise Refused(problems)
         if request.to.fixed:
-            request = msgspec.structs.replace(request, to=Selector(devices=tuple(devices), fixed=True))
+            settled = Selector(devices=tuple(devices), tenant=request.to.tenant, fixed=True)
+            request = msgspec.structs.replace(request, to=settled)
         fields = _fields(request, package, now_ns, author, len(devices))
         selected = f"{request.algorithm} {request.version}, {len(devices)} devices"
         return name_of(self._store.create(fields, key, digest, selected)), True

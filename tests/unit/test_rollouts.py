@@ -298,7 +298,9 @@ def test_whoever_joins_later_is_a_member_unless_membership_is_fixed(world):
     world.group("pilot", "m-0001")
     world.run(8)
     assert world.versions() == {"1.1.0": 2}
-    fixed = world.start("1.2.0", to={"groups": ["pilot"], "fixed": True}, stages=[{"percent": 100, "soak": 0}])
+    whom = {"groups": ["pilot"], "tenant": "default", "fixed": True}
+    fixed = world.start("1.2.0", to=whom, stages=[{"percent": 100, "soak": 0}])
+    assert world.summary(fixed).to.tenant == "default", "its tenant's operators go on seeing it"
     world.meter("m-0002")
     world.group("pilot", "m-0002")
     world.run(10)
