@@ -89,6 +89,7 @@ def test_arrows_point_where_the_angles_say():
     assert relative_degrees(frame(0, angle=3.0).voltage["B"], frame(0, angle=3.0)) == pytest.approx(-120.0)
 
 
+@settings(max_examples=40)
 @given(
     st.dictionaries(st.text(max_size=8), st.tuples(st.floats(0.0, 1e6), st.none() | st.floats(-4.0, 4.0)), max_size=5)
 )
