@@ -142,6 +142,17 @@ def test_a_second_word_on_the_same_fault_takes_the_place_of_the_first():
     assert {name for name, verb in asked(made) if verb == "open"} == {"p3-near", "p3-far"}
 
 
+def test_a_place_that_is_sure_after_a_reclosing_counts_although_the_first_word_was_not():
+    made = world()
+    made.strike("p-line3")
+    made.wait(0.3)
+    made.tell("p-line3", "p-line4", trusted=False)
+    made.wait(1.0)
+    made.tell("p-line3")
+    assert ended(made)["outcome"] == "restored"
+    assert set(made.model.nodes.ids) - made.live() >= {"p3a", "p3b"}
+
+
 def test_a_fault_told_anew_with_each_reclosing_is_one_fault():
     made = world()
     made.strike("p-line3")

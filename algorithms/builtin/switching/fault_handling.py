@@ -133,7 +133,7 @@ class FaultHandling:
                 if known.id != case.id or known.enclosed or self._done_so_far() or self.phase is Phase.SWITCHING:
                     branches = tuple(dict.fromkeys((*known.branches, *branches)))
                     nodes = tuple(dict.fromkeys((*known.nodes, *nodes)))
-                    trusted = known.trusted and trusted
+                    trusted = known.trusted or trusted  # all places of both are enclosed, so what one is sure of is
                 if (branches, nodes, trusted) == (known.branches, known.nodes, known.trusted):
                     return
                 known.branches, known.nodes, known.trusted, known.enclosed = branches, nodes, trusted, False
