@@ -1,4 +1,4 @@
-"""The command ``tresma-catalog``: serve, history, migrate, authority, broker-acl, director-key, openapi."""
+"""The command ``tresma-catalog``: what it serves, keeps, copies and shows."""
 
 import argparse
 import logging
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from algorithms.api.errors import Problem, ProblemsError
 from device_catalog.access_arguments import authority_arguments, broker_arguments, serve_arguments
+from device_catalog.backup.arguments import backup_arguments
 from device_catalog.config import CatalogConfig, read_config
 from device_catalog.errors import AddressError, StorageError
 
@@ -75,6 +76,10 @@ def _command(config: CatalogConfig, options: argparse.Namespace) -> int:
         from device_catalog.authority.command import run  # noqa: PLC0415 - loads cryptography
 
         return run(config, options)
+    if options.command in ("backup", "restore"):
+        from device_catalog.backup.command import run as copy  # noqa: PLC0415 - as above, and the database's packages
+
+        return copy(config, options)
     if options.command == "broker-acl":
         from device_catalog.broker_command import run as write_list  # noqa: PLC0415 - loads the database's packages
 
@@ -174,7 +179,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_history_epilogue,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    access = (*authority_arguments(commands), broker_arguments(commands))
+    access = (*backup_arguments(commands), *authority_arguments(commands), broker_arguments(commands))
     for command in (serve, history, migrate, director, *access):
         command.add_argument("--config", metavar="FILE", help="YAML file with the settings below")
         command.add_argument("--state", metavar="FOLDER", help="folder for database and operator's token")
