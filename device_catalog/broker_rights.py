@@ -185,7 +185,7 @@ def _catalog(broker: BrokerName) -> tuple[list[str], list[str]]:
         return [], ["v1/#"]
     own = topics.catalog_state("+")
     says = [own, topics.availability("+", "+"), topics.topology("+", "+"), topics.notify("+", "+")]
-    return says, [own, topics.faults("+", "+")]
+    return says, [own, topics.availability("+", "+"), topics.faults("+", "+")]
 
 
 def _client(broker: BrokerName, client: Client) -> tuple[list[str], list[str]]:

@@ -35,9 +35,16 @@ class DesiredDocuments:
         self._ready: OrderedDict[str, tuple[bytes, bytes, bytes]] = OrderedDict()
         self._size = 0
 
-    async def signed(self, name: str) -> tuple[bytes, bytes, bytes]:
+    async def signed(self, name: str, known: bytes = b"") -> tuple[bytes, bytes, bytes]:
         """
         Give a device's desired document, its entity tag, and its signature; empty where none is signed.
+
+        Parameters
+        ----------
+        name : str
+        known : bytes
+            Entity tag of what the device has. Another catalog may have given it a newer one than is known here yet:
+            then what is kept ready is not handed out.
 
         Raises
         ------
@@ -48,7 +55,7 @@ class DesiredDocuments:
         """
         device = self._fleet.known(name)
         ready = self._ready.get(name)
-        if ready is not None and ready[0] == device.tag:
+        if ready is not None and ready[0] == device.tag and _revision(known) <= device.revision:
             self._ready.move_to_end(name)
             return ready[1], device.tag, ready[2]
         if self._reading >= WAITING_READS:
@@ -83,3 +90,14 @@ class DesiredDocuments:
         self._ready[name] = (tag, document, signature)
         while self._size > READY_SIZE:
             self._size -= len(self._ready.popitem(last=False)[1][1])
+
+
+def _revision(tag: bytes) -> int:
+    """
+    Read which revision an entity tag is of; 0 where it says none.
+
+    >>> _revision(b'"12.3f+77"'), _revision(b"*"), _revision(b"")
+    (12, 0, 0)
+    """
+    digits = tag.removeprefix(b"W/").strip(b'"').partition(b".")[0].partition(b"+")[0]
+    return int(digits) if digits.isdigit() and len(digits) < 20 else 0

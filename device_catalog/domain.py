@@ -162,8 +162,7 @@ class Presence:
     def advance(self, now: float) -> list[Transition]:
         """Look at the leases that are due; to be called every tick or so."""
         if now - self._advanced > self.guard.stall:
-            self.visible_since = now
-            self._suspicious = True
+            self.deaf(now)
         self._advanced = now
         overdue: list[Lease] = []
         for lease in self._wheel.due(now):
@@ -184,6 +183,11 @@ class Presence:
                 transitions.append(self._lapse(lease, now))
         self._judge_itself(now)
         return transitions
+
+    def deaf(self, now: float) -> None:
+        """Count silence from now: until now, the catalog may not have heard everybody."""
+        self.visible_since = now
+        self._suspicious = True
 
     def _suspect(self, now: float) -> None:
         """Give everybody another lease when so many are missing that it may be the catalog's own fault."""

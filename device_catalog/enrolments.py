@@ -9,7 +9,7 @@ certificate is renewed with itself. Everything is written before it takes effect
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -66,6 +66,13 @@ class Enrolments:
     def load(self) -> None:
         """Read what is in force; once, before anybody is served."""
         self._certificates.load(self._store.certificates_in_force(self._fleet.wall()))
+
+    def follow(self, devices: Sequence[str] | None) -> None:
+        """Take over which certificates of some devices another catalog made or revoked, or of all; while writing."""
+        if devices is None:
+            devices = list(self._fleet.devices)
+        for device in devices:
+            self._put_in_force(device)
 
     async def invite(self, device: str, seconds: float, author: str) -> EnrolmentGiven:
         """

@@ -53,6 +53,8 @@ class Device(Lease):
         Until when its polls so far are paid for, at a tenth of its interval each [s, monotonic].
     written : float
         When it was last heard as far as the database knows [s, monotonic].
+    told : bool or None
+        Whether the grid broker was told that it is there; None while nobody knows. Where several catalogs serve.
     """
 
     __slots__ = (
@@ -66,6 +68,7 @@ class Device(Lease):
         "tag",
         "tenant",
         "terms",
+        "told",
         "written",
     )
 
@@ -82,6 +85,7 @@ class Device(Lease):
         self.paced = NEVER
         self.renewal = float("inf")
         self.terms: tuple[float, float] | None = None
+        self.told: bool | None = True if row.available else None if row.last_seen_ns is None else False
 
 
 class Signer(Protocol):
@@ -131,6 +135,32 @@ class Announcer(Protocol):
         """Say whether silence is judged."""
 
 
+class Shared:
+    """
+    What a fleet keeps for the other catalogs that serve it (`device_catalog.cluster`).
+
+    Attributes
+    ----------
+    leads_until : float
+        Until when this catalog tells the grid broker who is there [s, monotonic].
+    fresh : dict
+        Devices heard since the others were told, by name.
+    settled : dict
+        Revision by device, of those that have the document that says another interval or lease.
+    early : dict
+        The same, of devices whose change is not known here yet.
+    gone : list
+        Devices removed lately, with when [s, monotonic].
+    """
+
+    def __init__(self) -> None:
+        self.leads_until = NEVER
+        self.fresh: dict[str, Device] = {}
+        self.settled: dict[str, int] = {}
+        self.early: dict[str, int] = {}
+        self.gone: list[tuple[float, Device]] = []
+
+
 class Fleet:
     """
     All registered devices.
@@ -157,6 +187,8 @@ class Fleet:
     presence : Presence
     wanted : dict
         Recordings that devices are asked for, by device; only those that are asked for any.
+    shared : Shared or None
+        None where this is the only catalog.
     """
 
     def __init__(
@@ -175,6 +207,7 @@ class Fleet:
         self.signer = signer
         self.presence = Presence(monotonic(), guard)
         self.wanted: dict[str, tuple[str, ...]] = {}
+        self.shared: Shared | None = None
         self._announcer = announcer
         self._tags: dict[int, bytes] = {}
         self._shared: dict[bytes, bytes] = {}
@@ -267,11 +300,15 @@ class Fleet:
             transition = self.presence.renew(device, now)
             if transition is not None:
                 self._announce(transition)
+        if self.shared is not None:
+            self.shared.fresh[device.device] = device
         if now >= device.renewal:
             self.renew(device)
         if device.terms is not None and known == device.tag:
             self.presence.change(device, *device.terms, now)
             device.terms = None
+            if self.shared is not None:
+                self.shared.settled[device.device] = device.revision
         if boot >= 0:
             device.boot = boot
         if applied >= 0:
@@ -286,22 +323,50 @@ class Fleet:
         device.paced = paced
         return 0.0
 
+    def heard_elsewhere(self, device: Device, seen: float) -> None:
+        """Take a poll of a device that was not known to be there, which another catalog heard [s, monotonic]."""
+        transition = self.presence.renew(device, seen)
+        if transition is not None:
+            self._announce(transition)
+
     def changed(self, device: Device, revision: int, interval: float, lease: float) -> None:
         """Take note of a new configuration, and ask the device to ask for it."""
+        self._take(device, revision, interval, lease)
+        self._announcer.notify(device.tenant, device.device, revision)
+
+    def _take(self, device: Device, revision: int, interval: float, lease: float) -> None:
         device.revision = revision
         self.renew(device)
         device.terms = (interval, lease)
         there = device.state in (State.AVAILABLE, State.LATE)
-        if lease >= device.duration or not there:
+        early = self.shared is not None and self.shared.early.pop(device.device, -1) == revision
+        if lease >= device.duration or not there or early:
             self.presence.change(device, interval, lease, self.monotonic())
             device.terms = None
-        self._announcer.notify(device.tenant, device.device, revision)
+
+    def follow(self, name: str, row: DeviceRow | None) -> None:
+        """Take over how a device is registered, which another catalog changed; that one asked it to ask."""
+        device = self.devices.get(name)
+        if device is not None and (row is None or row.tenant != device.tenant):
+            self.removed(device)
+            device = None
+        if row is None:
+            return
+        if device is None:
+            self.hold(row)
+            return
+        device.digest = row.digest
+        if row.revision != device.revision:
+            self._take(device, row.revision, row.interval, row.lease)
 
     def removed(self, device: Device) -> None:
         """Forget a device, and tell."""
         del self.devices[device.device]
         self.wanted.pop(device.device, None)
         self.presence.remove(device)
+        if self.shared is not None:
+            self.shared.fresh.pop(device.device, None)
+            self.shared.gone.append((self.monotonic(), device))
         self._announce(Transition(device, False, Reason.REMOVED, self.monotonic()))
 
     def available(self, device: Device) -> bool | None:
@@ -314,9 +379,41 @@ class Fleet:
         """Look at the leases; to be called ten times a second."""
         for transition in self.presence.advance(self.monotonic()):
             self._announce(transition)
-        if self.presence.waiting is not self._waiting:
+        if self.presence.waiting is not self._waiting and self.leads:
             self._waiting = self.presence.waiting
             self.announce_state()
+
+    @property
+    def leads(self) -> bool:
+        """Whether it is this catalog that tells who is there."""
+        return self.shared is None or self.monotonic() < self.shared.leads_until
+
+    def untold(self, lately: float) -> list[Transition]:
+        """
+        Sum up what the grid broker was not told, as far as is known.
+
+        Parameters
+        ----------
+        lately : float
+            Whoever was removed within this time may not have been told of [s].
+        """
+        now, found = self.monotonic(), []
+        for device in self.devices.values():
+            there = device.state is not State.UNAVAILABLE
+            if device.state is not State.UNKNOWN and device.told is not there:
+                reason = Reason.POLLED if there else Reason.LEASE_EXPIRED
+                found.append(Transition(device, there, reason, now, news=device.told is not None))
+        for removed, device in [] if self.shared is None else self.shared.gone:
+            if removed > now - lately and device.device not in self.devices:
+                found.append(Transition(device, False, Reason.REMOVED, removed))
+        return found
+
+    def take_lead(self, untold: Iterable[Transition]) -> None:
+        """Begin to tell who is there, and what was not told."""
+        self._waiting = self.presence.waiting
+        self.announce_state()
+        for transition in untold:
+            self._announce(transition)
 
     def announce_state(self) -> None:
         """Say whether silence is judged."""
@@ -360,6 +457,10 @@ class Fleet:
         device = transition.lease
         if not isinstance(device, Device):
             raise TypeError("the catalog watches its own devices only")
+        if self.shared is not None:
+            if not self.leads or (device.told is transition.available and transition.reason is not Reason.REMOVED):
+                return
+            device.told = transition.available
         ago = self.monotonic() - transition.time
         availability = self._availability(device, transition.available, transition.reason, ago)
         self._announcer.availability(device.tenant, availability, urgent=transition.news)

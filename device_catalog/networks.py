@@ -10,7 +10,7 @@ Documents are large, so they are judged in a thread of their own. `network_quest
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
@@ -69,17 +69,33 @@ class Networks:
         self._tenant = tenant
         self._judge = ThreadPoolExecutor(1, "catalog-judge")
         self._owners: dict[str, str] = {}
+        self._said: dict[str, int] = {}
 
     def load(self) -> None:
         """Say where all switches stand; once, after the register was read, before anybody is served."""
         after = ""
         while rows := self._store.page(after, PAGE):
             for row in rows:
-                self._owners[row.network] = row.tenant
-                document = self._store.states(row.network, row.topology_revision) if row.topology_revision else None
-                if document is not None:
-                    self._crier.topology(self._tenants(row.network), msgspec.json.decode(document, type=SwitchStates))
+                self._take(row)
             after = rows[-1].network
+
+    def follow(self, names: Sequence[str] | None) -> None:
+        """Take over some networks that another catalog changed, or all; called while writing."""
+        if names is None:
+            self.load()
+        for name in names or ():
+            row = self._store.find(name)
+            if row is not None:
+                self._take(row)
+
+    def _take(self, row: NetworkRow) -> None:
+        self._owners[row.network] = row.tenant
+        if row.topology_revision <= self._said.get(row.network, 0):
+            return
+        self._said[row.network] = row.topology_revision
+        document = self._store.states(row.network, row.topology_revision)
+        if document is not None:
+            self._crier.topology(self._tenants(row.network), msgspec.json.decode(document, type=SwitchStates))
 
     def tenant_of(self, network: str) -> str | None:
         """Tell whose a network is: empty for nobody's in particular, None for one that is not there."""
@@ -214,6 +230,7 @@ class Networks:
 
     def _tell(self, changes: list[Change], tenants: set[str], states: SwitchStates | None) -> None:
         if states is not None:
+            self._said[states.network] = states.revision
             self._crier.topology(tenants, states)
         for change in changes:
             device = self._fleet.devices.get(change.device)

@@ -8,7 +8,7 @@ is in a file beside the database: whoever can read that can read everything here
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from algorithms.api.errors import Problem, shortened
@@ -73,6 +73,11 @@ class Operators:
         """Read the operators; once, before anybody is served."""
         for row in self._store.operators():
             self._hold(row)
+
+    def follow(self, _names: Sequence[str] | None) -> None:
+        """Take over what another catalog changed; called while writing."""
+        for row in self._store.operators():
+            self._threads.in_loop(self._hold, row)
 
     def find(self, token: bytes) -> Operator | None:
         """Tell whose token this is; None where it is nobody's, or void by now."""

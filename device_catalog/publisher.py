@@ -5,6 +5,9 @@ What is to be said waits in `words`, so a broker that was away for hours is told
 about. A broker that lost its retained messages (it no longer knows the catalog's own state), or another broker than
 before, is told everything again.
 
+Of several catalogs that serve one fleet, one speaks for all (`lead`): it alone says who is there and how the catalog
+is, with a last will; what the others change themselves, they say.
+
 One thread owns the connection; every public call returns at once.
 """
 
@@ -14,6 +17,7 @@ import socket
 import ssl
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -42,6 +46,12 @@ MAXIMUM_BACKOFF = 60.0
 
 NOTICE_EXPIRY = 3600
 """A notice that could not be delivered is void after this; the poll finds the change anyway [s]."""
+
+MOST_DOUBTFUL = 1000
+"""Devices of which is asked whether the broker knows already; beyond that some may be told twice."""
+
+INSIST = 1.0
+"""How often at most the catalog says again how it is, where another one says otherwise [s]."""
 
 TlsContext = Callable[[], ssl.SSLContext]
 
@@ -82,6 +92,10 @@ class Publisher:
         self._remembered = threading.Event()
         self._fence = threading.Event()
         self._thread: threading.Thread | None = None
+        self._is_shared, self._leads = False, True
+        self._acknowledged: deque[_Told] = deque()
+        self._insisted = 0.0
+        self._known: dict[str, bytes] = {}
         self.connected = False
 
     def start(self, everything: Callable[[], list[tuple[str, Availability]]]) -> None:
@@ -104,6 +118,30 @@ class Publisher:
         self._words.wake()
         if self._thread is not None:
             self._thread.join(timeout)
+
+    def lead(self, *, leads: bool) -> list[str]:
+        """
+        Begin or end to speak for all catalogs; the connection is made anew, since its last will is another.
+
+        Returns
+        -------
+        list of str
+            Devices of which the broker may not have been told what was said last.
+        """
+        if leads is self._leads:
+            return []
+        self._is_shared, self._leads = True, leads
+        forgotten = [] if leads else self._words.forget(self._is_of_device)
+        self._words.wake()
+        return [_read(word.payload).device for word in forgotten]
+
+    def acknowledged(self) -> dict[str, bool]:
+        """Tell which devices' being there the broker acknowledged since this was called before, by name."""
+        said = {}
+        while self._acknowledged:
+            one = self._acknowledged.popleft()
+            said[one.device] = one.available
+        return said
 
     def availability(self, tenant: str, availability: Availability, *, urgent: bool) -> None:
         """Say that a device came or went."""
@@ -151,9 +189,13 @@ class Publisher:
         while not self._stopping.is_set():
             endpoint = self._endpoints[attempt % len(self._endpoints)]
             began = time.monotonic()
+            led = self._leads
             try:
                 self._serve(endpoint)
                 reason = "the connection was lost"
+                if led is not self._leads:
+                    self._words.give_back()
+                    continue
             except (OSError, ValueError, TimeoutError) as error:
                 reason = str(error)
             except Exception:  # noqa: BLE001 - a bug in one connection must not silence the catalog; it is logged
@@ -173,9 +215,10 @@ class Publisher:
 
     def _serve(self, endpoint: str) -> None:
         """Connect, and tell what there is to tell until the connection is lost."""
+        leads = self._leads
         for protocol in PROTOCOLS:
             answered = threading.Event()
-            client = self._connect(endpoint, protocol, answered)
+            client = self._connect(endpoint, protocol, answered, leads=leads)
             try:
                 if not answered.wait(CONNECT_TIMEOUT):
                     raise TimeoutError(f"it did not answer within {CONNECT_TIMEOUT:g} s")
@@ -183,10 +226,10 @@ class Publisher:
                     continue
                 if self._lost:
                     raise ConnectionError("it refuses the catalog")
-                self._greet(client, endpoint)
-                while self._tell(client):
+                self._greet(client, endpoint, leads=leads)
+                while self._tell(client, leads=leads):
                     pass
-                if self._stopping.is_set() and not self._lost:
+                if leads and (self._stopping.is_set() or not self._leads) and not self._lost:
                     self._part(client)
                 return
             finally:
@@ -194,11 +237,13 @@ class Publisher:
                 client.disconnect()
                 client.loop_stop()
 
-    def _connect(self, endpoint: str, protocol: MQTTProtocolVersion, answered: threading.Event) -> Client:
+    def _connect(
+        self, endpoint: str, protocol: MQTTProtocolVersion, answered: threading.Event, *, leads: bool
+    ) -> Client:
         self._lost = self._too_new = False
         self._remembered.clear()
         self._fence.clear()
-        client = self._client(protocol, answered)
+        client = self._client(protocol, answered, leads=leads)
         parts = urlsplit(endpoint)
         if parts.scheme == "mqtts":
             client.tls_set_context(self._tls())
@@ -208,11 +253,12 @@ class Publisher:
         client.loop_start()
         return client
 
-    def _client(self, protocol: MQTTProtocolVersion, answered: threading.Event) -> Client:
+    def _client(self, protocol: MQTTProtocolVersion, answered: threading.Event, *, leads: bool) -> Client:
         client = Client(CallbackAPIVersion.VERSION2, client_id="", protocol=protocol, reconnect_on_failure=False)
         client.max_inflight_messages_set(IN_FLIGHT)
-        offline = _bytes(CatalogState("offline", time.time_ns()))
-        client.will_set(topics.catalog_state(self._tenant), offline, qos=1, retain=True)
+        if leads:
+            offline = _bytes(CatalogState("offline", time.time_ns()))
+            client.will_set(topics.catalog_state(self._tenant), offline, qos=1, retain=True)
 
         def on_connect(_client: Client, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
             if reason.is_failure:
@@ -228,15 +274,10 @@ class Publisher:
             self._words.wake()
 
         def on_publish(_client: Client, _data: Any, number: int, reason: ReasonCode, _properties: Any) -> None:
-            word = self._words.acknowledge(number)
-            if reason.is_failure:
-                _log.error("grid broker refused %s: %s", word.topic if word else "a word", reason)
+            self._answered(self._words.acknowledge(number), reason)
 
         def on_message(_client: Client, _data: Any, message: MQTTMessage) -> None:
-            if message.retain:
-                self._remembered.set()
-            else:
-                self._fence.set()
+            self._hear(message)
 
         client.on_connect = on_connect
         client.on_disconnect = on_disconnect
@@ -245,29 +286,89 @@ class Publisher:
         client.on_socket_open = _without_delay
         return client
 
-    def _greet(self, client: Client, endpoint: str) -> None:
+    def _was_told(self, word: Word) -> None:
+        """Note for the other catalogs that a broker knows of a device."""
+        if self._is_of_device(word):
+            self._acknowledged.append(_read(word.payload))
+
+    def _answered(self, word: Word | None, reason: ReasonCode) -> None:
+        if reason.is_failure:
+            _log.error("grid broker refused %s: %s", word.topic if word else "a word", reason)
+        elif word is not None:
+            self._was_told(word)
+
+    def _hear(self, message: MQTTMessage) -> None:
+        """Hear what is said of the catalog: first what the broker remembered, then its own word, then another's."""
+        if message.topic != topics.catalog_state(self._tenant):
+            self._known[message.topic] = bytes(message.payload)
+            return
+        if message.retain:
+            self._remembered.set()
+            return
+        if not self._fence.is_set():
+            self._fence.set()
+            return
+        # Another one's last will, or its good-bye, may come after this one took over.
+        own = self._states.get(message.topic)
+        now = time.monotonic()
+        if self._leads and own not in (None, message.payload) and now - self._insisted > INSIST:
+            self._insisted = now
+            self._say(message.topic, own or b"", retain=True, urgent=True)
+
+    def _greet(self, client: Client, endpoint: str, *, leads: bool) -> None:
+        """Have said what a broker that was just met is to be told."""
+        if leads:
+            self._say_everything(client, endpoint)
+        for topic, payload in self._topologies.items():
+            self._words.again(Word(topic, payload, retain=True))
+        self.connected = True
+        _log.info("connected to grid broker %s; messages to send: %d", endpoint, len(self._words))
+
+    def _say_everything(self, client: Client, endpoint: str) -> None:
         """Say that the catalog is here; find out what the broker remembers of it."""
         own = topics.catalog_state(self._tenant)
+        doubtful = self._doubtful()
+        if doubtful:
+            client.subscribe([(topic, 1) for topic in doubtful])
         client.subscribe(own, qos=1)
         birth = self._states.get(own) or _bytes(CatalogState("waiting", time.time_ns()))
         client.publish(own, birth, qos=1, retain=True)
         if not self._fence.wait(CONNECT_TIMEOUT):
             _log.warning("grid broker %s does not let the catalog read its own state; telling everything", endpoint)
-        client.unsubscribe(own)
+        if doubtful:  # what the leader before this one said, and nobody else knew
+            client.unsubscribe(doubtful)
+            for word in self._words.forget(self._is_known):
+                self._was_told(word)
+        if not self._is_shared:
+            client.unsubscribe(own)
         known = self._remembered.is_set() and self._last_endpoint in ("", endpoint)
         self._last_endpoint = endpoint
-        for topic, payload in [*self._states.items(), *self._topologies.items()]:
+        for topic, payload in self._states.items():
             self._words.again(Word(topic, payload, retain=True))
         if not known:
             for tenant, availability in self._everything():
                 topic = topics.availability(tenant, availability.device)
                 self._words.again(Word(topic, _bytes(availability), retain=True))
-        self.connected = True
-        _log.info("connected to grid broker %s; messages to send: %d", endpoint, len(self._words))
 
-    def _tell(self, client: Client) -> bool:
+    def _doubtful(self) -> list[str]:
+        """Name the topics of devices of which another leader may have said the same already."""
+        self._known.clear()
+        return [word.topic for word in self._words.pending() if self._is_of_device(word)][:MOST_DOUBTFUL]
+
+    def _is_known(self, word: Word) -> bool:
+        before = self._known.get(word.topic, b"")
+        try:
+            return bool(before) and _read(before).available is _read(word.payload).available
+        except msgspec.DecodeError:  # somebody else said something there
+            return False
+
+    def _is_of_device(self, word: Word) -> bool:
+        stated = word.topic in self._states or word.topic in self._topologies
+        return self._is_shared and word.retain and not stated
+
+    def _tell(self, client: Client, *, leads: bool) -> bool:
         """Send one word; return False when there will be no more."""
-        word = self._words.take(lambda: self._lost, self._stopping.is_set)
+        word = self._words.take(lambda: self._lost or self._leads is not leads, self._stopping.is_set)
         if word is None:
             return False
         properties = None
@@ -275,7 +376,8 @@ class Publisher:
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
             properties.MessageExpiryInterval = NOTICE_EXPIRY
         information = client.publish(word.topic, word.payload, qos=1, retain=word.retain, properties=properties)
-        self._words.sent(information.mid, word)
+        if self._words.sent(information.mid, word):
+            self._was_told(word)
         if information.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             self._lost = True
         return True
@@ -285,6 +387,17 @@ class Publisher:
         waits = [client.publish(topic, offline, qos=1, retain=True) for topic in self._states]
         for information in waits:
             information.wait_for_publish(2)
+
+
+class _Told(msgspec.Struct):
+    """What of `Availability` other catalogs need."""
+
+    device: str
+    available: bool
+
+
+def _read(payload: bytes) -> _Told:
+    return msgspec.json.decode(payload, type=_Told)
 
 
 def _bytes(document: msgspec.Struct) -> bytes:

@@ -88,6 +88,14 @@ class Recordings:
         for device, names in requested.items():
             self._fleet.want(device, names[:MAXIMUM_WANTED], notify=False)
 
+    def follow(self, devices: Sequence[str] | None) -> None:
+        """Take over what another catalog asks some devices for, or all of them; called while writing."""
+        if devices is None:
+            devices = list({*self._fleet.wanted, *self._store.requested()})
+        for device in devices:
+            wanted = self._store.requested_of(device)[:MAXIMUM_WANTED]
+            self._threads.in_loop(lambda name=device, now=wanted: self._fleet.want(name, now, notify=False))
+
     def close(self) -> None:
         """Finish what was begun."""
         self._disk.shutdown()

@@ -7,9 +7,14 @@ The end (SIGTERM): door closed, signs of life written, good-bye said on the brok
 
 import asyncio
 import contextlib
+import hashlib
 import logging
+import os
+import secrets
 import socket
 import ssl
+from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -28,6 +33,11 @@ from device_catalog.broker_files import BrokerFiles
 from device_catalog.broker_rights import Rights
 from device_catalog.certificates import Certificates
 from device_catalog.changes import Changes
+from device_catalog.cluster.joining import folder_id, joined
+from device_catalog.cluster.member import Member
+from device_catalog.cluster.news import News, Rooms
+from device_catalog.cluster.rounds import Rounds
+from device_catalog.cluster.turns import Turns
 from device_catalog.config import CatalogConfig, operator_token
 from device_catalog.desired import DesiredDocuments
 from device_catalog.director import read_director
@@ -124,14 +134,32 @@ def serve(config: CatalogConfig) -> None:
             found = f"{folder}: {error.strerror}"
             raise StorageError(f"expected a folder that can be made, found {found}; give another --state") from error
     engine = open_engine(config.database)
-    with held(engine):
-        before, after = migrate(engine)
+    shared = engine.url.get_backend_name() != "sqlite"
+    with joined(engine, lambda: identity(config)) if shared else _alone(engine) as (before, after):
         if before != after:
             _log.info("database brought from shape %s to %s", before or "none", after)
         token_file = Path(config.operator_token_file)
         first = operator_token(token_file)
         _log.info("operator's token: see %s", token_file)
-        Server(config, Stores.of(engine), first).run()
+        Server(config, Stores.of(engine), first, engine if shared else None).run()
+
+
+@contextlib.contextmanager
+def _alone(engine: Engine) -> Iterator[tuple[str | None, str]]:
+    with held(engine):
+        yield migrate(engine)
+
+
+def identity(config: CatalogConfig) -> dict[str, str]:
+    """Make the keys where there are none, and tell what all catalogs of one database have in common."""
+    token = operator_token(Path(config.operator_token_file))
+    authority = Authority.open(Path(config.state) / "authority")
+    return {
+        "folder of files": folder_id(Path(config.state)),
+        "operator's token": hashlib.sha256(token).hexdigest(),
+        "director's key": read_director(Path(config.director_key_file), DAY).public,
+        "authority": hashlib.sha256(authority.anchors.encode()).hexdigest(),
+    }
 
 
 class Keys:
@@ -160,7 +188,11 @@ class Keys:
         if config.certificate:
             files = Files(Path(config.certificate), Path(config.key))
         else:
-            self._made = ServerCertificate(self.authority, folder, names_of(config.host, config.names))
+            made = folder
+            if not config.database.startswith("sqlite:"):  # several machines share the folder, each with its name
+                made = folder / "hosts" / socket.gethostname()
+                made.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._made = ServerCertificate(self.authority, made, names_of(config.host, config.names))
             self._made.ensure(now())
             files = self._made.files
         self.context = server_context(files, self.authority.issuers)
@@ -207,7 +239,7 @@ class Stores(NamedTuple):
 class Server:
     """One running catalog."""
 
-    def __init__(self, config: CatalogConfig, stores: Stores, first: bytes) -> None:
+    def __init__(self, config: CatalogConfig, stores: Stores, first: bytes, shared: Engine | None = None) -> None:
         store = stores.devices
         self._config = config
         self._keys = Keys(config)
@@ -217,7 +249,9 @@ class Server:
         _log.info("desired documents are signed by the key %s", director.public)
         self._fleet = Fleet(self._publisher, guard, signer=director)
         self._store = store
-        self._threads = StorageThreads()
+        self._news = None if shared is None else News(shared)
+        turns = None if shared is None or self._news is None else Turns(shared, self._news.catch_up)
+        self._threads = StorageThreads(nullcontext if turns is None else turns.taken)
         self._measured = History(HistoryStore(open_engine(config.history_database)))
         register = Register(self._fleet, store, self._threads)
         self._signs_of_life = SignsOfLife(register)
@@ -230,9 +264,8 @@ class Server:
             config.recordings_days,
         )
         faults = Faults(stores.faults, self._recordings, self._threads)
-        self._fault_listener = FaultListener(
-            config.grid_brokers, config.tenant, faults.hear, tls=self._keys.broker_context
-        )
+        self._hear_fault = faults.hear
+        self._fault_listener: FaultListener | None = None
         shelf = Shelf(stores.networks)
         self._networks = Networks(register, stores.networks, shelf, self._publisher, config.tenant)
         self._missing = "the register is being read"
@@ -267,7 +300,7 @@ class Server:
             (leases, SwitchNews(leases, self._networks, shelf, self._threads)),
             (rollout_orders, RolloutQuestions(stores.rollouts, stores.groups, self._threads)),
             (self._enrolments, self._operators, audit),
-            ready=lambda: self._missing,
+            ready=lambda: self._missing or (self._member.missing if self._member is not None else ""),
             metrics=lambda: metrics_text(self._fleet, self._threads, self._publisher),
             trust=trust,
             measured=self._measured,
@@ -287,6 +320,18 @@ class Server:
             application,
         )
         self._clocks: list[asyncio.Task[None]] = []
+        self._member: Member | None = None
+        if shared is not None and self._news is not None:
+            name = f"{socket.gethostname()[:32]}-{os.getpid()}-{secrets.token_hex(4)}"
+            self._member = Member(
+                self._fleet,
+                self._threads,
+                self._news,
+                Rounds(shared, name),
+                self._lead,
+                self._publisher.acknowledged,
+            )
+        self._register = register
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
@@ -317,39 +362,74 @@ class Server:
 
     async def _open(self) -> None:
         await asyncio.get_running_loop().run_in_executor(None, self._load)
+        if self._member is None:
+            self._lead(leads=True)
+        else:
+            self._publisher.lead(leads=False)
+            await self._member.start()
         self._publisher.start(self._fleet.everything)
-        self._fault_listener.start()
         self._broker_files.start()
         self._fleet.tick()
         self._clocks = [asyncio.create_task(clock()) for clock in (self._tick, self._sweep, self._tidy, self._roll)]
         self._missing = ""
         _log.info("ready; %d devices registered", len(self._fleet.devices))
 
+    def _lead(self, *, leads: bool) -> None:
+        """Speak for all catalogs, or no longer."""
+        for name in self._publisher.lead(leads=leads):
+            if name in self._fleet.devices:
+                self._fleet.devices[name].told = None
+        if leads:
+            config = self._config
+            self._fault_listener = FaultListener(
+                config.grid_brokers, config.tenant, self._hear_fault, tls=self._keys.broker_context
+            )
+            self._fault_listener.start()
+        elif self._fault_listener is not None:
+            asyncio.get_running_loop().run_in_executor(None, self._fault_listener.stop)
+            self._fault_listener = None
+
     def _load(self) -> None:
+        if self._news is not None:
+            self._news.begin()
         self._fleet.load(self._store.load(), self._store.tenants())
         self._recordings.load()
         self._networks.load()
         self._operators.load()
         self._enrolments.load()
+        if self._news is None or self._member is None:
+            return
+        self._member.load()
+        rooms = {
+            "operators": self._operators.follow,
+            "certificates": self._enrolments.follow,
+            "networks": self._networks.follow,
+            "recordings": self._recordings.follow,
+        }
+        self._news.follow_with(self._register, Rooms(rooms, self._broker_files.changed))
 
     async def _close(self) -> None:
         self._missing = "the catalog is ending"
-        await asyncio.get_running_loop().run_in_executor(None, self._fault_listener.stop)
+        if self._fault_listener is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self._fault_listener.stop)
         for clock in self._clocks:
             clock.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await clock
         try:
-            await self._signs_of_life.write_all()
+            if self._fleet.leads:
+                await self._signs_of_life.write_all()
         except StorageError as error:
             _log.warning("the last signs of life are not kept: %s", error)
         await self._broker_files.close()
         self._recordings.close()
         self._networks.close()
         self._measured.close()
+        await asyncio.get_running_loop().run_in_executor(None, self._publisher.stop)
+        if self._member is not None:
+            await self._member.close()
         self._threads.close()
         self._store.close()
-        await asyncio.get_running_loop().run_in_executor(None, self._publisher.stop)
 
     async def _tick(self) -> None:
         while True:
@@ -363,6 +443,8 @@ class Server:
         failing = False
         while True:
             await asyncio.sleep(1)
+            if not self._fleet.leads:
+                continue
             try:
                 written = await self._signs_of_life.write_share(1 / SWEEP_ROUND)
             except StorageError as error:

@@ -92,13 +92,14 @@ class Words:
             words = self._urgent or self._pending
             return words.pop(next(iter(words)))
 
-    def sent(self, number: int, word: Word) -> None:
-        """Note that a word is under way as the message of that number."""
+    def sent(self, number: int, word: Word) -> bool:
+        """Note that a word is under way as the message of that number; tell whether it is acknowledged already."""
         with self._changed:
             if number in self._acknowledged:
                 self._acknowledged.discard(number)
-            else:
-                self._sent[number] = word
+                return True
+            self._sent[number] = word
+            return False
 
     def acknowledge(self, number: int) -> Word | None:
         """Note an acknowledgement; return the word, unless it came faster than `sent` was called."""
@@ -117,6 +118,19 @@ class Words:
             self._acknowledged.clear()
         for word in unsure:
             self.again(word)
+
+    def pending(self) -> list[Word]:
+        """Give the words that are not under way."""
+        with self._changed:
+            return [*self._urgent.values(), *self._pending.values()]
+
+    def forget(self, which: Callable[[Word], bool]) -> list[Word]:
+        """Let some words not be told any more; give those, and the ones under way, of which it is not sure."""
+        with self._changed:
+            forgotten = [word for word in self._sent.values() if which(word)]
+            for words in (self._urgent, self._pending):
+                forgotten += [words.pop(word.topic) for word in list(words.values()) if which(word)]
+            return forgotten
 
     def _waits(self) -> bool:
         return bool(self._urgent or self._pending)

@@ -146,7 +146,7 @@ class Gateway:
                     await send({"type": "http.response.start", "status": 304, "headers": [(b"etag", known)]})
                     await send(_no_body)
                     return
-            document, tag, signature = await self._documents.signed(name)
+            document, tag, signature = await self._documents.signed(name, known)
         except CatalogError as error:
             await say(error, send)
         except Exception as error:  # noqa: BLE001 - the last line of defence, which logs and answers

@@ -22,7 +22,9 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from device_catalog.errors import StorageError, StorageFull
 
-_lock_key = 0x7472_6573  # any number, the same in every catalog
+LOCK_KEY = 0x7472_6573
+"""Of the lock of whoever serves a database: any number, the same in every catalog."""
+
 _postgresql_disk_full = "53100"  # appendix A of its manual: disk_full
 
 BUSY_TIMEOUT = 10.0
@@ -114,8 +116,19 @@ def migrate(
             raise StorageError(f"expected a database that can be opened, found: {first_line(error)}") from error
 
 
+def needs_migration(engine: Engine, package: str = "device_catalog.storage.migrations") -> tuple[str | None, str]:
+    """Tell the shape that a database has, and the newest that this program knows."""
+    with as_file(files(package)) as folder:
+        config = Config()
+        config.set_main_option("script_location", str(folder).replace("%", "%%"))
+        config.set_main_option("path_separator", "os")
+        newest = str(ScriptDirectory.from_config(config).get_current_head())
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision(), newest
+
+
 @contextlib.contextmanager
-def held(engine: Engine, key: int = _lock_key, who: str = "catalog") -> Iterator[None]:
+def held(engine: Engine, key: int = LOCK_KEY, who: str = "catalog") -> Iterator[None]:
     """
     Hold a database for this process alone: what another one changes would be missing in this one's memory.
 

@@ -54,8 +54,8 @@ class Store:
         """Let go of the database."""
         self._engine.dispose()
 
-    def load(self) -> Iterator[DeviceRow]:
-        """Read every registered device, ordered by name."""
+    def load(self, names: Sequence[str] | None = None) -> Iterator[DeviceRow]:
+        """Read every registered device, ordered by name, or only those of some names."""
         columns = (
             devices.c.device,
             devices.c.tenant,
@@ -76,6 +76,8 @@ class Store:
             .order_by(devices.c.device)
             .execution_options(yield_per=2000)
         )
+        if names is not None:
+            query = query.where(devices.c.device.in_(names))
         with self._engine.connect() as connection:
             for row in connection.execute(query):
                 yield DeviceRow._make(row)

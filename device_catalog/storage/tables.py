@@ -327,3 +327,30 @@ audit_trail = Table(
     Column("hash", String(64), nullable=False),
     Index("audit_trail_by_tenant", "tenant", "number"),
 )
+
+cluster_news = Table(
+    "cluster_news",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=True),
+    Column("subject", String(16), nullable=False),
+    Column("name", String(128), nullable=False),
+    Column("written_ns", BigInteger, nullable=False),
+)
+
+cluster_rounds = Table(
+    "cluster_rounds",
+    metadata,
+    Column("member", String(64), primary_key=True),
+    Column("round", BigInteger, primary_key=True),
+    Column("written_ns", BigInteger, nullable=False),
+    Column("tells", Boolean, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Index("cluster_rounds_by_time", "written_ns"),
+)
+
+cluster_identity = Table(
+    "cluster_identity",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("value", Text, nullable=False),
+)

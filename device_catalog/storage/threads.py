@@ -8,6 +8,7 @@ The server's own thread never waits for the disk. A change is written first and 
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -25,14 +26,20 @@ class StorageThreads:
     """
     Runs what blocks on the database, one write at a time.
 
+    Parameters
+    ----------
+    turn : callable
+        Makes what a write waits for and holds, where other processes write, too (`device_catalog.cluster`).
+
     Attributes
     ----------
     failed_writes : int
         Since the start; what was to be written was refused or is written later.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, turn: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
         self.failed_writes = 0
+        self._turn = turn
         self._writer = ThreadPoolExecutor(1, "catalog-writer")
         self._readers = ThreadPoolExecutor(2, "catalog-reader")
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -48,10 +55,21 @@ class StorageThreads:
         """
         self._loop = asyncio.get_running_loop()
         try:
-            return await self._in(self._writer, function, *arguments)
+            return await self._in(self._writer, self._in_turn, function, *arguments)
         except StorageError:
             self.failed_writes += 1
             raise
+
+    async def follow(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """
+        Run what takes over what other processes wrote; between writes of our own, without waiting for a turn.
+
+        Raises
+        ------
+        StorageError
+        """
+        self._loop = asyncio.get_running_loop()
+        return await self._in(self._writer, function, *arguments)
 
     async def read(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """
@@ -73,6 +91,10 @@ class StorageThreads:
         """End the threads, once what was begun is done."""
         self._writer.shutdown()
         self._readers.shutdown()
+
+    def _in_turn(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        with self._turn():
+            return function(*arguments)
 
     @staticmethod
     async def _in(pool: ThreadPoolExecutor, function: Callable[..., Result], *arguments: Any) -> Result:
