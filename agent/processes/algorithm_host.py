@@ -6,8 +6,9 @@ writes, takes and gives records over its channel.
 
 Rules:
 
-- Everything is imported before the confinement, which closes the file system; settings, network and samples are seen
-  only after it.
+- What belongs to this machine is imported before the confinement, which closes the file system. A package that was
+  sent to it is imported after: nothing of it runs, not even its first line, before every layer holds.
+- Settings, network and samples are seen only after the confinement.
 - It sleeps until there are samples or messages, takes all there are, and sends what came of them in one message.
 - It says how it is doing every second, also between the calls of a backlog. Silence therefore means that one call
   does not return, and the agent ends the process.
@@ -52,11 +53,11 @@ from agent.processes.algorithm_messages import (
     record_decoder,
 )
 from agent.processes.channel import Channel, ChannelClosed, ChannelError
-from agent.processes.loading import load_algorithm
+from agent.processes.loading import HERE, load_algorithm, load_libraries
 from agent.processes.protocol import CONTROL_SIZE, REPORT_INTERVAL, Stop
 from agent.processes.ring_memory import SealedMemory
 from agent.processes.usage import Usage
-from algorithms.api.algorithm import Context
+from algorithms.api.algorithm import Algorithm, Context
 from algorithms.api.errors import ProblemsError
 from algorithms.api.network import NetworkModel
 from algorithms.api.records import Record, Result
@@ -81,19 +82,21 @@ def main(sock: socket.socket) -> int:
 def _start(channel: Channel, start: StartAlgorithm, fds: list[int]) -> int:
     spec = start.spec
     try:
-        algorithm_class = load_algorithm(spec.entry, spec.folder)
+        if spec.folder:
+            algorithm_class, usage, isolation = _confined_first(spec, start.user)
+        else:
+            algorithm_class, usage, isolation = _loaded_first(spec, start.user)
         needs_network = algorithm_class.info.needs_network
         works_with_one = needs_network or algorithm_class.info.uses_network
         read_network = _network_reader() if works_with_one and spec.network is not None else None
     except (ImportError, TypeError, AttributeError) as error:
         channel.send(AlgorithmFailed(str(error), traceback.format_exc(limit=-8)[-_TRACEBACK:]))
         return 70
-    usage = Usage()
-    _silence()
-    if spec.background:
-        os.nice(_BACKGROUND)
-    folders = (*_folders_of(algorithm_class), *([spec.folder] if spec.folder else []))
-    isolation = sandbox.confine(spec.limits, start.user, folders)
+    except ChannelError:
+        raise
+    except BaseException as error:  # noqa: BLE001 - someone else's code; said in one sentence
+        channel.send(_failure(error))
+        return 70
     try:
         calls = AlgorithmCalls(algorithm_class, spec.settings)
         reader = ring.RingReader(SealedMemory.open(fds[0]), calls.info.history) if start.samples else None
@@ -114,6 +117,38 @@ def _start(channel: Channel, start: StartAlgorithm, fds: list[int]) -> int:
         os.close(wake)
         reader, wake = None, -1
     return _Host(channel, spec, calls, usage, (reader, wake)).run()
+
+
+def _loaded_first(spec: AlgorithmSpec, user: int) -> tuple[type[Algorithm], Usage, dict[str, bool]]:
+    """Load what came with this machine, then put the confinement in force."""
+    algorithm_class = load_algorithm(spec.entry)
+    if spec.network is not None and (algorithm_class.info.needs_network or algorithm_class.info.uses_network):
+        _network_reader()
+    usage = _prepared(spec)
+    isolation = sandbox.confine(spec.limits, user, _folders_of(algorithm_class))
+    return algorithm_class, usage, isolation
+
+
+def _confined_first(spec: AlgorithmSpec, user: int) -> tuple[type[Algorithm], Usage, dict[str, bool]]:
+    """Put the confinement in force, then load what was sent to this machine."""
+    load_libraries(spec.folder)
+    if spec.network is not None:
+        _network_reader()
+    try:
+        os.chdir(spec.folder)
+    except OSError as error:
+        raise ImportError(f"{spec.folder}: expected the folder of a package, found: {error.strerror}") from error
+    usage = _prepared(spec)
+    isolation = sandbox.confine(spec.limits, user, (spec.folder,), goes_on_importing=True)
+    return load_algorithm(spec.entry, HERE), usage, isolation
+
+
+def _prepared(spec: AlgorithmSpec) -> Usage:
+    usage = Usage()
+    _silence()
+    if spec.background:
+        os.nice(_BACKGROUND)
+    return usage
 
 
 def _network_reader() -> Any:

@@ -15,12 +15,17 @@ Layers, each independent of the others, in this order:
 - ``system-calls``: `syscall_filter`.
 
 A kernel without a layer is no error: the layer is reported as absent, and the operator decides.
+
+A package is imported after this (`algorithm_host`), so its process must still be able to read Python's libraries. Where
+those stand in a folder that is closed to other users, as root's own Python does, and Landlock is there to say what may
+be read, the process keeps the one capability that lets it through, CAP_DAC_READ_SEARCH, and no other.
 """
 
 import ctypes
 import os
 import resource
 import signal
+import stat
 import struct
 import sys
 from collections.abc import Sequence
@@ -29,7 +34,8 @@ from contextlib import suppress
 from agent.processes import syscall_filter
 from algorithms.api.manifest import Limits
 
-_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
+_PR_SET_PDEATHSIG, _PR_SET_KEEPCAPS, _PR_SET_NO_NEW_PRIVS = 1, 8, 38
+_CAPABILITIES, _READ_SEARCH = 0x20080522, 1 << 2  # version of capset's layout, CAP_DAC_READ_SEARCH
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on every architecture
 
 NOBODY = 65534
@@ -56,7 +62,9 @@ def _prctl(library: ctypes.CDLL, option: int, value: int) -> bool:
     return result == 0
 
 
-def confine(limits: Limits, user: int, readable: Sequence[str] = ()) -> dict[str, bool]:
+def confine(
+    limits: Limits, user: int, readable: Sequence[str] = (), *, goes_on_importing: bool = False
+) -> dict[str, bool]:
     """
     Put every layer in force for this process, for good.
 
@@ -67,6 +75,8 @@ def confine(limits: Limits, user: int, readable: Sequence[str] = ()) -> dict[str
         User id to change to; 0 for none.
     readable : sequence of str
         Folders that may be read besides Python's libraries: the algorithm's own package.
+    goes_on_importing : bool
+        Whether Python's libraries are needed afterwards, wherever they are.
 
     Returns
     -------
@@ -76,10 +86,13 @@ def confine(limits: Limits, user: int, readable: Sequence[str] = ()) -> dict[str
     library = libc()
     ruleset = _landlock_rules(library, [*readable_folders(), *readable])  # while the folders can be opened
     accepted = {"limits": _limit(limits)}
-    accepted["user"] = bool(user) and _change_user(user)
+    reaches = goes_on_importing and ruleset >= 0 and any(map(_is_closed, readable_folders()))
+    accepted["user"] = bool(user) and _change_user(library, user, reaches=reaches)
     die_with_parent()
     accepted["no-new-privileges"] = _prctl(library, _PR_SET_NO_NEW_PRIVS, 1)
     accepted["landlock"] = ruleset >= 0 and _landlock(library, ruleset)
+    if accepted["user"] and reaches and not accepted["landlock"]:
+        _set_capabilities(library, 0)
     accepted["system-calls"] = accepted["no-new-privileges"] and syscall_filter.install(library)
     return accepted
 
@@ -122,16 +135,43 @@ def _data_size() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _change_user(user: int) -> bool:
+def _change_user(library: ctypes.CDLL, user: int, *, reaches: bool) -> bool:
     if os.geteuid() != 0:
         return False
+    reaches = reaches and _prctl(library, _PR_SET_KEEPCAPS, 1)
     for candidate in (user, NOBODY):  # a container may map few users
         with suppress(OSError):
             os.setgroups([])
             os.setresgid(candidate, candidate, candidate)
             os.setresuid(candidate, candidate, candidate)
+            if reaches and not _set_capabilities(library, _READ_SEARCH):
+                _set_capabilities(library, 0)
             return True
     return False
+
+
+def _set_capabilities(library: ctypes.CDLL, kept: int) -> bool:
+    """Keep these capabilities and no others; the process must not go on with more, so it ends where it would."""
+    header = struct.pack("=Ii", _CAPABILITIES, 0)
+    data = struct.pack("=6I", kept, kept, 0, 0, 0, 0)
+    if library.capset(ctypes.c_char_p(header), ctypes.c_char_p(data)) == 0:
+        return True
+    if kept == 0:
+        os._exit(70)
+    return False
+
+
+def _is_closed(folder: str) -> bool:
+    """Tell whether a folder, or one above it, lets no other user pass."""
+    path = os.path.realpath(folder)
+    while True:
+        with suppress(OSError):
+            if not os.stat(path).st_mode & stat.S_IXOTH:  # noqa: PTH116 - pathlib is not worth its memory here
+                return True
+        above = os.path.dirname(path)  # noqa: PTH120 - as above
+        if above == path:
+            return False
+        path = above
 
 
 def readable_folders() -> list[str]:

@@ -8,6 +8,8 @@ From a verified package to a folder that can be imported from: judged, unpacked,
 
 Rules: the folder's name appears with one rename, after every byte and every name in it is durable. A cut at any line
 leaves the sets that were there. What is there already is compared with the package, and made anew where it differs.
+Files and folders of a set may be read by every user, whatever the agent's own files get: an algorithm's process runs as
+a user of its own, and is let in by its working folder, since the folders above stay closed to it.
 """
 
 import os
@@ -97,7 +99,8 @@ def _unpack(files: dict[str, bytes], folder: Path) -> None:
             _compile(folder / name, name)
     for parent, _, names in os.walk(folder, topdown=False):
         for name in names:
-            _sync(Path(parent) / name)
+            _sync(Path(parent) / name, 0o644)
+        Path(parent).chmod(0o755)
         sync_folder(Path(parent))
 
 
@@ -117,9 +120,10 @@ def _write(path: Path, content: bytes) -> None:
         file.write(content)
 
 
-def _sync(path: Path) -> None:
+def _sync(path: Path, mode: int) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
+        os.fchmod(descriptor, mode)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

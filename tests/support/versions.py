@@ -71,6 +71,31 @@ def count_version(
     return _packed(info, release, _filled(_COUNT, NAME=name, VERSION=version, START=start, PROCESS=process))
 
 
+def version_with(
+    version: str, release: int, *, name: str, first: str, start: str = "", files: dict[str, bytes] | None = None
+) -> tuple[Package, bytes]:
+    """
+    Make a version of the counter with a beginning of its own, and further files.
+
+    Parameters
+    ----------
+    version : str
+    release : int
+    name : str
+        Of the algorithm; ``NAME_versions`` is its Python package.
+    first : str
+        Comes before everything else in the module of its class.
+    start : str
+        Put into its call.
+    files : dict, optional
+        By their place in its Python package.
+    """
+    kinds: Any = {"consumes": (Kind.FRAME,), "produces": (Kind.RESULT,), "contents": (f"{name}/1",)}
+    info = AlgorithmInfo(name, version, "Counts frames.", **kinds, checkpoint_interval=60.0)
+    source = _filled(_COUNT, NAME=name, VERSION=version, START=start, PROCESS="")
+    return _packed(info, release, first.encode() + b"\n" + source, files)
+
+
 def phasors_version(version: str, release: int, *, process: str = "") -> tuple[Package, bytes]:
     """Make a newer version of the phasor estimator; `process` may change its ``records``."""
     from algorithms.builtin.phasors import Phasors
@@ -127,7 +152,9 @@ def _filled(text: str, **words: str) -> bytes:
     return text.lstrip().encode()
 
 
-def _packed(info: AlgorithmInfo, release: int, source: bytes) -> tuple[Package, bytes]:
+def _packed(
+    info: AlgorithmInfo, release: int, source: bytes, files: dict[str, bytes] | None = None
+) -> tuple[Package, bytes]:
     top = f"{info.name}_versions"
     folder = f"{info.name}-{info.version}.dist-info"
     plain = {
@@ -139,6 +166,7 @@ def _packed(info: AlgorithmInfo, release: int, source: bytes) -> tuple[Package, 
         "limits": {},
     }
     files = {
+        **{f"{top}/{path}": content for path, content in (files or {}).items()},
         f"{top}/__init__.py": b"",
         f"{top}/algorithm.py": source,
         f"{folder}/algorithm.toml": toml_text(_without_nothing(plain)).encode(),

@@ -1,0 +1,203 @@
+"""Packages whose first line already does harm: nothing of a package runs before everything that confines it holds."""
+
+import asyncio
+import itertools
+import socket
+import subprocess
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from agent.errors import WorkerError
+from agent.processes.algorithm_messages import AlgorithmSpec
+from agent.processes.workers import Workers
+from agent.trust.staging import judge, stage
+from tests.support import hostile_algorithms
+from tests.support.agent import PHASORS, Plant
+from tests.support.hostile_algorithms import STUBBORN
+from tests.support.listener import Listener
+from tests.support.versions import Repository, assigned, update_of, version_with
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are confined on Linux only")
+
+ATTACKS = {"attacks.py": Path(hostile_algorithms.__file__).read_bytes()}
+EVERYTHING = f"""
+from hostile_versions.attacks import ATTACKS
+got = [found[:60] for name, attack in ATTACKS.items() if name not in {STUBBORN} for found in attack() if found]
+raise RuntimeError(f"got {{len(got)}}: {{got}}")
+"""
+WITNESSED = """
+import os
+import socket
+import subprocess
+got = []
+for name, attempt in {
+    "secret": lambda: open(@SECRET@).read(),
+    "list": lambda: os.listdir(os.path.dirname(@SECRET@)),
+    "mark": lambda: open(@SECRET@ + ".mark", "w").write("was here"),
+    "mine": lambda: open(os.path.join(os.path.dirname(__file__), "later.py"), "w").write("was here"),
+    "socket": lambda: socket.create_connection(("127.0.0.1", @PORT@), 0.5).send(b"was here"),
+    "fork": lambda: os.fork() or os._exit(0),
+    "run": lambda: subprocess.run(["true"], check=True),
+    "signal": lambda: os.kill(os.getppid(), 0),
+    "user": lambda: os.setuid(os.getuid()),
+    "bytecode": lambda: os.replace(__file__, __file__ + ".old") or os.replace(__file__ + ".old", __file__),
+}.items():
+    try:
+        attempt()
+    except OSError:
+        continue
+    got.append(name)
+raise RuntimeError(f"got {got}")
+"""
+
+
+def put_in_place(
+    folder: Path, name: str, first: str, files: dict[str, bytes] | None = None, start: str = ""
+) -> AlgorithmSpec:
+    """Put a package in place as an update does, below a folder that is the agent's alone."""
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o700)
+    package, data = version_with("1.0.0", 1, name=name, first=first, files=files, start=start)
+    place = stage(judge(package.file_name, data, "x86_64"), data, folder / "algorithms")
+    return AlgorithmSpec(name, package.manifest.entry, folder=str(place))
+
+
+@asynccontextmanager
+async def working():
+    workers = Workers()
+    await workers.start()
+    try:
+        yield workers
+    finally:
+        await workers.stop()
+
+
+async def start(workers: Workers, spec: AlgorithmSpec):
+    def nothing(_):
+        """Nobody listens."""
+
+    return await workers.start_algorithm(
+        spec, None, on_records=nothing, on_report=nothing, on_checkpoint=nothing, on_exit=nothing
+    )
+
+
+def refusal_of(spec: AlgorithmSpec) -> str:
+    """Return why an algorithm does not start."""
+
+    async def scenario():
+        async with working() as workers:
+            with pytest.raises(WorkerError) as refused:
+                await start(workers, spec)
+            return str(refused.value)
+
+    return asyncio.run(scenario())
+
+
+class Witness:
+    """A secret, a folder and a listener that a package's first lines try to get at."""
+
+    def __init__(self, folder: Path) -> None:
+        self.secret = folder / "device.key"
+        self.secret.write_text("a key")
+        self.secret.chmod(0o600)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.setblocking(False)
+        port = str(self.listener.getsockname()[1])
+        self.source = WITNESSED.replace("@SECRET@", repr(str(self.secret))).replace("@PORT@", port)
+
+    def called(self) -> bool:
+        """Tell whether anybody called."""
+        try:
+            self.listener.accept()[0].close()
+        except BlockingIOError:
+            return False
+        return True
+
+
+@pytest.fixture
+def witness(tmp_path):
+    found = Witness(tmp_path)
+    with found.listener:
+        yield found
+
+
+def test_the_first_line_of_a_package_gets_nothing_that_it_would_get_without_confinement(witness, tmp_path):
+    spec = put_in_place(tmp_path / "state", "hostile", witness.source)
+    said = refusal_of(spec)
+    assert "hostile_versions.algorithm cannot be imported: RuntimeError: got []" in said
+    assert not witness.called()
+    assert [path.name for path in tmp_path.iterdir() if "mark" in path.name] == []
+    assert list(Path(spec.folder).rglob("later*")) == []
+    # The same lines in a process that nothing confines: the attempts are real ones.
+    command = [sys.executable, "-c", "import hostile_versions.algorithm"]
+    free = subprocess.run(command, cwd=spec.folder, capture_output=True, text=True, check=False, timeout=30)
+    names = ["secret", "list", "mark", "mine", "socket", "fork", "run", "signal", "user", "bytecode"]
+    assert f"got {names}" in free.stderr
+    assert witness.called()
+
+
+def test_every_attack_on_the_meter_fails_also_where_a_package_makes_it_when_it_is_imported(tmp_path):
+    spec = put_in_place(tmp_path, "hostile", EVERYTHING, ATTACKS)
+    said = refusal_of(spec)
+    assert "RuntimeError: got 0: []" in said
+
+
+def test_a_package_that_takes_memory_when_it_is_imported_is_stopped_by_its_limit(tmp_path):
+    spec = put_in_place(tmp_path, "hog", "kept = [bytearray(1 << 20) for _ in range(4096)]")
+    said = refusal_of(spec)
+    assert "MemoryError" in said
+
+
+def test_a_package_that_leaves_when_it_is_imported_is_refused_in_one_sentence(tmp_path):
+    said = refusal_of(put_in_place(tmp_path, "leaver", "raise SystemExit('done')"))
+    assert "SystemExit: done" in said
+
+
+def test_a_package_finds_its_own_modules_files_and_the_runtime_also_late_and_behind_closed_folders(tmp_path):
+    first = """
+import importlib.resources
+import scipy.signal
+words = importlib.resources.files("late_versions").joinpath("data/words.txt").read_text()
+"""
+    late = "from late_versions.later import WORD; import scipy.integrate; assert WORD == words == 'right'"
+    files = {"later.py": b"WORD = 'right'", "data/words.txt": b"right"}
+    spec = put_in_place(tmp_path, "late", first, files, start=late)
+
+    async def scenario():
+        async with working() as workers:
+            worker, built_in = (
+                await start(workers, spec),
+                await start(workers, AlgorithmSpec("counter", "tests.support.algorithms:Echo")),
+            )
+            assert worker.info.name == "late"
+            return worker.isolation, built_in.isolation, await workers.probe()
+
+    of_package, of_built_in, probed = asyncio.run(scenario())
+    assert of_package == of_built_in
+    assert of_package == {layer: probed[layer] for layer in of_package}
+
+
+@pytest.mark.slow
+def test_a_hostile_package_that_comes_to_a_meter_is_refused_and_named_and_nothing_else_notices(tmp_path):
+    with Plant() as plant, Listener(plant.data.port, "v1/default/meters/+/frames") as listener:
+        repository = Repository(tmp_path / "trust", plant)
+        good = version_with("1.0.0", 1, name="hostile", first="")
+        evil = version_with("1.1.0", 2, name="hostile", first=EVERYTHING, files=ATTACKS)
+        repository.release(good, evil)
+        agent = plant.add("m-1", prefix=repository.prefix, algorithms=[PHASORS, assigned(good[0], probation=0.5)])
+        wait_until(lambda: update_of(plant, "m-1", "hostile").get("step") == "active", "the good one", timeout=90)
+        processes = agent.tree()
+        plant.configure("m-1", algorithms=[PHASORS, assigned(evil[0], probation=0.5)])
+        wait_until(lambda: update_of(plant, "m-1", "hostile").get("step") == "failed", "its refusal", timeout=90)
+        report = plant.reported("m-1")["algorithms"]["hostile"]
+        assert (report["version"], report["state"], report["update"]["version"]) == ("1.0.0", "running", "1.1.0")
+        assert report["update"]["reason"].startswith("starting: algorithm hostile failed: hostile_versions.algorithm")
+        assert "RuntimeError: got 0: []" in report["update"]["reason"]
+        assert agent.tree() == processes  # nobody was ended, nobody is left, and it is not tried again and again
+        frames = [int(item.fields["time"][20:29]) for item in list(listener.heard)]
+        assert {(after - before) % 10**9 for before, after in itertools.pairwise(frames)} == {20_000_000}
+        assert plant.reported("m-1")["source"]["lost"] == 0
