@@ -44,6 +44,10 @@ test-proxy: ## nginx in front of the catalog, by the recipe in packaging/nginx (
 	@PYTHON=$(PYTHON) packaging/install/prepare field
 	@$(venv)/python -m pytest --override-ini="addopts=-q --import-mode=importlib" tests/field/test_nginx.py $(ARGUMENTS)
 
+test-manifests: ## Kubernetes manifests, compose file and units judged by public tools (seconds; installs 110 MB of schemas)
+	@PYTHON=$(PYTHON) packaging/install/prepare manifests
+	@$(venv)/python -m pytest --override-ini="addopts=-q --import-mode=importlib" tests/field/test_manifests.py $(ARGUMENTS)
+
 lint: ## ruff: rules and format
 	@PYTHON=$(PYTHON) packaging/install/prepare lint
 	@$(venv)/ruff check .
@@ -74,4 +78,4 @@ pages: ## a page for each recording in a folder (RECORDINGS=folder), into ./page
 clean: ## what the other targets made, .venv included
 	rm -rf .venv .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info build dist
 
-.PHONY: help demo install test package test-package test-brokers test-proxy lint types layers bench pages clean
+.PHONY: help demo install test package test-package test-brokers test-proxy test-manifests lint types layers bench pages clean
