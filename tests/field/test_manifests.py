@@ -19,11 +19,7 @@ PACKAGING = Path(__file__).parents[2] / "packaging"
 EXPOSURE = 20
 """Largest exposure that `systemd-analyze security` may find, in tenths."""
 
-MANIFESTS = [
-    path
-    for path in sorted((PACKAGING / "kubernetes").glob("*/*.yaml"))
-    if path.name not in {"kustomization.yaml", "replicas.yaml"}
-]
+MANIFESTS = [path for path in sorted((PACKAGING / "kubernetes").glob("*/*.yaml")) if path.name != "kustomization.yaml"]
 SERVICES = sorted({*(PACKAGING / "systemd").glob("*.service")} - {PACKAGING / "systemd" / "tresma-agent.service"})
 """That of a meter is tried on a booted system (`make test-package`)."""
 

@@ -17,7 +17,7 @@ KUBERNETES = PACKAGING / "kubernetes"
 def manifests():
     for path in sorted(KUBERNETES.glob("*/*.yaml")):
         for document in yaml.safe_load_all(path.read_text()):
-            if document["kind"] != "Kustomization" and path.name != "replicas.yaml":
+            if document["kind"] != "Kustomization":
                 yield document
 
 
