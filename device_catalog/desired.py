@@ -80,9 +80,8 @@ class DesiredDocuments:
         return document, tag, signature
 
     def _read(self, name: str) -> tuple[tuple[int, bytes, int], bytes | None]:
-        revision, configuration, issued_ns = self._store.configuration(name)
-        overlaid = overlaid_text(configuration, self._store.choices(name))
-        return (revision, overlaid, issued_ns), self._store.calibration(name)
+        (revision, configuration, issued_ns), calibration, choices = self._store.desired(name)
+        return (revision, overlaid_text(configuration, choices), issued_ns), calibration
 
     def _keep(self, name: str, tag: bytes, document: bytes, signature: bytes) -> None:
         before = self._ready.pop(name, None)

@@ -137,7 +137,8 @@ class Rounds:
     def begin(self) -> dict[str, bool]:
         """Read what the grid broker was told lately, by device."""
         told: dict[str, bool] = {}
-        query = select(_r.content).where(_r.tells).order_by(_r.written_ns)
+        recent = text(f"written_ns > {_now} - :kept").bindparams(kept=round(TOLD_KEPT * NANOSECONDS))
+        query = select(_r.content).where(_r.tells, recent).order_by(_r.written_ns)
         with self._engine.connect() as connection:
             for content in connection.scalars(query):
                 told.update(msgspec.msgpack.decode(content, type=Round).told)

@@ -44,6 +44,9 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        # PostgreSQL is asked over a network: a single statement needs no transaction around it.
+        apart = engine.url.get_backend_name() == "postgresql"
+        self._reading = engine.execution_options(isolation_level="AUTOCOMMIT") if apart else engine
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[Connection]:
@@ -143,22 +146,18 @@ class Store:
 
     def configuration(self, device: str) -> tuple[int, bytes, int]:
         """Read a device's newest configuration: revision, JSON text, when it was written [ns]."""
-        newest = devices.c.revision == configurations.c.revision
-        query = (
-            select(configurations.c.revision, configurations.c.document, configurations.c.issued_ns)
-            .join(devices, (devices.c.device == configurations.c.device) & newest)
-            .where(configurations.c.device == device)
-        )
-        with self._engine.connect() as connection:
-            row = connection.execute(query).one()
-        return int(row[0]), str(row[1]).encode(), int(row[2])
+        with self._reading.connect() as connection:
+            return _configuration(connection, device)
+
+    def desired(self, device: str) -> tuple[tuple[int, bytes, int], bytes | None, dict[str, bytes]]:
+        """Read at once what a device's document is made of: `configuration`, `calibration` and `choices`."""
+        with self._reading.connect() as connection:
+            return _configuration(connection, device), _calibration(connection, device), _choices(connection, device)
 
     def calibration(self, device: str) -> bytes | None:
         """Read a device's newest calibration, JSON text."""
-        query = select(calibrations.c.document).where(calibrations.c.device == device)
-        with self._engine.connect() as connection:
-            found = connection.scalar(query.order_by(calibrations.c.made_us.desc()).limit(1))
-        return None if found is None else str(found).encode()
+        with self._reading.connect() as connection:
+            return _calibration(connection, device)
 
     def set_calibration(self, change: Change, made_us: int, document: bytes) -> None:
         """Write a calibration, and the configuration again as a revision of its own: both make the desired document."""
@@ -181,9 +180,8 @@ class Store:
 
     def choices(self, device: str) -> dict[str, bytes]:
         """Read what rollouts chose for a device, JSON text by algorithm."""
-        query = select(choices.c.algorithm, choices.c.document).where(choices.c.device == device)
-        with self._engine.connect() as connection:
-            return {str(row[0]): str(row[1]).encode() for row in connection.execute(query)}
+        with self._reading.connect() as connection:
+            return _choices(connection, device)
 
     def reported(self, device: str) -> bytes | None:
         """Read what a device reported last, JSON text."""
@@ -266,6 +264,28 @@ class Store:
         """Read the names of all tenants."""
         with self._engine.connect() as connection:
             return [str(name) for name in connection.scalars(select(tenants.c.tenant).order_by(tenants.c.tenant))]
+
+
+def _configuration(connection: Connection, device: str) -> tuple[int, bytes, int]:
+    newest = devices.c.revision == configurations.c.revision
+    query = (
+        select(configurations.c.revision, configurations.c.document, configurations.c.issued_ns)
+        .join(devices, (devices.c.device == configurations.c.device) & newest)
+        .where(configurations.c.device == device)
+    )
+    row = connection.execute(query).one()
+    return int(row[0]), str(row[1]).encode(), int(row[2])
+
+
+def _calibration(connection: Connection, device: str) -> bytes | None:
+    query = select(calibrations.c.document).where(calibrations.c.device == device)
+    found = connection.scalar(query.order_by(calibrations.c.made_us.desc()).limit(1))
+    return None if found is None else str(found).encode()
+
+
+def _choices(connection: Connection, device: str) -> dict[str, bytes]:
+    query = select(choices.c.algorithm, choices.c.document).where(choices.c.device == device)
+    return {str(row[0]): str(row[1]).encode() for row in connection.execute(query)}
 
 
 def write_change(connection: Connection, change: Change, action: str) -> None:

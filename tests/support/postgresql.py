@@ -41,6 +41,11 @@ class PostgreSQL:
         self._run("pg_ctl", "-D", str(self._data), "-m", "immediate", "-w", "stop")
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    @property
+    def pid(self) -> int:
+        """Its first process, while it runs."""
+        return int((self._data / "postmaster.pid").read_text().splitlines()[0])
+
     def query(self, sql: str) -> str:
         """Run one statement."""
         return self._run("psql", "-h", str(self._folder), "-U", self._user, "-d", "postgres", "-Atc", sql)

@@ -5,7 +5,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,6 +21,12 @@ class TwoCatalogs:
     """
     A PostgreSQL, a grid broker, and two catalogs that share a folder, as a context manager.
 
+    Parameters
+    ----------
+    tls : bool
+    before : callable
+        Called with the database's address before anybody serves it.
+
     Attributes
     ----------
     postgresql : PostgreSQL
@@ -29,11 +35,12 @@ class TwoCatalogs:
         The first one leads.
     """
 
-    def __init__(self, *, tls: bool = False) -> None:
+    def __init__(self, *, tls: bool = False, before: Callable[[str], None] = lambda _: None) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="catalogs-"))
         self.postgresql = PostgreSQL()
         self.broker = Mosquitto()
         self._tls = tls
+        self._before = before
 
     def catalog(self, *, state: Path | None = None) -> CatalogProcess:
         """Make another one, not started yet."""
@@ -44,10 +51,11 @@ class TwoCatalogs:
 
     def __enter__(self) -> Self:
         self.postgresql.__enter__()
+        self._before(self.postgresql.url)
         self.broker.__enter__()
         self.first, self.second = self.catalog(), self.catalog()
-        self.first.start()
-        self.second.start()
+        self.first.start(timeout=60)
+        self.second.start(timeout=60)
         return self
 
     def __exit__(
@@ -124,7 +132,6 @@ class Meters:
         headers = {"Authorization": f"Bearer {self._credentials[device]}"}
         try:
             return self._session.get(f"{url}/v1/devices/{device}/desired", headers=headers, timeout=2).ok
-
         except requests.ConnectionError:
             return False
 
