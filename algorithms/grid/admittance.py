@@ -70,9 +70,37 @@ def nodal_admittance(model: NetworkModel) -> Admittance:
         When a transformer's phases do not suit its vector group.
     """
     points = find_points(model)
-    branches, transformers = branch_primitives(model.branches), transformer_primitives(model)
-    sources = source_primitives(model.sources)
-    at_branch = terminals_of_branches(model, points)
+    references = find_references(model, points)
+    branches = branch_primitives(model.branches)
+    return join(model, points, references, terminals_of_branches(model, points), branches)
+
+
+def join(
+    model: NetworkModel,
+    points: Points,
+    references: tuple[Reference, ...],
+    at_branch: Integers,
+    branches: Complexes,
+) -> Admittance:
+    """
+    Join what conducts.
+
+    Parameters
+    ----------
+    model : NetworkModel
+    points : Points
+    references : tuple of Reference
+    at_branch : numpy.ndarray
+        Points of A, B, C, N at both ends of each branch, shape (n, 8).
+    branches : numpy.ndarray
+        Their primitive admittances, shape (n, 8, 8) [S].
+
+    Raises
+    ------
+    NetworkError
+        When a transformer's phases do not suit its vector group.
+    """
+    transformers, sources = transformer_primitives(model), source_primitives(model.sources)
     entries = [
         _entries(at_branch, branches),
         _entries(points.at_transformer, transformers),
@@ -80,7 +108,6 @@ def nodal_admittance(model: NetworkModel) -> Admittance:
         _star_entries(points),
     ]
     matrix = _joined(points.count, entries)
-    references = find_references(model, points)
     anchors = _anchors(points.count, references, matrix)
     behind = np.concatenate([source_voltages(model.sources), np.zeros((len(model.sources), 1))], axis=1)
     shorted = np.einsum("nij,nj->ni", sources, behind)
@@ -89,7 +116,7 @@ def nodal_admittance(model: NetworkModel) -> Admittance:
     np.add.at(driven, points.at_source[fed], shorted[fed])
     return Admittance(
         points=points,
-        matrix=csc_array(matrix + anchors),
+        matrix=csc_array(matrix + anchors) if references else matrix,
         driven=driven,
         nominal=model.nodes.nominal_voltage[points.node],
         references=references,
@@ -142,6 +169,8 @@ def _joined(count: int, entries: list[_Entries]) -> csc_array:
 
 def _anchors(count: int, references: tuple[Reference, ...], matrix: csc_array) -> csc_array:
     """Hold references by an admittance as large as that of what is there; no current flows through it."""
+    if not references:
+        return csc_array((count, count), dtype=complex)
     size = np.abs(matrix.diagonal())
     entries = [(np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp), np.zeros(0, dtype=complex))]
     for reference in references:

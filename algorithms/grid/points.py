@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import coo_array
+from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from algorithms.api.network import NetworkModel
@@ -108,7 +108,7 @@ def find_points(model: NetworkModel) -> Points:
     connected = star_points(transformers)
     to_earth = _to_earth(model) & ~star_at_node & ~transformers.grounded
     solid += [(int(star), earth) for star in stars[to_earth]]
-    joined = _components(earth + 1, [*_through_switches(model, number), *solid])
+    joined = _joined(earth + 1, [*_through_switches(model, number), *solid])
     source_points = number[model.sources.node].copy()
     source_points[~has_neutral[model.sources.node], 3] = earth
     links = np.concatenate([_through_equipment(model, number, terminals, connected), _pairs(source_points)])
@@ -206,13 +206,25 @@ def _reference(model: NetworkModel, points: Points, part: Integers, name: int) -
     return Reference((point,), int(points.node[point]), "phase")
 
 
-def _components(count: int, links: list[tuple[int, int]] | Integers) -> Integers:
+def _components(count: int, links: Integers) -> Integers:
     """Give each of `count` the lowest number it hangs together with."""
-    pairs = np.array(links, dtype=np.intp).reshape(-1, 2)
-    graph = coo_array((np.ones(len(pairs), dtype=np.int8), (pairs[:, 0], pairs[:, 1])), shape=(count, count))
+    order = np.argsort(links[:, 0], kind="stable")
+    starts = np.zeros(count + 1, dtype=np.int32)
+    np.cumsum(np.bincount(links[:, 0], minlength=count), out=starts[1:])
+    graph = csr_array((np.ones(len(links)), links[order, 1].astype(np.int32), starts), shape=(count, count))
     _, label = connected_components(graph, directed=False)
-    _, first = np.unique(label, return_index=True)
-    lowest: Integers = first[label].astype(np.intp)
+    first = np.empty(count, dtype=np.intp)
+    first[label[::-1]] = np.arange(count - 1, -1, -1)
+    lowest: Integers = first[label]
+    return lowest
+
+
+def _joined(count: int, links: list[tuple[int, int]]) -> Integers:
+    """Do as `_components` where few of many are linked."""
+    lowest = np.arange(count)
+    if links:
+        linked, place = np.unique(np.array(links, dtype=np.intp), return_inverse=True)
+        lowest[linked] = linked[_components(len(linked), place.reshape(-1, 2))]
     return lowest
 
 

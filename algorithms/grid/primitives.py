@@ -69,11 +69,25 @@ def branch_primitives(branches: Branches) -> Complexes:
     ----------
     W. H. Kersting, *Distribution System Modeling and Analysis*, CRC Press, chapters 4 to 6.
     """
-    absent = ~branches.conductors
-    series = np.linalg.inv(branches.z + absent[:, :, np.newaxis] * np.eye(4))
+    return pi_primitives(branches.z, branches.y, branches.conductors)
+
+
+def pi_primitives(z: Complexes, y: Complexes, conductors: Truths) -> Complexes:
+    """
+    Do as `branch_primitives`, of matrices.
+
+    Parameters
+    ----------
+    z, y : numpy.ndarray
+        Series impedance and shunt admittance, 0 for conductors that are absent, shape (n, 4, 4) [ohm, S].
+    conductors : numpy.ndarray
+        Which there are, shape (n, 4), bool.
+    """
+    absent = ~conductors
+    series = np.linalg.inv(z + absent[:, :, np.newaxis] * np.eye(4))
     series[absent[:, :, np.newaxis] | absent[:, np.newaxis, :]] = 0.0
-    primitives = np.zeros((len(branches), 8, 8), dtype=complex)
-    primitives[:, :4, :4] = primitives[:, 4:, 4:] = series + branches.y / 2
+    primitives = np.zeros((len(z), 8, 8), dtype=complex)
+    primitives[:, :4, :4] = primitives[:, 4:, 4:] = series + y / 2
     primitives[:, :4, 4:] = primitives[:, 4:, :4] = -series
     return primitives
 

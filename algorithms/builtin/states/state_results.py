@@ -280,7 +280,7 @@ def _values(phases: Sequence[str], values: Floats, uncertainties: Floats) -> dic
 def _line_voltages(estimate: Estimate, rows: Integers) -> dict[int, tuple[Sequence[complex], Floats, Floats]]:
     """Give the voltages AB, BC, CA of nodes, with the uncertainties of their magnitude and angle."""
     tangent = estimate.gain.tangent
-    points = tangent.response.admittance.points
+    points = tangent.response.points
     first = points.at_node[rows][:, :3]
     seen = tangent.response.seen(incidence(first.ravel(), np.roll(first, -1, axis=1).ravel(), points.count))
     across = seen @ estimate.inputs

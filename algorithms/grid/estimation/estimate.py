@@ -150,25 +150,25 @@ class Estimate:
     @cached_property
     def _at_points(self) -> Complexes:
         """Voltages of points to earth before turning, with a 0 for earth at the end, shape (k + 1,) [V]."""
-        found = np.zeros(self._response.admittance.points.count + 1, dtype=complex)
+        found = np.zeros(self._response.points.count + 1, dtype=complex)
         found[:-1] = self._response.voltages(self.inputs)
         return found
 
     @cached_property
     def voltages(self) -> Complexes:
         """Voltages of nodes to earth, shape (n_nodes, 4) [V]."""
-        found: Complexes = self._at_points[self._response.admittance.points.at_node]
+        found: Complexes = self._at_points[self._response.points.at_node]
         return found * np.exp(1j * self.turn) if self.turn else found
 
     @property
     def energised(self) -> Truths:
         """Whether a conductor is there and fed, shape (n_nodes, 4)."""
-        return self._response.admittance.points.energised
+        return self._response.points.energised
 
     @cached_property
     def phase_voltages(self) -> Complexes:
         """Voltages from phase to neutral, or to earth where there is no neutral, shape (n_nodes, 3) [V]."""
-        points = self._response.admittance.points
+        points = self._response.points
         if self.turn or (points.at_node[:, 3] != EARTH).any():
             return self.voltages[:, :3] - np.where(self.energised[:, :3], self.voltages[:, 3:], 0.0)
         found: Complexes = self._at_points[points.at_node[:, :3]]

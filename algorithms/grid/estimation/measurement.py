@@ -16,10 +16,13 @@ Rules:
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from math import isfinite
+from math import inf, isfinite
+
+import numpy as np
 
 from algorithms.api.errors import Problem
 from algorithms.api.network import NetworkModel
+from algorithms.api.network_equipment import Connection
 from algorithms.api.network_tables import Table
 
 
@@ -40,11 +43,13 @@ class Quantity(StrEnum):
     """Reactive power into the equipment [var]."""
 
 
-VOLTAGES = frozenset((Quantity.VOLTAGE, Quantity.VOLTAGE_ANGLE))
-POWERS = frozenset((Quantity.P, Quantity.Q))
+VOLTAGES = (Quantity.VOLTAGE, Quantity.VOLTAGE_ANGLE)
+POWERS = (Quantity.P, Quantity.Q)
 PHASES = ("A", "B", "C")
 PAIRS = ("AB", "BC", "CA")
 ALL = "ABC"
+_BITS = {"A": 1, "B": 2, "C": 4}
+_AT_NODES = ("node",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +86,47 @@ def check_measurements(model: NetworkModel, measurements: Sequence[Measurement])
     """Find everything wrong with a list of measurements of a network."""
     problems: list[Problem] = []
     seen: set[str] = set()
-    tables, conductors = _tables(model), _conductors(model)
+    tables = _tables(model)
+    phases = {name: _phases(model, name) for name in tables}
+    conductors: dict[str, list[list[bool]]] = {}
     for index, measurement in enumerate(measurements):
+        plain = measurement.id not in seen and _is_plain(measurement, tables, phases)
+        if plain:
+            seen.add(measurement.id)
+            continue
         where = f"measurements[{measurement.id or index}]"
         if measurement.id in seen:
             problems.append(Problem(where, "a name of its own", "one used twice"))
         seen.add(measurement.id)
+        conductors = conductors or _conductors(model)
         problems += _of_one(model, measurement, where, tables, conductors)
     return problems
+
+
+def _is_plain(measurement: Measurement, tables: dict[str, Table], phases: dict[str, list[int]]) -> bool:
+    """Tell whether a measurement is of one phase, and right, as nearly all are: others are looked at more closely."""
+    bit = _BITS.get(measurement.phases, 0)
+    if not bit or not 0.0 < measurement.uncertainty < inf or measurement.end not in (0, 1):
+        return False
+    for name in _AT_NODES if measurement.quantity in VOLTAGES else tables:
+        row = tables[name].rows.get(measurement.place)
+        if row is not None:
+            return bool(phases[name][row] & bit)
+    return False
+
+
+def _phases(model: NetworkModel, kind: str) -> list[int]:
+    """Give the phases of equipment of a kind as sums of `_BITS`; none for what stands between phases."""
+    if kind in ("load", "generator"):
+        table = model.loads if kind == "load" else model.generators
+        wye = np.array([each != Connection.DELTA for each in table.connection], dtype=bool)
+        there = table.connected & wye[:, np.newaxis]
+    elif kind in ("branch", "transformer"):
+        there = (model.branches if kind == "branch" else model.transformers).conductors
+    else:
+        there = model.nodes.conductors[model.sources.node if kind == "source" else slice(None)]
+    found: list[int] = (there[:, :3] @ np.array(list(_BITS.values()))).tolist()
+    return found
 
 
 def _of_one(
@@ -105,7 +143,7 @@ def _of_one(
     if measurement.phases not in allowed or (measurement.phases == ALL and measurement.quantity not in POWERS):
         yield Problem(f"{where}.phases", f"one of {', '.join(allowed)}", measurement.phases)
         return
-    kinds = ("node",) if voltage else tuple(tables)
+    kinds = _AT_NODES if voltage else tuple(tables)
     kind = next((name for name in kinds if measurement.place in tables[name].rows), None)
     if kind is None:
         expected = "a node" if voltage else "a load, generator, branch, transformer, source or node"
@@ -117,7 +155,7 @@ def _of_one(
     if kind in ("load", "generator"):
         table = model.loads if kind == "load" else model.generators
         columns = [ALL.index(measurement.phases[0])] if measurement.phases != ALL else [0, 1, 2]
-        delta = table.connection[row] == "delta"
+        delta = table.connection[row] == Connection.DELTA
         if measurement.phases != ALL and delta != (len(measurement.phases) == 2):
             expected = "a pair of phases, as it is connected between phases" if delta else "one phase"
             yield Problem(f"{where}.phases", expected, measurement.phases)

@@ -49,7 +49,7 @@ class NodeTable:
 
     def __init__(self, tangent: Tangent, u_state: Floats, right: Floats, shrink: Floats) -> None:
         self._tangent, self._u_state, self._right, self._told = tangent, u_state, right, 1.0 - shrink
-        points = tangent.response.admittance.points
+        points = tangent.response.points
         self.shape = (len(points.at_node), 3)
         self.places: Integers = np.flatnonzero((points.energised[:, :3] & (points.at_node[:, :3] != EARTH)).ravel())
         node, phase = self.places // 3, self.places % 3
@@ -81,7 +81,7 @@ class NodeTable:
         before = np.empty((2, len(self.places)))
         for start in range(0, len(self.places), SLICE):
             part = slice(start, start + SLICE)
-            watch = incidence(self._first[part], self._second[part], self._tangent.response.admittance.points.count)
+            watch = incidence(self._first[part], self._second[part], self._tangent.response.points.count)
             loadings = self._tangent.loadings(self._tangent.response.seen(watch)) * self._direction[part, np.newaxis]
             for each, projected in enumerate((loadings.real, loadings.imag)):
                 weighted = projected * self._u_state

@@ -167,7 +167,7 @@ class Observation:
         points = [*voltages.points, *((row + shift, column, value) for row, column, value in currents.points)]
         inputs = [(row + shift, column, value) for row, column, value in currents.inputs]
         count = shift + currents.count
-        self.watch = gathered(points, (count, response.admittance.points.count))
+        self.watch = gathered(points, (count, response.points.count))
         self.direct = gathered(inputs, (count, response.size))
         self._response = response
         self.dense = count * response.size <= DENSE_ENTRIES

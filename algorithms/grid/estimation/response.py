@@ -11,23 +11,26 @@ Zero injections are exact, because a point without element has no current to inj
 Rules:
 
 - Inputs are the emfs A, B, C of each source, then the currents of the elements, in one vector of length n.
+- Nodes inside chains of lines are left out of Y (`chains`), which changes no answer.
 - Y is factorised once for a position of all switches. Where the whole answer is a moderate matrix it is kept as one;
   otherwise a sweep answers where the network is radial, and the factors where it is not.
 """
 
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
-from scipy.sparse import coo_array, csc_array, csr_array, hstack, vstack
+from scipy.sparse import coo_array, csc_array, csr_array, vstack
 
 from algorithms.api.errors import NetworkError
 from algorithms.api.network import NetworkModel
-from algorithms.api.network_tables import Complexes
-from algorithms.grid.admittance import Admittance, describe, nodal_admittance
+from algorithms.api.network_tables import Complexes, Integers
+from algorithms.grid.admittance import Admittance, describe, join
 from algorithms.grid.elements import Elements, find_elements
+from algorithms.grid.estimation.chains import Chains, find_chains
 from algorithms.grid.factor import Factor
-from algorithms.grid.points import EARTH
-from algorithms.grid.primitives import source_voltages
+from algorithms.grid.points import EARTH, Points, find_points, find_references
+from algorithms.grid.primitives import branch_primitives, source_voltages
 from algorithms.grid.sweep import Sweep
 
 DENSE_ENTRIES = 300_000
@@ -53,7 +56,7 @@ class Response:
 
     Attributes
     ----------
-    admittance : Admittance
+    points : Points
     elements : Elements
     emfs : numpy.ndarray
         Emfs of the sources as the model states them, shape (3 s,) [V].
@@ -69,41 +72,71 @@ class Response:
     """
 
     def __init__(self, model: NetworkModel) -> None:
-        self.admittance: Admittance = nodal_admittance(model)
-        self.elements: Elements = find_elements(model, self.admittance.points)
-        self.references = tuple(describe(model, reference) for reference in self.admittance.references)
+        self.points: Points = find_points(model)
+        references = find_references(model, self.points)
+        self.elements: Elements = find_elements(model, self.points)
+        self.references = tuple(describe(model, reference) for reference in references)
         self.emfs: Complexes = source_voltages(model.sources).ravel()
         self.size = len(self.emfs) + len(self.elements)
-        self.drive: csc_array = csc_array(hstack([self._driven(), -self.elements.incidence.T], format="csc"))
-        self._factor = Factor(self.admittance)
+        self._model = model
+        chains = find_chains(model, self.points, references)
+        self._spread = chains.spread
+        left = _left(self.points, chains)
+        held = tuple(replace(each, points=tuple(chains.number[list(each.points)].tolist())) for each in references)
+        self._admittance: Admittance = join(model, left, held, chains.terminals, chains.primitives)
+        self._drive = self._driving(chains.number)
+        self._factor = Factor(self._admittance)
         self._sweep = None if self.dense else _sweep(model)
 
-    def _driven(self) -> csc_array:
-        """Give the currents into the points for emfs of 1 V, shape (k, 3 s)."""
-        points, sources = self.admittance.points, self.admittance.sources
-        count = len(sources)
-        rows = np.broadcast_to(points.at_source[:, :, np.newaxis], (count, 4, 3))
-        columns = np.broadcast_to(np.arange(3 * count).reshape(count, 1, 3), (count, 4, 3))
-        kept = rows != EARTH
-        shape = (points.count, 3 * count)
-        return csc_array(coo_array((sources[:, :, :3][kept], (rows[kept], columns[kept])), shape=shape))
+    @cached_property
+    def branches(self) -> Complexes:
+        """Primitive admittances of the branches, shape (n, 8, 8) [S]."""
+        return branch_primitives(self._model.branches)
+
+    @property
+    def transformers(self) -> Complexes:
+        """Primitive admittances of the transformers, shape (n, 8, 8) [S]."""
+        return self._admittance.transformers
+
+    @property
+    def sources(self) -> Complexes:
+        """Primitive admittances of the sources, shape (n, 4, 4) [S]."""
+        return self._admittance.sources
+
+    def _driving(self, number: Integers) -> csc_array:
+        """Give the currents into the points that are left for inputs of 1, shape (c, n)."""
+        points, sources, emfs = self._admittance.points, self._admittance.sources, len(self.emfs)
+        shape = (len(sources), 4, 3)
+        rows = np.broadcast_to(points.at_source[:, :, np.newaxis], shape).ravel()
+        columns = np.broadcast_to(np.arange(emfs).reshape(-1, 1, 3), shape).ravel()
+        own = emfs + np.arange(len(self.elements))
+        ones = np.ones(len(own))
+        rows = np.concatenate([rows, number[self.elements.first], number[self.elements.second]])
+        columns = np.concatenate([columns, own, own])
+        values = np.concatenate([sources[:, :, :3].ravel(), -ones, ones])
+        kept = (rows != EARTH) & (values != 0)
+        return csc_array(coo_array((values[kept], (rows[kept], columns[kept])), shape=(points.count, self.size)))
 
     @property
     def dense(self) -> bool:
         """Whether the whole answer is kept as a matrix."""
-        return self.admittance.points.count * self.size <= DENSE_ENTRIES
+        return self.points.count * self.size <= DENSE_ENTRIES
 
     @cached_property
-    def matrix(self) -> Complexes:
-        """Voltages of points for each input of 1, shape (k, n)."""
-        return np.ascontiguousarray(self._factor.solve(self.drive.toarray().astype(complex)))
+    def _matrix(self) -> Complexes:
+        """Voltages of the points that are left for each input of 1, shape (c, n)."""
+        return np.ascontiguousarray(self._factor.solve(self._drive.toarray()))
 
     @cached_property
     def returns(self) -> Complexes:
         """Current that would return through each reference for each input of 1, shape (r, n) [S, 1]."""
-        anchors, references = self.admittance.anchors.tocsr(), self.admittance.references
+        anchors, references = self._admittance.anchors.tocsr(), self._admittance.references
         rows = [anchors[[reference.points[0]], :] * len(reference.points) for reference in references]
-        return self.seen(csr_array(vstack(rows)))
+        return self._seen(csr_array(vstack(rows)))
+
+    def _everywhere(self, voltages: Complexes) -> Complexes:
+        """Give the voltages of all points."""
+        return voltages if self._spread is None else np.asarray(self._spread @ voltages)
 
     def voltages(self, inputs: Complexes) -> Complexes:
         """
@@ -120,11 +153,11 @@ class Response:
             Shape (k,) or (k, j) [V].
         """
         if self.dense:
-            return self.matrix @ inputs
+            return self._everywhere(self._matrix @ inputs)
         if self._sweep is not None and inputs.ndim == 1:
             emfs = len(self.emfs)
             return self._sweep.respond(inputs[:emfs].reshape(-1, 3), inputs[emfs:])
-        return self._factor.solve(np.asarray(self.drive @ inputs))
+        return self._everywhere(self._factor.solve(np.asarray(self._drive @ inputs)))
 
     def seen(self, watch: csr_array) -> Complexes:
         """
@@ -140,14 +173,34 @@ class Response:
         numpy.ndarray
             Shape (j, n).
         """
+        return self._seen(watch if self._spread is None else csr_array(watch @ self._spread))
+
+    def _seen(self, watch: csr_array) -> Complexes:
         if self.dense:
-            return np.ascontiguousarray(watch @ self.matrix)
+            return np.ascontiguousarray(watch @ self._matrix)
         # As few right-hand sides as possible: of combinations by the transposed system, or of inputs.
         if watch.shape[0] < self.size:
             across = self._factor.solve(watch.T.toarray().astype(complex), transposed="T")
-            return np.ascontiguousarray((self.drive.T @ across).T)
-        return np.ascontiguousarray(watch @ self._factor.solve(self.drive.toarray().astype(complex)))
+            return np.ascontiguousarray((self._drive.T @ across).T)
+        return np.ascontiguousarray(watch @ self._factor.solve(self._drive.toarray()))
 
     def back(self, towards: Complexes) -> Complexes:
         """Apply the conjugate transpose of `voltages`, shape (k, j) -> (n, j)."""
-        return np.asarray(self.drive.conj().T @ self._factor.solve(towards, transposed="H"))
+        if self._spread is not None:
+            towards = np.asarray(self._spread.conj().T @ towards)
+        return np.asarray(self._drive.conj().T @ self._factor.solve(towards, transposed="H"))
+
+
+def _left(points: Points, chains: Chains) -> Points:
+    """Give the points that are left without the nodes inside chains, by their own numbers."""
+    number = chains.number
+    return replace(
+        points,
+        count=len(chains.kept),
+        at_node=number[points.at_node],
+        at_transformer=number[points.at_transformer],
+        at_source=number[points.at_source],
+        node=points.node[chains.kept],
+        conductor=points.conductor[chains.kept],
+        star_impedance=tuple((int(number[point]), impedance) for point, impedance in points.star_impedance),
+    )

@@ -39,7 +39,7 @@ class Terminals:
 
     def __init__(self, model: NetworkModel, response: Response) -> None:
         self._model, self._response = model, response
-        self._points = response.admittance.points
+        self._points = response.points
         self._point_of, self._live = self._points.at_node.tolist(), self._points.energised.tolist()
         elements = response.elements
         self._places: dict[tuple[int, int], int] = {}
@@ -123,15 +123,15 @@ class Terminals:
             )
             there = np.tile(model.branches.conductors[row], 2)
             return self._primitive(
-                np.where(there, at, EARTH), self._response.admittance.branches[row][4 * measurement.end + column]
+                np.where(there, at, EARTH), self._response.branches[row][4 * measurement.end + column]
             )
         if place in model.transformers.rows:
             row = model.transformers.rows[place]
-            primitive = self._response.admittance.transformers[row][4 * measurement.end + column]
+            primitive = self._response.transformers[row][4 * measurement.end + column]
             return self._primitive(self._points.at_transformer[row], primitive)
         if place in model.sources.rows:
             row = model.sources.rows[place]
-            primitive = self._response.admittance.sources[row][column]
+            primitive = self._response.sources[row][column]
             inside = self._primitive(self._points.at_source[row], primitive)
             return Current(
                 inside.points, tuple((3 * row + k, -complex(primitive[k])) for k in range(3) if primitive[k])

@@ -1,0 +1,163 @@
+r"""
+Nodes that only pass current on: their voltages follow from those at the ends of the chain of lines they are in.
+
+Where it stands: `response` leaves them out of its equations; on feeders drawn pole by pole they are most of all nodes.
+Along a chain from node a to node b the same current flows, so with :math:`Z_i` the impedance up to node i and
+:math:`Z` that of the whole chain
+
+.. math:: V_i = (1 - Z_i Z^{-1})\, V_a + Z_i Z^{-1}\, V_b
+
+which is exact.
+
+Rules:
+
+- Inside a chain are nodes with two lines, both of the node's own conductors and without shunt admittance, and nothing
+  else: no load, generator, source, transformer, switch, grounding or reference.
+- A line that is in no chain is a chain of its own, with its shunt admittance.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import coo_array, csr_array
+
+from algorithms.api.network import NetworkModel
+from algorithms.api.network_tables import Complexes, Integers, Truths
+from algorithms.grid.points import EARTH, Points, Reference
+from algorithms.grid.primitives import pi_primitives
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chains:
+    """
+    A network without the nodes inside chains.
+
+    Attributes
+    ----------
+    number : numpy.ndarray
+        Number of each point among those that are left, `EARTH` for those inside chains and, last, for earth, shape
+        (k + 1,).
+    kept : numpy.ndarray
+        Points that are left, ascending, shape (c,).
+    terminals : numpy.ndarray
+        Points, as they are left, of A, B, C, N at both ends of each chain, shape (r, 8).
+    primitives : numpy.ndarray
+        Nodal admittance of the chains, shape (r, 8, 8) [S].
+    spread : scipy.sparse.csr_array or None
+        Voltages of all points for those of the points that are left, shape (k, c) [1]; None where all are left.
+    """
+
+    number: Integers
+    kept: Integers
+    terminals: Integers
+    primitives: Complexes
+    spread: csr_array | None
+
+
+def find_chains(model: NetworkModel, points: Points, references: Iterable[Reference]) -> Chains:
+    """Find the chains of a network, those of single lines included."""
+    branches, inside = model.branches, _inside(model, points, references)
+    lines = np.arange(len(branches))
+    tail = np.concatenate([branches.from_node, branches.to_node])
+    head = np.concatenate([branches.to_node, branches.from_node])
+    last, left = _walked(tail, head, inside)
+    alone = lines[~inside[branches.from_node] & ~inside[branches.to_node]]
+    # Each chain is walked both ways; one of them is taken.
+    taken = np.where(last[: len(lines)] < last[len(lines) :], lines, len(lines) + lines)
+    taken = taken[inside[branches.from_node] | inside[branches.to_node]]
+    walk = taken[np.lexsort((-left[taken], last[taken]))]
+    onward = last[walk] != walk
+    ends = np.flatnonzero(~onward)
+    starts = np.append(0, ends + 1)[: len(ends)]
+    chain = np.repeat(np.arange(len(ends)), ends - starts + 1)
+    series = branches.z[walk % max(len(lines), 1)]
+    along = np.cumsum(series, axis=0)
+    along -= (along[starts] - series[starts])[chain]
+
+    line = np.concatenate([walk[ends] % max(len(lines), 1), alone])
+    there = branches.conductors[line]
+    primitives = pi_primitives(np.concatenate([along[ends], branches.z[alone]]), branches.y[line], there)
+    gone = np.zeros(points.count + 1, dtype=bool)
+    gone[points.at_node[inside]] = True
+    kept = np.flatnonzero(~gone[:-1])
+    number = np.full(points.count + 1, EARTH, dtype=np.intp)
+    number[kept] = np.arange(len(kept))
+    both = tail[np.concatenate([walk[starts], alone])], head[np.concatenate([walk[ends], alone])]
+    first, second = (number[np.where(there, points.at_node[end], EARTH)] for end in both)
+    spread = None
+    if onward.any():
+        of = chain[onward]
+        share = -along[onward] @ primitives[of, :4, 4:]
+        at = np.where(there[of], points.at_node[head[walk[onward]]], EARTH)
+        spread = _spread((points.count, len(kept)), kept, at, share, (first[of], second[of]))
+    return Chains(number, kept, np.concatenate([first, second], axis=1), primitives, spread)
+
+
+def _inside(model: NetworkModel, points: Points, references: Iterable[Reference]) -> Truths:
+    """Tell which nodes are inside chains, shape (n_nodes,)."""
+    nodes, branches = model.nodes, model.branches
+    ends = np.stack([branches.from_node, branches.to_node], axis=1)
+    suits = (branches.conductors[:, np.newaxis] == nodes.conductors[ends]).all(axis=2)
+    charged: Truths = np.asarray(branches.y.any(axis=(1, 2)))
+    suits[charged] = False
+    count = len(nodes)
+    inside: Truths = np.bincount(ends.ravel(), minlength=count) == 2
+    inside &= np.bincount(ends[suits], minlength=count) == 2
+    live: Truths = points.at_node != EARTH
+    inside &= (live == nodes.conductors).all(axis=1) & ~nodes.grounded
+    for table in (model.transformers, model.switches):
+        inside[table.from_node] = inside[table.to_node] = False
+    for equipment in (model.loads, model.generators, model.sources):
+        inside[equipment.node] = False
+    for reference in references:
+        inside[points.node[list(reference.points)]] = False
+    return inside
+
+
+def _walked(tail: Integers, head: Integers, inside: Truths) -> tuple[Integers, Integers]:
+    """
+    Follow lines onward through the nodes inside chains.
+
+    Parameters
+    ----------
+    tail, head : numpy.ndarray
+        Where each line starts and ends: all of them as they stand, then all of them the other way, shape (2 n,).
+    inside : numpy.ndarray
+        Nodes that are passed.
+
+    Returns
+    -------
+    last, left : numpy.ndarray
+        The last line on the way, and how many more there are to it, shape (2 n,).
+    """
+    count = len(tail)
+    own = np.arange(count)
+    back = np.roll(own, count // 2)
+    leaving = np.bincount(tail, weights=own, minlength=len(inside)).astype(np.intp)  # both lines that leave a node
+    passes = inside[head]
+    last = np.where(passes, leaving[head] - back, own)
+    left = passes.astype(np.intp)
+    for _ in range(count.bit_length()):  # each time twice as far
+        onward = last[last]
+        if np.array_equal(onward, last):
+            break
+        left += left[last]
+        last = onward
+    return last, left
+
+
+def _spread(
+    shape: tuple[int, int], kept: Integers, at: Integers, share: Complexes, ends: tuple[Integers, Integers]
+) -> csr_array:
+    """Give the voltages of all points, those `at` nodes inside chains being between those at both ends."""
+    rows, columns, values = [kept], [np.arange(len(kept))], [np.ones(len(kept), dtype=complex)]
+    for end, part in zip(ends, (np.eye(4) - share, share), strict=True):
+        row = np.broadcast_to(at[:, :, np.newaxis], part.shape)
+        column = np.broadcast_to(end[:, np.newaxis, :], part.shape)
+        there = (row != EARTH) & (column != EARTH) & (part != 0)
+        rows.append(row[there])
+        columns.append(column[there])
+        values.append(part[there])
+    entries = np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))
+    return csr_array(coo_array(entries, shape=shape))
