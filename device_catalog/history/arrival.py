@@ -5,8 +5,9 @@ A message is kept when it is one of ours whole (`wire.decode`) and was said wher
 under its own name only. Nothing here fails: what cannot be kept has a reason, which is counted.
 """
 
+import re
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -15,6 +16,7 @@ from algorithms.api.grid_records import GridState
 from algorithms.api.records import Event, MeasurementFrame, Result
 from algorithms.api.wire import Header, decode
 from device_catalog.contract import topics
+from device_catalog.history.fields import LARGEST
 
 MAXIMUM_MESSAGE = 256 * 1024
 """Longest message that is kept [bytes]; states of a large area are the longest there are."""
@@ -23,6 +25,9 @@ AHEAD_NS = 86_400 * 1_000_000_000
 
 TOPICS = ("v1/+/meters/+/#", "v1/+/states/+/+")
 """What is listened to."""
+
+
+_large = re.compile(rb"[eE]\+?[0-9]{2}|[0-9]{21}")  # without either of them no number is larger than `LARGEST`
 
 
 class Content(StrEnum):
@@ -45,6 +50,8 @@ class Refusal(StrEnum):
     """Said where its kind, or its sender, has no say."""
     FUTURE = "future"
     """From more than a day ahead."""
+    ABSURD = "absurd"
+    """With a number that nothing measures or counts."""
     OUTDATED = "outdated"
     """Older than its class is kept."""
 
@@ -113,7 +120,17 @@ def judged(topic: str, payload: bytes, now_ns: int) -> Arrival | Refusal:
     time_ns = record.start_ns if isinstance(record, Event) else record.time_ns
     if time_ns > now_ns + AHEAD_NS:
         return Refusal.FUTURE
+    if _large.search(payload) and not _is_sane(msgspec.json.decode(payload)):
+        return Refusal.ABSURD
     return Arrival(Series(tenant, header.device, content, name), header, time_ns, payload)
+
+
+def _is_sane(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(_is_sane(item) for item in value.values())
+    if isinstance(value, list):
+        return all(_is_sane(item) for item in value)
+    return not isinstance(value, float | int) or -LARGEST <= value <= LARGEST
 
 
 def document_of(payload: bytes) -> dict[str, object]:

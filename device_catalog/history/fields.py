@@ -15,6 +15,8 @@ from algorithms.api.readings import ChannelReading, Estimate, Phasor, PowerReadi
 MAXIMUM_FIELDS = 2000
 """Numbers of one document that have names; what a document has beyond is kept and not named."""
 DEPTH = 12
+LARGEST = 1e30
+"""Nothing that a meter measures or counts is larger: sums of such numbers can be taken without overflow [any unit]."""
 
 _channel, _phasor, _power = (kind.__struct_fields__ for kind in (ChannelReading, Phasor, PowerReading))
 _sequence = ("zero", "positive", "negative")

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from device_catalog.errors import StorageFull
+from device_catalog.errors import StorageError, StorageFull
 from device_catalog.history.arrival import Arrival, Content, Refusal, Series, document_of, judged
 from device_catalog.history.codec import Kept, pack, unpack
 from device_catalog.history.rollups import MINUTE_NS, NANOSECONDS, merged, steps_of
@@ -272,6 +272,17 @@ class Keeper:
         return bool(due)
 
     def _settle(self, key: tuple[int, int, int]) -> None:
+        """Pack one stretch of time; one that cannot be packed stays as it is, and holds up no other."""
+        try:
+            self._settle_one(key)
+        except StorageError:
+            raise
+        except Exception:  # noqa: BLE001 - one device's records must not end the history for everybody
+            _log.exception("%s cannot be packed and stays as it came; the others are", self._series[key[0]])
+            self._counts["set_aside"] += 1
+        self._open.pop(key, None)
+
+    def _settle_one(self, key: tuple[int, int, int]) -> None:
         """Pack one stretch of time, with what was packed of it before, and sum its minutes up."""
         number, level, start_ns = key
         span_ns = self._span(number, level)
@@ -300,7 +311,6 @@ class Keeper:
             for row in sums:
                 length = self._span(number, MINUTES)
                 self._touch((number, MINUTES, row.time_ns // length * length), now)
-        self._open.pop(key, None)
 
     def _sums_before(self, number: int, start_ns: int, span_ns: int) -> dict[int, int]:
         """Count the records that sums were made of, for a stretch whose block may be gone: they know more."""

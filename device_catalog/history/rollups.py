@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from device_catalog.history.codec import Kept, filled, turned
-from device_catalog.history.fields import fields_of, identifiers_of
+from device_catalog.history.fields import LARGEST, fields_of, identifiers_of
 
 NANOSECONDS = 1_000_000_000
 MINUTE_NS = 60 * NANOSECONDS
@@ -103,7 +103,12 @@ def steps_of(records: Iterable[Kept], seconds: int) -> list[Step]:
 
 def _numbers(column: Sequence[Any], places: Sequence[int]) -> list[float]:
     values = column if len(places) == len(column) else [column[place] for place in places]
-    return [value for value in values if value.__class__ is float or value.__class__ is int]
+    # What an older history kept may be larger than can be summed; it counts as not measured.
+    return [
+        value
+        for value in values
+        if (value.__class__ is float or value.__class__ is int) and -LARGEST <= value <= LARGEST
+    ]
 
 
 def _summed(column: Sequence[Any], places: Sequence[int]) -> Sum | None:

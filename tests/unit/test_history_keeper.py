@@ -15,7 +15,7 @@ from device_catalog.history.arrival import Content
 from device_catalog.history.codec import unpack
 from device_catalog.history.keeper import SETTLED, Keeper, Limits
 from device_catalog.history.questions import History, Range
-from device_catalog.history.store import MINUTES, RAW, HistoryStore
+from device_catalog.history.store import MINUTES, RAW, Block, HistoryStore
 from device_catalog.storage.database import open_engine
 from tests.support.history import SECOND, Speaker, frames
 from tests.support.postgresql import PostgreSQL
@@ -262,6 +262,49 @@ def test_a_history_that_nobody_keeps_is_said_to_be_none_and_not_made(tmp_path):
     assert not asyncio.run(history.status()).kept
     history.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def absurd(messages):
+    """Give each message a frequency that no meter measures."""
+    for topic, payload in messages:
+        document = msgspec.json.decode(payload)
+        document["frequency"] = [1e308, 1.0]
+        yield topic, msgspec.json.encode(document)
+
+
+def test_a_number_that_nothing_measures_is_not_kept_and_harms_nobody(world):
+    world.hear(absurd(Silent("m-2").messages(frames(NOW - 10 * MINUTE, 3))))
+    world.hear(Silent().messages(frames(NOW - 10 * MINUTE, 60)))
+    world.settle()
+    assert world.store.counts() == {"absurd": 3, "kept": 60}
+    assert len(world.records(step=60).steps) == 1
+
+
+def test_what_an_older_history_kept_of_such_numbers_is_packed_and_counts_nowhere(world):
+    world.hear(Silent().messages(frames(NOW - 10 * MINUTE, 3)))
+    (number,) = world.store.series_of("m-1")
+    kept = world.store.rows(number, RAW, 0, NOW, 10)
+    payloads = [payload for _, payload in absurd(("", row.document) for row in kept)]
+    rows = [row._replace(number=10 + row.number, document=payload) for row, payload in zip(kept, payloads, strict=True)]
+    world.store.add(rows, {})
+    world.settle()
+    assert len(world.records().records) == 6
+    (step,) = world.records(step=60, fields=("frequency",)).steps
+    assert step.values["frequency"].count == 3
+
+
+def test_a_stretch_that_cannot_be_packed_is_set_aside_and_the_others_are(world, caplog):
+    world.hear(Silent("m-0").messages(frames(NOW - 10 * MINUTE, 3)))
+    (number,) = world.store.series_of("m-0")
+    world.store.settle(Block(number, RAW, NOW - 10 * MINUTE, 1, 4, b"torn"), [], 1, {})
+    world.hear(Silent().messages(frames(NOW - 10 * MINUTE, 3)))
+    world.settle()
+    world.hear([])
+    assert world.store.counts()["set_aside"] == 1
+    assert "m-0" in caplog.text
+    (other,) = world.store.series_of("m-1")
+    assert world.store.loose(other) == 0
+    assert world.store.loose(number) == 3
 
 
 @pytest.mark.slow
