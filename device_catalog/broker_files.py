@@ -12,6 +12,7 @@ import logging
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -176,7 +177,8 @@ def _replace(path: Path, content: bytes) -> bool:
     """Write a file whole where it differs; tell whether it did. Brokers may read it: nothing in it is secret."""
     if path.exists() and path.read_bytes() == content:
         return False
-    temporary = path.with_name(path.name + ".new")
+    # Several catalogs may write here, on several machines.
+    temporary = path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}.new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(content)

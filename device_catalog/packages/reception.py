@@ -8,6 +8,8 @@ that a cut leaves the repository as it was. The very first root is believed beca
 weakness: meters have their own.
 """
 
+import contextlib
+import fcntl
 import inspect
 import re
 import tempfile
@@ -51,6 +53,20 @@ def receive_documents(folder: Path, documents: Mapping[str, bytes]) -> list[str]
     wrong = next((name for name in documents if not _document.fullmatch(name)), None)
     if wrong is not None:
         raise RepositoryError(f"expected documents such as 2.targets.json, found {shortened(wrong)}")
+    with _alone(folder):
+        return _receive(folder, documents)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other processes, of other catalogs that share the folder, from receiving at the same time."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".receiving").open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _receive(folder: Path, documents: Mapping[str, bytes]) -> list[str]:
     served = folder / "metadata"
     try:
         _verify(folder, documents)

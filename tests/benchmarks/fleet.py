@@ -28,6 +28,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from device_catalog.authority.authority import Authority
+from device_catalog.config import CatalogConfig
+from device_catalog.director import read_director
 from tests.benchmarks.catalog import SHORT_LEASE, SILENT, Generator, Listener, Poller, change, fill, processor_time
 from tests.benchmarks.catalog import resident as peak
 from tests.benchmarks.report import Report, arguments
@@ -41,6 +43,7 @@ RATE = DEVICES / INTERVAL
 
 CONNECTIONS = 256
 HANDSHAKES = 100
+DAY = 86_400.0
 WITHOUT_TRIGGERS = "&options=-c%20session_replication_role%3Dreplica"
 """The fleet is filled in before anybody serves: nobody has to be told."""
 
@@ -66,14 +69,17 @@ class Held(Poller):
 
 
 class Paced(Generator):
-    """Polls device after device at a steady pace, over connections to several catalogs."""
+    """Polls as devices that have their documents: one after the other at a steady pace, over several catalogs."""
 
-    def __init__(self, ports: list[int], count: int, anchors: str) -> None:
+    def __init__(self, ports: list[int], count: int, state: Path) -> None:
         super().__init__(ports[0], count)
+        director = read_director(state / "director.key", CatalogConfig().desired_days * DAY)
+        periods = [director.period(f"m-{n:06d}", time.time_ns()).number for n in range(count)]
+        self.known = [f'"1.{director.series}{number}"'.encode() for number in periods]
         self.idle: deque[Held] = deque()
         self._freed = asyncio.Event()
         self._ports = ports
-        self._context = ssl.create_default_context(cafile=anchors)
+        self._context = ssl.create_default_context(cafile=str(state / "authority" / "anchors.pem"))
 
     async def connect(self) -> None:
         """Open the connections, first all to one catalog and then to the next, in turns."""
@@ -141,11 +147,11 @@ class Paced(Generator):
             writer.close()
 
 
-def generate(ports: list[int], count: int, anchors: str, seconds: float, pipe: Connection) -> None:
+def generate(ports: list[int], count: int, state: Path, seconds: float, pipe: Connection) -> None:
     """Be the generator's process."""
 
     async def work() -> None:
-        generator = Paced(ports, count, anchors)
+        generator = Paced(ports, count, state)
         await generator.connect()
         pipe.send((count - SILENT) / await generator.once(list(range(count - SILENT))))
         pipe.recv()
@@ -223,7 +229,7 @@ def measure(report: Report, both: TwoCatalogs, count: int, seconds: float) -> No
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     ports = [catalog.port for catalog in catalogs]
-    process = context.Process(target=generate, args=(ports, count, str(both.first.anchors), seconds, there))
+    process = context.Process(target=generate, args=(ports, count, both.first.state, seconds, there))
     process.start()
     report.figure("first round after the start, as fast as it goes", here.recv(), "polls/s")
     wait_until(lambda: listener.told >= count - SILENT, "every device announced", timeout=120)
@@ -266,7 +272,7 @@ def measure(report: Report, both: TwoCatalogs, count: int, seconds: float) -> No
 def main() -> None:
     """Measure and tell."""
     options = arguments(__doc__ or "").parse_args()
-    count, seconds = (8_000, 10.0) if options.quick else (DEVICES, INTERVAL)
+    count, seconds = (20_000, 10.0) if options.quick else (DEVICES, INTERVAL)
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     report = Report(
         "Two device catalogs, one PostgreSQL, TLS over kept connections",
