@@ -9,7 +9,7 @@ from algorithms.grid.powerflow import prepare
 from algorithms.grid.switching.limits import Limits
 from algorithms.grid.switching.restoration import restore
 from algorithms.grid.switching.switched import SwitchedNetwork
-from algorithms.grid.switching.tree_flow import TreeFlow
+from algorithms.grid.switching.tree_flow import Demand, TreeFlow
 from tests.support.feeder_pair import feeder_pair_document
 from tests.support.networks import element, feeder_document
 
@@ -133,6 +133,31 @@ def test_a_broken_limit_elsewhere_does_not_forbid_what_makes_it_no_worse():
     element(document, "grid-q")["voltage"] *= 1.12
     flow, before = after_a_trip(document)
     assert "breaker-p" in restore(flow, ("p-line3",), before, Limits(0.9, 1.1)).to_close
+
+
+def drawn(flow, node, watts):
+    """Give the same network where a node is said to draw so much."""
+    wye = flow.demand.wye.copy()
+    wye[flow.network.model.nodes.rows[node]] = watts
+    return TreeFlow(flow.network, Demand(wye, flow.demand.delta))
+
+
+@pytest.mark.parametrize("watts", [5e8, float("nan")])
+def test_a_demand_that_has_no_solution_gives_way_to_the_expected_one_and_limits_stay_limits(watts):
+    flow, before = after_a_trip(feeder_pair_document(rating=20.0))
+    plan = restore(drawn(flow, "q1", watts), ("p-line3",), before)
+    assert plan.to_close == restore(flow, ("p-line3",), before).to_close == ("breaker-p",)
+    assert plan.assumed
+    assert not plan.within_limits
+
+
+def test_nothing_is_closed_where_not_even_the_expected_demand_has_a_solution():
+    document = feeder_pair_document()
+    element(document, "load-q1")["p"] = dict.fromkeys(("AB", "BC", "CA"), 5e8)
+    flow, before = after_a_trip(document)
+    plan = restore(flow, ("p-line3",), before)
+    assert plan.to_close == ()
+    assert any("more power is drawn than can be carried" in text for text in plan.unserved.values())
 
 
 def test_customers_below_a_transformer_count_where_it_is_connected():

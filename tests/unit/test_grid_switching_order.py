@@ -13,7 +13,7 @@ from algorithms.grid.switching.limits import Limits
 from algorithms.grid.switching.reconfiguration import reconfigure
 from algorithms.grid.switching.switched import SwitchedNetwork
 from algorithms.grid.switching.switching_order import around, moves
-from algorithms.grid.switching.tree_flow import TreeFlow
+from algorithms.grid.switching.tree_flow import Demand, TreeFlow
 from tests.support.feeder_pair import feeder_pair_document
 from tests.support.networks import element
 from tests.support.published_networks import published_document
@@ -106,3 +106,11 @@ def test_a_phase_shift_between_two_feeding_points_is_a_current_around_the_loop()
     (move,) = moves(flow, reconfigure(flow).closed)
     assert move.closed_onto > 300.0
     assert not move.make_before_break
+
+
+def test_nothing_is_exchanged_where_what_is_drawn_has_no_solution():
+    network = SwitchedNetwork(parse(loaded_pair()))
+    found = reconfigure(TreeFlow(network)).closed
+    impossible = np.full((len(network.model.nodes), 3), 1e9 + 0j)
+    assert moves(TreeFlow(network), found)
+    assert moves(TreeFlow(network, Demand(impossible, 0 * impossible)), found) is None

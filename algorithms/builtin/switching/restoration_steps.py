@@ -85,7 +85,8 @@ def proposal_of(plan: Restoration, board: SwitchBoard, against: str, now_ns: int
         gain={"customers": Estimate(float(plan.restored_customers), 0.0)},
         checks={
             "radial": True,
-            "limits": True,
+            "limits": plan.within_limits,
+            "what was drawn has a solution": not plan.assumed,
             "every way was looked at": plan.complete,
             "may be switched without a person": not against,
         },

@@ -64,6 +64,8 @@ class IslandSupply:
         Positions judged by a power flow.
     complete : bool
         Whether every way of parting that the search allows was looked at.
+    excess : float
+        By how much limits are broken already; infinite where what is drawn has no solution, and nothing is closed then.
     """
 
     def __init__(
@@ -75,6 +77,10 @@ class IslandSupply:
         self.tried = 0
         self.complete = True
         self.excess = self.judge.excess(self.solve(closed))
+
+    def within(self, closed: Truths) -> bool:
+        """Tell whether a position keeps every limit."""
+        return self.judge.excess(self.solve(closed)) <= 1e-9
 
     def solve(self, closed: Truths) -> TreeSolution:
         """Solve one position, and count it."""
@@ -155,7 +161,8 @@ class IslandSupply:
 
     def broken(self, solution: TreeSolution, plan: Plan) -> str:
         """Say what speaks against a plan; nothing where nothing does."""
-        if self.judge.excess(solution) > self.excess + 1e-9:
+        excess = self.judge.excess(solution)
+        if not solution.converged or excess > self.excess + 1e-9:  # what has no solution is worse than anything
             return f"closed to its neighbour it would break a limit: {'; '.join(self.judge.broken(solution))}"
         closes, tree = self.network.model.switches.closes, solution.tree
         below = dict(zip(tree.edge.tolist(), range(len(tree.edge)), strict=True))

@@ -16,7 +16,8 @@ Rules:
 - Radial always: an island gets one way in. Most customers first, then most power, then fewest operations, then losses.
 - What was dead before the fault stays dead: somebody may work there. So does what can be reached only over
   switches that are kept open.
-- Limits that were broken before need not hold, but nothing may be made worse.
+- Limits that were broken before need not hold, but nothing may be made worse. A demand that no power flow can carry as
+  switches stand was never drawn: what the model expects takes its place.
 - Generators of what was dark are not counted on: they wait before they come back.
 """
 
@@ -59,6 +60,10 @@ class Restoration:
         Whether every way of parting islands that the search allows was looked at.
     tried : int
         Positions judged by a power flow.
+    within_limits : bool
+        Whether every limit holds in the end.
+    assumed : bool
+        Whether it was judged by what the model expects, since the demand given was impossible.
     """
 
     isolate: tuple[str, ...]
@@ -71,6 +76,8 @@ class Restoration:
     unserved_customers: int
     complete: bool
     tried: int
+    within_limits: bool = True
+    assumed: bool = False
 
 
 def restore(
@@ -133,6 +140,9 @@ class _Restoring:
         self.closed[self.around] = False
         self.fed_before = self.fed(before)
         dark = np.array([zone not in self.fed(self.closed) for zone in self.zone])
+        self.assumed = not flow.solve(self.network.tree(self.closed)).converged
+        if self.assumed:
+            flow = TreeFlow(flow.network)
         self.flow = _with_pickup(flow, dark, pickup)
         zones = range(self.network.zones)
         customers = self.model.nodes.customers.astype(float)
@@ -185,6 +195,8 @@ class _Restoring:
             unserved_customers=int(self.supplied[dark].sum()),
             complete=self.supply.complete,
             tried=self.supply.tried,
+            within_limits=self.supply.within(self.closed),
+            assumed=self.assumed,
         )
 
     def in_order(self, live: set[int]) -> list[int]:

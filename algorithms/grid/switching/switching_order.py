@@ -69,7 +69,7 @@ def moves(flow: TreeFlow, target: Truths, limits: Limits | None = None) -> tuple
     Returns
     -------
     tuple of Move or None
-        None where there is no way that keeps the limits after each exchange.
+        None where there is no way that keeps the limits after each exchange, or what is drawn has no solution now.
     """
     judge = Judge(flow, limits or Limits())
     network, switches = flow.network, flow.network.model.switches
@@ -77,6 +77,8 @@ def moves(flow: TreeFlow, target: Truths, limits: Limits | None = None) -> tuple
     made: list[Move] = []
     while (closed != target).any():
         solution = flow.solve(network.tree(closed))
+        if not solution.converged:
+            return None  # what is drawn can not be: nothing can be said of any step
         excess = judge.excess(solution)
         wanted = [loop for loop in loops_of(network, solution.tree, closed) if target[loop.switch]]
         best: tuple[tuple[bool, float], Move, Truths] | None = None
