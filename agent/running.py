@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 Publish = Callable[[Record, Publication], None]
 Tap = Callable[[str, Sequence[Record]], None]
 Ask = Callable[[Sequence[Neighbours], Mapping[str, str]], None]
-Locate = Callable[[Assignment], tuple[str, str]]
+Locate = Callable[[Assignment], tuple[str, str, bool]]
 
 
 ORDERS = 100
@@ -94,7 +94,8 @@ class RunningSet:
     network_awaited : bool
         Whether it is to come.
     locate : callable
-        Says of an assignment how it is imported and out of which folder; raises `WorkerError` where it is not there.
+        Says of an assignment how it is imported, out of which folder, and whether in bubblewrap only; raises
+        `WorkerError` where it is not there.
     state_name : callable
         Says under which name the algorithm in force keeps its state.
     watchers : dict
@@ -122,7 +123,7 @@ class RunningSet:
         self._algorithms: dict[str, SupervisedAlgorithm] = {}
         self._beside = Beside()
         self._pipeline = Pipeline("", "", {}, {})
-        self.locate: Locate = lambda assignment: (assignment.algorithm, "")
+        self.locate: Locate = lambda assignment: (assignment.algorithm, "", False)
         self.state_name: Callable[[str], str] = lambda name: name
         self.watchers: dict[str, Callable[[Sequence[Record]], None]] = {}
         self._orders: deque[tuple[str, Command]] = deque(maxlen=ORDERS)
@@ -339,11 +340,12 @@ class RunningSet:
         if self.sampler.waited_for:
             return None
         acquisition = self.sampler.acquisition
-        entry, folder = self.locate(assignment)
+        entry, folder, boxed = self.locate(assignment)
         spec = AlgorithmSpec(
             name=assignment.algorithm,
             entry=entry,
             folder=folder,
+            boxed=boxed,
             settings=assignment.settings,
             device=self.place.device,
             terminal=self.place.terminal,

@@ -121,7 +121,7 @@ class Service:
         self._updates = Updates(
             self._running,
             Journal(store),
-            places=Places(store.folder / "algorithms"),
+            places=Places(store.folder / "algorithms", self._trust.wants_box),
             fetches=Fetches(asking_process(config)),
             changing=self._changing,
             clock=clock,

@@ -43,6 +43,8 @@ class AlgorithmSpec(msgspec.Struct, frozen=True):
         Where it is imported from besides the agent's own libraries; empty for what came with the agent.
     background : bool
         Whether everything else on the machine goes before it.
+    boxed : bool
+        Whether it runs in bubblewrap or not at all; for what is in a folder.
     """
 
     name: str
@@ -59,6 +61,7 @@ class AlgorithmSpec(msgspec.Struct, frozen=True):
     limits: Limits = Limits()
     folder: str = ""
     background: bool = False
+    boxed: bool = False
 
 
 class StartAlgorithm(Message, frozen=True, tag="start-algorithm"):

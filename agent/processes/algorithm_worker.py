@@ -9,7 +9,8 @@ Rules: what the process says is never believed. Its limits are measured here, fr
 - twice the records allowed, averaged over ten seconds (those beyond the allowance are dropped before that);
 - more private memory than allowed, where the kernel's own limit did not hold;
 - more processor time than allowed, averaged over ten seconds;
-- records its `info` does not declare, or anything that is no message of the protocol.
+- records its `info` does not declare, or anything that is no message of the protocol;
+- of a package: another `info` than its signed manifest has, or the state of a switch that its settings do not name.
 
 Checkpoints nobody asked for are taken once a second on average at most, so that none can wear out the card they are
 kept on. An algorithm that keeps a state sends it ahead of its urgent results; of one that makes them more often than
@@ -42,11 +43,14 @@ from agent.processes.algorithm_messages import (
     record_decoder,
 )
 from agent.processes.allowance import Allowance, Share
+from agent.processes.declared import difference, words_in
 from agent.processes.process import Exit, ExitKind, OnExit, Process
 from agent.processes.protocol import REPORT_INTERVAL
 from agent.processes.sampler import Sampler
+from algorithms.api.errors import shortened
 from algorithms.api.manifest import AlgorithmInfo
-from algorithms.api.records import Kind, Record, kind_of
+from algorithms.api.records import Kind, Record, Result, kind_of
+from device_catalog.contract.topics import SWITCH_STATE
 
 _MESSAGES = 500.0  # that an algorithm may send on average, whatever they are [1/s]
 _CHECKPOINTS = 1.0  # taken on average unless asked for [1/s]
@@ -83,6 +87,14 @@ class AlgorithmWorker(Process):
     """
     A running algorithm; `stop` takes a last checkpoint.
 
+    Parameters
+    ----------
+    number : int
+    spec : AlgorithmSpec
+    callbacks : AlgorithmCallbacks
+    declared : AlgorithmInfo, optional
+        What its package's signed manifest says of it, which counts; for what came with the agent it is asked itself.
+
     Attributes
     ----------
     info : AlgorithmInfo
@@ -97,15 +109,19 @@ class AlgorithmWorker(Process):
 
     info: AlgorithmInfo
 
-    def __init__(self, number: int, spec: AlgorithmSpec, callbacks: AlgorithmCallbacks) -> None:
+    def __init__(
+        self, number: int, spec: AlgorithmSpec, callbacks: AlgorithmCallbacks, declared: AlgorithmInfo | None = None
+    ) -> None:
         super().__init__(f"algorithm {spec.name}", number, callbacks.on_exit)
         now = asyncio.get_running_loop().time()
         self.spec = spec
         self.isolation: dict[str, bool] = {}
         self.note = ""
         self.sampler: Sampler | None = None
+        self._declared = declared
         self._callbacks = callbacks
         self._status = AlgorithmStatus()
+        self._inside = 0
         self._allowance = Allowance(spec.limits.records_per_second, now)
         self._messages = Allowance(_MESSAGES, now)
         self._checkpoints = Allowance(_CHECKPOINTS, now)
@@ -114,6 +130,8 @@ class AlgorithmWorker(Process):
         self._first_memory: int | None = None
         self._dropped = 0
         self._kinds: frozenset[Kind] = frozenset()
+        self._contents: frozenset[str] = frozenset()
+        self._switches = None if declared is None else frozenset(words_in(spec.settings))
         self._asked: asyncio.Future[bytes] | None = None
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = record_decoder().decode
@@ -198,7 +216,8 @@ class AlgorithmWorker(Process):
             return
         self._checked_at = now
         try:
-            memory, processor = _memory_of(self.pid), _processor_of(self.pid)
+            pid = self._pid_inside()
+            memory, processor = _memory_of(pid), _processor_of(pid)
         except (OSError, ValueError, IndexError):  # it is going; its end will be reported
             return
         if self._first_memory is None:
@@ -210,6 +229,14 @@ class AlgorithmWorker(Process):
         if share is not None and limits.processor < 1.0 and share > limits.processor:
             self.kill(f"{self.name} used {share:.2f} of a processor core over 10 s; {limits.processor:g} is allowed")
 
+    def _pid_inside(self) -> int:
+        """Find the algorithm's own process, where bubblewrap is around it."""
+        if self.spec.boxed and not self._inside:
+            self._inside = self.pid
+            while children := _children_of(self._inside):
+                self._inside = children[0]
+        return self._inside or self.pid
+
     def _answered(self, message: AlgorithmStarted | AlgorithmRefusal) -> None:
         if isinstance(message, AlgorithmRefusal):
             self._end_with(Exit(ExitKind.REFUSED, f"{self.name} refuses its settings"))
@@ -217,8 +244,13 @@ class AlgorithmWorker(Process):
                 refused = AlgorithmRefused(message.problems, needs_network=message.needs_network)
                 self._started.set_exception(refused)
         elif not self._started.done():
+            found = "" if self._declared is None else difference(message.info, self._declared)
+            if found:
+                self.kill(f"{self.name} says of itself what its signed manifest does not: {found}")
+                return
             self.info, self.isolation, self.note = message.info, message.isolation, message.note
             self._kinds = frozenset(message.info.produces)
+            self._contents = frozenset(message.info.contents)
             self._started.set_result(None)
 
     def _produced(self, encoded: tuple[msgspec.Raw, ...], now: float) -> None:
@@ -238,12 +270,26 @@ class AlgorithmWorker(Process):
             except (msgspec.DecodeError, RecursionError) as error:
                 self.kill(f"{self.name} sent something that is no record: {error}")
                 break
-            if kind_of(record) not in self._kinds:
-                self.kill(f"{self.name} sent a record of kind {kind_of(record)}, which it does not declare")
+            problem = self._problem_of(record)
+            if problem:
+                self.kill(f"{self.name} sent {problem}")
                 break
             records.append(record)
         if records:
             self._callbacks.on_records(records)
+
+    def _problem_of(self, record: Record) -> str:
+        """Say what it did not declare, or must not speak for; empty for nothing."""
+        if kind_of(record) not in self._kinds:
+            return f"a record of kind {kind_of(record)}, which it does not declare"
+        if not isinstance(record, Result):
+            return ""
+        if record.content not in self._contents:
+            return f"a result with content {shortened(record.content)}, which it does not declare"
+        is_state = record.content.partition("/")[0] == SWITCH_STATE
+        if is_state and self._switches is not None and record.terminal not in self._switches:
+            return f"the state of switch {shortened(record.terminal)}, which its settings do not name"
+        return ""
 
     def _checkpointed(self, message: Checkpointed, now: float) -> None:
         if len(message.data) > CHECKPOINT_SIZE:
@@ -263,6 +309,11 @@ class AlgorithmWorker(Process):
             self._asked.exception()  # taken note of, also where nobody waits any more
         if self.sampler is not None:
             self.sampler.remove_reader(self.number)
+
+
+def _children_of(pid: int) -> list[int]:
+    with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:  # noqa: PTH123 - as below
+        return [int(child) for child in file.read().split()]
 
 
 def _memory_of(pid: int) -> int:

@@ -95,7 +95,9 @@ class ForkClient:
                 return
             await asyncio.sleep(0.005)
 
-    async def fork(self, number: int, role: str, end: socket.socket, on_forked: Callable[[int, int], None]) -> None:
+    async def fork(
+        self, number: int, role: str, end: socket.socket, on_forked: Callable[[int, int], None], *, box: str = ""
+    ) -> None:
         """
         Start a process.
 
@@ -108,6 +110,8 @@ class ForkClient:
             The process's end of its channel; owned from now on.
         on_forked : callable
             Takes its process id and a process descriptor to own, before its end can be told.
+        box : str
+            As `Fork` has it.
 
         Raises
         ------
@@ -119,7 +123,7 @@ class ForkClient:
             raise WorkerError("the fork server is not running; start it first")
         future = asyncio.get_running_loop().create_future()
         self._forking[number] = (future, on_forked)
-        self._control.send(Fork(number, role), [end.detach()])
+        self._control.send(Fork(number, role, box), [end.detach()])
         try:
             async with asyncio.timeout(START_TIME):
                 await future

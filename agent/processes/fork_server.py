@@ -27,7 +27,7 @@ import msgspec
 # Before numpy: one thread. More would cost memory and could not be forked.
 os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
 
-from agent.processes import algorithm_host, probe, sampling, sandbox
+from agent.processes import algorithm_host, box, probe, sampling, sandbox
 from agent.processes.algorithm_messages import ToAlgorithm
 from agent.processes.channel import Channel, ChannelClosed
 from agent.processes.protocol import Exited, Fork, Forked, ForkFailed, Probe, Ready
@@ -90,14 +90,14 @@ class ForkServer:
             self._control.send(ForkFailed(command.number, f"the system refuses another process: {error.strerror}"))
             return
         if pid == 0:
-            self._become(command.role, end)
+            self._become(command.role, end, command.box)
         os.close(end)
         descriptor = os.pidfd_open(pid)
         self._children[descriptor] = (command.number, pid)
         self._poll.register(descriptor, select.POLLIN)
         self._control.send(Forked(command.number, pid), [descriptor])
 
-    def _become(self, role: str, end: int) -> None:
+    def _become(self, role: str, end: int, folder: str) -> None:
         """Be the child; never returns."""
         code = 70
         try:
@@ -108,6 +108,8 @@ class ForkServer:
                 os.close(descriptor)
             if os.getppid() != parent:  # it went before the kernel was told
                 os._exit(code)
+            if folder:
+                box.become(end, folder)
             code = _roles[role](socket.socket(fileno=end))
         except BaseException:  # noqa: BLE001 - a child must never return into the server's loop
             with suppress(Exception):

@@ -35,10 +35,20 @@ class Stop(Message, frozen=True, tag="stop"):
 
 
 class Fork(Message, frozen=True, tag="fork"):
-    """Agent: start a child of this role; brings the child's end of its channel (1 descriptor)."""
+    """
+    Agent: start a child of this role; brings the child's end of its channel (1 descriptor).
+
+    Attributes
+    ----------
+    number : int
+    role : str
+    box : str
+        Folder that an algorithm in bubblewrap sees besides Python's libraries; empty for none.
+    """
 
     number: int
     role: str
+    box: str = ""
 
 
 class Ready(Message, frozen=True, tag="ready"):

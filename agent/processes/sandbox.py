@@ -32,6 +32,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from agent.processes import syscall_filter
+from agent.processes.libraries import libraries
 from algorithms.api.manifest import Limits
 
 _PR_SET_PDEATHSIG, _PR_SET_KEEPCAPS, _PR_SET_NO_NEW_PRIVS = 1, 8, 38
@@ -84,9 +85,9 @@ def confine(
         Each layer with whether the kernel accepted it.
     """
     library = libc()
-    ruleset = _landlock_rules(library, [*readable_folders(), *readable])  # while the folders can be opened
+    ruleset = _landlock_rules(library, [*libraries(), *readable])  # while the folders can be opened
     accepted = {"limits": _limit(limits)}
-    reaches = goes_on_importing and ruleset >= 0 and any(map(_is_closed, readable_folders()))
+    reaches = goes_on_importing and ruleset >= 0 and any(map(_is_closed, libraries()))
     accepted["user"] = bool(user) and _change_user(library, user, reaches=reaches)
     die_with_parent()
     accepted["no-new-privileges"] = _prctl(library, _PR_SET_NO_NEW_PRIVS, 1)
@@ -172,16 +173,6 @@ def _is_closed(folder: str) -> bool:
         if above == path:
             return False
         path = above
-
-
-def readable_folders() -> list[str]:
-    """List what an algorithm may read: Python's libraries, and the packages of this project."""
-    paths = {path for path in sys.path if path.endswith(("site-packages", "dist-packages"))}
-    paths.add(os.path.dirname(os.path.realpath(os.__file__)))  # noqa: PTH120 - pathlib is not worth its memory here
-    for name in ("agent", "algorithms", "hardware", "device_catalog"):
-        for folder in getattr(sys.modules.get(name), "__path__", ()):
-            paths.add(folder)
-    return sorted(paths)
 
 
 # Bits of struct landlock_ruleset_attr, from the kernel's uapi/linux/landlock.h, by the version that brought them.

@@ -37,6 +37,7 @@ from typing import Any
 import msgspec
 
 from agent.errors import WorkerError
+from agent.processes import box
 from agent.processes.algorithm_messages import (
     CHECKPOINT_SIZE,
     AlgorithmSpec,
@@ -47,6 +48,7 @@ from agent.processes.algorithm_messages import (
 from agent.processes.algorithm_worker import AlgorithmCallbacks, AlgorithmWorker
 from agent.processes.async_channel import AsyncChannel
 from agent.processes.channel import ChannelError, socket_pair
+from agent.processes.declared import declared_in
 from agent.processes.entry_points import entry_of
 from agent.processes.fork_client import ForkClient
 from agent.processes.process import Exit, OnExit, Process
@@ -95,6 +97,7 @@ class Workers:
         self._ring = -1  # of the last sampler, also of one that died: what led to that is worth recording
         self._watching: asyncio.Task[None] | None = None
         self._wanted = False
+        self._boxes_work = False
         self.isolation: dict[str, bool] = {}
 
     @property
@@ -203,13 +206,17 @@ class Workers:
         """
         try:
             spec = msgspec.structs.replace(spec, entry=entry_of(spec.entry))
+            declared = declared_in(spec.folder) if spec.folder else None
         except ImportError as error:
             raise WorkerError(f"algorithm {spec.name}: {error}") from error
+        if spec.boxed:
+            await self._expect_boxes(spec.name)
         worker = AlgorithmWorker(
-            self._number(), spec, AlgorithmCallbacks(on_records, on_report, on_checkpoint, on_exit)
+            self._number(), spec, AlgorithmCallbacks(on_records, on_report, on_checkpoint, on_exit), declared
         )
         limit = max(spec.limits.record_size, CHECKPOINT_SIZE) + _MESSAGE
-        await self._fork(worker, "algorithm", FromAlgorithm, limit, take_fds=False)
+        folder = spec.folder if spec.boxed else ""
+        await self._fork(worker, "algorithm", FromAlgorithm, limit, take_fds=False, folder=folder)
         try:
             fds = sampler.new_reader(worker.number) if sampler is not None else []
         except ChannelError as error:
@@ -280,7 +287,18 @@ class Workers:
         self._next_number += 1
         return self._next_number
 
-    async def _fork(self, worker: Process, role: str, message_type: Any, maximum: int, *, take_fds: bool) -> None:
+    async def _expect_boxes(self, name: str) -> None:
+        """Raise where bubblewrap does not work on this machine; that it does is found out once."""
+        if not self._boxes_work:
+            problem = await box.problem()
+            if problem:
+                wanted = f"expected bubblewrap to run {name} in, as the policy wants it for code of publishers"
+                raise WorkerError(f"{wanted}, {problem}")
+            self._boxes_work = True
+
+    async def _fork(
+        self, worker: Process, role: str, message_type: Any, maximum: int, *, take_fds: bool, folder: str = ""
+    ) -> None:
         if not self._wanted:
             raise WorkerError("the fork server is not running; start it first")
         await self._server.start()
@@ -288,7 +306,7 @@ class Workers:
         self._workers[worker.number] = worker
         worker.connect(AsyncChannel(ours, message_type, maximum, worker.take, worker.channel_closed, take_fds=take_fds))
         try:
-            await self._server.fork(worker.number, role, theirs, worker.forked)
+            await self._server.fork(worker.number, role, theirs, worker.forked, box=folder)
         except WorkerError as error:
             raise WorkerError(f"{worker.name} cannot start: {error}") from error
         finally:

@@ -64,6 +64,8 @@ class Answer(msgspec.Struct, frozen=True):
         Whether a refusal may pass by itself, as a network that is away does.
     expires : float
         Until when the signatures of targets count [s since 1970].
+    signer : str
+        Who answers for the target: ``targets``, the DSO's own role, or the publisher that it was delegated to.
     """
 
     refusal: str
@@ -73,3 +75,4 @@ class Answer(msgspec.Struct, frozen=True):
     judged_at: float = 0.0
     passing: bool = False
     expires: float = 0.0
+    signer: str = ""

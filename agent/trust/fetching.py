@@ -148,7 +148,7 @@ def fetch_algorithm(
             package = judge(answer.path.rpartition("/")[2], data, machine)
             if answer.facts is None or facts_of(package) != answer.facts:
                 raise TrustError(f"expected in {package.file_name} what is signed beside it, found another manifest")
-            folder = stage(package, data, state / "algorithms")
+            folder = stage(package, data, state / "algorithms", answer.signer)
             floors = with_release(answer.floors, name, package.manifest.release)
             write_durably(state / "trust" / _FLOORS, msgspec.json.encode(floors))
     except OSError as error:

@@ -23,6 +23,7 @@ from algorithms.api.records import Command
 from device_catalog.contract.documents import Desired
 from device_catalog.contract.reports import TrustReport
 from device_catalog.contract.signatures import key_id
+from device_catalog.contract.trust import TARGETS_ROLE
 
 if TYPE_CHECKING:
     from agent.trust.signing import CommandKey
@@ -196,6 +197,18 @@ class TrustInForce:
             has = "one that it does not name" if self._key is not None else "none"
             return command, f"expected a key of this device that the policy names, found {has}; see command-key"
         return command, ""
+
+    # ---- code
+
+    def wants_box(self, signer: str) -> bool:
+        """
+        Tell whether code may run in bubblewrap only: that of publishers, unless the policy lets it run as the rest.
+
+        What is not known counts as the stricter: who signed what is on the card, and the policy while it is awaited.
+        """
+        policy = self._keeper.policy
+        wanted = self._keeper.state == "awaited" if policy is None else policy.bubblewrap
+        return wanted and signer != TARGETS_ROLE
 
     # ---- what others look at
 

@@ -18,8 +18,11 @@ import shutil
 from pathlib import Path
 
 from agent.errors import TrustError
-from agent.files import sync_folder
+from agent.files import sync_folder, write_durably
 from device_catalog.contract.packages import Package, PackageError, contents, read_package, tags_for
+
+SIGNER = "tresma-signer"
+"""Beside a set's packages: the role that answers for it."""
 
 _unfinished = ".new"
 
@@ -45,7 +48,7 @@ def judge(file_name: str, data: bytes, machine: str) -> Package:
         raise TrustError(f"{file_name} is signed, but is no package for this meter: {error}") from error
 
 
-def stage(package: Package, data: bytes, algorithms: Path) -> Path:
+def stage(package: Package, data: bytes, algorithms: Path, signer: str = "") -> Path:
     """
     Put a package in place.
 
@@ -56,6 +59,8 @@ def stage(package: Package, data: bytes, algorithms: Path) -> Path:
         Its bytes.
     algorithms : pathlib.Path
         The folder of all algorithms from elsewhere.
+    signer : str
+        The role that answers for it; kept with the set.
 
     Returns
     -------
@@ -68,6 +73,8 @@ def stage(package: Package, data: bytes, algorithms: Path) -> Path:
         When there is no room, or the card cannot be written.
     """
     files = contents(data)
+    if SIGNER in files:
+        raise TrustError(f"expected a package without a file {SIGNER}, found one; give it another name")
     info = package.manifest.info
     final = algorithms / info.name / f"{info.version}-{package.sha256[:16]}"
     unfinished = algorithms / _unfinished
@@ -76,9 +83,11 @@ def stage(package: Package, data: bytes, algorithms: Path) -> Path:
         shutil.rmtree(unfinished, ignore_errors=True)
         if final.exists():
             if _is_whole(final, files):
+                if signer_of(final) != signer:
+                    write_durably(final / SIGNER, signer.encode())
                 return final
             shutil.rmtree(final)
-        _unpack(files, unfinished)
+        _unpack({**files, SIGNER: signer.encode()}, unfinished)
         unfinished.rename(final)
         for folder in (final.parent, algorithms, algorithms.parent):
             sync_folder(folder)
@@ -87,6 +96,14 @@ def stage(package: Package, data: bytes, algorithms: Path) -> Path:
         found = error.strerror or error
         raise TrustError(f"{info.name} {info.version} cannot be put in place: {found}", passing=True) from error
     return final
+
+
+def signer_of(folder: Path) -> str:
+    """Say which role answers for a set; empty where that is not known."""
+    try:
+        return (folder / SIGNER).read_text()
+    except (OSError, ValueError):
+        return ""
 
 
 def _unpack(files: dict[str, bytes], folder: Path) -> None:
@@ -132,7 +149,11 @@ def _sync(path: Path, mode: int) -> None:
 def _is_whole(folder: Path, files: dict[str, bytes]) -> bool:
     """Tell whether everything is there as it was signed, and nothing besides but what was compiled from it."""
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() or path.is_symlink()}
-    strange = {name for name in found - set(files) if "__pycache__/" not in name or not name.endswith(".pyc")}
+    strange = {
+        name
+        for name in found - {*files, SIGNER, f"{SIGNER}.new"}
+        if "__pycache__/" not in name or not name.endswith(".pyc")
+    }
     return not strange and all(
         name in found and not (folder / name).is_symlink() and (folder / name).read_bytes() == content
         for name, content in files.items()

@@ -30,7 +30,7 @@ from algorithms.api.errors import shortened
 from device_catalog.contract import trust
 from device_catalog.contract.packages import MAXIMUM_PACKAGE
 from device_catalog.contract.policy import MAXIMUM_POLICY
-from device_catalog.contract.trust import ISSUED, TargetFacts, read_facts
+from device_catalog.contract.trust import ISSUED, TARGETS_ROLE, TargetFacts, read_facts
 
 _PROCESSOR, _MEMORY = 60, 1024 * 2**20
 _passing, _never_passing = (
@@ -87,7 +87,22 @@ def _fetched(question: Question, folder: Path, floor: float) -> Answer:
     expires = timestamp.expires.replace(tzinfo=UTC).timestamp()
     floors = floors_after(question.floors, question.clock, _keys(folder), issued=issued, expires=expires, floor=floor)
     until = Metadata.from_file(str(folder / "targets.json")).signed.expires.replace(tzinfo=UTC).timestamp()
-    return Answer("", "" if found is None else found.path, facts, floors, judged_at, expires=until)
+    signer = "" if found is None else _signer(folder, found.path)
+    return Answer("", "" if found is None else found.path, facts, floors, judged_at, expires=until, signer=signer)
+
+
+def _signer(folder: Path, path: str) -> str:
+    """
+    Name the role under which a target was found.
+
+    Those of targets come first in TUF's search. What is not among them was delegated, and the order of delegations is
+    that of the search.
+    """
+    targets: Any = Metadata.from_file(str(folder / "targets.json")).signed
+    if path in targets.targets:
+        return TARGETS_ROLE
+    roles = (targets.delegations.roles or {}) if targets.delegations else {}
+    return next((name for name, role in roles.items() if role.is_delegated_path(path)), "unknown")
 
 
 def _refusal(question: Question, facts: TargetFacts | None, length: int) -> str:

@@ -9,12 +9,13 @@ half there.
 
 import contextlib
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from agent.errors import WorkerError
 from agent.files import sync_folder
+from agent.trust.staging import signer_of
 from agent.updates.journal import Chosen
 from algorithms.api.errors import ManifestError
 from algorithms.api.manifest import Manifest, manifest_from_toml
@@ -28,10 +29,22 @@ _gone = ".gone"
 
 
 class Start(NamedTuple):
-    """How an algorithm is imported: ``package.module:Class`` or its name, and out of which folder; empty for none."""
+    """
+    How an algorithm is started.
+
+    Attributes
+    ----------
+    entry : str
+        ``package.module:Class``, or its name.
+    folder : str
+        Where it is imported from; empty for what came with the agent.
+    boxed : bool
+        Whether it may run in bubblewrap only.
+    """
 
     entry: str
-    folder: str
+    folder: str = ""
+    boxed: bool = False
 
 
 class Places:
@@ -42,10 +55,13 @@ class Places:
     ----------
     folder : pathlib.Path
         ``algorithms`` in the agent's state.
+    wants_box : callable
+        Says of a signer whether its code runs in bubblewrap only.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, wants_box: Callable[[str], bool] = lambda _: False) -> None:
         self._folder = folder
+        self._wants_box = wants_box
 
     def path(self, algorithm: str, version: str, package: PackageReference) -> Path:
         """Say where a package is, or would be."""
@@ -65,7 +81,7 @@ class Places:
             When it is not on the card, or is another than its place says.
         """
         if package is None:
-            return Start(algorithm, "")
+            return Start(algorithm)
         folder = self.path(algorithm, version, package)
         manifest = _manifest(folder)
         if manifest is None:
@@ -74,7 +90,7 @@ class Places:
         if found != (algorithm, version, package.release):
             expected = f"{algorithm} {version}, release {package.release}"
             raise WorkerError(f"expected {expected} in {folder}, found {found[0]} {found[1]}, release {found[2]}")
-        return Start(manifest.entry, str(folder))
+        return Start(manifest.entry, str(folder), self._wants_box(signer_of(folder)))
 
     def clear(self, named: Mapping[str, Iterable[Chosen]]) -> None:
         """Take away what nobody needs; what cannot be taken away now goes another time."""

@@ -29,6 +29,8 @@ MAXIMUM_ROTATIONS = 64
 """So many new roots are followed at once."""
 MAXIMUM_DELEGATIONS = 16
 
+TARGETS_ROLE = "targets"
+"""The role of the DSO's own people; every other one that signs packages is a publisher's."""
 ISSUED = "x-tresma-issued"
 """Beside every role's fields: when it was signed, RFC 3339; a meter without a clock learns the time from it."""
 

@@ -5,15 +5,20 @@ import itertools
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from agent.errors import WorkerError
+from agent.processes import box
 from agent.processes.algorithm_messages import AlgorithmSpec
 from agent.processes.workers import Workers
 from agent.trust.staging import judge, stage
+from algorithms.api.records import AngleReference, MeasurementFrame
 from tests.support import hostile_algorithms
 from tests.support.agent import PHASORS, Plant
 from tests.support.hostile_algorithms import STUBBORN
@@ -55,15 +60,20 @@ raise RuntimeError(f"got {got}")
 """
 
 
-def put_in_place(
-    folder: Path, name: str, first: str, files: dict[str, bytes] | None = None, start: str = ""
+def put_in_place(  # noqa: PLR0917 - what a package is made of
+    folder: Path, name: str, first: str, files: dict[str, bytes] | None = None, start: str = "", content: str = ""
 ) -> AlgorithmSpec:
     """Put a package in place as an update does, below a folder that is the agent's alone."""
     folder.mkdir(exist_ok=True)
     folder.chmod(0o700)
-    package, data = version_with("1.0.0", 1, name=name, first=first, files=files, start=start)
+    package, data = version_with("1.0.0", 1, name=name, first=first, files=files, start=start, content=content)
     place = stage(judge(package.file_name, data, "x86_64"), data, folder / "algorithms")
     return AlgorithmSpec(name, package.manifest.entry, folder=str(place))
+
+
+def boxed(spec: AlgorithmSpec) -> AlgorithmSpec:
+    """Let it run in bubblewrap only."""
+    return msgspec.structs.replace(spec, boxed=True)
 
 
 @asynccontextmanager
@@ -76,13 +86,25 @@ async def working():
         await workers.stop()
 
 
-async def start(workers: Workers, spec: AlgorithmSpec):
+async def start(workers: Workers, spec: AlgorithmSpec, on_records: Callable[[list[Any]], None] | None = None):
     def nothing(_):
         """Nobody listens."""
 
     return await workers.start_algorithm(
-        spec, None, on_records=nothing, on_report=nothing, on_checkpoint=nothing, on_exit=nothing
+        spec, None, on_records=on_records or nothing, on_report=nothing, on_checkpoint=nothing, on_exit=nothing
     )
+
+
+def boxes_work(spec: AlgorithmSpec) -> bool:
+    """Tell whether this machine lets bubblewrap work; where it does not, what needs it must be refused."""
+    problem = asyncio.run(box.problem())
+    assert not problem or refusal_of(boxed(spec)).endswith(problem)
+    return not problem
+
+
+def children_of(pid: int) -> list[str]:
+    """List the children of a process."""
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
 def refusal_of(spec: AlgorithmSpec) -> str:
@@ -146,6 +168,62 @@ def test_every_attack_on_the_meter_fails_also_where_a_package_makes_it_when_it_i
     assert "RuntimeError: got 0: []" in said
 
 
+LIES = """
+import algorithms.api.manifest as manifest
+from algorithms.api.records import Kind
+of_old = manifest.AlgorithmInfo
+manifest.AlgorithmInfo = lambda name, version, summary, consumes, produces, contents, **rest: of_old(
+    name, version, summary, consumes, tuple(produces) + (Kind.COMMAND,), ("count/1", "energy/1"), **rest
+)
+"""
+LIES_LATE = """
+import gc
+from algorithms.api.records import Result
+def lie(record):
+    for one in gc.get_objects():
+        if type(one).__name__ == "AlgorithmCalls":
+            one._contents = {"count/1", "energy/1"}
+    return [Result("energy/1", record.terminal, record.time_ns, {})]
+"""
+SPEAKS_FOR_ANOTHER = """
+from algorithms.api.records import Result
+def lie(record):
+    return [Result("switch-state/1", "s-12", record.time_ns, {})]
+"""
+
+
+def end_of(spec: AlgorithmSpec) -> tuple[str, list[Any]]:
+    """Return why an algorithm's process ended that was fed one frame, and what it had made."""
+
+    async def scenario():
+        made: list[Any] = []
+        async with working() as workers:
+            worker = await start(workers, spec, made.extend)
+            worker.feed(MeasurementFrame("t-1", 1, 1e-6, 0.02, AngleReference.UTC, None, None, {}, {}, {}))
+            async with asyncio.timeout(10):
+                return (await worker.wait()).reason, made
+
+    return asyncio.run(scenario())
+
+
+def test_a_package_that_says_of_itself_what_was_not_signed_is_refused_in_one_sentence(tmp_path):
+    said = refusal_of(put_in_place(tmp_path, "liar", LIES))
+    assert "algorithm liar says of itself what its signed manifest does not: produces is" in said
+
+
+def test_a_package_that_turns_off_its_own_checks_makes_nothing_that_it_did_not_declare(tmp_path):
+    reason, made = end_of(put_in_place(tmp_path, "count", LIES_LATE, start="self.process = lie"))
+    assert reason == "algorithm count sent a result with content energy/1, which it does not declare"
+    assert made == []
+
+
+def test_a_package_tells_the_state_of_a_switch_only_where_its_settings_name_it(tmp_path):
+    spec = put_in_place(tmp_path, "count", SPEAKS_FOR_ANOTHER, start="self.process = lie", content="switch-state/1")
+    reason, made = end_of(msgspec.structs.replace(spec, settings={"switch": "s-11"}))
+    assert reason == "algorithm count sent the state of switch s-12, which its settings do not name"
+    assert made == []
+
+
 def test_a_package_that_takes_memory_when_it_is_imported_is_stopped_by_its_limit(tmp_path):
     spec = put_in_place(tmp_path, "hog", "kept = [bytearray(1 << 20) for _ in range(4096)]")
     said = refusal_of(spec)
@@ -179,6 +257,54 @@ words = importlib.resources.files("late_versions").joinpath("data/words.txt").re
     of_package, of_built_in, probed = asyncio.run(scenario())
     assert of_package == of_built_in
     assert of_package == {layer: probed[layer] for layer in of_package}
+
+
+def test_in_bubblewrap_a_package_sees_its_own_files_and_no_others_and_everything_else_holds_too(tmp_path):
+    look = """
+import os
+found = sorted(os.listdir(@FOLDER@)), os.path.exists(@BESIDE@), os.path.exists("/etc/passwd"), os.getpid() < 10
+raise RuntimeError(f"found {found}")
+"""
+    spec = put_in_place(tmp_path / "state", "box", "")
+    if not boxes_work(spec):
+        return
+    beside = tmp_path / "state" / "device.key"
+    beside.write_text("a key")
+    words = look.replace("@FOLDER@", repr("/proc/self/cwd")).replace("@BESIDE@", repr(str(beside)))
+    said = refusal_of(boxed(put_in_place(tmp_path / "other", "box", words)))
+    assert "found (['box-1.0.0.dist-info', 'box_versions', 'tresma-signer'], False, False, True)" in said
+
+    async def scenario():
+        async with working() as workers:
+            worker = await start(workers, boxed(spec))
+            layers = await workers.probe()
+            assert worker.isolation == {layer: layers[layer] for layer in worker.isolation}
+            inside = children_of(worker.pid)
+            await worker.stop()
+            return inside
+
+    inside = asyncio.run(scenario())
+    assert inside
+    for child in inside:
+        wait_until(lambda pid=child: not Path(f"/proc/{pid}").exists(), "the end of what was in the box")
+
+
+def test_every_attack_fails_in_bubblewrap_as_well(tmp_path):
+    spec = put_in_place(tmp_path, "hostile", EVERYTHING, ATTACKS)
+    if boxes_work(spec):
+        assert "RuntimeError: got 0: []" in refusal_of(boxed(spec))
+
+
+def test_where_bubblewrap_does_not_work_what_needs_it_is_refused_and_never_run_without(tmp_path, monkeypatch):
+    spec = boxed(put_in_place(tmp_path / "state", "box", "raise RuntimeError('it ran')"))
+    refusing = tmp_path / "bwrap"
+    refusing.write_text("#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2\nexit 1\n")
+    refusing.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    words = "expected bubblewrap to run box in, as the policy wants it for code of publishers, found"
+    assert refusal_of(spec) == f"{words}: bwrap: No permissions to create new namespace"
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert refusal_of(spec) == f"{words} no program bwrap; install bubblewrap"
 
 
 @pytest.mark.slow
