@@ -60,8 +60,8 @@ def receive_documents(folder: Path, documents: Mapping[str, bytes]) -> list[str]
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Keep other processes, of other catalogs that share the folder, from receiving at the same time."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".receiving").open("ab") as file:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(f".{folder.name}.lock").open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -132,7 +132,7 @@ class Meters:
         headers = {"Authorization": f"Bearer {self._credentials[device]}"}
         try:
             return self._session.get(f"{url}/v1/devices/{device}/desired", headers=headers, timeout=2).ok
-        except requests.ConnectionError:
+        except requests.RequestException:
             return False
 
 
