@@ -83,6 +83,22 @@ def test_what_must_not_be_obeyed_is_refused_and_nothing_moves(order, reason):
     assert place.last.state == "open"
 
 
+def test_an_order_delivered_again_is_answered_with_where_the_switch_stands_and_changes_nothing():
+    place = Place(operating_time=0.3)
+    place.order("open", name="c1", sequence=1)
+    place.wait(0.2)
+    again = place.order("open", name="c1", sequence=1)
+    assert (again.command, again.outcome, again.state) == ("c1", "under-way", None)
+    place.wait(0.15)
+    assert (place.last.command, place.last.outcome, place.last.state) == ("c1", "done", "open")
+    place.order("close", name="c2", sequence=2)
+    place.wait(0.35)
+    late = place.order("open", name="c1", sequence=1)
+    assert (late.command, late.outcome, late.state) == ("c2", "done", "closed")
+    place.wait(0.35)
+    assert place.last.state == "closed"
+
+
 def test_refusals_are_told_so_often_and_no_more():
     place = Place()
     before = len(place.said)

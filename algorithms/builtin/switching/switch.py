@@ -11,7 +11,8 @@ Rules:
 - It moves for its operating time and reports before and after; nothing it reports is said before it is so, unless it
   is told to simulate a liar.
 - It reports at every change and every now and then, so that silence can be told from standing still.
-- What it has obeyed and what locks it outlive a restart.
+- What it has obeyed and what locks it outlive a restart. An order it knows, delivered again, is answered with where it
+  stands now and changes nothing.
 - Its own clock alone counts: an order issued ahead of it is refused. Movement, protection and reports go by the time
   that passes between ticks, so that a clock that is set back holds nothing up.
 """
@@ -48,7 +49,7 @@ from algorithms.api.wire import NANOSECONDS, time_text
 from algorithms.builtin.switching.protection_cycle import Act, ProtectionCycle
 
 REFUSALS = 30
-"""Refusals told within a minute at most: whoever may order could otherwise fill the disk that keeps them."""
+"""Refusals, and answers to orders that are known already, told within a minute at most: the disk keeps them."""
 AHEAD = 2.0
 """An order may be issued so far ahead of the switch's own clock [s]."""
 REMEMBERED = 64
@@ -190,6 +191,8 @@ class Switch(Algorithm):
 
     def _obey(self, command: Command) -> Sequence[Record]:
         order = read_order(command)
+        if self._is_known(command, order):
+            return self._tell() if self._may_answer() else ()
         refusal = self._refusal(command, order)
         if refusal or order is None:
             return self._refuse(command, refusal)
@@ -216,11 +219,21 @@ class Switch(Algorithm):
         return [*told, *self._arrive(wanted, command.id[:64])] if not self._moving_ns else told
 
     def _refuse(self, command: Command, reason: str) -> Sequence[Record]:
+        return self._answer(command, Outcome.REFUSED, reason) if self._may_answer() else ()
+
+    def _may_answer(self) -> bool:
+        """Tell whether what is not carried out may be answered, and count it."""
         full = len(self._refused_ns) == REFUSALS
         if full and self._steady_ns - self._refused_ns[0] < 60 * NANOSECONDS:
-            return ()
+            return False
         self._refused_ns.append(self._steady_ns)
-        return self._answer(command, Outcome.REFUSED, reason)
+        return True
+
+    def _is_known(self, command: Command, order: Order | None) -> bool:
+        """Tell whether an order is one that was obeyed, delivered again; not another one under its id."""
+        if order is None or order.network != self._report.network or command.id not in self._commands:
+            return False
+        return (order.token, order.sequence) <= (self._report.token, self._report.sequence)
 
     def _refusal(self, command: Command, order: Order | None) -> str:
         """Say why an order is not obeyed; nothing where it is."""

@@ -8,7 +8,8 @@ Rules:
 
 - The orders of a stage are given together; the next stage begins when all of them are confirmed.
 - What is not confirmed in time is ordered once more, under a new number, or waited for as long again where the switch
-  says that it moves; then it has failed. So has what the switch refuses or reports as failed.
+  says that it moves; then it has failed. So has what the switch refuses or reports as failed; a refusal after it said
+  that it moves is of the same order delivered again.
 - An order lives no longer than it is waited for: what is late is worthless at the switch too.
 - Nothing is given without a lease that lasts longer than the order.
 """
@@ -151,6 +152,8 @@ class SwitchingSequence:
         if report.outcome is Outcome.DONE and _fulfils(waiting.wish, report):
             del self._waiting[switch]
             self.done.append((switch, waiting.wish.verb, now_ns))
+        elif report.outcome is Outcome.REFUSED and waiting.moving:
+            return
         elif report.outcome in (Outcome.REFUSED, Outcome.FAILED):
             self._fail(switch, f"{report.outcome}: {report.reason}")
         else:
