@@ -27,7 +27,7 @@ from algorithms.api.manifest import AlgorithmInfo
 from algorithms.api.records import Kind, Result
 
 class Version(Algorithm):
-    info = AlgorithmInfo("@NAME@", "@VERSION@", "Counts frames.", (Kind.FRAME,), (Kind.RESULT,), ("@NAME@/1",),
+    info = AlgorithmInfo("@NAME@", "@VERSION@", "Counts frames.", (Kind.FRAME,), (Kind.RESULT,), ("@CONTENT@",),
                          checkpoint_interval=60.0)
 
     def start(self, context, restored):
@@ -42,7 +42,7 @@ class Version(Algorithm):
         self.here += 1
         @PROCESS@
         payload = {"count": self.count, "version": self.info.version}
-        return [Result("@NAME@/1", self.terminal, record.time_ns, payload, urgent=True)]
+        return [Result("@CONTENT@", self.terminal, record.time_ns, payload, urgent=True)]
 
     def checkpoint(self):
         return json.dumps({"count": self.count}).encode()
@@ -68,11 +68,20 @@ def count_version(
     """Make a version of the counter; `start` and `process` are put into its calls."""
     kinds: Any = {"consumes": (Kind.FRAME,), "produces": (Kind.RESULT,), "contents": (f"{name}/1",)}
     info = AlgorithmInfo(name, version, "Counts frames.", **kinds, checkpoint_interval=60.0)
-    return _packed(info, release, _filled(_COUNT, NAME=name, VERSION=version, START=start, PROCESS=process))
+    return _packed(
+        info, release, _filled(_COUNT, NAME=name, CONTENT=f"{name}/1", VERSION=version, START=start, PROCESS=process)
+    )
 
 
 def version_with(
-    version: str, release: int, *, name: str, first: str, start: str = "", files: dict[str, bytes] | None = None
+    version: str,
+    release: int,
+    *,
+    name: str,
+    first: str,
+    start: str = "",
+    files: dict[str, bytes] | None = None,
+    content: str = "",
 ) -> tuple[Package, bytes]:
     """
     Make a version of the counter with a beginning of its own, and further files.
@@ -89,10 +98,13 @@ def version_with(
         Put into its call.
     files : dict, optional
         By their place in its Python package.
+    content : str, optional
+        Of its results; ``NAME/1`` by default.
     """
-    kinds: Any = {"consumes": (Kind.FRAME,), "produces": (Kind.RESULT,), "contents": (f"{name}/1",)}
+    content = content or f"{name}/1"
+    kinds: Any = {"consumes": (Kind.FRAME,), "produces": (Kind.RESULT,), "contents": (content,)}
     info = AlgorithmInfo(name, version, "Counts frames.", **kinds, checkpoint_interval=60.0)
-    source = _filled(_COUNT, NAME=name, VERSION=version, START=start, PROCESS="")
+    source = _filled(_COUNT, NAME=name, CONTENT=content, VERSION=version, START=start, PROCESS="")
     return _packed(info, release, first.encode() + b"\n" + source, files)
 
 
