@@ -16,6 +16,7 @@ from device_catalog.contract.calibration import Calibration
 from device_catalog.contract.documents import Configuration
 from device_catalog.contract.paths import MAXIMUM_DOCUMENT, etag
 from device_catalog.contract.register import Registered, Registration
+from device_catalog.contract.report_bounds import printable, problems_of
 from device_catalog.contract.reports import Reported
 from device_catalog.documents import merge, moment
 from device_catalog.errors import Conflict, Refused, RevisionOutdated
@@ -222,7 +223,7 @@ class Changes:
         ------
         DeviceUnknown
         Refused
-            When the result is no report.
+            When the result is no report, or has a number out of its bounds.
         """
         return await self._threads.write(self._report, name, document, whole)
 
@@ -230,13 +231,15 @@ class Changes:
         self._fleet.known(name)
         before = self._store.reported(name)
         known = msgspec.json.decode(before) if before and not whole else {"schema": "reported/1", "device": name}
-        merged = merge(known, patch)
+        merged = printable(merge(known, patch))
         problems = []
         result = None
         try:
             result = msgspec.convert(merged, Reported)
         except msgspec.ValidationError as error:
             problems.append(Problem("reported", "a report of the agreed shape", str(error)[:200]))
+        if result is not None:
+            problems += problems_of(result)
         if result is not None and result.device != name:
             problems.append(Problem("reported.device", name, result.device[:80], "report of yourself only"))
         document = msgspec.json.encode(merged)

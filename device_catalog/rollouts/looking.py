@@ -5,8 +5,12 @@ What is decided is pure (`plan`, `judgement`, `progress`, `comparison`, `overlay
 register in memory, which knows who is there. `ticking` looks every second, `orders` when a person wants something.
 """
 
-import msgspec
+import logging
 
+import msgspec
+from sqlalchemy.exc import SQLAlchemyError
+
+from device_catalog.contract.report_bounds import LARGEST_RESTARTS, printable
 from device_catalog.contract.reports import ShadowReport
 from device_catalog.contract.rollouts import Back, Comparison, DeviceState, RolloutRequest, RolloutState, ShadowTest
 from device_catalog.fleet import NANOSECONDS, Device, Fleet
@@ -25,6 +29,7 @@ CATALOG = "catalog"
 
 _decode = msgspec.json.decode
 _encode = msgspec.json.encode
+_log = logging.getLogger(__name__)
 _under_way = (RolloutState.RUNNING, RolloutState.PAUSED)
 
 
@@ -78,15 +83,31 @@ class Look:
             if device is None:
                 self._work.forget_device(told.device)
                 continue
-            report = None if document is None else _decode(document, type=Report)
-            if told.back == Back.GOING:
-                self._telling.look_back(told, report, came_ns)
-            else:
-                self._judge(told, device, report, came_ns)
+            try:
+                report = None if document is None else _decode(document, type=Report)
+                if told.back == Back.GOING:
+                    self._telling.look_back(told, report, came_ns)
+                else:
+                    self._judge(told, device, report, came_ns)
+            except SQLAlchemyError:
+                raise
+            except Exception as error:  # noqa: BLE001 - what one device says must not hold up the others; it is told
+                self._cannot_judge(told, came_ns, error)
         if proving:
             gone = [device.device for device in self._fleet.devices.values() if device.state is State.UNAVAILABLE]
             for told in self._work.done_among(gone):
                 self._judge(told, self._fleet.devices[told.device], self._telling.report(told.device), told.judged_ns)
+
+    def _cannot_judge(self, told: ToldRow, came_ns: int, error: Exception) -> None:
+        """Count a device that says what nobody can judge as failed, until it says something else of the way back."""
+        reason = f"what it reports cannot be judged: {printable(str(error))[:300]}"
+        _log.warning("rollout %s: %s: %s", self._name, told.device, reason)
+        if told.back != Back.GOING:
+            failed = {"state": DeviceState.FAILED, "since_ns": self._now_ns, "step": "failed", "reason": reason}
+            self._work.change_device(told.device, **failed)
+            self._work.note(self._now_ns, CATALOG, "device failed", f"{told.device}: {reason}"[:500])
+            self._telling.send_back(told)
+        self._work.change_device(told.device, judged_ns=came_ns)
 
     def _judge(self, told: ToldRow, device: Device, report: Report | None, came_ns: int) -> None:
         before = Told(DeviceState(told.state), told.since_ns, told.revision, told.restarts)
@@ -99,6 +120,8 @@ class Look:
             deadline=self.request.deadline,
             probation=lambda: self._telling.probation(told.device),
         )
+        texts = {"step": printable(verdict.step), "reason": printable(verdict.reason)}
+        verdict = verdict._replace(**texts, restarts=max(0, min(verdict.restarts, LARGEST_RESTARTS)))
         state = verdict.state
         fields: dict[str, object] = {"judged_ns": came_ns, "step": verdict.step[:32], "restarts": verdict.restarts}
         if state is not DeviceState.DONE and self._overridden(told):

@@ -77,9 +77,14 @@ class Telling:
         return (self.assignment(device) or Assignment("")).probation
 
     def report(self, device: str) -> Report | None:
-        """Give what a device said last."""
+        """Give what a device said last; None where it is nothing that can be read."""
         known = self._work.known(device)
-        return None if known is None or known.report is None else _decode(known.report, type=Report)
+        if known is None or known.report is None:
+            return None
+        try:
+            return _decode(known.report, type=Report)
+        except msgspec.MsgspecError:
+            return None
 
     def tell_next(self, told: dict[str, str], ready: list[Member]) -> None:
         """Tell as many of those who are there, in order, as the stage is still for."""

@@ -13,7 +13,7 @@ import os
 import secrets
 import socket
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from device_catalog.register import Register
 from device_catalog.rollouts.looking import Look
@@ -73,9 +73,9 @@ class Ticking:
         for number in self._store.active(all_of_them=slow or at_once):
             try:
                 self.look(number)
-            except SQLAlchemyError:
-                raise
-            except Exception:  # noqa: BLE001 - one rollout must not hold up the others; it is logged
+            except Exception as error:  # one rollout must not hold up the others; it is logged
+                if isinstance(error, SQLAlchemyError) and not isinstance(error, DataError):
+                    raise  # it is the database that fails, not this rollout
                 _log.exception("rollout %s could not be carried on; the others are", name_of(number))
 
     def look(self, number: int) -> None:

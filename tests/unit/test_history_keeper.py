@@ -296,7 +296,7 @@ def test_what_an_older_history_kept_of_such_numbers_is_packed_and_counts_nowhere
 def test_a_stretch_that_cannot_be_packed_is_set_aside_and_the_others_are(world, caplog):
     world.hear(Silent("m-0").messages(frames(NOW - 10 * MINUTE, 3)))
     (number,) = world.store.series_of("m-0")
-    world.store.settle(Block(number, RAW, NOW - 10 * MINUTE, 1, 4, b"torn"), [], 1, {})
+    world.store.settle(Block(number, RAW, NOW - 10 * MINUTE, 1, 4, b"torn"), [], 0, {})
     world.hear(Silent().messages(frames(NOW - 10 * MINUTE, 3)))
     world.settle()
     world.hear([])

@@ -492,3 +492,48 @@ def test_a_shadow_beside_what_an_earlier_rollout_chose_leaves_that_in_force(worl
     world.run(3)
     back = world.desired("m-0000").algorithms[0]
     assert (back.version, back.shadow, back.rollout) == ("1.1.0", None, "r-1")
+
+
+def hostile(meter, **fields):
+    """Let a meter that has tried a version say something about its algorithms that no agent says."""
+    honest = meter.report
+
+    def report():
+        said = honest()
+        if not meter.seen:
+            return said
+        changed = {name: msgspec.structs.replace(item, **fields) for name, item in said.algorithms.items()}
+        return msgspec.structs.replace(said, algorithms=changed)
+
+    meter.report = report
+
+
+@pytest.mark.parametrize("restarts", [10**30, 2**40, -1])
+def test_a_number_out_of_bounds_is_refused_where_it_comes_in_and_told_by_its_place(world, restarts):
+    (meter,) = world.many(1)
+    world.run(2)
+    hostile(meter, restarts=restarts)
+    meter.seen.append("1.0.0")
+    with pytest.raises(Refused, match=r"reported\.algorithms\.band\.restarts"):
+        world.run(1)
+
+
+def test_texts_of_a_report_are_made_fit_to_be_kept_and_unknown_fields_stay(world):
+    world.many(1)
+    document = {"device": "m-0000", "schema": "reported/1", "problems": ["no\0room", "x" * 10_000], "more": {"a": -1}}
+    said = asyncio.run(world.changes.report("m-0000", document, whole=True))
+    assert said.problems == ("no\N{REPLACEMENT CHARACTER}room", "x" * 4096)
+    assert b'"more":{"a":-1}' in world.store.reported("m-0000")
+
+
+def test_a_device_whose_kept_report_cannot_be_judged_counts_as_failed_alone_and_is_logged_once(world, caplog):
+    world.many(6)
+    world.run(2)
+    name = world.start(stages=[{"percent": 100, "soak": 5}], max_failures="20%")
+    world.run(2)
+    world.meters["m-0003"].away = True
+    world.store.set_reported("m-0003", b'{"algorithms":{"band":7}}', {}, world.clock.wall())
+    world.run(20)
+    assert world.summary(name).state is RolloutState.FINISHED
+    assert world.summary(name).counts.failed == 1
+    assert caplog.text.count("m-0003: what it reports cannot be judged") == 1
