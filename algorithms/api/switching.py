@@ -18,6 +18,7 @@ Rules:
 - Whoever operates a switch watches its reports: an order that nobody confirms was not carried out.
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
 
@@ -33,6 +34,8 @@ OBEYED_AHEAD = 86_400
 """A token may be ahead of the seconds of UTC by this for a switch to obey it [1]."""
 REPORTED_AHEAD = 43_200
 """A token that a switch says it obeys may be ahead by this to be believed: what is given next is obeyed then [1]."""
+AND = "+"
+"""Between the tags of a switch that is locked under several, each to be taken off by itself."""
 _NANOSECONDS = 1_000_000_000
 
 
@@ -67,7 +70,8 @@ class Order(msgspec.Struct, frozen=True):
     sequence : int
         Its place among the orders of that lease, from 1.
     tag : str
-        Under which a switch is locked or unlocked; empty for neither.
+        Under which a switch is locked or unlocked; empty for neither. A switch that is locked may be locked under more
+        tags, by an order that names those it has too, and be unlocked under one of several.
     """
 
     network: str
@@ -86,7 +90,7 @@ class SwitchReport(msgspec.Struct, frozen=True):
     state : SwitchState or None
         None while it moves, or where it does not know.
     tag : str
-        Under which it is locked open; empty where it is not.
+        Under which it is locked open; empty where it is not, several joined by `AND`.
     lockout : bool
         Whether its protection gave up closing again.
     reclosing : bool
@@ -120,6 +124,16 @@ class SwitchReport(msgspec.Struct, frozen=True):
 def is_believable(token: int, now_ns: int, ahead: int = OBEYED_AHEAD) -> bool:
     """Tell whether a token can have been given by now [ns UTC], by a clock that was ahead a little."""
     return 0 <= token <= now_ns // _NANOSECONDS + ahead
+
+
+def tags_of(tag: str) -> set[str]:
+    """Take the tag of a report or an order apart into those that were joined by `AND`; none for an empty one."""
+    return set(tag.split(AND)) - {""}
+
+
+def joined_tags(tags: Iterable[str]) -> str:
+    """Write several tags as that of one switch, always in the same order."""
+    return AND.join(sorted(tags))
 
 
 def report_record(switch: str, time_ns: int, report: SwitchReport) -> Result:

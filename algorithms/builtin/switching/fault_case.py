@@ -19,7 +19,7 @@ from algorithms.api.network import NetworkModel
 from algorithms.api.network_operation import Protection, SwitchKind, SwitchState
 from algorithms.api.network_tables import Truths
 from algorithms.api.records import Event
-from algorithms.api.switching import Cause, SwitchReport
+from algorithms.api.switching import Cause, SwitchReport, tags_of
 from algorithms.api.wire import NANOSECONDS
 from algorithms.grid.switching.switched import SwitchedNetwork
 
@@ -128,7 +128,7 @@ class FaultCase:
 
     def taken_over(self, report: SwitchReport | None, tags: tuple[str, ...]) -> str:
         """Say how a person has taken the breaker over; nothing where none has. Locks under `tags` are our own."""
-        if report is None or report.state is not SwitchState.OPEN or report.tag in tags:
+        if report is None or report.state is not SwitchState.OPEN or tags_of(report.tag) & set(tags):
             return ""
         if report.tag:
             return f"{self.breaker} is locked under {report.tag}"

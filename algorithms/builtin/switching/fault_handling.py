@@ -41,7 +41,14 @@ from algorithms.builtin.switching.restoration_checks import (
     taken_over,
     why_not_dead,
 )
-from algorithms.builtin.switching.restoration_steps import ending, proposal_of, stages_of, unlocked
+from algorithms.builtin.switching.restoration_steps import (
+    ending,
+    locks_of,
+    proposal_of,
+    stages_of,
+    unlocked,
+    with_locks,
+)
 from algorithms.builtin.switching.switch_board import SwitchBoard
 from algorithms.builtin.switching.switching_sequence import Lease, Progress, SwitchingSequence
 from algorithms.builtin.switching.voltage_watch import VoltageWatch
@@ -96,6 +103,7 @@ class FaultHandling:
     _again: bool = False
     _replans: int = 0
     _plan: Restoration | None = None
+    _locks: dict[str, set[str]] = field(default_factory=dict)
     _planned_for: Truths | None = None
     _covered: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = field(default_factory=dict)
     _sequence: SwitchingSequence | None = None
@@ -256,7 +264,7 @@ class FaultHandling:
     def _wait_for_protection(self, now_ns: int) -> list[Record]:
         protections = self.board.model.protections
         for case in self.cases:
-            case.enclosed = case.enclosed or is_enclosed(self.board, case, self.tags)
+            case.enclosed = case.enclosed or is_enclosed(self.board, case)
         if taken := taken_over(self.cases, self.board, self.ground):
             return self._end("handed-over", taken, now_ns)
         passed = [case for case in self.cases if not (case.live or case.enclosed) and case.passed(protections, now_ns)]
@@ -330,6 +338,8 @@ class FaultHandling:
             pickup=settings.pickup,
             kept_open=kept,
         )
+        self._locks = locks_of(network, self.cases)
+        plan = with_locks(plan, self.board, self._locks)
         self._plan, self._planned_for = plan, self.board.closed()
         self._covered = {case.id: (case.branches, case.nodes) for case in self.cases}
         times = [case.opened_ns or case.start_ns for case in self.cases]
@@ -338,7 +348,7 @@ class FaultHandling:
         given: list[Record] = [proposal_of(plan, self.board, against, now_ns, settings.patience)]
         if against or not settings.closed_loop:
             return [*given, *self._end("proposed", against or "the settings say to propose only", now_ns)]
-        if not (plan.isolate or plan.to_close or unlocked(plan, self.board, self.tags)):
+        if not (plan.isolate or plan.to_close or unlocked(plan, self.board, self._locks)):
             return [*given, *self._end("nothing-to-do", "nothing can be brought back by switching", now_ns)]
         self._enter(Phase.LEASE, now_ns)
         return given
@@ -353,7 +363,7 @@ class FaultHandling:
             return []
         name = self.cases[0].id[:NAMED]
         settings = self.settings
-        stages = stages_of(self._plan, self.board, self.tags, settle=settings.settle, response=settings.response)
+        stages = stages_of(self._plan, self.board, self._locks, settle=settings.settle, response=settings.response)
         self._sequence = SwitchingSequence(name, self.lease, stages)
         self._enter(Phase.SWITCHING, now_ns)
         return []

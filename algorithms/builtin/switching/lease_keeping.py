@@ -10,6 +10,8 @@ Rules:
   whoever had the right before, whatever clocks say. One that does not confirm is not counted on.
 - A switch that obeys a larger token says that somebody else was given the right since: it ends at once, and is asked
   for anew with that token, which the catalog then goes beyond. Tokens that nobody can have been given are not believed.
+- Where switches have stood otherwise than the topology has it for a while, and nobody has the right who would say so,
+  as after a kill in the middle of a sequence, it is taken for a moment, only to tell. Nothing is claimed for that.
 - It is asked for with a `Request` to this device's own agent, which asks the catalog, and counted from the question.
 """
 
@@ -27,6 +29,12 @@ LEASE_TIME = 60.0
 """Asked for at a time [s]; renewed at half of it."""
 ASKED_AGAIN = 2.0
 """A request for a lease is not repeated before this [s]."""
+STEADY = 10.0
+"""Switches that the topology does not know of have stood still for so long when they are told [s]."""
+TELL_AGAIN, TOLD_AGAIN = 30.0, 600.0
+"""So long after it could not be had, and after it was told and the topology has not followed, it is told again [s]."""
+LOOKED = 1.0
+"""How often it is looked for what nobody told [s]."""
 
 
 class LeaseKeeping:
@@ -63,21 +71,28 @@ class LeaseKeeping:
         self._again_ns = 0
         self._renewal_ns = 0
         self._seen = 1
+        self._look_ns = 0
+        self._asked_to_tell_ns: int | None = None
+        self._standing: tuple[dict[str, str], int] = {}, 0
+        self._told: tuple[dict[str, str], int] = {}, 0
 
     def keep(self, now_ns: int, *, wanted: bool) -> list[Record]:
         """Ask, claim, renew or give back [ns UTC]."""
         if self._held is not None and self._held.until_ns <= now_ns:
             self._drop()
         if not wanted:
-            return self._give_back(now_ns)
+            return self._tell_or_give_back(now_ns)
         given = self._claim(now_ns)
         if (self._held is not None and now_ns < self._renewal_ns) or now_ns < self._again_ns:
             return given
+        return [*given, self._ask(now_ns)]
+
+    def _ask(self, now_ns: int) -> Request:
         held = {"token": self._held.token} if self._held is not None else {}
         request = self._request({"seconds": LEASE_TIME, "seen": self._seen, **held}, now_ns)
         self._asking = request.id, now_ns
         self._again_ns = now_ns + round(ASKED_AGAIN * NANOSECONDS)
-        return [*given, request]
+        return request
 
     def replied(self, reply: Reply, now_ns: int) -> None:
         """Take what the agent answers."""
@@ -122,6 +137,10 @@ class LeaseKeeping:
             self._claiming.shift(by_ns)
         self._again_ns += by_ns
         self._renewal_ns += by_ns
+        self._look_ns += by_ns
+        self._asked_to_tell_ns = None if self._asked_to_tell_ns is None else self._asked_to_tell_ns + by_ns
+        self._standing = self._standing[0], self._standing[1] + by_ns
+        self._told = self._told[0], self._told[1] + by_ns
 
     # ---- inside
 
@@ -145,6 +164,34 @@ class LeaseKeeping:
             self._held.until_ns = 0
         self._held = self.lease = self._claiming = None
 
+    def _tell_or_give_back(self, now_ns: int) -> list[Record]:
+        """Take the right for a moment where something is to be told, or let go of it, telling."""
+        if self._held is not None:
+            return self._give_back(now_ns)
+        asked_ns = self._asked_to_tell_ns
+        if asked_ns is not None and now_ns - asked_ns < round(ASKED_AGAIN * NANOSECONDS):
+            return []  # the answer may come yet
+        if now_ns < self._look_ns:
+            return self._give_back(now_ns)
+        self._look_ns = now_ns + round(LOOKED * NANOSECONDS)
+        tried = asked_ns is not None and now_ns - asked_ns < round(TELL_AGAIN * NANOSECONDS)
+        if not self._is_untold(now_ns) or tried:
+            return self._give_back(now_ns)
+        self._asked_to_tell_ns = now_ns
+        return [self._ask(now_ns)]
+
+    def _is_untold(self, now_ns: int) -> bool:
+        """Tell whether switches have stood elsewhere than the topology has them for a while, and nobody said so."""
+        stand, switches = self._board.reported(), self._board.model.switches
+        if stand != self._standing[0]:
+            self._standing = stand, now_ns
+        told, told_ns = self._told
+        if stand == told and now_ns - told_ns < round(TOLD_AGAIN * NANOSECONDS):
+            return False
+        closed = self._board.closed()
+        differ = any(closed[switches.rows[name]] != switches.closed[switches.rows[name]] for name in stand)
+        return differ and now_ns - self._standing[1] >= round(STEADY * NANOSECONDS)
+
     def _give_back(self, now_ns: int) -> list[Record]:
         """Say where switches stand that were moved, and let go of the network."""
         if self._held is None and self._asking is None:
@@ -152,7 +199,9 @@ class LeaseKeeping:
         told: list[Record] = []
         held = {}
         if self._held is not None:
-            told.append(self._request({"states": self._board.reported()}, now_ns))
+            stand = self._board.reported()
+            told.append(self._request({"states": stand}, now_ns))
+            self._told = stand, now_ns
             held = {"token": self._held.token}
             self._board.bad.clear()
         self._drop()

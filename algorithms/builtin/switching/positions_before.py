@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from algorithms.api.network_operation import SwitchState
 from algorithms.api.network_tables import Truths
-from algorithms.api.switching import Cause, SwitchReport
+from algorithms.api.switching import Cause, SwitchReport, tags_of
 from algorithms.builtin.switching.fault_case import FaultCase
 from algorithms.builtin.switching.loss_watch import LOSS_ORDERS
 from algorithms.builtin.switching.switch_board import SwitchBoard
@@ -92,7 +92,9 @@ class PositionsBefore:
         """Tell whether it is by an order for one of these faults, or against losses, that a switch stands so."""
         givers = (*(f"{case.id[:NAMED]}-" for case in cases), *LOSS_ORDERS)
         tags = {case.id for case in cases}
-        return report.cause is Cause.COMMAND and (report.moved_by.startswith(givers) or report.tag in tags)
+        return report.cause is Cause.COMMAND and (
+            report.moved_by.startswith(givers) or bool(tags & tags_of(report.tag))
+        )
 
     def _respect(self, name: str, stood: SwitchState | None, report: SwitchReport, cases: Sequence[FaultCase]) -> None:
         """Leave open what somebody else opened, and dead what that made dead."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from algorithms.api.network_operation import SwitchKind, SwitchState
 from algorithms.api.network_tables import Integers, Truths
-from algorithms.api.switching import Cause, SwitchReport
+from algorithms.api.switching import Cause, SwitchReport, tags_of
 from algorithms.builtin.switching.fault_case import FaultCase
 from algorithms.builtin.switching.positions_before import PositionsBefore
 from algorithms.builtin.switching.switch_board import SwitchBoard
@@ -54,13 +54,13 @@ def still_dark(board: SwitchBoard, before: Truths, reasons: Mapping[str, str]) -
     return {name: reasons.get(name, CUT_SHORT) for name in names}, customers
 
 
-def is_enclosed(board: SwitchBoard, case: FaultCase, tags: Sequence[str]) -> bool:
+def is_enclosed(board: SwitchBoard, case: FaultCase) -> bool:
     """Tell whether all switches around a fault say that they are locked for it."""
     network = SwitchedNetwork(board.model)
     around = enclosing(network, faulted_zones(network, case.branches, case.nodes))
     reports = [board.report(board.model.switches.ids[row]) for row in around]
     return bool(reports) and all(
-        report is not None and report.state is SwitchState.OPEN and report.tag in tags for report in reports
+        report is not None and report.state is SwitchState.OPEN and case.id in tags_of(report.tag) for report in reports
     )
 
 

@@ -4,18 +4,22 @@ A plan of restoration as others read it: stages of orders, a proposal, and the e
 Where it stands: `fault_handling` decides when; here is only how it is written.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from algorithms.api.grid_records import Proposal, SwitchStep
 from algorithms.api.readings import Estimate
 from algorithms.api.records import Event, Severity
+from algorithms.api.switching import joined_tags, tags_of
 from algorithms.api.wire import NANOSECONDS, time_text
 from algorithms.builtin.switching.fault_case import FaultCase
 from algorithms.builtin.switching.switch_board import SwitchBoard
 from algorithms.builtin.switching.switching_sequence import Stage, closing, opening
+from algorithms.grid.switching.enclosing import enclosing, faulted_zones
 from algorithms.grid.switching.fault_search import Trial
 from algorithms.grid.switching.restoration import DEAD_BEFORE, FAULTED, Restoration
+from algorithms.grid.switching.switched import SwitchedNetwork
 
 UNTOUCHED = "as the protection left it: nothing was switched"
 ENCLOSED = "the fault is enclosed and locked; what was brought back stays so, the rest stays dark"
@@ -26,14 +30,37 @@ Done = tuple[str, str, int]
 """Switch, verb and when it was confirmed [ns UTC]."""
 
 
-def unlocked(plan: Restoration, board: SwitchBoard, tags: Sequence[str]) -> list[str]:
-    """Name the switches around the fault that are not locked for it yet."""
+def locks_of(network: SwitchedNetwork, cases: Sequence[FaultCase]) -> dict[str, set[str]]:
+    """Name the switches around each of several faults, with the ids of the cases for which each is to be locked."""
+    names, locks = network.model.switches.ids, dict[str, set[str]]()
+    for case in cases:
+        for row in enclosing(network, faulted_zones(network, case.branches, case.nodes)):
+            locks.setdefault(names[row], set()).add(case.id)
+    return locks
+
+
+def with_locks(plan: Restoration, board: SwitchBoard, locks: Mapping[str, set[str]]) -> Restoration:
+    """Add what parts two faults from each other: when one is repaired, the other is still enclosed."""
+    between = [name for name in locks if name not in plan.locked]
+    if not between:
+        return plan
+    rows, closed = board.model.switches.rows, plan.closed.copy()
+    closed[[rows[name] for name in between]] = False
+    standing = board.closed()
+    opened = [name for name in between if standing[rows[name]]]
+    return replace(plan, isolate=(*plan.isolate, *opened), locked=(*plan.locked, *between), closed=closed)
+
+
+def unlocked(plan: Restoration, board: SwitchBoard, locks: Mapping[str, set[str]]) -> list[str]:
+    """Name the switches around faults that are not locked yet for each fault that they enclose."""
     reports = {name: board.report(name) for name in plan.locked}
-    return [name for name, report in reports.items() if report is None or not report.tag or report.tag not in tags]
+    return [
+        name for name, report in reports.items() if report is None or not locks.get(name, set()) <= tags_of(report.tag)
+    ]
 
 
 def stages_of(
-    plan: Restoration, board: SwitchBoard, tags: Sequence[str], *, settle: float, response: float
+    plan: Restoration, board: SwitchBoard, locks: Mapping[str, set[str]], *, settle: float, response: float
 ) -> list[Stage]:
     """
     Write a plan as orders.
@@ -42,8 +69,8 @@ def stages_of(
     ----------
     plan : Restoration
     board : SwitchBoard
-    tags : sequence of str
-        Under which switches may be locked for this already; new ones are locked under the first.
+    locks : mapping
+        For which cases each switch is to be locked; what locks it already stays.
     settle : float
         After each closing the protection is watched for so long [s].
     response : float
@@ -56,9 +83,10 @@ def stages_of(
 
     def tag(name: str) -> str:
         report = board.report(name)
-        return report.tag if report is not None and report.tag in tags else tags[0]
+        present = tags_of(report.tag) if report is not None else set()
+        return joined_tags(present | locks.get(name, set()))
 
-    loose = unlocked(plan, board, tags)
+    loose = unlocked(plan, board, locks)
     around = [name for name in plan.locked if name in plan.isolate or name in loose]
     stages = [
         Stage("isolate", tuple(opening(name, patience(name), tag(name)) for name in around)),

@@ -42,8 +42,10 @@ from algorithms.api.switching import (
     Outcome,
     SwitchReport,
     is_believable,
+    joined_tags,
     read_order,
     report_record,
+    tags_of,
 )
 from algorithms.api.wire import NANOSECONDS, time_text
 from algorithms.builtin.switching.protection_cycle import Act, ProtectionCycle
@@ -199,7 +201,8 @@ class Switch(Algorithm):
         self._commands = (*self._commands, command.id)[-REMEMBERED:]
         self._change(token=order.token, sequence=order.sequence)
         if command.verb in (CLAIM, UNLOCK):
-            self._change(tag="" if command.verb == UNLOCK else self._report.tag)
+            if command.verb == UNLOCK:
+                self._change(tag=joined_tags(tags_of(self._report.tag) - tags_of(order.tag)))
             return self._answer(command, Outcome.DONE, "")
         wanted = SwitchState.OPEN if command.verb == OPEN else SwitchState.CLOSED
         if order.tag and wanted is SwitchState.OPEN:
@@ -246,7 +249,7 @@ class Switch(Algorithm):
             return "this switch does not know the time yet"
         in_force = report.token if is_believable(report.token, now_ns) else -1
         same_lease = order.token == in_force
-        other_tag = order.tag != report.tag
+        under, named = tags_of(report.tag), tags_of(order.tag)
         locked = f"locked open under {report.tag}" if report.tag else "not locked"
         reasons = (
             (order.network != report.network, f"expected an order for {report.network}, not {order.network[:64]}"),
@@ -267,8 +270,8 @@ class Switch(Algorithm):
             ),
             (self._moving is not None and command.verb != CLAIM, "still moving"),
             (command.verb == CLOSE and bool(report.tag), locked),
-            (command.verb == OPEN and bool(order.tag and report.tag) and other_tag, locked),
-            (command.verb == UNLOCK and other_tag, locked),
+            (command.verb == OPEN and bool(named) and not under <= named, locked),
+            (command.verb == UNLOCK and not (named <= under if named else not under), locked),
         )
         return next((reason for speaks_against, reason in reasons if speaks_against), "")
 

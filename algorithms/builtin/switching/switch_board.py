@@ -19,7 +19,7 @@ from algorithms.api.network_document import SwitchStates
 from algorithms.api.network_operation import Operation, SwitchKind, SwitchState
 from algorithms.api.network_tables import Truths
 from algorithms.api.records import Result
-from algorithms.api.switching import SwitchReport, read_report
+from algorithms.api.switching import SwitchReport, read_report, tags_of
 from algorithms.api.wire import NANOSECONDS
 
 AHEAD = 60.0
@@ -88,7 +88,7 @@ class SwitchBoard:
 
     def operable(self, now_ns: int, tags: Iterable[str] = ()) -> Truths:
         """Tell which switches can be counted on, being locked by nobody but under `tags`, shape (n,)."""
-        switches, own = self.model.switches, {"", *tags}
+        switches, own = self.model.switches, set(tags)
         fit = np.zeros(len(switches), dtype=bool)
         for name, (heard_ns, report) in self._reports.items():
             row = switches.rows[name]
@@ -96,7 +96,7 @@ class SwitchBoard:
                 switches.operation[row] == Operation.REMOTE
                 and switches.kind[row] != SwitchKind.FUSE
                 and now_ns - heard_ns <= self._silence_ns
-                and report.tag in own
+                and (not report.tag or bool(own & tags_of(report.tag)))
                 and report.state is not None
                 and name not in self.bad
             )

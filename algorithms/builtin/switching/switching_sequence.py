@@ -22,7 +22,7 @@ import msgspec
 
 from algorithms.api.network_operation import SwitchState
 from algorithms.api.records import Command
-from algorithms.api.switching import CLAIM, CLOSE, OPEN, UNLOCK, Order, Outcome, SwitchReport
+from algorithms.api.switching import CLAIM, CLOSE, OPEN, UNLOCK, Order, Outcome, SwitchReport, tags_of
 from algorithms.api.wire import NANOSECONDS
 
 ATTEMPTS = 2
@@ -218,13 +218,13 @@ class SwitchingSequence:
 def _fulfils(wish: Wish, report: SwitchReport) -> bool:
     match wish.verb:
         case "open":
-            return report.state is SwitchState.OPEN and (not wish.tag or report.tag == wish.tag)
+            return report.state is SwitchState.OPEN and tags_of(wish.tag) <= tags_of(report.tag)
         case "close":
             return report.state is SwitchState.CLOSED
         case "claim":
             return True
         case _:
-            return not report.tag
+            return not tags_of(wish.tag) & tags_of(report.tag)
 
 
 def opening(switch: str, patience: float, tag: str = "") -> Wish:
