@@ -215,10 +215,9 @@ def _put_in_place(config: CatalogConfig, engine: Engine, manifest: Manifest, fol
     if (folder / SQLITE).exists():  # all of it before anything is touched
         brought = _bring_forward(open_engine(f"sqlite:///{folder / SQLITE}"), manifest, now)
         databases.settle_sqlite(folder / SQLITE)
-    before = state / f"before-restore-{now:%Y%m%dT%H%M%SZ}"
-    before.mkdir(mode=0o700)
+    before = Path(tempfile.mkdtemp(prefix=f"before-restore-{now:%Y%m%dT%H%M%SZ}-", dir=state))
     token = Path(config.operator_token_file)
-    _move(token, before / TOKEN)
+    _copy(token, before / TOKEN)  # there is always one: without any a catalog would make another
     token.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_secret(token, UNFINISHED)
     if brought is None and databases.has_tables(engine):

@@ -1,8 +1,12 @@
 """Backup and restore of a real catalog: copied while it serves, put back, and what meters are told then."""
 
 import hashlib
+import json
 import stat
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -43,7 +47,7 @@ def test_a_copy_taken_while_the_catalog_works_gives_the_same_catalog_on_another_
         ended = threading.Event()
 
         def work():
-            while not ended.is_set():
+            while not ended.wait(0.01):
                 configure(first, "m-2", 25)
 
         worker = threading.Thread(target=work)
@@ -88,6 +92,7 @@ def test_what_is_there_is_replaced_only_when_that_is_asked_for_and_is_kept(tmp_p
         catalog.register("m-1")
         catalog_command(catalog, "backup", str(archive), "--no-recordings")
         catalog.register("m-2")
+    here = {path: path.read_bytes() for path in (tmp_path / "state").rglob("*") if path.is_file()}
     before = (tmp_path / "state" / "director.key").read_bytes()
     arguments = ["restore", str(archive), f"--state={tmp_path / 'state'}"]
     assert main(arguments) == EXIT_CONFIGURATION
@@ -95,8 +100,7 @@ def test_what_is_there_is_replaced_only_when_that_is_asked_for_and_is_kept(tmp_p
     damaged = tmp_path / "damaged.tar.gz"
     damaged.write_bytes(archive.read_bytes()[:-2000])
     assert main(["restore", str(damaged), "--replace", f"--state={tmp_path / 'state'}"]) == EXIT_CONFIGURATION
-    with CatalogProcess(state=tmp_path / "state") as catalog:
-        assert catalog.operator("GET", "/v1/devices/m-2").status_code == 200, "nothing was changed"
+    assert {path: path.read_bytes() for path in (tmp_path / "state").rglob("*") if path.is_file()} == here
 
     assert main([*arguments, "--replace"]) == 0
     (kept,) = (tmp_path / "state").glob("before-restore-*")
@@ -127,3 +131,26 @@ def test_postgresql_is_copied_and_put_back_with_what_meters_have_seen(tmp_path):
             assert desired["revision"] > later
         sqlite = [f"--state={tmp_path / 'other'}"]
         assert main(["restore", str(archive), *sqlite]) == EXIT_CONFIGURATION, "one of another kind"
+
+
+def test_power_may_fail_at_every_step_of_a_restore(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.support.restore_to_kill", str(tmp_path)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    tries = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(tries) > 5, "it was cut off in the middle, too"
+    assert [one["died"] for one in tries] == [True] * (len(tries) - 1) + [False]
+    for one in tries:
+        token = one["after"]["operator.token"]
+        assert token in {"here", "unfinished", "copied"}, "a catalog would make itself another one"
+        if token != "unfinished":  # a catalog starts with this
+            assert set(one["after"].values()) == {token}, "parts of two catalogs"
+        assert set(one["repeated"].values()) == {"copied"}
+        assert one["kept"], "nothing that was there is lost"
+        assert one["left"] == 0
