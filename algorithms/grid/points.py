@@ -118,8 +118,10 @@ def find_points(model: NetworkModel) -> Points:
     fed = _fed(part, starts, at_earth)
     fed = _fed(part, np.concatenate([starts, _neutrals(model, joined[number], fed)]), at_earth)
 
-    kept = np.unique(joined[:earth][fed[joined[:earth]]])
-    kept = kept[kept != joined[earth]]
+    used = np.zeros(earth + 1, dtype=bool)
+    used[joined[:earth]] = True
+    used[at_earth] = False
+    kept = np.flatnonzero(used & fed)
     kept = kept[_present(model, joined, kept, stars[connected])]
     renumbered = np.full(earth + 1, EARTH, dtype=np.intp)
     renumbered[kept] = np.arange(len(kept))

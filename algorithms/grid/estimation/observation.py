@@ -77,8 +77,20 @@ class _Seen:
 
 def gathered(entries: list[tuple[int, int, complex]], shape: tuple[int, int]) -> csr_array:
     """Make a matrix of its entries, given as row, column and value."""
+    if not entries:
+        return csr_array(shape, dtype=complex)
     rows, columns, values = ([entry[part] for entry in entries] for part in range(3))
     return csr_array(coo_array((np.array(values, dtype=complex), (rows, columns)), shape=shape))
+
+
+def _sums(rows: list[tuple[int, list[tuple[int, int]]]], number: dict[tuple[int, int], int]) -> csr_array:
+    """Give what sums up the powers of phases, of the numbers given, for each measurement."""
+    shape = len(rows), len(number)
+    entries = [(row, number[pair]) for row, (_, parts) in enumerate(rows) for pair in parts]
+    if not entries:
+        return csr_array(shape)
+    at, of = zip(*entries, strict=True)
+    return csr_array(coo_array((np.ones(len(at)), (at, of)), shape=shape))
 
 
 _Rows = dict[Quantity, list[tuple[int, list[tuple[int, int]]]]]
@@ -146,10 +158,11 @@ class Observation:
         dead = []
         for index, measurement in enumerate(measurements):
             element = terminals.element(measurement) if measurement.quantity in POWERS else None
-            column = int(measurement.quantity == Quantity.Q)
-            if element is not None and self.own[element, column] == NONE:
-                self.own[element, column] = index
-                continue
+            if element is not None:
+                column = int(measurement.quantity == Quantity.Q)
+                if self.own[element, column] == NONE:
+                    self.own[element, column] = index
+                    continue
             parts = list(_parts(terminals, measurement, voltages, currents))
             if parts:
                 rows[measurement.quantity].append((index, parts))
@@ -189,17 +202,13 @@ class Observation:
         self._current = singles(Quantity.CURRENT, 1) + self.n_voltages
         self._current_angle = singles(Quantity.CURRENT_ANGLE, 1) + self.n_voltages
         powers = [*rows[Quantity.P], *rows[Quantity.Q]]
-        pairs = list(dict.fromkeys(pair for _, parts in powers for pair in parts))
-        number = {pair: at for at, pair in enumerate(pairs)}
-        entries = [(row, number[pair], 1.0) for row, (_, parts) in enumerate(powers) for pair in parts]
-        self._pair_voltage = np.array([pair[0] for pair in pairs], dtype=np.intp)
-        self._pair_current = np.array([pair[1] for pair in pairs], dtype=np.intp) + self.n_voltages
-        sums = coo_array(
-            ([entry[2] for entry in entries], ([entry[0] for entry in entries], [entry[1] for entry in entries])),
-            shape=(len(powers), len(pairs)),
-        )
-        active = len(rows[Quantity.P])
-        self._sum_p, self._sum_q = csr_array(sums)[:active, :], csr_array(sums)[active:, :]
+        number: dict[tuple[int, int], int] = {}
+        for _, parts in powers:
+            for pair in parts:
+                number.setdefault(pair, len(number))
+        self._pair_voltage = np.array([pair[0] for pair in number], dtype=np.intp)
+        self._pair_current = np.array([pair[1] for pair in number], dtype=np.intp) + self.n_voltages
+        self._sum_p, self._sum_q = (_sums(rows[quantity], number) for quantity in (Quantity.P, Quantity.Q))
         first = len(self._magnitude)
         second = first + len(self._angle) + len(self._current)
         self.angle_rows = np.concatenate(
