@@ -7,7 +7,7 @@ from algorithms.api.records import Command, Severity
 from algorithms.api.switching import Order
 from algorithms.api.wire import NANOSECONDS
 from tests.support.feeder_pair import feeder_pair_document
-from tests.support.switch_world import World
+from tests.support.switch_world import HEAVY, World, state
 
 
 def world(**settings):
@@ -64,3 +64,29 @@ def test_what_a_person_opened_before_it_was_killed_is_not_closed_after():
     made.wait(60.0)
     assert made.events
     assert ("p2-far", "close") not in [(command.recipient, command.verb) for command in made.commands]
+
+
+def test_where_switches_stand_is_told_although_it_was_killed_before_it_could():
+    made = World(feeder_pair_document(), closed_loop=True, hold=0.0, interval=60.0)
+    made.wait(1.0)
+    made.give(state(made, **HEAVY))
+    made.until(lambda: len(made.commands) == 2)
+    made.kill()
+    made.wait(25.0)
+    assert made.lease.told["tie"] == "closed"
+    assert made.lease.told["p6-far"] == "open"
+    assert made.lease.holder == ""
+    claims, asked = len(made.claims), made.lease.token
+    made.wait(60.0)
+    assert (len(made.claims), made.lease.token) == (claims, asked)  # nothing is claimed for it, and it is told once
+
+
+def test_nobody_who_has_the_right_is_disturbed_by_what_is_to_be_told():
+    made = world()
+    made.lease.holder = "person"
+    person(made, "p6-far", "open")
+    made.wait(15.0)
+    assert (made.lease.holder, made.lease.told) == ("person", {})
+    made.lease.holder = ""
+    made.wait(31.0)
+    assert made.lease.told["p6-far"] == "open"
