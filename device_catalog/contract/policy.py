@@ -30,6 +30,8 @@ PATTERN = re.compile(r"[A-Za-z0-9_*-]{1,64}")
 """Names of devices and networks, with ``*`` for anything."""
 
 _anywhere = ("*",)
+_NOTHING = msgspec.UNSET
+"""Stands for a setting that is not stated; null is a value."""
 
 
 class DirectorKey(Strict, frozen=True):
@@ -75,7 +77,8 @@ class Bound(Strict, frozen=True):
     allowed : tuple or None
         The only values.
     stated : bool
-        Whether it must be stated; what is not stated is as the algorithm has it by default.
+        Whether it must be stated, by each assignment of the algorithm, and by settings that a shadow of it has of its
+        own; what is not stated is as the algorithm has it by default.
     devices : tuple of str
         Whom it concerns; ``*`` stands for anything.
     """
@@ -164,47 +167,41 @@ def matches(name: str, patterns: Iterable[str]) -> bool:
 
 
 def _judge(problems: Problems, bound: Bound, configuration: Configuration) -> None:
-    stated = False
     for where, value in _values(bound.setting, configuration):
-        stated = True
+        if value is _NOTHING:
+            problems.expect(not bound.stated, where, "a setting that is stated, as the policy wants it", "nothing")
+            continue
         if bound.allowed is not None:
             listed = any(_is_same(value, one) for one in bound.allowed)
             words = ", ".join(shortened(_json(one), 40) for one in bound.allowed) or "nothing"
             problems.expect(listed, where, f"what the policy allows: {words}", _json(value))
         if bound.minimum is not None or bound.maximum is not None:
             problems.expect(_is_between(bound, value), where, f"what the policy allows: {_range(bound)}", _json(value))
-    if bound.stated:
-        problems.expect(stated, bound.setting, "a setting that is stated, as the policy wants it", "nothing")
 
 
 def _values(setting: str, configuration: Configuration) -> list[tuple[str, Any]]:
-    """List what is stated of a setting, with where."""
+    """List what is stated of a setting, with where; `_NOTHING` wherever it could be and is not."""
     first, _, rest = setting.partition(".")
     if first == "algorithms":
         if not rest:
             return [(f"algorithms[{index}]", one.algorithm) for index, one in enumerate(configuration.algorithms)]
         name, _, field = rest.partition(".")
-        return list(
-            chain.from_iterable(
-                _settings(index, one, field)
-                for index, one in enumerate(configuration.algorithms)
-                if one.algorithm == name
-            )
-        )
+        assigned = [pair for pair in enumerate(configuration.algorithms) if pair[1].algorithm == name]
+        found = list(chain.from_iterable(_settings(index, one, field) for index, one in assigned))
+        return found or [(setting, _NOTHING)]
     found = msgspec.to_builtins(configuration)
     for step in setting.split("."):
         if not isinstance(found, Mapping) or step not in found:
-            return []
+            return [(setting, _NOTHING)]
         found = found[step]
     return [(setting, found)]
 
 
 def _settings(index: int, assignment: Assignment, field: str) -> Iterable[tuple[str, Any]]:
     where = f"algorithms[{index}]"
-    shadow = assignment.shadow.settings if assignment.shadow is not None else None
-    for path, settings in ((f"{where}.settings", assignment.settings), (f"{where}.shadow.settings", shadow or {})):
-        if field in settings:
-            yield f"{path}.{field}", settings[field]
+    yield f"{where}.settings.{field}", assignment.settings.get(field, _NOTHING)
+    if assignment.shadow is not None and assignment.shadow.settings is not None:
+        yield f"{where}.shadow.settings.{field}", assignment.shadow.settings.get(field, _NOTHING)
 
 
 def _is_same(value: Any, other: Any) -> bool:
@@ -220,7 +217,7 @@ def _is_same(value: Any, other: Any) -> bool:
 
 def _is_between(bound: Bound, value: Any) -> bool:
     if isinstance(value, list | tuple):
-        return all(_is_between(bound, item) for item in value)
+        return bool(value) and all(_is_between(bound, item) for item in value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     least = bound.minimum is None or value >= bound.minimum

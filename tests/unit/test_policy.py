@@ -139,7 +139,7 @@ def test_bounds_hold_for_every_part_of_a_configuration():
     assert beyond(tame, "rtu-7", bounds=bounds) == []
     assert beyond({}, "rtu-7", bounds=[bounds[1]]) == []
     unstated = {"algorithms": [{"algorithm": "switch"}]}
-    assert beyond(unstated, "rtu-7", bounds=[bounds[4]]) == ["algorithms.switch.trips_on"]
+    assert beyond(unstated, "rtu-7", bounds=[bounds[4]]) == ["algorithms[0].settings.trips_on"]
 
 
 def test_a_shadow_stays_within_the_bounds_too():
@@ -189,3 +189,23 @@ def test_a_policy_is_written_judged_and_shown_by_commands(tmp_path, capsys):
 
 def test_a_policy_without_bounds_allows_what_only_names_allowed_brokers():
     assert problems_with(policy_of(), "m-1", Configuration()) == []
+
+
+def test_what_must_be_stated_is_stated_by_the_one_in_force_and_by_settings_that_a_shadow_has_of_its_own():
+    bounds = [{"setting": "algorithms.switch.switch", "allowed": ["s-12"], "stated": True}]
+    stated = {"switch": "s-12"}
+
+    def places(settings, shadow):
+        one = {"algorithm": "switch", "settings": settings, "shadow": {"version": "1.0.0", **shadow}}
+        return beyond({"algorithms": [one]}, bounds=bounds)
+
+    assert places({}, {"settings": stated}) == ["algorithms[0].settings.switch"]
+    assert places(stated, {"settings": {}}) == ["algorithms[0].shadow.settings.switch"]
+    assert places(stated, {"settings": stated}) == places(stated, {}) == []  # it inherits what it does not have
+
+
+@pytest.mark.parametrize("empty", [[], [[]], [5, []]])
+def test_a_list_of_nothing_is_not_between_two_limits(empty):
+    bounds = [{"setting": "algorithms.x.v", "minimum": 1, "maximum": 9}]
+    found = beyond({"algorithms": [{"algorithm": "x", "settings": {"v": empty}}]}, bounds=bounds)
+    assert found == ["algorithms[0].settings.v"]
