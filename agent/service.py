@@ -378,7 +378,7 @@ class Service:
         """Hand an order to a switch of this device to its algorithm, unless it is stale or nobody's who may give it."""
         order = read_order(command)
         try:
-            judge(command, self._clock.now_ns())
+            judge(command, self._trust.now_ns(self._clock.now_ns()))
             self._expect_authority(command, order.network if order is not None else "")
         except WireError as error:
             if self._bad_commands.take():
@@ -390,7 +390,8 @@ class Service:
     def _obey(self, payload: bytes, retained: bool) -> None:
         """Hand an order to the algorithms that take commands; one that must not be obeyed is told and forgotten."""
         try:
-            command = read_command(payload, retained=retained, device=self._config.device, now_ns=self._clock.now_ns())
+            now_ns = self._trust.now_ns(self._clock.now_ns())
+            command = read_command(payload, retained=retained, device=self._config.device, now_ns=now_ns)
             self._expect_authority(command, None)
         except WireError as error:
             if self._bad_commands.take():

@@ -20,6 +20,7 @@ from agent.trust.orders import OrderMemory
 from agent.trust.policy_keeper import PolicyKeeper
 from algorithms.api.errors import Problem
 from algorithms.api.records import Command
+from algorithms.api.wire import NANOSECONDS
 from device_catalog.contract.documents import Desired
 from device_catalog.contract.reports import TrustReport
 from device_catalog.contract.signatures import key_id
@@ -145,6 +146,10 @@ class TrustInForce:
             return DesiredFloor()  # the settings themselves are kept as well
 
     # ---- orders
+
+    def now_ns(self, clock_ns: int) -> int:
+        """Say when an order is judged [ns UTC]: a clock that was set back makes none valid again that was held back."""
+        return clock_ns if self._keeper.state == "none" else max(clock_ns, round(self._keeper.now() * NANOSECONDS))
 
     def objection(self, command: Command, network: str | None) -> str:
         """
