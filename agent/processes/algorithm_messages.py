@@ -1,5 +1,6 @@
 """What passes between the agent and an algorithm's process; see `protocol` for the rules."""
 
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -198,6 +199,7 @@ FromAlgorithm = (
 )
 
 
+@cache
 def record_decoder() -> msgspec.msgpack.Decoder[Record]:
     """Make a decoder of single records."""
     return msgspec.msgpack.Decoder(Record)

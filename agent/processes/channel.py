@@ -19,6 +19,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -41,6 +42,12 @@ def socket_pair() -> tuple[socket.socket, socket.socket]:
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
 
 
+@cache
+def decoder_of(message_type: Any) -> msgspec.msgpack.Decoder[Any]:
+    """Build the decoder of a type once: those that the fork server builds are there in every child."""
+    return msgspec.msgpack.Decoder(message_type)
+
+
 class Frames:
     """
     Bytes in, messages out; no input or output of its own. For both sides.
@@ -54,7 +61,7 @@ class Frames:
     """
 
     def __init__(self, message_type: Any, maximum: int) -> None:
-        self._decode = msgspec.msgpack.Decoder(message_type).decode
+        self._decode = decoder_of(message_type).decode
         self._maximum = maximum
         self._data = bytearray()
         self._fds: deque[int] = deque()

@@ -22,18 +22,15 @@ import socket
 import sys
 from contextlib import suppress
 
-import msgspec
-
 # Before numpy: one thread. More would cost memory and could not be forked.
 os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
 
 from agent.processes import algorithm_host, box, probe, sampling, sandbox
-from agent.processes.algorithm_messages import ToAlgorithm
-from agent.processes.channel import Channel, ChannelClosed
+from agent.processes.algorithm_messages import ToAlgorithm, record_decoder
+from agent.processes.channel import Channel, ChannelClosed, decoder_of
 from agent.processes.protocol import Exited, Fork, Forked, ForkFailed, Probe, Ready
 from agent.processes.ring import Layout
 from agent.processes.sampler_messages import ToSampler
-from algorithms.api.records import Record
 
 
 def _record(sock: socket.socket) -> int:
@@ -152,8 +149,10 @@ def main(arguments: list[str]) -> int:
         except Exception as error:  # noqa: BLE001 - someone else's module; the agent is told, and goes on
             failed[name] = f"{type(error).__name__}: {error}"
     # Decoders are built here once: each child would otherwise build them again, in memory of its own.
-    for message_type in (ToAlgorithm, ToSampler, Probe, Record, Layout):
-        msgspec.msgpack.Decoder(message_type)
+    for message_type in (ToAlgorithm, ToSampler, Probe, Layout):
+        decoder_of(message_type)
+    record_decoder()
+    sandbox.prepare()
     gc.collect()
     gc.freeze()
     try:

@@ -34,6 +34,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.processes.channel import decoder_of
 from agent.processes.ring_memory import NamedMemory, RingMemory, SealedMemory
 from algorithms.api.samples import Channel, SampleBlock, SampleFlag
 
@@ -187,7 +188,7 @@ class RingReader:
         magic, header_size, length = _FIXED.unpack_from(buffer, 0)
         if magic != _MAGIC:
             raise ValueError(f"expected a ring of sample blocks, found memory that begins with {magic!r}")
-        self.layout = msgspec.msgpack.decode(buffer[_BODY : _BODY + length], type=Layout)
+        self.layout: Layout = decoder_of(Layout).decode(buffer[_BODY : _BODY + length])
         self.lost_samples = 0
         self._memory: RingMemory | None = memory
         self._views = _Views(buffer, self.layout, header_size)
@@ -267,7 +268,8 @@ class RingReader:
     def _used(self, offset: int) -> int:
         """Return how much of a slot is in use, within its bounds whatever the slot says [bytes]."""
         n_samples = min(_SLOT.unpack_from(self._views.buffer, offset)[7], self.layout.block_samples)
-        return _BODY + len(self.layout.channels) * int(n_samples) * self._dtype.itemsize
+        used: int = _BODY + len(self.layout.channels) * int(n_samples) * self._dtype.itemsize
+        return used
 
     def _copy(self, offset: int, used: int) -> bytes:
         return bytes(self._views.buffer[offset : offset + used])

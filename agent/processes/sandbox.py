@@ -30,6 +30,7 @@ import struct
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cache
 
 from agent.processes import syscall_filter
 from agent.processes.libraries import libraries
@@ -46,9 +47,19 @@ FIRST_USER = 0x70000000
 _OPEN_FILES = 64
 
 
+@cache
 def libc() -> ctypes.CDLL:
     """Return the C library already loaded."""
     return ctypes.CDLL(None, use_errno=True)
+
+
+def prepare() -> None:
+    """Do once, before processes are forked, what would be the same in each of them, in memory of its own."""
+    library = libc()
+    for name in ("syscall", "prctl", "capset"):
+        getattr(library, name)
+    syscall_filter.assembled()
+    libraries()
 
 
 def die_with_parent() -> None:

@@ -17,6 +17,7 @@ import os
 import platform
 import struct
 import sys
+from functools import cache
 
 _ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column below, AUDIT_ARCH_*
 
@@ -112,6 +113,8 @@ _REFUSE = 0x00050000
 _EPERM, _ENOSYS = 1, 38
 _NR, _ARCH, _ARG0 = 0, 4, 16  # offsets in struct seccomp_data
 
+_ANY_PID = 0xFFFFFFFF  # stands for a process's number; no process has it
+
 _Instruction = tuple[int, int, int, int]
 
 
@@ -188,14 +191,27 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
 
 
+@cache
+def assembled() -> tuple[str, tuple[bytes, ...]]:
+    """Assemble the filter for this machine: its architecture, and the code around where the process's number goes."""
+    machine = platform.machine()
+    codes: list[bytes] = [b""]
+    for code, yes, no, constant in program(machine, _ANY_PID) or ():
+        if constant == _ANY_PID:
+            codes[-1] += struct.pack("=HBB", code, yes, no)
+            codes.append(b"")
+        else:
+            codes[-1] += struct.pack("=HBBI", code, yes, no, constant)
+    return machine, tuple(codes)
+
+
 def install(libc: ctypes.CDLL) -> bool:
     """Put the filter in force for this process, for good; say whether the kernel took it. Needs no_new_privs."""
-    machine = platform.machine()
-    instructions = program(machine, os.getpid())
-    if instructions is None:
+    machine, codes = assembled()
+    code = struct.pack("=I", os.getpid()).join(codes)
+    if not code:
         return False
-    code = b"".join(struct.pack("=HBBI", *instruction) for instruction in instructions)
-    described = _Program(len(instructions), code)
+    described = _Program(len(code) // 8, code)
     set_mode_filter = 1
     result: int = libc.syscall(
         ctypes.c_long(_SECCOMP[machine]), ctypes.c_long(set_mode_filter), ctypes.c_long(0), ctypes.byref(described)
