@@ -94,7 +94,7 @@ class Publisher:
         self._thread: threading.Thread | None = None
         self._is_shared, self._leads = False, True
         self._acknowledged: deque[_Told] = deque()
-        self._insisted = 0.0
+        self._insisted, self._contradicted = 0.0, False
         self._known: dict[str, bytes] = {}
         self.connected = False
 
@@ -134,6 +134,14 @@ class Publisher:
         forgotten = [] if leads else self._words.forget(self._is_of_device)
         self._words.wake()
         return [_read(word.payload).device for word in forgotten]
+
+    def insist(self) -> None:
+        """Say again how the catalog is, where another one said otherwise; to be called now and then."""
+        now = time.monotonic()
+        if self._contradicted and now - self._insisted > INSIST:
+            self._insisted, self._contradicted = now, False
+            for topic, payload in list(self._states.items()) if self._leads else ():
+                self._say(topic, payload, retain=True, urgent=True)
 
     def acknowledged(self) -> dict[str, bool]:
         """Tell which devices' being there the broker acknowledged since this was called before, by name."""
@@ -309,11 +317,8 @@ class Publisher:
             self._fence.set()
             return
         # Another one's last will, or its good-bye, may come after this one took over.
-        own = self._states.get(message.topic)
-        now = time.monotonic()
-        if self._leads and own not in (None, message.payload) and now - self._insisted > INSIST:
-            self._insisted = now
-            self._say(message.topic, own or b"", retain=True, urgent=True)
+        if self._states.get(message.topic) not in (None, message.payload):
+            self._contradicted = True
 
     def _greet(self, client: Client, endpoint: str, *, leads: bool) -> None:
         """Have said what a broker that was just met is to be told."""

@@ -435,6 +435,7 @@ class Server:
         while True:
             try:
                 self._fleet.tick()
+                self._publisher.insist()
             except Exception:  # noqa: BLE001 - one bad look must not end the watch; it is logged
                 _log.exception("looking at the leases failed")
             await asyncio.sleep(TICK)

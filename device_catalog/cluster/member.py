@@ -221,6 +221,8 @@ class Member:
             await self._threads.follow(self._news.catch_up)
         except StorageError as error:
             _log.warning("what other catalogs changed is taken over later: %s", error)
+        except Exception:  # noqa: BLE001 - it is tried again with the next round; it is logged
+            _log.exception("what other catalogs changed could not be taken over; trying again")
 
     def _hear(self, received: Received, now: float) -> None:
         """Take what another one heard as heard."""

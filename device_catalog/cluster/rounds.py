@@ -115,11 +115,13 @@ class Rounds:
         lead : float
             For how long the lead is kept or taken [s].
         """
+        # A round that failed may have been written all the same: its number is not used again.
+        number, self._number = self._number, self._number + 1
         with self._quick() as connection:
             connection.execute(
                 insert(cluster_rounds).values(
                     member=self._member,
-                    round=self._number,
+                    round=number,
                     written_ns=text(_now),
                     tells=bool(own.told),
                     content=msgspec.msgpack.encode(own),
@@ -128,7 +130,6 @@ class Rounds:
             leads = self._ask(connection, lead)
             rounds, now_ns = self._hear(connection)
             news = connection.scalar(select(cluster_news.c.number).order_by(cluster_news.c.number.desc()).limit(1))
-        self._number += 1
         self._since = now_ns - round(OVERLAP * NANOSECONDS)
         for item in rounds:
             self._last[item.member] = max(item.number, self._last.get(item.member, -1))
