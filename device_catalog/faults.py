@@ -4,7 +4,7 @@ The faults of all networks: what devices say of them on the grid broker is kept,
 Where it stands: `fault_listener` hands over messages, the REST interface asks. Rules:
 
 - Words on one fault make one record: events of the same terminal within a minute, which a reclosure repeats, and the
-  outcome of the restoration that began with it.
+  outcome of the restoration that names it, or began with it where it names none.
 - A person says when it is repaired; who said so, and when, stays with the record, also when it is taken back.
 - Only what names a network of the catalog is kept; a message that comes twice counts once. Records and the words of
   each are limited: the oldest records go, and of many words the first and the newest stay.
@@ -18,6 +18,7 @@ import msgspec
 
 from algorithms.api.errors import Problem, WireError, shortened
 from algorithms.api.records import Event
+from algorithms.api.switching import is_case_name
 from algorithms.api.wire import NANOSECONDS, decode, time_from_text, time_text
 from device_catalog.contract import topics
 from device_catalog.contract.faults import (
@@ -30,6 +31,7 @@ from device_catalog.contract.faults import (
     FaultNews,
     FaultPage,
     FaultSummary,
+    names_of,
 )
 from device_catalog.errors import FaultUnknown, Refused, RevisionOutdated
 from device_catalog.recordings import Recordings
@@ -87,7 +89,10 @@ class Faults:
         start_ns = time_from_text(word.start)
         if word.kind == RESTORATION:
             end_ns = time_from_text(word.end) if word.end else start_ns
-            rows = self._store.between(network, start_ns - SAME, end_ns)
+            named = cases_of(word)
+            rows = self._store.between(network, start_ns - SAME, end_ns + (SAME if named else 0))
+            if named:
+                rows = [row for row in rows if named & names_of(row.terminal, _news_of(row))]
         else:
             near = self._store.between(network, start_ns - SAME, start_ns + SAME)
             rows = [row for row in near if row.terminal == terminal][:1]
@@ -99,7 +104,7 @@ class Faults:
         return bool(rows)
 
     def _add(self, row: FaultRow, word: FaultNews) -> None:
-        before = msgspec.json.decode(row.news, type=tuple[FaultNews, ...])
+        before = _news_of(row)
         key = word.device, word.boot, word.number
         if word.number and key in [(one.device, one.boot, one.number) for one in before]:
             return
@@ -145,7 +150,7 @@ class Faults:
         FaultUnknown
         """
         row = _known(await self._threads.read(self._store.find, name), name)
-        news = msgspec.json.decode(row.news, type=tuple[FaultNews, ...])
+        news = _news_of(row)
         told = [time_from_text(word.start) for word in news]
         recordings = await self._recordings.around(devices_of(news), row.start_ns - BEFORE, max(told) + AFTER)
         return FaultDetail(msgspec.json.decode(row.summary, type=FaultSummary), news, recordings)
@@ -190,6 +195,17 @@ class Faults:
             evidence={"note": change.note} if change.note else {},
         )
         self._add(row, word)
+
+
+def cases_of(word: FaultNews) -> set[str]:
+    """Give the names of the faults that a restoration tells of; none where it names them in another way."""
+    cases, also = word.evidence.get("cases"), word.evidence.get("also")
+    said = [*(cases if isinstance(cases, list) else ()), *(also if isinstance(also, dict) else ())]
+    return {name for name in said if isinstance(name, str) and is_case_name(name)}
+
+
+def _news_of(row: FaultRow) -> tuple[FaultNews, ...]:
+    return msgspec.json.decode(row.news, type=tuple[FaultNews, ...])
 
 
 def _known(row: FaultRow | None, name: str) -> FaultRow:

@@ -18,6 +18,7 @@ Rules:
 - Whoever operates a switch watches its reports: an order that nobody confirms was not carried out.
 """
 
+import re
 from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
@@ -37,6 +38,8 @@ REPORTED_AHEAD = 43_200
 AND = "+"
 """Between the tags of a switch that is locked under several, each to be taken off by itself."""
 _NANOSECONDS = 1_000_000_000
+_unfit = re.compile(r"[^A-Za-z0-9_-]")
+_case = re.compile(r"[a-z-]+-[A-Za-z0-9_-]{0,24}-[0-9]{10,}")
 
 
 class Outcome(StrEnum):
@@ -124,6 +127,17 @@ class SwitchReport(msgspec.Struct, frozen=True):
 def is_believable(token: int, now_ns: int, ahead: int = OBEYED_AHEAD) -> bool:
     """Tell whether a token can have been given by now [ns UTC], by a clock that was ahead a little."""
     return 0 <= token <= now_ns // _NANOSECONDS + ahead
+
+
+def case_name(kind: str, terminal: str, start_ns: int) -> str:
+    """Name the case of a fault by the kind, the terminal and the start [ns UTC] of the word that told of it."""
+    where = _unfit.sub("_", terminal)[:24]
+    return f"{kind}-{where}-{start_ns // 1_000_000}"[:64]
+
+
+def is_case_name(name: str) -> bool:
+    """Tell whether a text is a name that `case_name` gives."""
+    return _case.fullmatch(name) is not None
 
 
 def tags_of(tag: str) -> set[str]:

@@ -6,11 +6,14 @@ the place found again at a reclosure, and how the restoration ended, are kept wi
 repaired is a word of a person's (`FaultChange`), kept beside them; it moves no switch.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from algorithms.api.errors import Problem, shortened
+from algorithms.api.switching import case_name
+from algorithms.api.wire import time_from_text
 from device_catalog.contract.documents import Strict
 from device_catalog.contract.recordings import RecordingEntry
 from device_catalog.contract.validation import parse_document
@@ -164,3 +167,9 @@ class FaultPage(msgspec.Struct, frozen=True):
 
     items: tuple[FaultSummary, ...]
     next: str = ""
+
+
+def names_of(terminal: str, news: Sequence[FaultNews]) -> set[str]:
+    """Give the names by which whoever handled a fault may know it: one for each word on it."""
+    faults = (word for word in news if word.kind not in (RESTORATION, REPAIRED, NOT_REPAIRED))
+    return {case_name(word.kind, terminal, time_from_text(word.start)) for word in faults}

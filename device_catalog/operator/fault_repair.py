@@ -14,9 +14,10 @@ from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from algorithms.api.records import Command
+from algorithms.api.switching import OPEN, is_case_name
 from algorithms.api.wire import NANOSECONDS, Header, encode
 from device_catalog.contract import topics
-from device_catalog.contract.faults import REPAIRED, RESTORATION, FaultDetail
+from device_catalog.contract.faults import REPAIRED, RESTORATION, FaultDetail, FaultNews, names_of
 from device_catalog.operator.catalog import Catalog
 from device_catalog.operator.errors import OperatorError, UsageError
 from device_catalog.operator.fault_story import sort_of
@@ -66,11 +67,20 @@ def handlers_of(detail: FaultDetail) -> list[tuple[str, str]]:
     """Name the devices that handled a fault, each with the name by which it knows it."""
     found: dict[tuple[str, str], None] = {}
     for word in detail.news:
-        cases = word.evidence.get("cases") if word.kind == RESTORATION else None
-        for case in cases if isinstance(cases, list) else ():
-            if isinstance(case, str) and case and topics.is_identifier(word.device):
-                found[word.device, case] = None
+        if word.kind == RESTORATION and topics.is_identifier(word.device):
+            found |= {(word.device, case): None for case in _own_cases(detail, word)}
     return list(found)[:MOST]
+
+
+def _own_cases(detail: FaultDetail, word: FaultNews) -> list[str]:
+    """Give the cases of a restoration that are this fault; all where it names them in a way that is not known."""
+    cases, also = word.evidence.get("cases"), word.evidence.get("also")
+    named = [case for case in (cases if isinstance(cases, list) else ()) if isinstance(case, str) and case]
+    if not any(is_case_name(case) for case in named):
+        return named
+    own = names_of(detail.summary.terminal, detail.news)
+    first = {also[name] for name in own & set(also) if isinstance(also[name], str)} if isinstance(also, dict) else set()
+    return [case for case in named if case in own | first]
 
 
 def locked_for(detail: FaultDetail) -> list[str]:
@@ -78,8 +88,12 @@ def locked_for(detail: FaultDetail) -> list[str]:
     stands: dict[str, str] = {}
     for word in detail.news:
         steps = word.evidence.get("steps") if word.kind == RESTORATION else None
+        own = set(_own_cases(detail, word))
         for step in steps if isinstance(steps, list) else ():
-            if isinstance(step, dict) and isinstance(step.get("switch"), str):
+            if not isinstance(step, dict) or not isinstance(step.get("switch"), str):
+                continue
+            cases = step.get("cases")
+            if step.get("verb") != OPEN or not isinstance(cases, list) or any(case in own for case in cases):
                 stands[step["switch"]] = str(step.get("verb"))
     return [name for name, verb in stands.items() if verb == "open"]
 

@@ -8,6 +8,7 @@ import pytest
 
 from algorithms.api.network_document import NetworkDocument
 from algorithms.api.records import Event, Severity
+from algorithms.api.switching import case_name
 from algorithms.api.wire import NANOSECONDS, Header, encode
 from device_catalog import faults as faults_module
 from device_catalog.contract import topics
@@ -248,6 +249,31 @@ def test_who_handled_a_fault_is_told_and_what_it_locked_is_named(run):
     detail = run(use)
     assert handlers_of(detail) == [("control-1", "case-1"), ("control-1", "case-2")]
     assert locked_for(detail) == ["s1"]
+
+
+def test_the_end_of_one_fault_is_kept_with_that_one_alone_and_its_repair_told_of_it_alone(run):
+    one, other = (case_name("fault-located", name, START) for name in ("head", "other"))
+    again = case_name("fault-located", "head", START + NANOSECONDS)
+    steps = [{"switch": "s1", "verb": "open", "cases": [one]}, {"switch": "s2", "verb": "open", "cases": [other]}]
+
+    async def use(faults):
+        await faults.hear(*located(START + NANOSECONDS))
+        await faults.hear(*message("fault-located", START, 1, PLACE, terminal="other", device="m-other"))
+        await faults.hear(*message("fault-located", START, 1, PLACE, terminal="third", device="m-third"))
+        await faults.hear(*restored(8, cases=[one, other], also={again: one}, steps=steps))
+        await faults.hear(*restored(9, cases=[other], steps=steps[1:], outcome="isolated"))
+        found = (await faults.page("", "", 10)).items
+        return {item.terminal: await faults.one(item.id) for item in found}
+
+    found = run(use)
+    assert {name: detail.summary.outcome for name, detail in found.items()} == {
+        "head": "restored",
+        "other": "isolated",
+        "third": "",
+    }
+    assert handlers_of(found["head"]) == [("control-1", one)]
+    assert handlers_of(found["other"]) == [("control-1", other)]
+    assert (locked_for(found["head"]), locked_for(found["other"])) == (["s1"], ["s2"])
 
 
 @pytest.mark.parametrize(

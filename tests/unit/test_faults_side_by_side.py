@@ -75,3 +75,15 @@ def test_a_switch_that_encloses_two_faults_is_locked_for_both_and_freed_of_one_a
         order = {"network": "pair", "token": made.lease.token + 1, "sequence": sequence, "tag": tag}
         switch.process(Command(f"crew-{sequence}", "p3-near", "unlock", made.now, made.now + NANOSECONDS, order))
     assert made.says("p3-near").tag == ""
+
+
+def test_the_end_of_a_later_fault_names_that_fault_alone_and_what_was_locked_for_it():
+    made = world()
+    strike(made, "t-ph", "p-line3")
+    made.skip(70.0)
+    made.wait(1.0)
+    now = made.now
+    outcome = strike(made, "t-qh", "q-line5")
+    assert outcome["cases"] == [ids(made)[1]]
+    assert made.events[-1].start_ns >= now
+    assert {step["switch"] for step in outcome["steps"] if step["cases"] == outcome["cases"]} == {"q5-near", "q5-far"}

@@ -12,14 +12,13 @@ Rules:
 - Only what the protection opened is a fault cleared. A breaker that a person opened or locked is in their hands.
 """
 
-import re
 from dataclasses import dataclass, field
 
 from algorithms.api.network import NetworkModel
 from algorithms.api.network_operation import Protection, SwitchKind, SwitchState
 from algorithms.api.network_tables import Truths
 from algorithms.api.records import Event
-from algorithms.api.switching import Cause, SwitchReport, tags_of
+from algorithms.api.switching import Cause, SwitchReport, case_name, tags_of
 from algorithms.api.wire import NANOSECONDS
 from algorithms.grid.switching.switched import SwitchedNetwork
 
@@ -27,8 +26,6 @@ LOCATED, EARTH_FAULT = "fault-located", "earth-fault"
 NO_SECTION = "only the feeder is known: the section must be searched for"
 MARGIN = 5.0
 """A breaker whose reclosing should have come this long ago will not come back by itself [s]."""
-
-_unfit = re.compile(r"[^A-Za-z0-9_-]")
 
 
 @dataclass(slots=True)
@@ -61,6 +58,10 @@ class FaultCase:
         Whether every switch around it was confirmed open and locked.
     settled : bool
         Whether all was done that could be, or handed to a person.
+    told : bool
+        Whether how it ended was told since the last word on it.
+    also : tuple of str
+        Names that later words on it would have given it, the newest.
     """
 
     id: str
@@ -75,6 +76,8 @@ class FaultCase:
     enclosed: bool = False
     settled: bool = False
     breakers: dict[str, int] = field(default_factory=dict)
+    told: bool = False
+    also: tuple[str, ...] = ()
 
     @property
     def cleared_by(self) -> set[str]:
@@ -178,10 +181,8 @@ def read_fault(event: Event, model: NetworkModel, before: Truths) -> tuple[Fault
     breaker = str(evidence.get("breaker") or "")
     if breaker not in model.switches.rows:
         breaker = protecting(model, before, branches, nodes)
-    where = _unfit.sub("_", event.terminal)[:24]
-    identity = f"{event.kind}-{where}-{event.start_ns // 1_000_000}"
     case = FaultCase(
-        id=identity[:64],
+        id=case_name(event.kind, event.terminal, event.start_ns),
         branches=branches,
         nodes=nodes,
         breaker=breaker,

@@ -28,7 +28,7 @@ from algorithms.api.errors import NetworkError
 from algorithms.api.network_operation import SwitchState
 from algorithms.api.network_tables import Truths
 from algorithms.api.records import Record
-from algorithms.api.switching import Cause, SwitchReport
+from algorithms.api.switching import OPEN, Cause, SwitchReport, tags_of
 from algorithms.api.wire import NANOSECONDS
 from algorithms.builtin.switching.fault_case import FaultCase
 from algorithms.builtin.switching.positions_before import NAMED, PositionsBefore
@@ -58,6 +58,8 @@ from algorithms.grid.switching.tree_flow import Demand, TreeFlow
 
 SAME = 60.0
 """Faults behind one breaker within this are one, told again with each reclosing [s]."""
+NAMES = 16
+"""Names of one fault that are remembered beside the first."""
 REPLANS = 4
 """Plans made anew at most after a switch did not do as it was told."""
 
@@ -137,6 +139,8 @@ class FaultHandling:
         """
         for known in self.cases:
             if known.breaker == case.breaker and abs(known.start_ns - case.start_ns) < SAME * NANOSECONDS:
+                if case.id != known.id:
+                    known.also = (*(name for name in known.also if name != case.id), case.id)[-NAMES:]
                 branches, nodes, trusted = case.branches, case.nodes, case.trusted
                 if known.id != case.id or known.enclosed or self._done_so_far() or self.phase is Phase.SWITCHING:
                     branches = tuple(dict.fromkeys((*known.branches, *branches)))
@@ -145,6 +149,7 @@ class FaultHandling:
                 if (branches, nodes, trusted) == (known.branches, known.nodes, known.trusted):
                     return
                 known.branches, known.nodes, known.trusted, known.enclosed = branches, nodes, trusted, False
+                known.told = False
                 break
         else:
             report = self.board.report(case.breaker)
@@ -423,11 +428,22 @@ class FaultHandling:
                 case.enclosed |= self._covered.get(case.id) == (case.branches, case.nodes)
         self._sequence = None
 
+    def _locked_for(self, name: str) -> set[str]:
+        """Name the cases for which a switch was to be locked, or is by its own word."""
+        report = self.board.report(name)
+        return self._locks.get(name, set()) | (tags_of(report.tag) if report is not None else set())
+
     def _end(self, outcome: str, why: str, now_ns: int, gone: list[FaultCase] | None = None) -> list[Record]:
         if self._sequence is not None:
             self._sequence.abandon()
             self._collect(self._sequence)
-        cases = gone or self.cases
+        known = {case.id for case in self.cases}
+        steps = [
+            (name, verb, at, sorted(known & self._locked_for(name)) if verb == OPEN else [])
+            for name, verb, at in self._done
+        ]
+        touched = {case for *_, cases in steps for case in cases}
+        cases = gone or [case for case in self.cases if not case.told or case.id in touched] or self.cases
         plan = self._plan
         if outcome == "proposed" and plan is not None:
             dark = plan.unserved, plan.unserved_customers
@@ -437,11 +453,9 @@ class FaultHandling:
         if not self.cases:
             self.ground.end()
         failed = {**self.board.bad, **self._failed}
-        told = ending(
-            outcome, why, cases, self._plan, self.board, done=self._done, failed=failed, dark=dark, now_ns=now_ns
-        )
+        told = ending(outcome, why, cases, self._plan, self.board, done=steps, failed=failed, dark=dark, now_ns=now_ns)
         for case in self.cases:
-            case.settled = True
+            case.settled = case.told = True
         self._enter(Phase.SETTLED if self.cases else Phase.IDLE, now_ns)
         self._done, self._failed, self._replans, self._again = [], {}, 0, False
         self.board.bad.clear()

@@ -26,8 +26,8 @@ ENCLOSED = "the fault is enclosed and locked; what was brought back stays so, th
 HALF_OPEN = "what was opened stays open and locked; nothing was closed"
 TOLD = 200
 """Nodes that stay dark which are named in one record at most."""
-Done = tuple[str, str, int]
-"""Switch, verb and when it was confirmed [ns UTC]."""
+Done = tuple[str, str, int, list[str]]
+"""Switch, verb, when it was confirmed [ns UTC], and the cases for which it was locked."""
 
 
 def locks_of(network: SwitchedNetwork, cases: Sequence[FaultCase]) -> dict[str, set[str]]:
@@ -166,6 +166,7 @@ def ending(
         restored without anything being closed, while healthy nodes stay dark, is told as ``isolated``.
     why : str
     cases : sequence of FaultCase
+        Those that this is said of: not those that were told before and not touched since.
     plan : Restoration or None
         The last one.
     board : SwitchBoard
@@ -177,7 +178,7 @@ def ending(
     now_ns : int
         [ns UTC]
     """
-    verbs = {verb for _, verb, _ in done}
+    verbs = {verb for _, verb, *_ in done}
     unserved, customers = dark
     left = any(said not in (FAULTED, DEAD_BEFORE) for said in unserved.values())
     if outcome == "restored" and left and "close" not in verbs:
@@ -189,7 +190,10 @@ def ending(
         "outcome": outcome,
         "reason": why,
         "position": "restored" if outcome == "restored" else position,
-        "steps": [{"switch": name, "verb": verb, "time": time_text(at)} for name, verb, at in done],
+        "also": {name: case.id for case in cases for name in case.also},
+        "steps": [
+            {"switch": name, "verb": verb, "time": time_text(at), "cases": locked} for name, verb, at, locked in done
+        ],
         "failed": dict(failed),
         "silent": board.silent(now_ns)[:50],
         "unserved": dict(list(unserved.items())[:TOLD]),
