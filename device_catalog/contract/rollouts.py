@@ -136,9 +136,10 @@ class ShadowTest(Strict, frozen=True):
     promote_when_equal : bool
         Whether the stages begin by themselves after that; otherwise a person says so.
     compared : int
-        Records that must have been laid side by side, on all devices together.
+        Records that must have been laid side by side, on all devices together; of one at most twice its part counts.
     differing, missing, extra : float
-        Of all those compared, the share that may differ, or that one of the two versions alone made [1].
+        The share of a device's records that may differ, or that one of the two versions alone made, in the mean of
+        the devices [1].
     largest : float
         As long as no value anywhere differs by more, in proportion to it, no record counts as differing [1].
     processor_ratio, memory_ratio : float

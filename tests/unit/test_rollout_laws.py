@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -96,6 +97,28 @@ def test_small_differences_count_as_none_where_a_limit_is_stated_for_them():
 def test_too_few_records_leave_the_verdict_open():
     found = total([("m-1", ShadowReport("2", "running", compared=5))], ShadowTest())
     assert (found.verdict, found.reasons) == ("open", ("5 records were compared, at least 100 are wanted",))
+
+
+@pytest.mark.parametrize(
+    "loud",
+    [
+        ShadowReport("2", "running", compared=10**9),
+        ShadowReport("2", "running", compared=10**40),
+        ShadowReport("2", "running", compared=1000, differing=-5000, missing=-3, restarts=-9),
+    ],
+)
+def test_one_device_does_not_outweigh_what_all_the_others_say(loud):
+    honest = [(f"m-{number}", ShadowReport("2", "running", compared=50, differing=10)) for number in range(9)]
+    found = total([*honest, ("m-loud", loud)], ShadowTest(differing=0.05))
+    assert found.verdict == "different"
+    assert "(0.18 in the mean of the devices)" in found.reasons[0]
+
+
+def test_a_device_that_compared_much_does_not_make_up_for_those_that_compared_little():
+    few = [(f"m-{number}", ShadowReport("2", "running", compared=1)) for number in range(9)]
+    found = total([*few, ("m-loud", ShadowReport("2", "running", compared=10**9))], ShadowTest())
+    assert found.verdict == "open"
+    assert found.reasons == ("29 records were compared, at least 100 are wanted, of one device at most 20 count",)
 
 
 def test_a_duration_without_unit_is_none():
