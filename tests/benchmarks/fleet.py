@@ -232,7 +232,11 @@ def measure(report: Report, both: TwoCatalogs, count: int, seconds: float) -> No
     process = context.Process(target=generate, args=(ports, count, both.first.state, seconds, there))
     process.start()
     report.figure("first round after the start, as fast as it goes", here.recv(), "polls/s")
-    wait_until(lambda: listener.told >= count - SILENT, "every device announced", timeout=120)
+    wait_until(
+        lambda: all(catalog.metric('tresma_devices{state="available"}') >= count - SILENT for catalog in catalogs),
+        "every device known to be there at both",
+    )
+    wait_until(lambda: both.first.metric("tresma_words_waiting") == 0, "the broker told of all", timeout=120)
     ending, made = threading.Event(), []
     changer = threading.Thread(target=change, args=(both.first, count, ending, made))
     changer.start()
