@@ -51,7 +51,7 @@ class Look:
         self._name = name_of(row.number)
         self.request = _decode(row.plan, type=RolloutRequest)
         self._telling = Telling(fleet, work, self.request)
-        self._promoted = False
+        self._promoted = self._has_failed = False
 
     def all(self) -> list[Raised]:
         """Do what is due; return the devices whose desired document changed."""
@@ -62,6 +62,8 @@ class Look:
             ready = self._ready(told)
             if state in _under_way:
                 self._decide(told, ready)
+            elif self._has_failed and not self._work.row.reason:
+                self._decide_late(told)
             row = self._work.row
             open_still = row.state == RolloutState.RUNNING or (row.state == RolloutState.FINISHED and not row.reason)
             if open_still and not self._promoted:
@@ -103,6 +105,7 @@ class Look:
         reason = f"what it reports cannot be judged: {printable(str(error))[:300]}"
         _log.warning("rollout %s: %s: %s", self._name, told.device, reason)
         if told.back != Back.GOING:
+            self._has_failed = True
             failed = {"state": DeviceState.FAILED, "since_ns": self._now_ns, "step": "failed", "reason": reason}
             self._work.change_device(told.device, **failed)
             self._work.note(self._now_ns, CATALOG, "device failed", f"{told.device}: {reason}"[:500])
@@ -139,6 +142,8 @@ class Look:
                 fields["shadow"] = _encode(algorithm.shadow).decode()
         if fields != {name: getattr(told, name) for name in fields}:
             self._work.change_device(told.device, **fields)
+        if state is not before.state and state in (DeviceState.FAILED, DeviceState.OVERDUE):
+            self._has_failed = True
         if state is DeviceState.FAILED:
             detail = f"{told.device}: {verdict.reason}"
             self._work.note(self._now_ns, CATALOG, "device failed", detail[:500])
@@ -205,6 +210,12 @@ class Look:
         elif row.state == RolloutState.RUNNING:
             self._go_on(due, standing)
 
+    def _decide_late(self, told: dict[str, str]) -> None:
+        """Stop a finished rollout where too many of those who came later failed."""
+        failed, members = failures(self._states()), max(self._work.row.members, len(told))
+        if failed > allowed_failures(self.request, self._telling.stage, members):
+            self._fail(failed, members)
+
     def _states(self) -> dict[DeviceState, int]:
         return {DeviceState(key): count for key, count in self._work.counts().items() if not key.startswith("back:")}
 
@@ -248,7 +259,9 @@ class Look:
 
     def _finish(self, reason: str) -> None:
         self._change(state=RolloutState.FINISHED, reason=reason, soaking_ns=None)
-        self._note("finish", reason or f"{self._work.row.members} devices")
+        members, away = self._work.row.members, self._work.row.away
+        late = f", of them {away} that are away and are told in portions when they come" if away else ""
+        self._note("finish", reason or f"{members} devices{late}")
 
     def _fail(self, failed: int, members: int) -> None:
         of = target(self.request, self._telling.stage, members)

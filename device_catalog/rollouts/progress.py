@@ -51,6 +51,23 @@ def target(request: RolloutRequest, stage: int, members: int) -> int:
     return wanted(request.stages[min(stage, len(request.stages) - 1)].percent, members)
 
 
+def may_be_told(request: RolloutRequest, stage: int, members: int, chosen: int, decided: int) -> int:
+    """
+    Tell how many devices may have been told in a stage.
+
+    A stage that ended early because nobody else was there is made up for when they come: no more are told than the
+    first stage is for that was not filled yet.
+    """
+    while stage > 0 and decided < target(request, stage - 1, members):
+        stage -= 1
+    return target(request, stage, members) - chosen - decided
+
+
+def may_be_told_late(request: RolloutRequest, members: int, chosen: int, decided: int) -> int:
+    """Tell how many devices may be told that come once a rollout is finished: at once as many as in the first stage."""
+    return min(members - chosen - decided, target(request, 0, members) - chosen)
+
+
 def allowed_failures(request: RolloutRequest, stage: int, members: int) -> int:
     """Tell how many failures do not stop a stage."""
     return amount_of(request.max_failures, target(request, stage, members))
@@ -68,7 +85,8 @@ def next_step(request: RolloutRequest, standing: Standing, now_ns: int) -> Next:
     Decide what is to be done with a running rollout.
 
     A stage is full when all it is for are decided, or nobody else who is there is left; those who are away get the
-    version later. Without a single device that is done it never ends: nobody has proved the version.
+    version later, in portions (`may_be_told`, `may_be_told_late`). Without a single device that is done it never ends:
+    nobody has proved the version.
     """
     members, stage = standing.members, standing.stage
     if standing.failures > allowed_failures(request, stage, members):

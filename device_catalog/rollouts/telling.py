@@ -13,7 +13,7 @@ from device_catalog.fleet import Fleet
 from device_catalog.rollouts.judgement import Report, Target, is_back, runs_already
 from device_catalog.rollouts.overlay import Choice, Chosen, configured, counts, in_force
 from device_catalog.rollouts.plan import Member, pick
-from device_catalog.rollouts.progress import target
+from device_catalog.rollouts.progress import may_be_told, may_be_told_late
 from device_catalog.storage.rollout_work import Work
 from device_catalog.storage.rollouts import SHADOW_STAGE, Raised, ToldRow, name_of
 
@@ -92,8 +92,12 @@ class Telling:
         superseded = sum(state == DeviceState.SUPERSEDED for state in told.values())
         already = len(told) - superseded
         members = max(row.members, already)
-        most = members if row.state == RolloutState.FINISHED else target(self._request, self.stage, members)
-        count = min(most - already, TOLD_AT_ONCE)
+        chosen = sum(state == DeviceState.CHOSEN for state in told.values())
+        if row.state == RolloutState.FINISHED:
+            most = may_be_told_late(self._request, members, chosen, already - chosen)
+        else:
+            most = may_be_told(self._request, self.stage, members, chosen, already - chosen)
+        count = min(most, TOLD_AT_ONCE)
         if count <= 0 or not ready:
             return
         if shadow:

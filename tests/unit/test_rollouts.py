@@ -139,6 +139,66 @@ def test_who_is_away_is_not_told_holds_nobody_up_and_gets_the_version_on_return(
     assert world.versions() == {"1.1.0": 10}
 
 
+STAGES = [{"percent": 1, "soak": 2}, {"percent": 10, "soak": 2}, {"percent": 100, "soak": 2}]
+
+
+def while_most_are_away(world, count, there):
+    """Finish a rollout on the few that are there, and let the others come back."""
+    meters = world.many(count)
+    world.run(2)
+    for meter in meters[there:]:
+        meter.away = True
+    world.run(10)
+    name = world.start(stages=STAGES, max_failures="1%")
+    world.run(40)
+    assert world.summary(name).state is RolloutState.FINISHED
+    for meter in meters[there:]:
+        meter.away = False
+    return name, meters[there:]
+
+
+def test_who_comes_once_a_rollout_is_finished_is_told_in_portions_and_failures_among_them_stop_it(world):
+    name, late = while_most_are_away(world, 100, 10)
+    for meter in late:
+        meter.fault = lambda _algorithm, version: "no good here" if version == "1.1.0" else ""
+    world.run(20)
+    summary = world.summary(name)
+    assert summary.state is RolloutState.FAILED
+    assert "2 of the 100 devices of this stage failed, allowed are 1" in summary.reason
+    assert sum(bool(meter.seen) for meter in late) == 2
+    assert world.versions() == {"1.0.0": 100}
+
+
+def test_who_comes_late_and_is_fine_gets_the_version_no_more_at_once_than_in_the_first_stage(world):
+    name, _ = while_most_are_away(world, 12, 8)
+    most = 0
+    for _ in range(40):
+        world.run(1)
+        most = max(most, world.summary(name).counts.chosen)
+    assert most == 1
+    assert world.summary(name).state is RolloutState.FINISHED
+    assert world.versions() == {"1.1.0": 12}
+
+
+def test_stages_that_ended_early_are_made_up_for_when_the_others_come(world):
+    meters = world.many(20)
+    world.run(2)
+    for meter in meters[1:]:
+        meter.away = True
+    world.run(10)
+    name = world.start(stages=[{"percent": 10, "soak": 2}, {"percent": 50, "soak": 2}, {"percent": 100, "soak": 60}])
+    world.run(20)
+    assert world.summary(name).stage == 2
+    for meter in meters[1:]:
+        meter.away = False
+    portions = []
+    for _ in range(20):
+        world.run(1)
+        portions.append(world.summary(name).counts.chosen)
+    assert [count for count in dict.fromkeys(portions) if count] == [1, 8, 10]
+    assert world.versions() == {"1.1.0": 20}
+
+
 def test_a_version_that_crashes_after_it_was_active_is_taken_back(world):
     meters = world.many(10)
     world.run(2)
