@@ -87,3 +87,16 @@ def test_the_end_of_a_later_fault_names_that_fault_alone_and_what_was_locked_for
     assert outcome["cases"] == [ids(made)[1]]
     assert made.events[-1].start_ns >= now
     assert {step["switch"] for step in outcome["steps"] if step["cases"] == outcome["cases"]} == {"q5-near", "q5-far"}
+
+
+def test_nothing_is_told_as_restored_before_the_slowest_relay_could_have_tripped():
+    document = feeder_pair_document()
+    for protection in document["protections"]:
+        protection["delay"] = 1.2
+    made = World(document, None, closed_loop=True)
+    made.wait(1.0)
+    made.strike("p-line2")
+    made.wait(0.3)
+    tell(made, "t-ph", "p-line3")  # it is not there
+    assert settled(made, 1)["outcome"] == "tripped-again"
+    assert [command.recipient for command in made.commands if command.verb == "close"] == ["breaker-p"]

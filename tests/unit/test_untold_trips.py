@@ -61,3 +61,15 @@ def test_a_case_on_a_branch_that_the_new_model_names_otherwise_is_told():
     assert made.outcome["outcome"] == "forgotten"
     assert "p-line3" in made.outcome["reason"]
     assert made.events[-1].severity is Severity.CRITICAL
+
+
+def test_a_breaker_that_trips_again_for_good_after_its_fault_was_settled_is_told():
+    made = world()
+    made.strike("p-line5")
+    made.wait(0.3)
+    made.tell("p-line5")
+    made.until(lambda: made.events, 40.0)
+    made.skip(70.0)
+    made.strike("p-line2")
+    made.wait(45.0)
+    assert [event.evidence["outcome"] for event in made.events] == ["restored", "no-case"]

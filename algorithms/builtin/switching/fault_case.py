@@ -62,6 +62,8 @@ class FaultCase:
         Whether how it ended was told since the last word on it.
     also : tuple of str
         Names that later words on it would have given it, the newest.
+    left_open : tuple of str
+        Which of its breakers have stood open ever since it was settled.
     """
 
     id: str
@@ -78,6 +80,7 @@ class FaultCase:
     breakers: dict[str, int] = field(default_factory=dict)
     told: bool = False
     also: tuple[str, ...] = ()
+    left_open: tuple[str, ...] = ()
 
     @property
     def cleared_by(self) -> set[str]:

@@ -123,6 +123,10 @@ class FaultHandling:
         """Under which switches are locked by this."""
         return tuple(case.id for case in self.cases)
 
+    def accounted_for(self) -> set[str]:
+        """Name the breakers that stand open for a fault that is known: one that trips later does so for another."""
+        return set[str]().union(*(case.left_open if case.settled else case.cleared_by for case in self.cases))
+
     # ---- what happens
 
     def take(self, case: FaultCase, now_ns: int, before: Truths | None = None) -> None:
@@ -168,6 +172,8 @@ class FaultHandling:
         for case in self.cases:
             if case.breaker == name:
                 case.watch(report, now_ns)
+            if report.state is SwitchState.CLOSED:
+                case.left_open = tuple(left for left in case.left_open if left != name)
         if self._sequence is not None:
             self._sequence.hear(name, report, now_ns)
         if self.phase is Phase.SETTLED and self._well and moved and ours and self._is_undone():
@@ -456,6 +462,10 @@ class FaultHandling:
         told = ending(outcome, why, cases, self._plan, self.board, done=steps, failed=failed, dark=dark, now_ns=now_ns)
         for case in self.cases:
             case.settled = case.told = True
+            reports = {breaker: self.board.report(breaker) for breaker in sorted(case.cleared_by)}
+            case.left_open = tuple(
+                breaker for breaker, said in reports.items() if said is None or said.state is not SwitchState.CLOSED
+            )
         self._enter(Phase.SETTLED if self.cases else Phase.IDLE, now_ns)
         self._done, self._failed, self._replans, self._again = [], {}, 0, False
         self.board.bad.clear()

@@ -259,7 +259,7 @@ class Reconfiguration(Algorithm):
         self._faults.refusal = self._losses.refusal = self._leases.refusal
         given = [*self._lost, *self._faults.advance(self._now_ns), *self._losses.advance(self._now_ns)]
         self._lost.clear()
-        given += self._untold.look({case.breaker for case in self._faults.cases}, self._now_ns)
+        given += self._untold.look(self._faults.accounted_for(), self._now_ns)
         return [*given, *self._leases.keep(self._now_ns, wanted=self._faults.wants_lease or self._losses.wants_lease)]
 
     # ---- what is kept

@@ -8,7 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from algorithms.api.grid_records import Proposal, SwitchStep
+from algorithms.api.network_tables import Truths
 from algorithms.api.readings import Estimate
 from algorithms.api.records import Event, Severity
 from algorithms.api.switching import joined_tags, tags_of
@@ -24,6 +27,8 @@ from algorithms.grid.switching.switched import SwitchedNetwork
 UNTOUCHED = "as the protection left it: nothing was switched"
 ENCLOSED = "the fault is enclosed and locked; what was brought back stays so, the rest stays dark"
 HALF_OPEN = "what was opened stays open and locked; nothing was closed"
+RELAY_MARGIN = 0.2
+"""A trip is known so long after it, from the closing that brought it about [s]."""
 TOLD = 200
 """Nodes that stay dark which are named in one record at most."""
 Done = tuple[str, str, int, list[str]]
@@ -51,6 +56,32 @@ def with_locks(plan: Restoration, board: SwitchBoard, locks: Mapping[str, set[st
     return replace(plan, isolate=(*plan.isolate, *opened), locked=(*plan.locked, *between), closed=closed)
 
 
+def slowest_relay(board: SwitchBoard, name: str, closed: Truths) -> float:
+    """
+    Tell how long the protection of what a switch is fed by may take to open, the switches standing so [s].
+
+    Parameters
+    ----------
+    board : SwitchBoard
+    name : str
+        The switch.
+    closed : numpy.ndarray
+        Where all stand, shape (n_switches,), bool.
+    """
+    model = board.model
+    row, network = model.switches.rows[name], SwitchedNetwork(model, np.ones(len(model.switches), dtype=bool))
+    tree = network.tree(closed)
+    on_the_way = {row}
+    for node in (int(model.switches.from_node[row]), int(model.switches.to_node[row])):
+        on_the_way |= {int(tree.edge[place]) - network.branches for place in tree.way(node)}
+    times = [
+        protection.delay + float(model.switches.operating_time[model.switches.rows[protection.switch]])
+        for protection in model.protections
+        if model.switches.rows[protection.switch] in on_the_way
+    ]
+    return max(times, default=0.0)
+
+
 def unlocked(plan: Restoration, board: SwitchBoard, locks: Mapping[str, set[str]]) -> list[str]:
     """Name the switches around faults that are not locked yet for each fault that they enclose."""
     reports = {name: board.report(name) for name in plan.locked}
@@ -72,7 +103,8 @@ def stages_of(
     locks : mapping
         For which cases each switch is to be locked; what locks it already stays.
     settle : float
-        After each closing the protection is watched for so long [s].
+        After each closing the protection is watched for so long at least [s], and until the slowest relay between
+        there and what feeds it would have tripped.
     response : float
         A switch answers within its operating time and this [s].
     """
@@ -86,12 +118,15 @@ def stages_of(
         present = tags_of(report.tag) if report is not None else set()
         return joined_tags(present | locks.get(name, set()))
 
+    def watch(name: str) -> float:
+        return max(settle, slowest_relay(board, name, plan.closed) + RELAY_MARGIN)
+
     loose = unlocked(plan, board, locks)
     around = [name for name in plan.locked if name in plan.isolate or name in loose]
     stages = [
         Stage("isolate", tuple(opening(name, patience(name), tag(name)) for name in around)),
         Stage("part", tuple(opening(name, patience(name)) for name in plan.to_open)),
-        *(Stage("restore", (closing(name, patience(name)),), settle) for name in plan.to_close),
+        *(Stage("restore", (closing(name, patience(name)),), watch(name)) for name in plan.to_close),
     ]
     return [stage for stage in stages if stage.wishes]
 

@@ -1,5 +1,5 @@
 """
-Breakers that protection opened for good and of which no fault is known: somebody is told, or a feeder stays dark.
+Breakers that protection opened for good and that no known fault explains: somebody is told, or a feeder stays dark.
 
 Where it stands: the reconfiguration plug-in asks it at every step. A fault's word may be lost, as when the
 reconfigurator is killed between that word and its next checkpoint; that a breaker stands open is reported again and
@@ -59,7 +59,7 @@ class UntoldTrips:
         evidence = {
             "network": self._board.model.network,
             "outcome": "no-case",
-            "reason": f"{name} was opened by its protection and nothing was heard of a fault: where is it?",
+            "reason": f"{name} was opened by its protection and nothing was heard of a fault since: where is it?",
             "position": "as the protection left it: nothing was switched",
             "steps": [],
         }
