@@ -2,11 +2,13 @@
 
 import asyncio
 import itertools
+import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from tests.support import hostile_algorithms
 from tests.support.agent import PHASORS, Plant
 from tests.support.hostile_algorithms import STUBBORN
 from tests.support.listener import Listener
+from tests.support.policies import trusting
 from tests.support.versions import Repository, assigned, update_of, version_with
 from tests.support.waiting import wait_until
 
@@ -327,3 +330,25 @@ def test_a_hostile_package_that_comes_to_a_meter_is_refused_and_named_and_nothin
         frames = [int(item.fields["time"][20:29]) for item in list(listener.heard)]
         assert {(after - before) % 10**9 for before, after in itertools.pairwise(frames)} == {20_000_000}
         assert plant.reported("m-1")["source"]["lost"] == 0
+
+
+@pytest.mark.slow
+def test_a_version_of_a_publisher_runs_in_bubblewrap_by_the_policy_that_the_dso_signed(tmp_path):
+    with Plant() as plant:
+        dso, now = trusting(plant, tmp_path), datetime.now(UTC)
+        dso.at(now).delegate("lab", ["count"], [dso.public("carl")], 1)
+        dso.confirm(now, by="anna bert carl")
+        package, data = version_with("1.0.0", 1, name="count", first="")
+        dso.at(now).add(package, data, "lab")
+        dso.confirm(now, by="carl")
+        shutil.copytree(dso.folder, plant.catalog.state / "trust", dirs_exist_ok=True)
+        agent = plant.add("m-1", algorithms=[PHASORS, assigned(package, probation=0.5)])
+        ends = ("active", "failed")
+        wait_until(lambda: update_of(plant, "m-1", "count").get("step") in ends, "its end", timeout=90)
+        update = update_of(plant, "m-1", "count")
+        boxes = [pid for pid in agent.workers() if Path(f"/proc/{pid}/comm").read_text() == "bwrap\n"]
+        if asyncio.run(box.problem()):
+            assert (update["step"], len(boxes)) == ("failed", 0)
+            assert "expected bubblewrap to run count in" in update["reason"]
+        else:
+            assert (update["step"], len(boxes)) == ("active", 1)
