@@ -31,11 +31,13 @@ class SecureBrokers:
     catalog : CatalogProcess
     grid, data : str
         Addresses, ``mqtts://``.
+    files : pathlib.Path
+        Folder of lists, authorities and revocations that the catalog writes.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._files = folder / "brokers"
+        self._files = self.files = folder / "brokers"
         self._stack = ExitStack()
         ports = {"grid": free_port(), "data": free_port()}
         self.grid, self.data = (f"mqtts://127.0.0.1:{ports[name]}" for name in ("grid", "data"))
@@ -75,6 +77,10 @@ class SecureBrokers:
     ) -> None:
         self._stack.close()
 
+    def keys(self, broker: str) -> Path:
+        """Tell where a broker's certificate and key are."""
+        return self._folder / f"{broker}.pem"
+
     def acl(self, broker: str) -> str:
         """Read a broker's list as it is on the disk."""
         return (self._files / f"{broker}.acl").read_text()
@@ -83,11 +89,12 @@ class SecureBrokers:
 class Peer:
     """A client of a broker with a certificate; what it hears is in `heard`, what it is refused in `refused`."""
 
-    def __init__(self, catalog: CatalogProcess, address: str, identity: Path | None) -> None:
+    def __init__(self, catalog: CatalogProcess, address: str, identity: Path | None, client_id: str = "") -> None:
         self.heard: list[tuple[str, bytes]] = []
         self.answers: dict[int, int] = {}
         self.ended = False
-        client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5, reconnect_on_failure=False)
+        version = MQTTProtocolVersion.MQTTv5
+        client = Client(CallbackAPIVersion.VERSION2, client_id, protocol=version, reconnect_on_failure=False)
         context = ssl.create_default_context(cafile=str(catalog.anchors))
         if identity is not None:
             context.load_cert_chain(identity)
@@ -117,10 +124,10 @@ class Peer:
         """Ask for a topic."""
         self._client.subscribe([(topic, SubscribeOptions(qos=1))])
 
-    def say(self, topic: str, payload: bytes = b"x") -> bool:
+    def say(self, topic: str, payload: bytes = b"x", patience: float = 10.0) -> bool:
         """Publish; tell whether the broker took it."""
         number = self._client.publish(topic, payload, qos=1).mid
-        wait_until(lambda: number in self.answers, f"the broker's answer about {topic}", timeout=10)
+        wait_until(lambda: number in self.answers, f"the broker's answer about {topic}", timeout=patience)
         return self.answers[number] < 0x80
 
     def _on_publish(self, _client: Client, _data: Any, number: int, reason: Any, _properties: Any) -> None:

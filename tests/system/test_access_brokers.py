@@ -11,10 +11,14 @@ import yaml
 from tests.support.agent import configuration
 from tests.support.enrolment import catalog_command, identity, invite
 from tests.support.layered_network import layered_document
+from tests.support.mosquitto import Mosquitto
+from tests.support.ports import free_port
 from tests.support.secure_brokers import Peer, SecureBrokers
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
+
+RECIPES = Path(__file__).parents[2] / "packaging" / "mosquitto"
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +125,35 @@ def test_a_device_that_is_locked_out_says_and_hears_nothing_more(world, folder):
             lambda: not peer.connected or not peer.say("v1/default/meters/m-gone/frames"), "its words being refused"
         )
     assert not let_in(world, world.data, ours), "its certificate is on the list of what is void"
+
+
+def test_no_device_takes_over_the_session_of_another_at_a_broker_of_our_recipe(world, folder):
+    ours, theirs = registered(world, "m-9", folder), registered(world, "evil", folder)
+    outer, inner = free_port(), free_port()
+    recipe = (RECIPES / "data.conf").read_text().replace("listener 8884\n", f"listener {outer}\n")
+    recipe = recipe.replace("listener 8894 ", f"listener {inner} ")
+    for name in ("anchors", "data", "revocations"):
+        found = next(path for path in (world.keys(name), world.files / f"{name}.pem") if path.exists())
+        recipe = recipe.replace(f"/etc/mosquitto/tresma/{name}.pem", str(found))
+    recipe = recipe.replace("/etc/mosquitto/tresma", str(world.files)).replace("/var/lib/mosquitto/data/", f"{folder}/")
+    recipe = recipe.replace("/run/mosquitto", str(folder))
+    with Mosquitto(options=recipe.splitlines()):
+        address = f"mqtts://127.0.0.1:{outer}"
+        with Peer(world.catalog, address, ours, "m-9-data") as peer:
+            peer.listen("v1/default/meters/m-9/#")
+            with Peer(world.catalog, address, theirs, "m-9-data") as thief, Peer(world.catalog, address, theirs, "m-9"):
+                wait_until(lambda: thief.ended, "one name having one connection")
+            assert peer.say("v1/default/meters/m-9/frames")
+            assert not peer.ended
+            wait_until(lambda: peer.heard, "what the device listens to")
+            heard = len(peer.heard)
+            with pytest.raises(AssertionError):  # nothing endless is kept or handed on
+                peer.say("v1/default/meters/m-9/frames", b"z" * 3_000_000, patience=1.0)
+            assert len(peer.heard) == heard
+        inside = f"mqtts://127.0.0.1:{inner}"
+        with Peer(world.catalog, inside, ours, "one") as one, Peer(world.catalog, inside, ours, "two") as two:
+            assert one.say("v1/default/meters/m-9/frames")
+            assert two.connected
 
 
 def test_without_a_certificate_nobody_gets_in(world):
