@@ -25,10 +25,12 @@ class Blindness:
     Parameters
     ----------
     terminal : str
+    kind : str
+        Of the events.
     """
 
-    def __init__(self, terminal: str) -> None:
-        self._terminal = terminal
+    def __init__(self, terminal: str, kind: str = BLIND) -> None:
+        self._terminal, self._kind = terminal, kind
         self._start_ns: int | None = None  # of the spell under way
         self._end_ns: int | None = None  # None while it cannot see
         self._since_ns, self._count, self._blind_ns = 0, 0, 0
@@ -72,4 +74,4 @@ class Blindness:
         evidence: dict[str, object] = {"reason": "; ".join(self._reasons[:REASONS])}
         if end_ns is not None:
             evidence |= {"interruptions": self._count, "blind_time": self._blind_ns / NANOSECONDS}
-        return Event(BLIND, self._terminal, self._start_ns or 0, end_ns, Severity.WARNING, (), evidence)
+        return Event(self._kind, self._terminal, self._start_ns or 0, end_ns, Severity.WARNING, (), evidence)

@@ -9,7 +9,8 @@ Where it stands: `fault_location` and the recorder act upon the event; reconfigu
 - Both events of a fault have the same kind, terminal and start; the second has an end, and what the fault became.
 - Six channels are needed: voltages and currents of A, B and C, currents positive into the feeder.
 - Where samples are missing for longer than what was before may be drawn on, or just after others were, nothing can be
-  found for a while: that is told (`fault_blindness`), once when it begins and once when it is over.
+  found for a while: that is told (`fault_blindness`), once when it begins and once when it is over. So is a phase that
+  is missing or the wrong way round (`fault_wiring`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,7 @@ from algorithms.builtin.faults.fault_blindness import Blindness
 from algorithms.builtin.faults.fault_occurrence import Occurrence
 from algorithms.builtin.faults.fault_thresholds import PHASES, SETTINGS, six_rows, thresholds
 from algorithms.builtin.faults.fault_watch import LONGEST_GAP, FaultWatch
+from algorithms.builtin.faults.fault_wiring import WiringWatch, least_load
 from algorithms.grid.faults.fault_settings import FeederFacts, feeder_facts
 from algorithms.waveform.phasor import Complexes
 from algorithms.waveform.superimposed import FORTESCUE
@@ -64,6 +66,8 @@ class FaultDetection(Algorithm):
         self._seen_ns: int | None = None  # up to here samples were whole
         self._why = ""
         self._blindness = Blindness("")
+        self._wiring = WiringWatch("")
+        self._load = 0.0
 
     def start(self, context: Context, restored: bytes | None) -> None:  # noqa: ARG002 - nothing outlives a gap
         """Read the settings and make ready; see `Algorithm.start`."""
@@ -87,6 +91,7 @@ class FaultDetection(Algorithm):
         self._values = read_settings(self.info.settings, self.settings)
         self._channels, self._watch, self._earlier, self._rows = None, None, None, []
         self._seen_ns, self._blindness = None, Blindness(context.terminal)
+        self._wiring = WiringWatch(context.terminal)
 
     def process(self, record: SampleBlock | Record) -> Sequence[Event]:
         """Take a block of samples; return the faults found or over with it."""
@@ -115,6 +120,8 @@ class FaultDetection(Algorithm):
                 events += self._sees_again(record, self._watch)
             events += (self._event(record, found, context) for found in self._watch.push(values))
             self._seen_ns = record.end_ns
+            nominal = self._watch.limits.nominal_voltage
+            events += self._wiring.look(self._watch.quiet, self._load, nominal, record.end_ns)
         return [*events, *self._blindness.look(record.end_ns)]
 
     def _part(self, block: SampleBlock, context: Context, why: str) -> list[Event]:
@@ -167,6 +174,7 @@ class FaultDetection(Algorithm):
     def _watching(self, block: SampleBlock, context: Context, cycle: int, first: int) -> FaultWatch:
         """Make a watch for samples like a block's that begin with a number."""
         channels = [block.channels[row] for row in self._rows]
+        self._load = least_load(channels[3:])
         return FaultWatch(
             thresholds(self._values, self._facts, channels, cycle, context.nominal_voltage),
             cycle,

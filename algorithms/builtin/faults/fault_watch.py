@@ -99,6 +99,13 @@ class FaultWatch:
         """Number of the sample from which on faults are found."""
         return self._armed
 
+    @property
+    def quiet(self) -> Complexes | None:
+        """What is measured at present, shape (6,) [V, A]; None while something happens or too little has come."""
+        if self._course is not None or self._restraint is not None or self._next < self._armed:
+            return None
+        return self._phasors[:, -1]
+
     def push(self, values: Floats) -> list[Occurrence]:
         """Take samples that follow the ones before, shape (6, n); return what is found or over, oldest first."""
         settled = self._despiker.push(values)
