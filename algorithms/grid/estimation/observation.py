@@ -436,13 +436,13 @@ class Observation:
         """Apply the conjugate transpose of `across`, shape (m, j) -> (n_inputs, j)."""
         elements = self._response.elements
         if self.dense:
-            return self.matrix[: len(elements)].conj().T @ towards
+            return (self.matrix[: len(elements)].T @ towards.conj()).conj()  # the smaller one is copied
         return self._response.back(np.asarray(elements.incidence.T @ towards))
 
     def back(self, towards: Complexes) -> Complexes:
         """Apply the conjugate transpose of `see`, shape (u, j) -> (n_inputs, j)."""
         if self.dense:
-            return self.matrix.conj().T @ towards
+            return (self.matrix.T @ towards.conj()).conj()
         found = self._response.back(np.asarray(self.watch.conj().T @ towards))
         return found + np.asarray(self.direct.conj().T @ towards) if self.direct.nnz else found
 
