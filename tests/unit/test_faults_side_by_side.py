@@ -1,8 +1,13 @@
 """Several faults of one network: each has its own locks, its own words and its own end."""
 
+import itertools
+
+import pytest
+
 from algorithms.api.records import Command, Event, Severity
 from algorithms.api.switching import tags_of
 from algorithms.api.wire import NANOSECONDS
+from algorithms.builtin.switching.fault_handling import MOST_CASES
 from tests.support.feeder_pair import feeder_pair_document
 from tests.support.switch_world import World
 
@@ -100,3 +105,58 @@ def test_nothing_is_told_as_restored_before_the_slowest_relay_could_have_tripped
     tell(made, "t-ph", "p-line3")  # it is not there
     assert settled(made, 1)["outcome"] == "tripped-again"
     assert [command.recipient for command in made.commands if command.verb == "close"] == ["breaker-p"]
+
+
+def test_a_later_word_on_the_same_fault_that_names_what_is_cut_off_by_now_adds_to_it():
+    made = world()
+    made.strike("p-line3")
+    made.wait(0.3)
+    start_ns = made.now
+    tell(made, "t-ph", "p-line4", start_ns=start_ns)
+    made.until(lambda: made.switches["p4-near"]._true == "open", 30.0)
+    tell(made, "t-ph", "p-line5", start_ns=start_ns)
+    (case,) = made.subject._faults.cases
+    assert (case.breaker, set(case.branches)) == ("breaker-p", {"p-line4", "p-line5"})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("alternatives", None),
+        ("alternatives", 5),
+        ("alternatives", "p-line4"),
+        ("alternatives", ["p-line4"]),
+        ("alternatives", [{"branch": 4}]),
+        ("alternatives", [{"branch": "p-line4"}] * 1000),
+        ("branch", ["p-line3"]),
+        ("node", {"p3": 1}),
+        ("breaker", ["breaker-p"]),
+    ],
+)
+def test_a_word_that_cannot_be_read_is_refused_with_the_field_that_is_wrong(field, value):
+    made = world()
+    said = {"network": "pair", "branch": "p-line3", field: value}
+    made.give(Event("fault-located", "t-ph", made.now, None, Severity.CRITICAL, ("A",), said))
+    assert made.outcome["outcome"] == "not-understood"
+    assert (field if field != "alternatives" or value != [{"branch": 4}] else "branch") in made.outcome["reason"]
+    assert ids(made) == []
+
+
+def test_the_same_place_told_many_times_is_one_fault_and_no_more_than_a_number_are_taken():
+    made = world()
+    for number in range(5):
+        tell(made, "t-ph", "p-line3", start_ns=made.now - number * 61 * NANOSECONDS)
+    assert len(ids(made)) == 1
+    lines = [f"{feeder}-line{number}" for feeder in "pq" for number in range(1, 7)]
+    for number, pair in enumerate(itertools.combinations(lines, 2)):
+        tell(made, "t-ph", *pair, start_ns=made.now - (number + 9) * 61 * NANOSECONDS)
+    assert len(ids(made)) == MOST_CASES
+    assert made.outcome["outcome"] == "not-taken"
+    assert "repaired" in made.outcome["reason"]
+
+
+@pytest.mark.parametrize("stated", ["p2-far", "breaker-q", "nowhere", "breaker-p"])
+def test_a_breaker_that_does_not_protect_the_place_is_not_believed(stated):
+    made = world()
+    tell(made, "t-ph", "p-line3", breaker=stated)
+    assert [case.breaker for case in made.subject._faults.cases] == ["breaker-p"]

@@ -12,8 +12,11 @@ Rules:
 - Only what the protection opened is a fault cleared. A breaker that a person opened or locked is in their hands.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from algorithms.api.errors import shortened
 from algorithms.api.network import NetworkModel
 from algorithms.api.network_operation import Protection, SwitchKind, SwitchState
 from algorithms.api.network_tables import Truths
@@ -24,6 +27,8 @@ from algorithms.grid.switching.switched import SwitchedNetwork
 
 LOCATED, EARTH_FAULT = "fault-located", "earth-fault"
 NO_SECTION = "only the feeder is known: the section must be searched for"
+MOST_PLACES = 200
+"""Places that one word may name."""
 MARGIN = 5.0
 """A breaker whose reclosing should have come this long ago will not come back by itself [s]."""
 
@@ -156,9 +161,20 @@ class FaultCase:
         return now_ns - opened > round((max(pauses, default=0.0) + MARGIN) * NANOSECONDS)
 
 
-def read_fault(event: Event, model: NetworkModel, before: Truths) -> tuple[FaultCase | None, str]:
+def read_fault(
+    event: Event, model: NetworkModel, standing: Truths, before: Truths | None = None
+) -> tuple[FaultCase | None, str]:
     """
     Read an event that names a place in this network.
+
+    Parameters
+    ----------
+    event : Event
+    model : NetworkModel
+    standing : numpy.ndarray
+        Where switches stand, but for what their protection did, shape (n_switches,), bool.
+    before : numpy.ndarray or None
+        Where they stood before faults that are known already: what was dead by then is looked up in that.
 
     Returns
     -------
@@ -172,18 +188,22 @@ def read_fault(event: Event, model: NetworkModel, before: Truths) -> tuple[Fault
     network = evidence.get("network")
     if network != model.network:
         return None, "" if isinstance(network, str) and network else "expected the network of the fault, found none"
-    places = [evidence, *(one for one in evidence.get("alternatives", ()) if isinstance(one, dict))]
-    branches = tuple(dict.fromkeys(str(one["branch"]) for one in places if one.get("branch")))
-    nodes = tuple(dict.fromkeys(str(one["node"]) for one in places if one.get("node")))
+    if problem := _unreadable(evidence):
+        return None, problem
+    places = [evidence, *evidence.get("alternatives", ())]
+    branches = tuple(dict.fromkeys(one["branch"] for one in places if one.get("branch")))
+    nodes = tuple(dict.fromkeys(one["node"] for one in places if one.get("node")))
     unknown = [name for name in branches if name not in model.branches.rows]
     unknown += [name for name in nodes if name not in model.nodes.rows]
     if unknown:
         return None, f"expected branches and nodes of {model.network}, found {', '.join(unknown)[:200]}"
     if not branches and not nodes:
         return None, NO_SECTION
-    breaker = str(evidence.get("breaker") or "")
-    if breaker not in model.switches.rows:
-        breaker = protecting(model, before, branches, nodes)
+    found = _protecting(model, standing, branches, nodes)
+    if not found and before is not None:
+        found = _protecting(model, before, branches, nodes)
+    stated = evidence.get("breaker") or ""
+    breaker = stated if stated in found else next(iter(found), "")
     case = FaultCase(
         id=case_name(event.kind, event.terminal, event.start_ns),
         branches=branches,
@@ -196,9 +216,33 @@ def read_fault(event: Event, model: NetworkModel, before: Truths) -> tuple[Fault
     return case, ""
 
 
+def _unreadable(evidence: Mapping[str, Any]) -> str:
+    """Say which fields of an event's evidence are not what they are to be; nothing where all are."""
+    others = evidence.get("alternatives", [])
+    problems = []
+    if not isinstance(others, list | tuple) or not all(isinstance(one, dict) for one in others):
+        problems.append(f"alternatives: a list of places, found {shortened(str(others))}")
+        others = ()
+    elif len(others) > MOST_PLACES:
+        problems.append(f"alternatives: at most {MOST_PLACES} places, found {len(others)}")
+        others = ()
+    texts = [("breaker", evidence), *((name, one) for one in (evidence, *others) for name in ("branch", "node"))]
+    problems += [
+        f"{name}: a name, found {shortened(str(one[name]))}"
+        for name, one in texts
+        if one.get(name) is not None and not isinstance(one[name], str)
+    ]
+    return f"expected {'; '.join(problems)}"[:300] if problems else ""
+
+
 def protecting(model: NetworkModel, before: Truths, branches: tuple[str, ...], nodes: tuple[str, ...]) -> str:
     """Name the nearest breaker or recloser between a place and what fed it; empty where there is none."""
-    network = SwitchedNetwork(model)
+    return next(iter(_protecting(model, before, branches, nodes)), "")
+
+
+def _protecting(model: NetworkModel, before: Truths, branches: tuple[str, ...], nodes: tuple[str, ...]) -> list[str]:
+    """Name the breakers and reclosers between a place and what fed it, the nearest first."""
+    network, found = SwitchedNetwork(model), []
     tree = network.tree(before)
     at = [int(model.branches.from_node[model.branches.rows[name]]) for name in branches]
     at += [model.nodes.rows[name] for name in nodes]
@@ -206,14 +250,14 @@ def protecting(model: NetworkModel, before: Truths, branches: tuple[str, ...], n
         for place in tree.way(node):
             row = int(tree.edge[place]) - network.branches
             if row >= 0 and model.switches.kind[row] in (SwitchKind.BREAKER, SwitchKind.RECLOSER):
-                return model.switches.ids[row]
-    return ""
+                found.append(model.switches.ids[row])
+    return found
 
 
 def head_of(event: Event, model: NetworkModel, before: Truths) -> str:
     """Name the breaker of the feeder on which an event was measured; empty where it is not known."""
-    stated = str(event.evidence.get("breaker") or "")
-    if stated in model.switches.rows:
+    stated = event.evidence.get("breaker")
+    if isinstance(stated, str) and stated in model.switches.rows:
         return stated
     nodes = tuple(terminal.node for terminal in model.terminals if event.terminal in (terminal.id, terminal.device))
     return protecting(model, before, (), nodes)

@@ -60,6 +60,8 @@ SAME = 60.0
 """Faults behind one breaker within this are one, told again with each reclosing [s]."""
 NAMES = 16
 """Names of one fault that are remembered beside the first."""
+MOST_CASES = 32
+"""Faults of one network that are not repaired; no more are taken up."""
 REPLANS = 4
 """Plans made anew at most after a switch did not do as it was told."""
 
@@ -141,20 +143,27 @@ class FaultHandling:
         before : numpy.ndarray or None
             Where switches stood before, shape (n_switches,), bool; None for as they stand.
         """
-        for known in self.cases:
-            if known.breaker == case.breaker and abs(known.start_ns - case.start_ns) < SAME * NANOSECONDS:
-                if case.id != known.id:
-                    known.also = (*(name for name in known.also if name != case.id), case.id)[-NAMES:]
-                branches, nodes, trusted = case.branches, case.nodes, case.trusted
-                if known.id != case.id or known.enclosed or self._done_so_far() or self.phase is Phase.SWITCHING:
-                    branches = tuple(dict.fromkeys((*known.branches, *branches)))
-                    nodes = tuple(dict.fromkeys((*known.nodes, *nodes)))
-                    trusted = known.trusted or trusted  # all places of both are enclosed, so what one is sure of is
-                if (branches, nodes, trusted) == (known.branches, known.nodes, known.trusted):
-                    return
-                known.branches, known.nodes, known.trusted, known.enclosed = branches, nodes, trusted, False
-                known.told = False
-                break
+        for known in self._same(case)[:1]:
+            if case.id != known.id:
+                known.also = (*(name for name in known.also if name != case.id), case.id)[-NAMES:]
+            branches, nodes, trusted = case.branches, case.nodes, case.trusted
+            added = known.id != case.id or known.enclosed or self._done_so_far() or self.phase is Phase.SWITCHING
+            if added:
+                branches = tuple(dict.fromkeys((*known.branches, *branches)))
+                nodes = tuple(dict.fromkeys((*known.nodes, *nodes)))
+                trusted = known.trusted or trusted  # all places of both are enclosed, so what one is sure of is
+            told_again = (branches, nodes, trusted) == (known.branches, known.nodes, known.trusted)
+            if told_again and abs(known.start_ns - case.start_ns) < SAME * NANOSECONDS:
+                return
+            known.branches, known.nodes, known.trusted, known.enclosed = branches, nodes, trusted, False
+            if known.settled and known.closed_ns is not None:
+                known.start_ns, known.closed_ns = max(known.start_ns, case.start_ns), None  # it has come back
+            if case.breaker not in ("", known.breaker) and (known.settled or not added or known.opened_ns is None):
+                known.breaker, known.opened_ns, known.closed_ns = case.breaker, None, None
+                if (said := self.board.report(case.breaker)) is not None:
+                    known.watch(said, now_ns)
+            known.told = False
+            break
         else:
             report = self.board.report(case.breaker)
             if report is not None:
@@ -163,6 +172,20 @@ class FaultHandling:
                 self.ground.begin(before)
             self.cases.append(case)
         self._restart(now_ns)
+
+    def _same(self, case: FaultCase) -> list[FaultCase]:
+        """Give the known cases that a word may be about, the likeliest first: by its id, breaker and time, or place."""
+        places = set(case.branches), set(case.nodes)
+        soon = [one for one in self.cases if abs(one.start_ns - case.start_ns) < SAME * NANOSECONDS]
+        return [
+            *(one for one in self.cases if case.id in (one.id, *one.also)),
+            *(one for one in soon if one.breaker == case.breaker),
+            *(one for one in self.cases if (set(one.branches), set(one.nodes)) == places and one.live == case.live),
+        ]
+
+    def full(self, case: FaultCase) -> bool:
+        """Tell whether no more cases are taken, and this is another one."""
+        return len(self.cases) >= MOST_CASES and not self._same(case)
 
     def moved(self, name: str, before: SwitchReport | None, report: SwitchReport, now_ns: int) -> list[Record]:
         """Take what a switch says; give what it brings to an end."""

@@ -44,7 +44,7 @@ from algorithms.api.settings import problems_of, read_settings
 from algorithms.api.switching import read_report
 from algorithms.api.wire import NANOSECONDS
 from algorithms.builtin.switching.fault_case import NO_SECTION, FaultCase, head_of, read_fault
-from algorithms.builtin.switching.fault_handling import FaultHandling, Phase
+from algorithms.builtin.switching.fault_handling import MOST_CASES, FaultHandling, Phase
 from algorithms.builtin.switching.lease_keeping import LeaseKeeping
 from algorithms.builtin.switching.loss_watch import LossWatch
 from algorithms.builtin.switching.positions_before import PositionsBefore
@@ -205,11 +205,14 @@ class Reconfiguration(Algorithm):
 
     def _take(self, event: Event) -> list[Record]:
         before = self._losses.before_exchange()
-        case, problem = read_fault(event, self._model, self._faults.ground.snapshot() if before is None else before)
+        standing = self._faults.ground.snapshot() if before is None else before
+        case, problem = read_fault(event, self._model, standing, self._faults.remembered())
         if case is None and problem == NO_SECTION:
             return self._search(event)
         if case is None:
             return [self._unfit(event, problem)] if problem else []
+        if self._faults.full(case):
+            return [self._unfit(event, f"{MOST_CASES} faults are known: say which of them are repaired", "not-taken")]
         case.start_ns = min(case.start_ns, self._now_ns)
         given = self._losses.interrupt(self._now_ns)
         self._faults.take(case, self._now_ns, before)
