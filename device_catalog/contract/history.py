@@ -134,8 +134,9 @@ class HistoryStatus(msgspec.Struct, frozen=True):
         What it takes on its disk.
     counts : dict
         Since it was made: ``kept``, ``duplicate``, ``gaps`` (messages that name one before them that did not come),
-        not kept: ``malformed``, ``misplaced``, ``future``, ``absurd`` (a number that nothing measures),
-        ``outdated``; dropped: ``expired.CLASS``, ``no_room.CLASS``; ``set_aside``: stretches that could not be packed;
+        not kept: ``malformed``, ``misplaced``, ``future``, ``absurd`` (a number that nothing measures), ``outdated``,
+        ``crowded`` (too many names of one device), ``overfull`` (too much within one stretch of time); dropped:
+        ``expired.CLASS``, ``no_room.CLASS``; ``set_aside``: stretches that could not be packed;
         handed on: ``sink.sent``, ``sink.gap``, ``sink.refused``, ``sink.retries``.
     """
 

@@ -20,7 +20,7 @@ from device_catalog.history.arrival import Arrival, Content, Refusal, Series, do
 from device_catalog.history.codec import Kept, pack, unpack
 from device_catalog.history.rollups import MINUTE_NS, NANOSECONDS, merged, steps_of
 from device_catalog.history.rollups import document_of as sums_document
-from device_catalog.history.store import MINUTES, RAW, Block, Dropped, HistoryStore, Row
+from device_catalog.history.store import MINUTES, RAW, Block, Dropped, HistoryStore, Owner, Row
 
 DAY_NS = 86_400 * NANOSECONDS
 
@@ -54,6 +54,17 @@ CHECKED = 30.0
 """How often ages and room are looked at [s]."""
 REMEMBERED_SERIES = 200_000
 """Series whose newest number is remembered, to notice gaps."""
+CUTS = 4
+"""How often the largest devices are looked for anew before room is taken from all."""
+CUT_AT_ONCE = 50
+"""Devices that room is taken from one by one; what is still needed is taken from all."""
+
+NAMES = 500
+"""Series that one device may have: names of results and areas of states stay for ever."""
+STRETCH_RECORDS = 20_000
+"""Records that one device may add to a stretch of one series; what comes beyond is not kept."""
+STRETCH_BYTES = 48 * 1024 * 1024
+"""What they may take before they are packed [bytes]; a block can be read as long as it is below `codec`'s limit."""
 
 _log = logging.getLogger(__name__)
 
@@ -104,6 +115,8 @@ class Keeper:
         self._counts: Counter[str] = Counter()
         self._last: OrderedDict[int, tuple[int, int]] = OrderedDict()
         self._open: OrderedDict[tuple[int, int, int], float] = OrderedDict()
+        self._names = Counter(Owner(one.tenant, one.device) for one in self._numbers)
+        self._filled: OrderedDict[tuple[int, int], tuple[int, int]] = OrderedDict()
         self._checked = self._scanned = -math.inf
         store.limit(limits.budget)
         now = monotonic()
@@ -131,7 +144,14 @@ class Keeper:
         if isinstance(found, Refusal):
             self._counts[found.value] += 1
             return None
+        owner = Owner(found.series.tenant, found.series.device)
+        if found.series not in self._numbers and self._names[owner] >= NAMES:
+            self._counts["crowded"] += 1
+            return None
         number = self._number(found.series)
+        if not self._fill(number, found.time_ns, len(found.payload), 1):
+            self._counts["overfull"] += 1
+            return None
         self._notice_gap(number, found)
         self._batch.append(Row(number, RAW, found.time_ns, found.header.boot, found.header.number, found.payload))
         return found
@@ -148,7 +168,8 @@ class Keeper:
         try:
             new = self._store.add(self._batch, self._counts)
         except StorageFull:
-            if not self.make_room(at_least_one=True).records:
+            wanted = sum(2 * len(row.document) for row in self._batch)  # with the indexes, and pages half full
+            if not self.make_room(at_least_one=True, wanted=wanted).records:
                 raise
             new = self._store.add(self._batch, self._counts)
         now = self._monotonic()
@@ -160,6 +181,8 @@ class Keeper:
 
     def let_go(self) -> None:
         """Forget what was taken and not committed: the broker says it again."""
+        for row in self._batch:
+            self._fill(row.series, row.time_ns, -len(row.document), -1)
         self._batch = []
 
     def count(self, name: str, value: int = 1) -> None:
@@ -214,14 +237,18 @@ class Keeper:
             _log.info("%d records dropped for their age (%d bytes)", *total)
         return total
 
-    def make_room(self, *, at_least_one: bool = False) -> Dropped:
+    def make_room(self, *, at_least_one: bool = False, wanted: int = 0) -> Dropped:
         """
-        Drop the oldest until there is room; of the classes, those that fill it fastest first.
+        Drop the oldest until there is room, of those devices first that take most of it.
+
+        Of the classes, those go first that fill it fastest.
 
         Parameters
         ----------
         at_least_one : bool
             Whether something has to go even if there seems to be room: the disk itself is full.
+        wanted : int
+            What is to find room afterwards [bytes].
 
         Raises
         ------
@@ -230,10 +257,11 @@ class Keeper:
         budget = self._limits.budget
         if self._store.used() <= budget and not at_least_one:
             return Dropped()
-        total = self._dropped_until(int(ROOM * budget), 1 if at_least_one else 0)
-        if self._store.used() > ROOM * budget:  # what is not packed yet takes the room: packed it takes a fifth
+        enough = max(budget // 2, min(int(ROOM * budget), budget - wanted))
+        total = self._dropped_until(enough, 1 if at_least_one else 0)
+        if self._store.used() > enough:  # what is not packed yet takes the room: packed it takes a fifth
             self.settle_everything()
-            more = self._dropped_until(int(ROOM * budget), 0)
+            more = self._dropped_until(enough, 0)
             total = Dropped(total.records + more.records, total.size + more.size)
         _log.warning(
             "%d records dropped (%d bytes) to stay within %d bytes; give history_budget more, or keep less by "
@@ -244,15 +272,58 @@ class Keeper:
     def _dropped_until(self, enough: int, least: int) -> Dropped:
         """Drop the oldest blocks until no more than `enough` [bytes] is used, and so many records at least are gone."""
         total, used = Dropped(), self._store.used()
+        for _ in range(CUTS):
+            cut = self._cut_the_largest(enough, max(0, least - total.records))
+            total, used = _both(total, cut), self._store.used()
+            if not cut.records or (used <= enough and total.records >= least):
+                break
         for content, level in [*((content, RAW) for content in RAW_FIRST), (None, MINUTES)]:
             contents = tuple(Content) if content is None else (content,)
             while used > enough or total.records < least:
                 dropped = self._store.drop_before(contents, level, 2**62, DROPPED_AT_ONCE // 10, "no_room")
                 if not dropped.records:
                     break
-                total = Dropped(total.records + dropped.records, total.size + dropped.size)
+                total = _both(total, dropped)
                 used = self._store.used()
         return total
+
+    def _cut_the_largest(self, enough: int, least: int) -> Dropped:
+        """Take room from those devices first that have most of it, down to what leaves enough for all."""
+        total, used = Dropped(), self._store.used()
+        sizes = sorted(((size, owner) for owner, size in self._store.sizes().items()), reverse=True)[: CUT_AT_ONCE + 1]
+        missing = max(used - enough, least)
+        if missing <= 0:
+            return total
+        for place in range(min(len(sizes), CUT_AT_ONCE)):
+            # What the largest ones have above the level at which they would together have given what is missing.
+            level = sizes[place + 1][0] if place + 1 < len(sizes) else 0
+            above = sum(one - level for one, _ in sizes[: place + 1])
+            if above >= missing or place + 1 == min(len(sizes), CUT_AT_ONCE):
+                level = max(level, level + (above - missing) // (place + 1))
+                break
+        else:
+            return total
+        for size, owner in sizes[: place + 1]:
+            total = _both(total, self._cut(owner, size - level, enough, least))
+        return total
+
+    def _cut(self, owner: Owner, excess: int, enough: int, least: int) -> Dropped:
+        """Drop the oldest of one device until it has given so much [bytes], or there is room."""
+        total, is_packed = Dropped(), False
+        while True:
+            for content in RAW_FIRST:
+                while total.size < excess and (self._store.used() > enough or total.records < least):
+                    most = DROPPED_AT_ONCE // 50
+                    dropped = self._store.drop_before((content,), RAW, 2**62, most, "no_room", owner=owner)
+                    if not dropped.records:
+                        break
+                    total = _both(total, dropped)
+            if is_packed or total.size >= excess or self._store.used() <= enough:
+                return total
+            for key in list(self._open):  # what it has is not packed yet
+                if self._series[key[0]][:2] == owner:
+                    self._settle(key)
+            is_packed = True
 
     def _settle_due(self, now: float, seconds: float) -> bool:
         if now - self._scanned < SCANNED:
@@ -330,7 +401,21 @@ class Keeper:
         if number is None:
             number = self._numbers[series] = self._store.add_series(series)
             self._series[number] = series
+            self._names[Owner(series.tenant, series.device)] += 1
         return number
+
+    def _fill(self, number: int, time_ns: int, size: int, records: int) -> bool:
+        """Note what comes to a stretch of time, or goes again; tell whether there is room for it."""
+        key = number, time_ns // self._span(number, RAW)
+        before = self._filled.get(key, (0, 0))
+        after = before[0] + records, before[1] + size
+        if after[0] > STRETCH_RECORDS or after[1] > STRETCH_BYTES:
+            return False
+        self._filled[key] = after
+        self._filled.move_to_end(key)
+        if len(self._filled) > REMEMBERED_SERIES:
+            self._filled.popitem(last=False)
+        return True
 
     def _notice_gap(self, number: int, found: Arrival) -> None:
         """Count a message that names one before it on its topic that did not come."""
@@ -360,6 +445,10 @@ class Keeper:
             start_ns = found[0] // span_ns * span_ns
             starts.append(start_ns)
             first_ns = start_ns + span_ns
+
+
+def _both(one: Dropped, other: Dropped) -> Dropped:
+    return Dropped(one.records + other.records, one.size + other.size)
 
 
 def _document(row: Row) -> dict[str, object]:

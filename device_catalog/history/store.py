@@ -46,6 +46,13 @@ class Block(NamedTuple):
     data: bytes
 
 
+class Owner(NamedTuple):
+    """Whose records they are."""
+
+    tenant: str
+    device: str
+
+
 class Dropped(NamedTuple):
     """What was removed to keep to a limit."""
 
@@ -150,10 +157,19 @@ class HistoryStore:
             self._count(connection, counts)
 
     def drop_before(
-        self, contents: Sequence[Content], level: int, before_ns: int, most: int, counter: str = "expired"
+        self,
+        contents: Sequence[Content],
+        level: int,
+        before_ns: int,
+        most: int,
+        counter: str = "expired",
+        *,
+        owner: Owner | None = None,
     ) -> Dropped:
-        """Remove the oldest blocks of some classes that begin before a time, at most so many."""
+        """Remove the oldest blocks of some classes that begin before a time, at most so many; of one device only."""
         of_class = select(_s.series).where(_s.content.in_([content.value for content in contents]))
+        if owner is not None:
+            of_class = of_class.where(_s.tenant == owner.tenant, _s.device == owner.device)
         query = (
             select(_b.series, _b.start_ns, _b.records, _b.size)
             .where(_b.level == level, _b.start_ns < before_ns, _b.series.in_(of_class))
@@ -181,6 +197,19 @@ class HistoryStore:
         with self._connection() as connection:
             found = connection.scalar(query)
         return None if found is None else int(found)
+
+    def sizes(self) -> dict[Owner, int]:
+        """Sum up what each device's records take, packed and not, without the sums of minutes [bytes]."""
+        found: dict[Owner, int] = {}
+        packed = select(_s.tenant, _s.device, func.sum(_b.size + _overhead)).join(blocks, _b.series == _s.series)
+        size = func.length(_r.document) + _overhead
+        loose = select(_s.tenant, _s.device, func.sum(size)).join(rows, _r.series == _s.series)
+        with self._connection() as connection:
+            for query in (packed.where(_b.level == RAW), loose.where(_r.level == RAW)):
+                for row in connection.execute(query.group_by(_s.tenant, _s.device)):
+                    owner = Owner(str(row[0]), str(row[1]))
+                    found[owner] = found.get(owner, 0) + int(row[2])
+        return found
 
     def used(self) -> int:
         """Tell how much of its room is used [bytes]: pages in use, or what is kept where another counts the pages."""

@@ -307,6 +307,46 @@ def test_a_stretch_that_cannot_be_packed_is_set_aside_and_the_others_are(world, 
     assert world.store.loose(number) == 3
 
 
+def test_room_is_taken_first_from_the_device_that_has_most_of_it(tmp_path):
+    world = World(tmp_path, budget=2_000_000)
+    for device in ("good-1", "good-2"):
+        world.hear(Silent(device).messages(noisy(NOW - 3000 * SECOND, 300)))
+    world.settle()
+    chance, loud = random.Random(1), Silent("loud")
+    for number in range(40):
+        values = {"v": chance.randbytes(50_000).hex()}
+        world.hear(loud.messages([Result("x/1", "t", NOW - 600 * SECOND + number * SECOND, values)]))
+        if number % 5 == 4:
+            world.clocks.seconds += 31
+            world.keeper.tend(5.0)
+    assert world.store.used() <= 2_000_000
+    assert [len(world.records(device=device).records) for device in ("good-1", "good-2")] == [300, 300]
+    assert set(world.store.counts()) >= {"no_room.results"}
+    assert "no_room.frames" not in world.store.counts()
+    world.store.close()
+
+
+def test_one_device_has_a_limited_number_of_names(world, monkeypatch):
+    monkeypatch.setattr("device_catalog.history.keeper.NAMES", 5)
+    speaker = Silent()
+    named = [Result(f"x{number}/1", "t", NOW - MINUTE, {}) for number in range(8)]
+    taken = [world.keeper.take(*message) is not None for message in speaker.messages(named)]
+    assert taken == [True] * 5 + [False] * 3
+    assert world.keeper.take(*next(iter(Silent("m-2").messages(named[-1:])))) is not None
+    world.keeper.commit()
+    assert world.store.counts() == {"kept": 6, "crowded": 3}
+
+
+def test_a_stretch_of_time_holds_so_much_of_one_series_and_no_more(world, monkeypatch):
+    monkeypatch.setattr("device_catalog.history.keeper.STRETCH_RECORDS", 20)
+    messages = list(Silent().messages(frames(NOW - 10 * MINUTE, 60)))
+    for topic, payload in messages[:15]:
+        world.keeper.take(topic, payload)
+    world.keeper.let_go()  # what is said again counts once
+    world.hear(messages)
+    assert world.store.counts() == {"kept": 20, "overfull": 40}
+
+
 @pytest.mark.slow
 def test_over_postgresql_it_is_the_same(tmp_path):
     with PostgreSQL() as server:
