@@ -94,15 +94,21 @@ class Questions:
             None if report is None else msgspec.json.decode(report, type=Reported),
         )
 
-    async def history(self, name: str) -> History:
+    async def history(self, name: str, *, of_this_owner: bool = False) -> History:
         """
         Give who changed what of a device, also of one that was removed.
+
+        Parameters
+        ----------
+        name : str
+        of_this_owner : bool
+            Only from its newest registration on: what was before may have been another tenant's.
 
         Raises
         ------
         DeviceUnknown
         """
-        rows = await self._threads.read(self._store.history, name, MAXIMUM_HISTORY)
+        rows = await self._threads.read(self._store.history, name, MAXIMUM_HISTORY, of_this_owner)
         if not rows:
             raise DeviceUnknown(name[:80])
         return History(tuple(Change(moment(row[0]), *row[1:]) for row in rows))

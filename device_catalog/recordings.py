@@ -83,6 +83,8 @@ class Recordings:
 
     def load(self) -> None:
         """Read what is asked for; once, after the register, before anybody is served."""
+        for device in self._store.unregistered():  # a removal that power failed in
+            self._drop(device)
         requested = self._store.requested()
         self._files.clear({Key(device, name) for device, names in requested.items() for name in names})
         for device, names in requested.items():
@@ -312,6 +314,20 @@ class Recordings:
             self._files.remove(row.sha256)
         self._wanted_changed(key.device)
 
+    async def forget_device(self, device: str) -> None:
+        """Remove all recordings of a device that was removed, with their files: the name's next owner is another."""
+        await self._threads.write(self._forget_device, device)
+
+    def _forget_device(self, device: str) -> None:
+        self._drop(device)
+        self._wanted_changed(device)
+
+    def _drop(self, device: str) -> None:
+        for row in self._store.forget_device(device):
+            self._files.abandon(row.key)
+            if not self._store.uses(row.sha256):
+                self._files.remove(row.sha256)
+
     async def tidy(self) -> int:
         """Drop files beyond age and budget; return how many."""
         return await self._threads.write(self._tidy)
@@ -371,6 +387,7 @@ def _read_cursor(cursor: str) -> tuple[int, str, str] | None:
         return None
     start, _, rest = cursor.partition(".")
     device, _, recording = rest.partition(".")
-    if not (start.lstrip("-").isdigit() and len(start) < 21 and device and recording):
+    digits = start.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 19 and device and recording):  # what 64 bits hold
         raise Refused([Problem("query.cursor", "a cursor that a list ended with", shortened(cursor))])
     return int(start), device, recording

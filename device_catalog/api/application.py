@@ -151,6 +151,7 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
         operator = access.operator(request)
         await enrolments.revoke(_name(request), f"{operator.name}: removed")
         await changes.remove(_name(request), operator.name)
+        await recordings.forget_device(_name(request))
 
     @get(_route(CONFIGURATION))
     async def configuration(request: AnyRequest) -> Response[bytes]:
@@ -216,8 +217,8 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
 
     @get(_route(HISTORY))
     async def history(request: AnyRequest) -> Response[bytes]:
-        access.operator(request)
-        return _json(_encode(await questions.history(_name(request))))
+        operator = access.operator(request)
+        return _json(_encode(await questions.history(_name(request), of_this_owner=bool(operator.tenant))))
 
     @get("/healthz")
     async def health() -> Response[bytes]:
@@ -294,7 +295,7 @@ async def _body(request: AnyRequest, limit: int = MAXIMUM_DOCUMENT) -> bytes:
     """Read the body as far as it may go."""
     too_long = HttpError(413, f"expected a body of at most {limit} bytes, found more; nothing was changed")
     declared = request.headers.get("Content-Length", "")
-    if declared.isdigit() and int(declared) > limit:
+    if declared.isascii() and declared.isdigit() and (len(declared) > 18 or int(declared) > limit):
         raise too_long
     parts: list[bytes] = []
     length = 0
@@ -313,7 +314,7 @@ async def _document(request: AnyRequest) -> Any:
 def _decoded(body: bytes) -> Any:
     try:
         decoded = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refused([Problem("body", "JSON", shortened(str(error), 200))]) from error
     if not isinstance(decoded, dict):
         raise Refused([Problem("body", "a JSON object", shortened(decoded))])
@@ -345,7 +346,7 @@ def _query(request: AnyRequest) -> tuple[Filters, bool | None, str, int]:
     if available not in ("", "true", "false"):
         problems.append(Problem("query.available", "true or false", shortened(available)))
     text = query.pop("limit", "100")
-    limit = int(text) if text.isdigit() and len(text) < 6 else 0
+    limit = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
     if not 1 <= limit <= MAXIMUM_PAGE:
         problems.append(Problem("query.limit", f"a number from 1 to {MAXIMUM_PAGE}", shortened(text)))
     kinds = [kind.value for kind in DeviceKind]

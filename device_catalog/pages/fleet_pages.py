@@ -108,7 +108,7 @@ class FleetPages:
             raise DeviceUnknown(shortened(name))
         detail = await self._questions.detail(name)
         tenant, now_ns = detail.summary.tenant, self._fleet.wall()
-        changes = await self._questions.history(name)
+        changes = await self._questions.history(name, of_this_owner=bool(who.tenant))
         recordings = await self._recordings.page(name, "", RECORDINGS)
         newest = await self._history.newest(tenant, name, Content.FRAMES, 1)
         frame = frame_of(newest[0]) if newest else None

@@ -114,6 +114,21 @@ class RecordingStore:
         with self._engine.connect().execution_options(writes=True) as connection, connection.begin():
             connection.execute(delete(recordings).where(_t.device == key.device, _t.recording == key.recording))
 
+    def forget_device(self, device: str) -> list[Row]:
+        """Remove all recordings of a device; return what they were."""
+        with self._engine.connect().execution_options(writes=True) as connection, connection.begin():
+            rows = [Row._make(row) for row in connection.execute(select(*recordings.c).where(_t.device == device))]
+            connection.execute(delete(recordings).where(_t.device == device))
+        return rows
+
+    def unregistered(self) -> list[str]:
+        """Name devices that have recordings and are on no register any more."""
+        here = select(devices.c.device).where(devices.c.removed_ns.is_(None))
+        with self._engine.connect() as connection:
+            return [
+                str(name) for name in connection.scalars(select(_t.device).where(_t.device.not_in(here)).distinct())
+            ]
+
     def uses(self, sha256: str) -> int:
         """Count the recordings whose file has this digest and is here."""
         query = select(func.count()).where(_t.sha256 == sha256, _t.arrived_ns.is_not(None))

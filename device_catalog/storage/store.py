@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Engine, Select, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Engine, Select, bindparam, delete, func, insert, select, update
 
 from device_catalog.contract.register import DeviceKind
 from device_catalog.storage.rows import Change, DeviceRow, Filters, KeyedRequest, Seen, SummaryRow
@@ -249,14 +249,17 @@ class Store:
             row = connection.execute(query).one_or_none()
         return None if row is None else (bytes(row[0]), str(row[1]))
 
-    def history(self, device: str, limit: int) -> list[tuple[int, str, str, str]]:
-        """Read who changed what of a device, newest first: time [ns], actor, action, detail."""
+    def history(self, device: str, limit: int, newest_only: bool = False) -> list[tuple[int, str, str, str]]:
+        """Read who changed what of a device, newest first, or since its last registration: time [ns], who, what."""
         query = (
             select(audit.c.time_ns, audit.c.actor, audit.c.action, audit.c.detail)
             .where(audit.c.device == device)
             .order_by(audit.c.number.desc())
             .limit(limit)
         )
+        if newest_only:
+            registered = select(func.max(audit.c.number)).where(audit.c.device == device, audit.c.action == "register")
+            query = query.where(audit.c.number >= registered.scalar_subquery())
         with self._engine.connect() as connection:
             return [(int(row[0]), str(row[1]), str(row[2]), str(row[3])) for row in connection.execute(query)]
 

@@ -349,3 +349,28 @@ def test_a_recording_that_is_damaged_on_the_meter_is_told_to_be_gone(plant):
     assert plant.catalog.operator("PUT", f"{one}/request").status_code == 202
     wait_until(lambda: plant.catalog.operator("GET", one).json()["state"] == "gone", "its end")
     assert not path.exists()
+
+
+def test_who_gets_a_removed_meter_s_name_gets_neither_its_recordings_nor_its_past(catalog):
+    device = Device(catalog, "m-moved", DATA + b"of one")
+    device.tell()
+    device.ask()
+    for offset in range(0, len(device.data), PART):
+        device.send(offset, device.data[offset : offset + PART])
+    assert device.entry()["state"] == "here"
+    digest = hashlib.sha256(device.data).hexdigest()
+    files = list((catalog.state / "recordings").rglob(f"{digest}*"))
+    assert len(files) == 1
+    assert catalog.operator("DELETE", "/v1/devices/m-moved").status_code == 204
+    assert not files[0].exists()
+    catalog.register("m-moved", tenant="other")
+    made = catalog.operator(
+        "POST", "/v1/operators", json={"operator": "eve", "role": "engineer", "tenant": "other"}
+    ).json()
+    headers = {"Authorization": f"Bearer {made['token']}"}
+    found = requests.get(f"{catalog.url}/v1/recordings?device=m-moved", headers=headers, timeout=10).json()
+    assert found["items"] == []
+    past = requests.get(f"{catalog.url}/v1/devices/m-moved/history", headers=headers, timeout=10).json()
+    assert [one["action"] for one in past["changes"]] == ["register"]
+    whole = catalog.operator("GET", "/v1/devices/m-moved/history").json()
+    assert [one["action"] for one in whole["changes"]] == ["register", "remove", "register"]
