@@ -316,6 +316,7 @@ def _read_cursor(cursor: str) -> tuple[int, str] | None:
     if not cursor:
         return None
     start, _, fault = cursor.partition(".")
-    if not (start.lstrip("-").isdigit() and len(start) < 21 and topics.is_identifier(fault)):
+    digits = start.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 19 and topics.is_identifier(fault)):
         raise Refused([Problem("query.cursor", "a cursor that a list ended with", shortened(cursor))])
     return int(start), fault

@@ -186,12 +186,13 @@ def _query(request: AnyRequest) -> tuple[str, int, int]:
     if since:
         try:
             moment = datetime.fromisoformat(since)
-        except ValueError:
-            moment = None
-        if moment is None or moment.tzinfo is None:
+            seconds = moment.timestamp() if moment.tzinfo is not None else None
+        except (ValueError, OverflowError):  # a zone may lead out of the years there are
+            seconds = None
+        if seconds is None:
             problems.append(Problem("query.since", "a time such as 2026-05-01T12:00:00Z", shortened(since)))
         else:
-            since_ns = min(int(moment.timestamp() * 1e9), LAST)
+            since_ns = max(min(int(seconds * 1e9), LAST), 0)
     if problems:
         raise Refused(problems)
     return cursor, since_ns, limit

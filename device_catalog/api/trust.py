@@ -140,7 +140,7 @@ def handlers(  # noqa: C901 - a list of small handlers
 def _documents(body: bytes) -> dict[str, bytes]:
     try:
         texts = msgspec.json.decode(body, type=Push).documents
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         problem = Problem("body", "an object with `documents`: texts by file name", shortened(str(error), 200))
         raise Refused([problem]) from error
     return {name: text.encode() for name, text in texts.items()}
