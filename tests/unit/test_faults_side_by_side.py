@@ -160,3 +160,35 @@ def test_a_breaker_that_does_not_protect_the_place_is_not_believed(stated):
     made = world()
     tell(made, "t-ph", "p-line3", breaker=stated)
     assert [case.breaker for case in made.subject._faults.cases] == ["breaker-p"]
+
+
+def test_a_fault_that_is_said_to_be_repaired_in_the_middle_is_handed_over_with_where_all_stands():
+    made = world()
+    made.strike("p-line3")
+    made.wait(0.3)
+    tell(made, "t-ph", "p-line3")
+    made.until(lambda: made.switches["p3-near"]._true == "open", 40.0)
+    (case,) = ids(made)
+    repaired(made, case)
+    assert made.outcome["outcome"] == "handed-over"
+    assert made.outcome["cases"] == [case]
+    assert "open" in made.outcome["position"]
+    assert {"p1", "p6"} <= set(made.outcome["unserved"])
+    assert made.events[-1].severity is Severity.WARNING
+    assert ids(made) == []
+    made.wait(5.0)
+    assert made.lease.holder == ""
+
+
+def test_whoever_is_left_dark_by_a_proposal_is_warned_of():
+    made = world(closed_loop=False)
+    assert strike(made, "t-ph", "p-line3")["outcome"] == "proposed"
+    assert made.events[-1].severity is Severity.WARNING
+
+
+def test_a_proposal_for_an_earth_fault_under_which_all_are_supplied_is_but_a_notice():
+    made = world(closed_loop=False)
+    tell(made, "t-ph", "p-line3")
+    made.subject._faults.cases[0].live = True
+    assert settled(made, 1)["outcome"] == "proposed"
+    assert made.events[-1].severity is Severity.NOTICE

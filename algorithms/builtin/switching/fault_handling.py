@@ -52,7 +52,7 @@ from algorithms.builtin.switching.restoration_steps import (
 from algorithms.builtin.switching.switch_board import SwitchBoard
 from algorithms.builtin.switching.switching_sequence import Lease, Progress, SwitchingSequence
 from algorithms.builtin.switching.voltage_watch import VoltageWatch
-from algorithms.grid.switching.restoration import Restoration, restore
+from algorithms.grid.switching.restoration import DEAD_BEFORE, FAULTED, Restoration, restore
 from algorithms.grid.switching.switched import SwitchedNetwork
 from algorithms.grid.switching.tree_flow import Demand, TreeFlow
 
@@ -225,16 +225,27 @@ class FaultHandling:
             case.enclosed = False
         return ended
 
-    def repaired(self, name: str, now_ns: int) -> None:
-        """Forget a case that is repaired, or all where `name` is empty; its locks are for a person to take off."""
-        self.cases = [case for case in self.cases if name not in ("", case.id)]
-        if not self.cases:
+    def repaired(self, name: str, now_ns: int) -> list[Record]:
+        """
+        Forget a case that is repaired, or all where `name` is empty; its locks are for a person to take off.
+
+        What is not settled ends with that, and is told; what is left is judged anew.
+        """
+        gone = [case for case in self.cases if name in ("", case.id, *case.also)]
+        kept = [case for case in self.cases if case not in gone]
+        if not gone:
+            return []
+        given: list[Record] = []
+        if any(not case.settled for case in gone):
+            given = self._end("handed-over", "it was said to be repaired before this was over", now_ns, gone=gone)
+        self.cases = kept
+        if not kept:
             self._plan = None
             self.ground.end()
-            if self._sequence is not None:
-                self._sequence.abandon()
-                self._sequence = None
             self._enter(Phase.IDLE, now_ns)
+        elif given or any(not case.settled for case in kept):
+            self._restart(now_ns)
+        return given
 
     def remembered(self) -> Truths | None:
         """Tell where switches stood before the first of the faults that are not repaired; None for none."""
@@ -474,15 +485,27 @@ class FaultHandling:
         touched = {case for *_, cases in steps for case in cases}
         cases = gone or [case for case in self.cases if not case.told or case.id in touched] or self.cases
         plan = self._plan
-        if outcome == "proposed" and plan is not None:
-            dark = plan.unserved, plan.unserved_customers
-        else:
-            dark = still_dark(self.board, self.ground.before(self.cases), plan.unserved if plan is not None else {})
+        before = self.ground.before(self.cases)
+        in_the_dark = still_dark(self.board, before, plan.unserved if plan is not None else {})
+        healthy = [name for name, reason in in_the_dark[0].items() if reason not in (FAULTED, DEAD_BEFORE)]
+        planned = plan if outcome == "proposed" else None
+        dark = (planned.unserved, planned.unserved_customers) if planned is not None else in_the_dark
         self._well = outcome == "restored"
         if not self.cases:
             self.ground.end()
         failed = {**self.board.bad, **self._failed}
-        told = ending(outcome, why, cases, self._plan, self.board, done=steps, failed=failed, dark=dark, now_ns=now_ns)
+        told = ending(
+            outcome,
+            why,
+            cases,
+            self._plan,
+            self.board,
+            done=steps,
+            failed=failed,
+            dark=dark,
+            healthy=healthy,
+            now_ns=now_ns,
+        )
         for case in self.cases:
             case.settled = case.told = True
             reports = {breaker: self.board.report(breaker) for breaker in sorted(case.cleared_by)}

@@ -149,7 +149,7 @@ class Reconfiguration(Algorithm):
             case Reply():
                 self._leases.replied(record, self._now_ns)
             case Command() if record.verb == REPAIRED and record.recipient == self._device:
-                self._faults.repaired(str(record.arguments.get("case", "")), self._now_ns)
+                given += self._faults.repaired(str(record.arguments.get("case", "")), self._now_ns)
                 self.keep_now = True
             case _:
                 return ()

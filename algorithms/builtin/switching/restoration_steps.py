@@ -21,7 +21,7 @@ from algorithms.builtin.switching.switch_board import SwitchBoard
 from algorithms.builtin.switching.switching_sequence import Stage, closing, opening
 from algorithms.grid.switching.enclosing import enclosing, faulted_zones
 from algorithms.grid.switching.fault_search import Trial
-from algorithms.grid.switching.restoration import DEAD_BEFORE, FAULTED, Restoration
+from algorithms.grid.switching.restoration import Restoration
 from algorithms.grid.switching.switched import SwitchedNetwork
 
 UNTOUCHED = "as the protection left it: nothing was switched"
@@ -189,6 +189,7 @@ def ending(
     done: Sequence[Done],
     failed: dict[str, str],
     dark: tuple[dict[str, str], int],
+    healthy: Sequence[str],
     now_ns: int,
 ) -> Event:
     """
@@ -209,14 +210,16 @@ def ending(
     failed : dict
         Switches that did not do as they were told, with what they did.
     dark : tuple
-        Nodes that are without supply, each with the reason; how many customers they are.
+        Nodes that are without supply, or would be after what is proposed, each with the reason; how many customers
+        they are.
+    healthy : sequence of str
+        Those that are without supply now although they are not faulted.
     now_ns : int
         [ns UTC]
     """
     verbs = {verb for _, verb, *_ in done}
     unserved, customers = dark
-    left = any(said not in (FAULTED, DEAD_BEFORE) for said in unserved.values())
-    if outcome == "restored" and left and "close" not in verbs:
+    if outcome == "restored" and healthy and "close" not in verbs:
         outcome = "isolated"
     position = UNTOUCHED if not verbs else (ENCLOSED if "close" in verbs else HALF_OPEN)
     evidence: dict[str, Any] = {
@@ -237,7 +240,7 @@ def ending(
     }
     well = outcome in ("restored", "proposed", "passed", "nothing-to-do")
     severity = Severity.NOTICE if well else Severity.CRITICAL
-    if outcome == "handed-over" or (outcome == "restored" and left):
+    if outcome == "handed-over" or (well and healthy):
         severity = Severity.WARNING
     started = min((case.start_ns for case in cases), default=now_ns)
     breaker = next((case.breaker for case in cases if case.breaker), "")
