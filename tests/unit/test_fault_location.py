@@ -111,6 +111,22 @@ def test_without_any_answer_all_places_at_the_right_electrical_distance_are_told
     assert "no meter" in evidence["doubts"][0]
 
 
+@pytest.mark.parametrize("missing", [[0], [0, 1, 2]])
+def test_a_phase_that_the_head_never_measured_is_the_doubt_and_no_meter_is_blamed_for_it(missing):
+    def fuse_out(samples):
+        samples = samples.copy()
+        samples[missing] = 0.0
+        return samples
+
+    (event,) = located(told(urban(), Fault(3, 100.0, "LG", (0,), 1.0), spoil=fuse_out))
+    phases = ", ".join("ABC"[phase] for phase in missing)
+    assert event.evidence["doubts"][0] == f"no voltage of {phases} before the fault"
+    assert not any("meter" in doubt for doubt in event.evidence["doubts"])
+    assert event.evidence["suspects"] == []
+    assert event.evidence["meters"] == ["m-u2", "m-u4", "m-u6"]
+    assert event.evidence["trusted"] is False
+
+
 def test_a_late_answer_makes_a_second_and_better_event():
     feeder, fault = urban(), Fault(3, 100.0, "LG", (0,), 50.0)
     late = {"m-u4": 0.7, "m-u6": 0.7, "m-u2": 0.7}

@@ -14,7 +14,8 @@ Rules:
 
 - Every section is searched from several points: near a metallic fault a magnitude fits at two places.
 - What is within its likelihood of the best is an alternative and is told.
-- A meter that contradicts all others is left out and named.
+- A meter that contradicts all others is left out and named. Where the head itself had no voltage of a phase before the
+  fault, as with a fuse out, no meter can be blamed, and that is the doubt.
 - The answer says itself whether it is to be trusted, and why not.
 """
 
@@ -27,7 +28,7 @@ from scipy.special import chdtri
 from algorithms.api.network_tables import Complexes, Floats, Integers, Truths
 from algorithms.grid.faults.fault_fit import LIKELY, Fit, PlaceFit
 from algorithms.grid.faults.fault_impedance import Hypothesis, reactive_voltage
-from algorithms.grid.faults.fault_scenarios import HeadMeasurement, fitted_loads, scenarios
+from algorithms.grid.faults.fault_scenarios import TINY, HeadMeasurement, fitted_loads, scenarios
 from algorithms.grid.faults.fault_walk import Walk, at_points, find_ways, look_in, walk
 from algorithms.grid.faults.feeder import Feeder
 
@@ -39,6 +40,9 @@ INFEED = 0.02
 """Share of the fault's current that generators may feed without spoiling the distance [1]."""
 ALIKE = 1.0
 """Places whose costs are no further apart are as likely as each other, by one standard deviation."""
+UNSEEN = 0.2
+"""Share of nominal voltage below which a phase was not measured before the fault [1]."""
+PHASES = ("A", "B", "C")
 LEAKAGE = 0.1
 """Share of the fault's current that may be found in healthy phases [1]."""
 
@@ -158,6 +162,11 @@ class _Search:
 
     def __init__(self, feeder: Feeder, measured: HeadMeasurement, readings: Readings) -> None:
         self.feeder, self.measured = feeder, measured
+        self.answered = bool(readings.names)
+        unseen = np.abs(measured.before[:3]) < UNSEEN * feeder.nominal_voltage
+        self.unseen = tuple(phase for phase, missing in zip(PHASES, unseen, strict=True) if missing)
+        if self.unseen:
+            readings = _without_phases(readings, unseen)
         load, self.factor = fitted_loads(feeder, measured, None)
         self.flexible = bool((feeder.exponents != 2.0).any() or (feeder.infeed.exponents != 2.0).any())
         if self.flexible:
@@ -165,15 +174,20 @@ class _Search:
             load, self.factor = fitted_loads(feeder, measured, _voltages_before(feeder, measured, load))
         usual = _voltages_before(feeder, measured, load)
         self.usual = usual
-        expected = np.abs(usual[readings.positions])
+        expected = np.maximum(np.abs(usual[readings.positions]), TINY)
         off = np.abs(readings.before / expected - 1.0)
-        apart = np.nanmax(off, axis=1, initial=0.0) > MISFIT if len(readings.names) else np.zeros(0, dtype=bool)
+        apart = np.nanmax(off, axis=1, initial=0.0) > MISFIT if self._may_blame else np.zeros(len(off), dtype=bool)
         self.misfits = tuple(name for name, wrong in zip(readings.names, apart, strict=True) if wrong)
         self.readings = _kept(readings, ~apart)
         self.ways = find_ways(feeder, self.readings.positions)
         self.load = load
         if not self.flexible:
             self._prepare(load)
+
+    @property
+    def _may_blame(self) -> bool:
+        """Whether a meter can be wrong because it disagrees with the head."""
+        return self.answered and not self.unseen
 
     def _prepare(self, load: Complexes) -> None:
         """Walk all scenarios with loads as they are during the fault."""
@@ -185,7 +199,7 @@ class _Search:
         """Calibrate the meters in every scenario by what they read before, and make ready to fit places."""
         readings = self.readings
         voltages = (walked.onward[:, :, 0] @ before[:, None, :, None])[..., 0]
-        shift = np.abs(voltages) / np.abs(voltages[:1])
+        shift = np.abs(voltages) / np.maximum(np.abs(voltages[:1]), TINY)
         usual = np.abs(self.usual[readings.positions])
         expected = shift * (readings.during * usual / readings.before)[None]
         self.measured_at = np.isfinite(expected[0])
@@ -210,7 +224,7 @@ class _Search:
         suspects: list[str] = list(self.misfits)
         while True:
             freedom = int(use.sum())
-            if not freedom or fit.cost.min() <= chdtri(freedom, CONFIDENCE):
+            if not (freedom and self._may_blame) or fit.cost.min() <= chdtri(freedom, CONFIDENCE):
                 break
             meters = np.flatnonzero(use.any(axis=1))
             if meters.size < 2:
@@ -276,6 +290,8 @@ class _Search:
         self, hypothesis: Hypothesis, fit: Fit, freedom: int, current: Complexes, best: Candidate
     ) -> tuple[str, ...]:
         doubts = []
+        if self.unseen:
+            doubts.append(f"no voltage of {', '.join(self.unseen)} before the fault")
         fed = self.feeder.generation / (3.0 * self.feeder.nominal_voltage)
         if fed > INFEED * best.current:
             doubts.append(f"generators ahead may feed {fed:.0f} A of {best.current:.0f} A")
@@ -286,8 +302,10 @@ class _Search:
             doubts.append(f"{healthy:.0f} A of fault current in a healthy phase")
         if best.resistance < -0.5:
             doubts.append(f"a fault resistance of {best.resistance:.1f} ohm")
-        if not freedom:
+        if not self.answered:
             doubts.append("no meter along the feeder answered")
+        elif not freedom and not self.unseen:
+            doubts.append("no answer of a meter fits what the head measured before the fault")
         return tuple(doubts)
 
 
@@ -312,6 +330,12 @@ def _voltages_before(feeder: Feeder, measured: HeadMeasurement, load: Complexes)
     for position in range(1, len(feeder.nodes)):
         voltages[position] = transfer[position] @ voltages[feeder.parent[position]]
     return voltages
+
+
+def _without_phases(readings: Readings, missing: Truths) -> Readings:
+    """Leave out some phases of all meters, shape (3,), bool."""
+    before, during = (np.where(missing, np.nan, values) for values in (readings.before, readings.during))
+    return Readings(readings.names, readings.positions, before, during, readings.uncertainty)
 
 
 def _kept(readings: Readings, keep: Truths) -> Readings:

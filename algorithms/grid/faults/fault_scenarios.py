@@ -67,6 +67,8 @@ class Scenarios:
     mirrored: tuple[tuple[int, int], ...]
 
 
+TINY = 1e-9
+"""Less than any voltage that is measured [V]."""
 ALIKE = 0.5
 """Correlation of the errors of R and X [1]."""
 
@@ -172,7 +174,8 @@ def scenarios(feeder: Feeder, measured: HeadMeasurement, load: Complexes) -> Sce
         during[row + channel, channel] += turn * measured.noise_during
         row += 6
     phases = channel[:3]
-    before[row + phases, phases] *= 1.0 + measured.noise_before[:3] / np.abs(measured.before[:3])
+    size_before = np.maximum(np.abs(measured.before[:3]), TINY)  # a phase may not be measured at all
+    before[row + phases, phases] *= 1.0 + measured.noise_before[:3] / size_before
     return Scenarios(look_in(feeder, z, y, loads), before, during, mirrored)
 
 
