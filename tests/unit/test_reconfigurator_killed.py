@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from algorithms.api.records import Command, Severity
+from algorithms.api.records import Command, Result, Severity
 from algorithms.api.switching import Order
 from algorithms.api.wire import NANOSECONDS
 from tests.support.feeder_pair import feeder_pair_document
@@ -90,3 +90,20 @@ def test_nobody_who_has_the_right_is_disturbed_by_what_is_to_be_told():
     made.lease.holder = ""
     made.wait(31.0)
     assert made.lease.told["p6-far"] == "open"
+
+
+def test_no_loop_is_told_of_a_position_that_only_the_topology_has_after_a_kill():
+    made = World(feeder_pair_document(), closed_loop=True, hold=0.0, interval=60.0)
+    made.wait(1.0)
+    made.give(state(made, **HEAVY))
+    made.until(lambda: made.outcome["outcome"] == "changed" if made.events else False)
+    made.kill()
+    made.events.clear()
+    made.lost = lambda record: isinstance(record, Result) and record.terminal == "p6-far"
+    made.wait(15.0)  # the open one says nothing for longer than a loop may stand
+    assert made.loops() == ()
+    assert made.events == []
+    made.lost = lambda _: False
+    person(made, "p6-far", "close")
+    made.wait(11.0)
+    assert [event.evidence["outcome"] for event in made.events] == ["meshed"]

@@ -1,9 +1,11 @@
 """
 Loops that stand in a network that is meant to be radial, by the switches' own word: told, whoever closed them. Pure.
 
-Where it stands: `loss_watch` asks it at every step, and before it takes back what it closed.
+Where it stands: `loss_watch` asks it at every step, and before it takes back what it closed. Rule: a switch operated
+from afar that has said nothing since the start closes no loop that is told: what the topology has of it may be old.
 """
 
+from algorithms.api.network_operation import Operation
 from algorithms.api.network_tables import Truths
 from algorithms.api.records import Event, Record, Severity
 from algorithms.api.wire import NANOSECONDS
@@ -28,19 +30,27 @@ class LoopWatch:
         self._judged: Truths | None = None
         self._loop = ""
         self._since_ns: int | None = None
+        switches = board.model.switches
+        self._unheard = [row for row, kind in enumerate(switches.operation) if kind == Operation.REMOTE]
 
     def closed_by(self, *also: str) -> list[str]:
         """Name what closes loops, were those in `also` closed too."""
-        model, closed = self._board.model, self._board.surely_closed()
-        closed[[model.switches.rows[name] for name in also]] = True
+        closed = self._board.surely_closed()
+        closed[[self._board.model.switches.rows[name] for name in also]] = True
+        return self._closing(closed)
+
+    def _closing(self, closed: Truths) -> list[str]:
+        model = self._board.model
         ids = [*model.branches.ids, *model.switches.ids]
         return [ids[edge] for edge in SwitchedNetwork(model).tree(closed).loops]
 
     def look(self, now_ns: int) -> list[Record]:
         """Tell of a loop, once, that has stood for a while [ns UTC]."""
-        closed = self._board.surely_closed()
+        closed, ids = self._board.surely_closed(), self._board.model.switches.ids
+        self._unheard = [row for row in self._unheard if self._board.report(ids[row]) is None]
+        closed[self._unheard] = False
         if self._judged is None or (closed != self._judged).any():
-            self._judged, loop = closed, ", ".join(self.closed_by()[:20])
+            self._judged, loop = closed, ", ".join(self._closing(closed)[:20])
             if bool(loop) != bool(self._loop):
                 self._since_ns = now_ns if loop else None
             self._loop = loop
