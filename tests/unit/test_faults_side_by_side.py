@@ -192,3 +192,31 @@ def test_a_proposal_for_an_earth_fault_under_which_all_are_supplied_is_but_a_not
     made.subject._faults.cases[0].live = True
     assert settled(made, 1)["outcome"] == "proposed"
     assert made.events[-1].severity is Severity.NOTICE
+
+
+@pytest.mark.parametrize("place", [{"node": "p0"}, {"branch": "p-line3"}])
+def test_a_fault_that_cannot_be_waited_for_holds_up_no_other(place):
+    made = world()
+    said = {"network": "pair", **place}
+    made.give(Event("fault-located", "t-ph", made.now, None, Severity.CRITICAL, ("A",), said))
+    made.strike("q-line3")
+    made.wait(0.3)
+    tell(made, "t-qh", "q-line3")
+    assert settled(made, 2)["outcome"] == "restored"
+    assert [event.evidence["outcome"] for event in made.events] == ["set-aside", "restored"]
+    assert len(made.outcome["cases"]) == 1
+    assert made.time < 30.0
+    assert {"p3", "q4"} <= made.live()
+
+
+def test_a_fault_that_was_set_aside_is_taken_up_again_when_its_breaker_opens():
+    made = world()
+    tell(made, "t-ph", "p-line3")
+    made.strike("q-line3")
+    made.wait(0.3)
+    tell(made, "t-qh", "q-line3")
+    made.until(lambda: made.events, 40.0)
+    made.strike("p-line3")
+    made.until(lambda: len(made.events) > 1, 60.0)
+    assert made.outcome["outcome"] == "restored"
+    assert set(made.model.nodes.ids) - made.live() >= {"p3a", "p3b", "q3a", "q3b"}

@@ -69,6 +69,8 @@ class FaultCase:
         Names that later words on it would have given it, the newest.
     left_open : tuple of str
         Which of its breakers have stood open ever since it was settled.
+    aside : str
+        Why it is left out of what is done about others; empty where it is not.
     """
 
     id: str
@@ -86,6 +88,7 @@ class FaultCase:
     told: bool = False
     also: tuple[str, ...] = ()
     left_open: tuple[str, ...] = ()
+    aside: str = ""
 
     @property
     def cleared_by(self) -> set[str]:
@@ -136,6 +139,17 @@ class FaultCase:
             return False
         quiet = [protection.reclaim_time for protection in protections if protection.switch == self.breaker]
         return now_ns - self.closed_ns > round((max(quiet, default=0.0) + MARGIN) * NANOSECONDS)
+
+    def idle(self, report: SwitchReport | None, *, waited: bool) -> str:
+        """Say why nothing can be waited for, once it was `waited` for as long as a relay takes; nothing otherwise."""
+        if not waited:
+            return ""
+        if not self.cleared_by:
+            return "no breaker is known that clears it: a person must see to it"
+        never = self.opened_ns is None and self.closed_ns is None and not self.breakers
+        if never and report is not None and report.state is SwitchState.CLOSED:
+            return f"{self.breaker} stands closed and was not seen to open: taken for passed"
+        return ""
 
     def taken_over(self, report: SwitchReport | None, tags: tuple[str, ...]) -> str:
         """Say how a person has taken the breaker over; nothing where none has. Locks under `tags` are our own."""

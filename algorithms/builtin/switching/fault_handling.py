@@ -30,7 +30,7 @@ from algorithms.api.network_tables import Truths
 from algorithms.api.records import Record
 from algorithms.api.switching import OPEN, Cause, SwitchReport, tags_of
 from algorithms.api.wire import NANOSECONDS
-from algorithms.builtin.switching.fault_case import FaultCase
+from algorithms.builtin.switching.fault_case import MARGIN, FaultCase
 from algorithms.builtin.switching.positions_before import NAMED, PositionsBefore
 from algorithms.builtin.switching.reconfiguration_settings import HandlingSettings
 from algorithms.builtin.switching.restoration_checks import (
@@ -129,6 +129,11 @@ class FaultHandling:
         """Name the breakers that stand open for a fault that is known: one that trips later does so for another."""
         return set[str]().union(*(case.left_open if case.settled else case.cleared_by for case in self.cases))
 
+    @property
+    def handled(self) -> list[FaultCase]:
+        """Those of the faults that are not set aside."""
+        return [case for case in self.cases if not case.aside]
+
     # ---- what happens
 
     def take(self, case: FaultCase, now_ns: int, before: Truths | None = None) -> None:
@@ -162,7 +167,7 @@ class FaultHandling:
                 known.breaker, known.opened_ns, known.closed_ns = case.breaker, None, None
                 if (said := self.board.report(case.breaker)) is not None:
                     known.watch(said, now_ns)
-            known.told = False
+            known.told, known.aside = False, ""
             break
         else:
             report = self.board.report(case.breaker)
@@ -192,11 +197,7 @@ class FaultHandling:
         moved, taken = self.ground.note(name, before, report, self.cases)
         ours = self.ground.ours(report, self.cases)
         self._again |= taken and self.phase is Phase.SWITCHING and not ours
-        for case in self.cases:
-            if case.breaker == name:
-                case.watch(report, now_ns)
-            if report.state is SwitchState.CLOSED:
-                case.left_open = tuple(left for left in case.left_open if left != name)
+        self._watch(name, report, now_ns)
         if self._sequence is not None:
             self._sequence.hear(name, report, now_ns)
         if self.phase is Phase.SETTLED and self._well and moved and ours and self._is_undone():
@@ -213,6 +214,17 @@ class FaultHandling:
             return self._end("disturbed", f"{name} was locked open and is no longer", now_ns)
         self._again |= moved and not ours
         return []
+
+    def _watch(self, name: str, report: SwitchReport, now_ns: int) -> None:
+        """Let each fault note what a breaker says."""
+        for case in self.cases:
+            if case.breaker == name:
+                case.watch(report, now_ns)
+                if case.aside and report.state is SwitchState.OPEN and report.cause is Cause.PROTECTION:
+                    case.aside, case.told = "", False
+                    self._restart(now_ns)
+            if report.state is SwitchState.CLOSED:
+                case.left_open = tuple(left for left in case.left_open if left != name)
 
     def _is_undone(self) -> bool:
         """Tell whether switches stand otherwise than they were put, as by an order nobody waited for any more."""
@@ -306,21 +318,44 @@ class FaultHandling:
     def _impatient(self, now_ns: int) -> bool:
         return now_ns - self._since_ns > round(self.settings.patience * NANOSECONDS)
 
+    def _set_aside(self, now_ns: int) -> list[Record]:
+        """Leave faults out for which nothing can be waited for, where others are held up by them; tell of each."""
+        if not self.handled:  # only such are left: they are waited for, as they hold up nobody
+            for case in self.cases:
+                case.aside = ""
+        delays = {protection.switch: protection.delay for protection in self.board.model.protections}
+        found: dict[str, str] = {}
+        for case in self.handled:
+            waited = now_ns - self._since_ns > round((delays.get(case.breaker, 0.0) + MARGIN) * NANOSECONDS)
+            if not (case.live or case.enclosed) and (why := case.idle(self.board.report(case.breaker), waited=waited)):
+                found[case.id] = why
+        if len(found) == len(self.handled):
+            return []
+        given: list[Record] = []
+        for case in self.handled:
+            if why := found.get(case.id, ""):
+                case.aside, case.told = why, True
+                given.append(self._told("set-aside", why, [case], None, now_ns))
+        return given
+
     def _wait_for_protection(self, now_ns: int) -> list[Record]:
         protections = self.board.model.protections
-        for case in self.cases:
+        given = self._set_aside(now_ns)
+        for case in self.handled:
             case.enclosed = case.enclosed or is_enclosed(self.board, case)
-        if taken := taken_over(self.cases, self.board, self.ground):
-            return self._end("handed-over", taken, now_ns)
-        passed = [case for case in self.cases if not (case.live or case.enclosed) and case.passed(protections, now_ns)]
+        if taken := taken_over(self.handled, self.board, self.ground):
+            return [*given, *self._end("handed-over", taken, now_ns)]
+        passed = [
+            case for case in self.handled if not (case.live or case.enclosed) and case.passed(protections, now_ns)
+        ]
         if passed:
-            return self._let_pass(passed, now_ns)
-        waiting = still_protected(self.cases, self.board, now_ns)
+            return [*given, *self._let_pass(passed, now_ns)]
+        waiting = still_protected(self.handled, self.board, now_ns)
         if not waiting:
             self._enter(Phase.PROOF, now_ns)
-            return []
-        if not self._impatient(now_ns):
-            return []
+            return given
+        if given or not self._impatient(now_ns):
+            return given
         passed = [
             case
             for case in waiting
@@ -339,21 +374,21 @@ class FaultHandling:
         return []
 
     def _prove_dead(self, now_ns: int) -> list[Record]:
-        if taken := taken_over(self.cases, self.board, self.ground):
+        if taken := taken_over(self.handled, self.board, self.ground):
             return self._end("handed-over", taken, now_ns)
-        if still_protected(self.cases, self.board, now_ns):  # a breaker on the other side of a loop tripped only now
+        if still_protected(self.handled, self.board, now_ns):  # a breaker on the other side of a loop tripped only now
             self._enter(Phase.PROTECTION, now_ns)
             return []
         if self.board.gathering(now_ns):
             return []
         why = ""
-        opened = [case.cleared_ns for case in self.cases if not case.enclosed]
+        opened = [case.cleared_ns for case in self.handled if not case.enclosed]
         since_ns = max(opened, default=0)
         if opened and now_ns - since_ns < round(self.settings.hearing * NANOSECONDS):
             missing = self.voltages.missing(since_ns)
             if missing:
                 why = f"waiting for {', '.join(missing[:5])}"
-        closing_in = [case for case in self.cases if case.breaker and not (case.live or case.enclosed)]
+        closing_in = [case for case in self.handled if case.breaker and not (case.live or case.enclosed)]
         by_meters = self.settings.by_meters
         why = why_not_dead(closing_in, self.board, self.voltages, by_meters=by_meters) or why
         if not why:
@@ -370,8 +405,8 @@ class FaultHandling:
             why = f"no radial position can be reached by the switches that are heard: {error.problems[0]}"
             return self._end("no-plan", why, now_ns) if self._impatient(now_ns) else []
         flow = TreeFlow(network, self.demand())
-        branches = tuple(dict.fromkeys(name for case in self.cases for name in case.branches))
-        nodes = tuple(dict.fromkeys(name for case in self.cases for name in case.nodes))
+        branches = tuple(dict.fromkeys(name for case in self.handled for name in case.branches))
+        nodes = tuple(dict.fromkeys(name for case in self.handled for name in case.nodes))
         settings = self.settings
         kept = tuple(sorted(self.ground.kept_open))
         plan = restore(
@@ -383,13 +418,13 @@ class FaultHandling:
             pickup=settings.pickup,
             kept_open=kept,
         )
-        self._locks = locks_of(network, self.cases)
+        self._locks = locks_of(network, self.handled)
         plan = with_locks(plan, self.board, self._locks)
         self._plan, self._planned_for = plan, self.board.closed()
-        self._covered = {case.id: (case.branches, case.nodes) for case in self.cases}
-        times = [case.opened_ns or case.start_ns for case in self.cases]
+        self._covered = {case.id: (case.branches, case.nodes) for case in self.handled}
+        times = [case.opened_ns or case.start_ns for case in self.handled]
         times += [at for _, verb, at in self._done if verb == "close"]
-        against = objection(flow, plan, self.cases, self.voltages, max(times, default=0))
+        against = objection(flow, plan, self.handled, self.voltages, max(times, default=0))
         given: list[Record] = [proposal_of(plan, self.board, against, now_ns, settings.patience)]
         if against or not settings.closed_loop:
             return [*given, *self._end("proposed", against or "the settings say to propose only", now_ns)]
@@ -477,35 +512,11 @@ class FaultHandling:
         if self._sequence is not None:
             self._sequence.abandon()
             self._collect(self._sequence)
-        known = {case.id for case in self.cases}
-        steps = [
-            (name, verb, at, sorted(known & self._locked_for(name)) if verb == OPEN else [])
-            for name, verb, at in self._done
-        ]
-        touched = {case for *_, cases in steps for case in cases}
-        cases = gone or [case for case in self.cases if not case.told or case.id in touched] or self.cases
-        plan = self._plan
-        before = self.ground.before(self.cases)
-        in_the_dark = still_dark(self.board, before, plan.unserved if plan is not None else {})
-        healthy = [name for name, reason in in_the_dark[0].items() if reason not in (FAULTED, DEAD_BEFORE)]
-        planned = plan if outcome == "proposed" else None
-        dark = (planned.unserved, planned.unserved_customers) if planned is not None else in_the_dark
+        told = self._told(outcome, why, gone, self._plan, now_ns)
         self._well = outcome == "restored"
+        self.cases = [case for case in self.cases if not (case.aside and case.breaker)]  # told; it never opened
         if not self.cases:
             self.ground.end()
-        failed = {**self.board.bad, **self._failed}
-        told = ending(
-            outcome,
-            why,
-            cases,
-            self._plan,
-            self.board,
-            done=steps,
-            failed=failed,
-            dark=dark,
-            healthy=healthy,
-            now_ns=now_ns,
-        )
         for case in self.cases:
             case.settled = case.told = True
             reports = {breaker: self.board.report(breaker) for breaker in sorted(case.cleared_by)}
@@ -516,3 +527,30 @@ class FaultHandling:
         self._done, self._failed, self._replans, self._again = [], {}, 0, False
         self.board.bad.clear()
         return [told]
+
+    def _told(
+        self, outcome: str, why: str, about: list[FaultCase] | None, plan: Restoration | None, now_ns: int
+    ) -> Record:
+        """Write how it ended for some faults, or for all of which that is news."""
+        known = {case.id for case in self.cases}
+        steps = [
+            (name, verb, at, sorted(known & self._locked_for(name)) if verb == OPEN else [])
+            for name, verb, at in self._done
+        ]
+        touched = {case for *_, cases in steps for case in cases}
+        cases = about or [case for case in self.cases if not case.told or case.id in touched] or self.cases
+        before = self.ground.before(self.cases)
+        in_the_dark = still_dark(self.board, before, plan.unserved if plan is not None else {})
+        planned = plan if outcome == "proposed" else None
+        return ending(
+            outcome,
+            why,
+            cases,
+            plan,
+            self.board,
+            done=steps,
+            failed={**self.board.bad, **self._failed},
+            dark=(planned.unserved, planned.unserved_customers) if planned is not None else in_the_dark,
+            healthy=[name for name, reason in in_the_dark[0].items() if reason not in (FAULTED, DEAD_BEFORE)],
+            now_ns=now_ns,
+        )

@@ -198,8 +198,8 @@ def ending(
     Parameters
     ----------
     outcome : str
-        ``restored``, ``proposed``, ``passed``, ``nothing-to-do``, ``handed-over``; anything else went wrong. What was
-        restored without anything being closed, while healthy nodes stay dark, is told as ``isolated``.
+        ``restored``, ``proposed``, ``passed``, ``nothing-to-do``, ``handed-over``, ``set-aside``; anything else went
+        wrong. What was restored without anything being closed, while healthy nodes stay dark, is told as ``isolated``.
     why : str
     cases : sequence of FaultCase
         Those that this is said of: not those that were told before and not touched since.
@@ -240,7 +240,7 @@ def ending(
     }
     well = outcome in ("restored", "proposed", "passed", "nothing-to-do")
     severity = Severity.NOTICE if well else Severity.CRITICAL
-    if outcome == "handed-over" or (well and healthy):
+    if outcome in ("handed-over", "set-aside") or (well and healthy):
         severity = Severity.WARNING
     started = min((case.start_ns for case in cases), default=now_ns)
     breaker = next((case.breaker for case in cases if case.breaker), "")
