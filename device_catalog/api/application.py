@@ -6,7 +6,9 @@ themselves, so that a document is refused by its length before it is read, and w
 """
 
 import logging
+import time
 from collections.abc import Callable
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from device_catalog.api.callers import Access, AnyRequest, visit_of
 from device_catalog.api.faults import handlers as fault_handlers
 from device_catalog.api.groups import handlers as group_handlers
 from device_catalog.api.history import handlers as history_handlers
+from device_catalog.api.limits import Buckets
 from device_catalog.api.network_leases import handlers as lease_handlers
 from device_catalog.api.networks import handlers as network_handlers
 from device_catalog.api.openapi import document as openapi_document
@@ -47,7 +50,7 @@ from device_catalog.contract.register import DeviceKind
 from device_catalog.contract.topics import is_identifier
 from device_catalog.contract.validation import parse_calibration, parse_configuration, parse_registration
 from device_catalog.enrolments import Enrolments
-from device_catalog.errors import CatalogError, NotAllowed, Refused
+from device_catalog.errors import AskedTooOften, CatalogError, NotAllowed, Refused
 from device_catalog.faults import Faults
 from device_catalog.fleet import Fleet
 from device_catalog.history.questions import History as MeasurementHistory
@@ -66,6 +69,10 @@ from device_catalog.switch_news import SwitchNews
 
 _log = logging.getLogger(__name__)
 _encode = msgspec.json.encode
+
+CALIBRATIONS = 6
+"""That one device may hand in within an hour."""
+
 _filters = ("kind", "tenant", "available", "algorithm", "network", "area", "cursor", "limit")
 
 
@@ -117,6 +124,7 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
     """
     enrolments, operators, audit = entry
     access = Access(fleet, networks[0].tenant_of)
+    calibrations = Buckets(rate=CALIBRATIONS / 3600, burst=CALIBRATIONS)  # each is a revision, for ever
 
     @post(_route(DEVICES))
     async def register(request: AnyRequest) -> Response[bytes]:
@@ -185,6 +193,9 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
     async def calibrate(request: AnyRequest) -> Response[bytes]:
         name = _name(request)
         author = "device" if access.own(request) else visit_of(request).actor
+        wait = calibrations.wait(name, time.monotonic()) if author == "device" else 0.0
+        if wait:
+            raise AskedTooOften(ceil(wait))
         parsed = parse_calibration(await _body(request))
         problems = problems_of_calibration(parsed, device=name)
         if problems:

@@ -8,6 +8,7 @@ different requests rather than for many. What is changed by whom is written into
 out.
 """
 
+import contextlib
 import hashlib
 import logging
 import time
@@ -16,8 +17,9 @@ from math import ceil
 from typing import Any, Protocol
 
 from device_catalog.api.callers import VISIT, Reception, Visit, bearer
-from device_catalog.api.limits import Buckets
+from device_catalog.api.limits import Buckets, Failures
 from device_catalog.api.problems import MEDIA_TYPE, answer
+from device_catalog.contract.enrolment import ENROLMENTS
 from device_catalog.contract.paths import APPLIED_HEADER, BOOT_HEADER, DEVICES, REPORTED
 from device_catalog.contract.signatures import HEADER
 from device_catalog.desired import DesiredDocuments
@@ -86,6 +88,7 @@ class Gateway:
         self._operator_limit, self._device_limit, self._address_limit = limits
         self._changed = changed
         self._application = application
+        self._failures = Failures()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -104,8 +107,29 @@ class Gateway:
             await say(AskedTooOften(ceil(wait)), send)
         elif scope["method"] in WRITES:
             await self._written(visit, scope, receive, send)
+        elif visit.token and visit.operator is None:
+            await self._application(scope, receive, self._watching(visit, scope, send))
         else:
             await self._application(scope, receive, send)
+
+    def _watching(self, visit: Visit, scope: Scope, send: Send) -> Send:
+        """Have it noted where a token turns out to be none."""
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start" and _is_failed_entry(visit, scope, message["status"]):
+                await self._note_failure(visit, scope, message)
+            await send(message)
+
+        return sending
+
+    async def _note_failure(self, visit: Visit, scope: Scope, message: Message) -> None:
+        """Write down that somebody was not let in: at most once a minute for an address, with how many there were."""
+        count = self._failures.count(visit.address, time.monotonic())
+        if not count:
+            return
+        act = _act(visit, scope, message, "")._replace(actor=f"nobody known ({count}x)", role="")
+        with contextlib.suppress(CatalogError):  # the answer is a refusal whether it is written down or not
+            await self._trail.note(act)
 
     def _too_early(self, visit: Visit) -> float:
         now = time.monotonic()
@@ -194,7 +218,9 @@ class Gateway:
 
         async def sending(message: Message) -> None:
             nonlocal noted
-            if message["type"] == "http.response.start" and _is_audited(visit, scope, message["status"]):
+            if message["type"] == "http.response.start" and _is_failed_entry(visit, scope, message["status"]):
+                await self._note_failure(visit, scope, message)
+            elif message["type"] == "http.response.start" and _is_audited(visit, scope, message["status"]):
                 try:
                     await self._trail.note(_act(visit, scope, message, body.hexdigest() if length else ""))
                 except CatalogError as error:
@@ -206,6 +232,13 @@ class Gateway:
                 self._changed()
 
         await self._application(scope, receiving, sending)
+
+
+def _is_failed_entry(visit: Visit, scope: Scope, status: int) -> bool:
+    """Tell whether somebody tried a token that is none, an operator's or one that lets a device in."""
+    if visit.actor:
+        return False
+    return (status == 401 and bool(visit.token)) or (400 <= status < 500 and scope["path"] == ENROLMENTS)
 
 
 def _is_audited(visit: Visit, scope: Scope, status: int) -> bool:

@@ -7,6 +7,9 @@ The generic cell rate algorithm (ITU-T I.371): one number for each who asks, and
 from collections import OrderedDict
 from collections.abc import Hashable
 
+MINUTE = 60.0
+"""How often failures of one address are told [s]."""
+
 REMEMBERED = 65_536
 """Most that are remembered; who asked longest ago is forgotten first."""
 
@@ -48,3 +51,27 @@ class Buckets:
         paid = max(self._paid.get(who, now), now) + self._pace
         ahead = paid - now - self._burst
         return ahead if ahead > 1e-9 else 0.0
+
+
+class Failures:
+    """
+    Counts what an address tries in vain, so that its being told costs little.
+
+    Examples
+    --------
+    >>> failures = Failures()
+    >>> [failures.count("a", now) for now in (0.0, 1.0, 2.0, 61.0)]
+    [1, 0, 0, 3]
+    """
+
+    def __init__(self) -> None:
+        self._told: OrderedDict[str, tuple[float, int]] = OrderedDict()
+
+    def count(self, address: str, now: float) -> int:
+        """Note one more; tell how many there were since it was told last, or 0 while a minute has not passed."""
+        told, count = self._told.pop(address, (now - MINUTE, 0))
+        due = now - told >= MINUTE
+        self._told[address] = (now, 0) if due else (told, count + 1)
+        if len(self._told) > REMEMBERED:
+            self._told.popitem(last=False)
+        return count + 1 if due else 0

@@ -193,3 +193,15 @@ def test_the_database_itself_refuses_to_change_the_trail(catalog):
         for change in ("UPDATE audit_trail SET actor = 'nobody'", "DELETE FROM audit_trail"):
             with pytest.raises(sqlite3.IntegrityError, match="never changed"):
                 database.execute(change)
+
+
+def test_tokens_that_are_none_are_in_the_audit_trail_once_a_minute_with_how_many_there_were():
+    headers = {"Authorization": "Bearer made-up"}
+    secret = {"device": "m-1", "secret": "made-up", "request": "x"}
+    with CatalogProcess() as catalog:
+        for _ in range(5):
+            assert requests.get(f"{catalog.url}/v1/devices", headers=headers, timeout=5).status_code == 401
+        assert requests.post(f"{catalog.url}/v1/enrolments", json=secret, timeout=5).status_code in (403, 422)
+        (told,) = catalog.operator("GET", "/v1/audit").json()["items"]
+    assert (told["actor"], told["path"], told["status"]) == ("nobody known (1x)", "/v1/devices", 401)
+    assert told["address"] == "127.0.0.1"

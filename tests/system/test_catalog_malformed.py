@@ -46,3 +46,11 @@ def test_a_query_that_nothing_can_be_made_of_is_refused(catalog, query):
 def test_a_repository_that_is_no_text_is_refused(catalog):
     answer = catalog.operator("PUT", "/v1/trust/metadata", data=b'{"documents": {"a": "\xff"}}')
     assert 400 <= answer.status_code < 500, answer.text
+
+
+def test_a_device_hands_in_a_few_calibrations_an_hour_and_is_told_when_to_come_again(catalog):
+    headers = {"Authorization": f"Bearer {catalog.credential}"}
+    url = f"{catalog.url}/v1/devices/m-1/calibration"
+    answers = [requests.put(url, json={}, headers=headers, timeout=10) for _ in range(7)]
+    assert [answer.status_code for answer in answers] == [422] * 6 + [429]
+    assert int(answers[-1].headers["Retry-After"]) > 60
