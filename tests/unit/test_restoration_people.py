@@ -140,3 +140,22 @@ def test_a_breaker_that_tripped_and_that_a_person_then_opens_is_not_closed(when)
     assert ("breaker-p", "close") not in ordered(made)
     assert not {"p1", "p2"} & made.live()
     assert made.events
+
+
+@pytest.mark.parametrize("order", ["loss-work-1", "undo-5", "loss-1-77-1"])
+def test_an_order_that_is_named_as_ours_may_be_is_ours_only_under_a_lease_we_were_given(order):
+    made = World(feeder_pair_document(), closed_loop=True)
+    made.wait(1.0)
+    made.strike("p-line3")
+    made.wait(0.3)
+    made.tell("p-line3")
+    made.until(lambda: made.switches["breaker-p"]._cycle.lockout, 30.0)
+    made.lease.token, made.lease.holder = 77, "person"
+    content = msgspec.to_builtins(Order("pair", 77, 1))
+    command = Command(order, "p5-near", "open", made.now, made.now + 5 * NANOSECONDS, content)
+    made.route(made.switches["p5-near"].process(command), "rtu-p5-near")
+    made.wait(0.5)
+    made.lease.holder = ""
+    made.until(lambda: made.events, 60.0)
+    assert made.switches["p5-near"]._true == "open"
+    assert "p5-near" not in {given.recipient for given in made.commands}

@@ -33,6 +33,8 @@ STEADY = 10.0
 """Switches that the topology does not know of have stood still for so long when they are told [s]."""
 TELL_AGAIN, TOLD_AGAIN = 30.0, 600.0
 """So long after it could not be had, and after it was told and the topology has not followed, it is told again [s]."""
+REMEMBERED = 64
+"""Tokens remembered that were given to this device."""
 LOOKED = 1.0
 """How often it is looked for what nobody told [s]."""
 
@@ -57,6 +59,8 @@ class LeaseKeeping:
         Why there is none.
     asked : int
         Requests made so far.
+    tokens : list of int
+        Those it was given, the newest last: nobody else gives orders under them.
     """
 
     def __init__(self, device: str, board: SwitchBoard, response: float) -> None:
@@ -65,6 +69,7 @@ class LeaseKeeping:
         self.lease: Lease | None = None
         self.refusal = ""
         self.asked = 0
+        self.tokens: list[int] = []
         self._held: Lease | None = None
         self._claiming: SwitchingSequence | None = None
         self._asking: tuple[str, int] | None = None
@@ -115,6 +120,7 @@ class LeaseKeeping:
         else:
             self._drop()
             self._held = Lease(self._board.model.network, token, until_ns)
+            self.tokens[:] = [*self.tokens, token][-REMEMBERED:]
 
     def hear(self, name: str, report: SwitchReport, now_ns: int) -> None:
         """Take what a switch says of the token it obeys, and whether it confirms this one."""

@@ -15,6 +15,7 @@ from algorithms.api.switching import Cause, SwitchReport, tags_of
 from algorithms.builtin.switching.fault_case import FaultCase
 from algorithms.builtin.switching.loss_watch import LOSS_ORDERS
 from algorithms.builtin.switching.switch_board import SwitchBoard
+from algorithms.builtin.switching.switching_sequence import token_of
 
 NAMED = 40
 """Characters of a case's id that name the orders given for it."""
@@ -32,11 +33,14 @@ class PositionsBefore:
         Which switches were closed, but for those that people opened since, shape (n_switches,); None without a fault.
     kept_open : set of str
         Switches that people opened since.
+    tokens : list of int
+        Leases this reconfigurator was given: an order against losses is its own only under one of them.
     """
 
     board: SwitchBoard
     closed: Truths | None = None
     kept_open: set[str] = field(default_factory=set)
+    tokens: list[int] = field(default_factory=list)
     _stood: dict[str, SwitchState] = field(default_factory=dict)
 
     def begin(self, closed: Truths | None) -> None:
@@ -90,11 +94,11 @@ class PositionsBefore:
 
     def ours(self, report: SwitchReport, cases: Sequence[FaultCase]) -> bool:
         """Tell whether it is by an order for one of these faults, or against losses, that a switch stands so."""
-        givers = (*(f"{case.id[:NAMED]}-" for case in cases), *LOSS_ORDERS)
+        by = report.moved_by
+        given = by.startswith(tuple(f"{case.id[:NAMED]}-" for case in cases))
+        given |= by.startswith(LOSS_ORDERS) and token_of(by) in self.tokens
         tags = {case.id for case in cases}
-        return report.cause is Cause.COMMAND and (
-            report.moved_by.startswith(givers) or bool(tags & tags_of(report.tag))
-        )
+        return report.cause is Cause.COMMAND and (given or bool(tags & tags_of(report.tag)))
 
     def _respect(self, name: str, stood: SwitchState | None, report: SwitchReport, cases: Sequence[FaultCase]) -> None:
         """Leave open what somebody else opened, and dead what that made dead."""

@@ -82,6 +82,7 @@ class ReconfigurationMemory(msgspec.Struct, frozen=True, tag="reconfiguration"):
     kept_open: tuple[str, ...] = ()
     asked: int = 0
     changed_ns: int | None = None
+    tokens: tuple[int, ...] = ()
 
 
 class Reconfiguration(Algorithm):
@@ -125,6 +126,7 @@ class Reconfiguration(Algorithm):
         self._untold = UntoldTrips(self._board)
         self._lost: list[Event] = []
         self._leases = LeaseKeeping(context.device, self._board, values["response"])
+        self._faults.ground.tokens = self._leases.tokens
         self._now_ns = 0
         self._early: deque[SampleBlock | Record] = deque(maxlen=EARLY)
         if restored is not None:
@@ -147,7 +149,9 @@ class Reconfiguration(Algorithm):
             case GridState():
                 given += self._look(record)
             case Reply():
+                known = tuple(self._leases.tokens)
                 self._leases.replied(record, self._now_ns)
+                self.keep_now |= known != tuple(self._leases.tokens)  # by them it knows its own orders again
             case Command() if record.verb == REPAIRED and record.recipient == self._device:
                 given += self._faults.repaired(str(record.arguments.get("case", "")), self._now_ns)
                 self.keep_now = True
@@ -178,6 +182,7 @@ class Reconfiguration(Algorithm):
             kept_open=tuple(sorted(self._faults.ground.kept_open)),
             asked=self._leases.asked,
             changed_ns=self._losses.changed_ns,
+            tokens=tuple(self._leases.tokens),
         )
         return msgspec.msgpack.encode(memory)
 
@@ -275,6 +280,7 @@ class Reconfiguration(Algorithm):
         if memory.network != self._model.network:
             raise CheckpointError(f"expected a memory of {self._model.network}, found one of {memory.network}")
         self._leases.asked, self._losses.changed_ns = memory.asked, memory.changed_ns
+        self._leases.tokens[:] = memory.tokens
         known = [
             case
             for case in memory.cases

@@ -227,6 +227,12 @@ def _fulfils(wish: Wish, report: SwitchReport) -> bool:
             return not tags_of(wish.tag) & tags_of(report.tag)
 
 
+def token_of(command: str) -> int | None:
+    """Give the lease under which an order was given, by its id; None where no sequence named it."""
+    _, *numbers = command.rsplit("-", 2)
+    return int(numbers[0]) if len(numbers) == 2 and all(number.isdecimal() for number in numbers) else None
+
+
 def opening(switch: str, patience: float, tag: str = "") -> Wish:
     """Wish a switch open, and locked under `tag` unless that is empty."""
     return Wish(switch, OPEN, patience, tag)
