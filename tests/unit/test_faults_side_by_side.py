@@ -220,3 +220,33 @@ def test_a_fault_that_was_set_aside_is_taken_up_again_when_its_breaker_opens():
     made.until(lambda: len(made.events) > 1, 60.0)
     assert made.outcome["outcome"] == "restored"
     assert set(made.model.nodes.ids) - made.live() >= {"p3a", "p3b", "q3a", "q3b"}
+
+
+def pushed_onto_a_fault(made):
+    """Tell a wrong place, so that the tie is closed onto the fault and the other feeder trips."""
+    made.strike("p-line5")
+    made.wait(0.3)
+    tell(made, "t-ph", "p-line3")
+    made.until(lambda: made.switches["breaker-q"]._true == "open", 60.0)
+
+
+def test_what_was_closed_onto_a_fault_is_opened_again_once_its_feeder_has_given_up():
+    made = world()
+    pushed_onto_a_fault(made)
+    assert settled(made, 1)["outcome"] == "tripped-again"
+    assert made.switches["tie"]._true == "open"
+    assert "tie was opened again" in made.outcome["reason"]
+    assert "brought back stays so" not in made.outcome["position"]
+    assert made.switches["breaker-q"]._cycle.lockout or not made.switches["breaker-q"]._cycle.reclosing
+    made.wait(40.0)
+    assert len(made.events) == 1
+
+
+def test_the_true_place_that_is_told_after_a_trip_is_enclosed_and_all_others_are_brought_back():
+    made = world()
+    pushed_onto_a_fault(made)
+    tell(made, "t-qh", "p-line5")
+    settled(made, 2)
+    assert [event.evidence["outcome"] for event in made.events] == ["tripped-again", "restored"]
+    assert {"p5a", "p5b", "p3a", "p3b"} <= set(made.model.nodes.ids) - made.live()
+    assert {"p1", "p2", "q1", "q6", "p6"} <= made.live()

@@ -7,7 +7,7 @@ it; the plug-in brings reports, frames and the lease, and sends what this gives 
 
 The phases, each left only for the next or for the end::
 
-    PROTECTION -> PROOF -> PLANNING -> LEASE -> SWITCHING -> SETTLED
+    PROTECTION -> PROOF -> PLANNING -> LEASE -> SWITCHING (-> BACK) -> SETTLED
 
 Rules:
 
@@ -50,7 +50,7 @@ from algorithms.builtin.switching.restoration_steps import (
     with_locks,
 )
 from algorithms.builtin.switching.switch_board import SwitchBoard
-from algorithms.builtin.switching.switching_sequence import Lease, Progress, SwitchingSequence
+from algorithms.builtin.switching.switching_sequence import Lease, Progress, Stage, SwitchingSequence, opening
 from algorithms.builtin.switching.voltage_watch import VoltageWatch
 from algorithms.grid.switching.restoration import DEAD_BEFORE, FAULTED, Restoration, restore
 from algorithms.grid.switching.switched import SwitchedNetwork
@@ -75,6 +75,7 @@ class Phase(StrEnum):
     PLANNING = "planning"
     LEASE = "lease"
     SWITCHING = "switching"
+    BACK = "back"
     SETTLED = "settled"
 
 
@@ -114,11 +115,12 @@ class FaultHandling:
     _done: list[tuple[str, str, int]] = field(default_factory=list)
     _failed: dict[str, str] = field(default_factory=dict)
     _why: str = ""
+    _back: tuple[str, str, str] = "", "", ""
 
     @property
     def wants_lease(self) -> bool:
         """Whether the right to switch is needed now."""
-        return self.phase in (Phase.LEASE, Phase.SWITCHING)
+        return self.phase in (Phase.LEASE, Phase.SWITCHING, Phase.BACK)
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -231,10 +233,52 @@ class FaultHandling:
         return self._plan is not None and bool((self.board.closed() != self._plan.closed).any())
 
     def _tripped_again(self, name: str, last: str, now_ns: int) -> list[Record]:
-        why = f"{name} tripped after {last} was closed: a switch may not stand where it says it does"
-        ended = self._end("tripped-again", why, now_ns)
+        """Stop; where another feeder now trips for the fault, part it from that again."""
+        why = f"{name} tripped after {last} was closed: the fault is elsewhere too, or a switch is not where it says"
+        if self._sequence is not None:
+            self._sequence.abandon()
+            self._collect(self._sequence)
+        self._back = name, last, why
+        if name == last:
+            return self._leave_back("", now_ns)
+        self._enter(Phase.BACK, now_ns)
+        return []
+
+    def _open_again(self, now_ns: int) -> list[Record]:
+        """Open what was closed last, once the breaker that tripped for it has given up; it is dead by then."""
+        name, last, _ = self._back
+        report, waited_ns = self.board.report(name), now_ns - self._since_ns
+        if self._sequence is None:
+            pauses = [time for one in self.board.model.protections if one.switch == name for time in one.dead_times]
+            late = waited_ns > round((sum(pauses) + MARGIN) * NANOSECONDS)
+            stands_open = report is not None and report.state is SwitchState.OPEN and not report.reclosing
+            if self.lease is None or self.lease.until_ns <= now_ns:
+                return self._leave_back(f"; {last} stays closed, as the right to switch ended", now_ns)
+            if not (stands_open and report is not None and (report.lockout or late)):
+                return self._leave_back(f"; {last} stays closed, as {name} did not give up", now_ns) if late else []
+            wait = float(self.board.model.switches.operating_time[self.board.model.switches.rows[last]])
+            wish = opening(last, wait + self.settings.response)
+            self._sequence = SwitchingSequence(self.cases[0].id[:NAMED], self.lease, [Stage("back", (wish,))])
+        given: list[Record] = list(self._sequence.advance(now_ns))
+        match self._sequence.progress:
+            case Progress.RUNNING:
+                return given
+            case Progress.DONE:
+                said = f"; {last} was opened again; close {name} once it is known where the fault is"
+            case _:
+                said = f"; {last} was to be opened again and was not: a person must see to it"
+        return [*given, *self._leave_back(said, now_ns)]
+
+    def _leave_back(self, said: str, now_ns: int) -> list[Record]:
+        """End after a trip, or begin anew where another word has come meanwhile."""
+        name, _, why = self._back
+        again = self._again and bool(said)
+        ended = self._end("tripped-again", why + said, now_ns)
         for case in self.cases:
             case.enclosed = False
+            case.left_open = tuple(dict.fromkeys((*case.left_open, name)))
+        if again:
+            self._restart(now_ns)
         return ended
 
     def repaired(self, name: str, now_ns: int) -> list[Record]:
@@ -291,6 +335,7 @@ class FaultHandling:
             Phase.PLANNING: self._make_plan,
             Phase.LEASE: self._wait_for_lease,
             Phase.SWITCHING: self._switch,
+            Phase.BACK: self._open_again,
         }
         for _ in range(4 * len(steps)):
             phase = self.phase
@@ -307,7 +352,7 @@ class FaultHandling:
     def _restart(self, now_ns: int) -> None:
         for case in self.cases:
             case.settled = False
-        if self.phase is Phase.SWITCHING:
+        if self.phase in (Phase.SWITCHING, Phase.BACK):
             self._again = True
         else:
             self._enter(Phase.PROTECTION, now_ns)

@@ -26,6 +26,7 @@ from algorithms.grid.switching.switched import SwitchedNetwork
 
 UNTOUCHED = "as the protection left it: nothing was switched"
 ENCLOSED = "the fault is enclosed and locked; what was brought back stays so, the rest stays dark"
+TRIPPED = "what was opened stays open and locked; nothing more is closed, and what tripped stays dark"
 HALF_OPEN = "what was opened stays open and locked; nothing was closed"
 RELAY_MARGIN = 0.2
 """A trip is known so long after it, from the closing that brought it about [s]."""
@@ -221,7 +222,13 @@ def ending(
     unserved, customers = dark
     if outcome == "restored" and healthy and "close" not in verbs:
         outcome = "isolated"
-    position = UNTOUCHED if not verbs else (ENCLOSED if "close" in verbs else HALF_OPEN)
+    position = (
+        TRIPPED
+        if outcome == "tripped-again"
+        else UNTOUCHED
+        if not verbs
+        else (ENCLOSED if "close" in verbs else HALF_OPEN)
+    )
     evidence: dict[str, Any] = {
         "network": board.model.network,
         "cases": [case.id for case in cases],
