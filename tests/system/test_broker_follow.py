@@ -28,7 +28,7 @@ def test_a_broker_waits_for_its_lists_reads_them_again_when_they_change_and_ends
             ["/bin/sh", str(FOLLOW), str(tmp_path / "conf"), str(lists)],
             stdout=words,
             stderr=words,
-            env={**os.environ, "PATH": path, "FOLLOW_SECONDS": "0.1"},
+            env={**os.environ, "PATH": path, "FOLLOW_SECONDS": "0.1", "RUN_FOLDER": str(tmp_path)},
         )
     try:
 
