@@ -250,3 +250,22 @@ def test_the_true_place_that_is_told_after_a_trip_is_enclosed_and_all_others_are
     assert [event.evidence["outcome"] for event in made.events] == ["tripped-again", "restored"]
     assert {"p5a", "p5b", "p3a", "p3b"} <= set(made.model.nodes.ids) - made.live()
     assert {"p1", "p2", "q1", "q6", "p6"} <= made.live()
+
+
+def test_a_line_that_is_proven_dead_only_later_is_seen_to_then():
+    made = world(patience=8.0)
+    made.silent_meters = {terminal.id for terminal in made.model.terminals}
+    assert strike(made, "t-ph", "p-line3")["outcome"] == "not-dead"
+    assert "tried once more" in made.outcome["reason"]
+    made.silent_meters = set()
+    assert settled(made, 2)["outcome"] == "restored"
+
+
+def test_a_lease_that_cannot_be_had_is_asked_for_once_more_and_then_a_person_must_see_to_it():
+    made = world(patience=8.0)
+    made.lease.refuses = "held by operator"
+    assert strike(made, "t-ph", "p-line3")["outcome"] == "no-lease"
+    assert settled(made, 2)["outcome"] == "no-lease"
+    assert "a person must see to it" in made.outcome["reason"]
+    made.wait(30.0)
+    assert len(made.events) == 2

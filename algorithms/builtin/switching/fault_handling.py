@@ -60,6 +60,13 @@ SAME = 60.0
 """Faults behind one breaker within this are one, told again with each reclosing [s]."""
 NAMES = 16
 """Names of one fault that are remembered beside the first."""
+CHANCES = {
+    "not-dead": "it is tried once more when meters say that the line is dead",
+    "no-lease": "it is tried once more after a while",
+}
+"""What may end otherwise a second time, and when it is tried."""
+LOOK = 10.0
+"""Between two looks whether it would [s]."""
 MOST_CASES = 32
 """Faults of one network that are not repaired; no more are taken up."""
 REPLANS = 4
@@ -115,6 +122,9 @@ class FaultHandling:
     _done: list[tuple[str, str, int]] = field(default_factory=list)
     _failed: dict[str, str] = field(default_factory=dict)
     _why: str = ""
+    _chance: str = ""
+    _tried: bool = False
+    _looked_ns: int = 0
     _back: tuple[str, str, str] = "", "", ""
 
     @property
@@ -169,7 +179,7 @@ class FaultHandling:
                 known.breaker, known.opened_ns, known.closed_ns = case.breaker, None, None
                 if (said := self.board.report(case.breaker)) is not None:
                     known.watch(said, now_ns)
-            known.told, known.aside = False, ""
+            known.told, known.aside, self._tried = False, "", False
             break
         else:
             report = self.board.report(case.breaker)
@@ -178,6 +188,7 @@ class FaultHandling:
             if not self.cases or (self.phase is Phase.SETTLED and self._well):
                 self.ground.begin(before)
             self.cases.append(case)
+            self._tried = False
         self._restart(now_ns)
 
     def _same(self, case: FaultCase) -> list[FaultCase]:
@@ -321,6 +332,7 @@ class FaultHandling:
         for case in self.cases:
             case.shift(by_ns)
         self._since_ns += by_ns if self._since_ns else 0
+        self._looked_ns += by_ns
         self._done = [(name, verb, at + by_ns) for name, verb, at in self._done]
         if self._sequence is not None:
             self._sequence.shift(by_ns)
@@ -336,6 +348,7 @@ class FaultHandling:
             Phase.LEASE: self._wait_for_lease,
             Phase.SWITCHING: self._switch,
             Phase.BACK: self._open_again,
+            Phase.SETTLED: self._look_again,
         }
         for _ in range(4 * len(steps)):
             phase = self.phase
@@ -433,14 +446,27 @@ class FaultHandling:
             missing = self.voltages.missing(since_ns)
             if missing:
                 why = f"waiting for {', '.join(missing[:5])}"
-        closing_in = [case for case in self.handled if case.breaker and not (case.live or case.enclosed)]
-        by_meters = self.settings.by_meters
-        why = why_not_dead(closing_in, self.board, self.voltages, by_meters=by_meters) or why
+        why = self._why_alive() or why
         if not why:
             self._enter(Phase.PLANNING, now_ns)
             return []
         self._why = why
         return self._end("not-dead", why, now_ns) if self._impatient(now_ns) else []
+
+    def _why_alive(self) -> str:
+        closing_in = [case for case in self.handled if case.breaker and not (case.live or case.enclosed)]
+        return why_not_dead(closing_in, self.board, self.voltages, by_meters=self.settings.by_meters)
+
+    def _look_again(self, now_ns: int) -> list[Record]:
+        """Begin anew, once, where what ended it has changed."""
+        if not self._chance or now_ns - self._looked_ns < round(LOOK * NANOSECONDS):
+            return []
+        self._looked_ns = now_ns
+        changed = self._impatient(now_ns) if self._chance == "no-lease" else not self._why_alive()
+        if changed:
+            self._chance, self._tried = "", True
+            self._restart(now_ns)
+        return []
 
     def _make_plan(self, now_ns: int) -> list[Record]:
         self._again = False
@@ -557,6 +583,11 @@ class FaultHandling:
         if self._sequence is not None:
             self._sequence.abandon()
             self._collect(self._sequence)
+        self._chance = outcome if outcome in CHANCES and not (gone or self._tried) else ""
+        if outcome in CHANCES:
+            why += f"; {CHANCES[outcome]}" if self._chance else "; a person must see to it"
+        else:
+            self._tried = False
         told = self._told(outcome, why, gone, self._plan, now_ns)
         self._well = outcome == "restored"
         self.cases = [case for case in self.cases if not (case.aside and case.breaker)]  # told; it never opened
