@@ -10,7 +10,7 @@ from algorithms.api.wire import NANOSECONDS
 from algorithms.builtin.switching.reconfiguration import Reconfiguration
 from tests.support.feeder_pair import feeder_pair_document
 from tests.support.networks import element
-from tests.support.switch_world import World
+from tests.support.switch_world import World, state
 
 SOON = 40.0
 
@@ -353,6 +353,17 @@ def test_an_earth_fault_on_an_isolated_neutral_is_isolated_alive():
     assert ended(made)["outcome"] == "restored"
     assert ("breaker-p", "close") not in asked(made)
     assert set(made.model.nodes.ids) - made.live() == {"p3a", "p3b"}
+
+
+@pytest.mark.parametrize("watts", [1.5e9, float("nan")])
+def test_a_switch_of_which_nobody_can_know_what_it_carries_is_not_opened_alive(watts):
+    made = World(feeder_pair_document(neutral="isolated"), closed_loop=True)
+    made.wait(1.0)
+    made.give(state(made, p1=watts))
+    made.wait(1.0)
+    made.tell("p-line3", kind="earth-fault")
+    assert "has no solution" in ended(made)["reason"]
+    assert made.commands == []
 
 
 def test_a_switch_never_breaks_more_than_it_may():

@@ -19,7 +19,7 @@ from algorithms.builtin.switching.voltage_watch import VoltageWatch
 from algorithms.grid.switching.enclosing import enclosing, faulted_zones
 from algorithms.grid.switching.restoration import Restoration
 from algorithms.grid.switching.switched import SwitchedNetwork
-from algorithms.grid.switching.tree_flow import TreeFlow
+from algorithms.grid.switching.tree_flow import TreeFlow, TreeSolution
 
 CUT_SHORT = "it ended before this was brought back"
 
@@ -131,17 +131,25 @@ def objection(
         return "the location is not to be trusted"
     if not all(case.breaker or case.live for case in cases):
         return "no breaker is known that cleared the fault"
-    network, switches = flow.network, flow.network.model.switches
-    solution = flow.solve(network.tree(switches.closed))
+    network = flow.network
+    solution = flow.solve(network.tree(network.model.switches.closed))
     if solution.tree.loops:
         return "the switches, where they say they stand, close a loop"
     blind = voltages.contradicting(names_of(network, solution.tree.order), since_ns)
     if blind:
         return f"the topology contradicts the meters: {', '.join(blind[:5])} should be alive and see nothing"
+    return _cannot_break(network, solution, plan)
+
+
+def _cannot_break(network: SwitchedNetwork, solution: TreeSolution, plan: Restoration) -> str:
+    """Say which switch around a fault cannot, or may not be able to, break what it carries."""
+    switches = network.model.switches
     edges = solution.tree.edge.tolist()
     for name in plan.isolate:
         row = switches.rows[name]
         edge = network.branches + row
+        if edge in edges and not solution.converged:
+            return f"what {name} carries is not known: what was drawn has no solution"
         current = abs(solution.carried[edges.index(edge)]).max() if edge in edges else 0.0
         if current > switches.breaks[row]:
             return f"{name} carries {current:.0f} A and may break {switches.breaks[row]:g} A"
