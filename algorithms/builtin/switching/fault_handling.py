@@ -11,8 +11,9 @@ The phases, each left only for the next or for the end::
 
 Rules:
 
-- Several faults are one case to plan for: all their places are enclosed. A new one, or a switch that moved by itself,
-  lets what is under way finish, then everything is judged anew from the first phase.
+- Several faults are one case to plan for: all their places are enclosed, each switch locked for those it encloses. One
+  that nothing can be waited for is set aside, and told, where it would hold up others. A new one, or a switch that
+  moved by itself, lets what is under way finish, then everything is judged anew from the first phase.
 - A switch that does not do as it is told is not counted on, and there is another plan, a few times.
 - People come first. A breaker that somebody opened or locked ends it; a switch that somebody opened since is not
   closed, and what that made dead stays dead. It is over only when all switches stand where the plan has them.
@@ -260,13 +261,15 @@ class FaultHandling:
         name, last, _ = self._back
         report, waited_ns = self.board.report(name), now_ns - self._since_ns
         if self._sequence is None:
-            pauses = [time for one in self.board.model.protections if one.switch == name for time in one.dead_times]
-            late = waited_ns > round((sum(pauses) + MARGIN) * NANOSECONDS)
+            relays = [one for one in self.board.model.protections if one.switch == name]
+            cycle = sum(sum(one.dead_times) + one.delay * (1 + len(one.dead_times)) for one in relays) + MARGIN
+            late = waited_ns > round(cycle * NANOSECONDS)
+            held = waited_ns > round((cycle + sum(one.reclaim_time for one in relays)) * NANOSECONDS)
             stands_open = report is not None and report.state is SwitchState.OPEN and not report.reclosing
             if self.lease is None or self.lease.until_ns <= now_ns:
                 return self._leave_back(f"; {last} stays closed, as the right to switch ended", now_ns)
             if not (stands_open and report is not None and (report.lockout or late)):
-                return self._leave_back(f"; {last} stays closed, as {name} did not give up", now_ns) if late else []
+                return self._leave_back(f"; {last} stays closed, as {name} did not give up", now_ns) if held else []
             wait = float(self.board.model.switches.operating_time[self.board.model.switches.rows[last]])
             wish = opening(last, wait + self.settings.response)
             self._sequence = SwitchingSequence(self.cases[0].id[:NAMED], self.lease, [Stage("back", (wish,))])
