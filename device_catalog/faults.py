@@ -317,6 +317,7 @@ def _read_cursor(cursor: str) -> tuple[int, str] | None:
         return None
     start, _, fault = cursor.partition(".")
     digits = start.removeprefix("-")
-    if not (digits.isascii() and digits.isdigit() and len(digits) < 19 and topics.is_identifier(fault)):
+    number = int(start) if digits.isascii() and digits.isdigit() and len(digits) < 20 else None
+    if number is None or not -(2**63) <= number < 2**63 or not topics.is_identifier(fault):
         raise Refused([Problem("query.cursor", "a cursor that a list ended with", shortened(cursor))])
-    return int(start), fault
+    return number, fault
