@@ -16,13 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from algorithms.api.network_document import SwitchStates
-from algorithms.api.switching import (
-    CLOSE,
-    OPEN,
-    UNLOCK,
-    Outcome,
-    SwitchReport,
-)
+from algorithms.api.switching import CLOSE, OPEN, UNLOCK, Outcome, SwitchReport, tags_of
 from device_catalog.contract import paths
 from device_catalog.contract.network_leases import LeaseGrant, LeaseRequest, SwitchNewsDocument
 from device_catalog.contract.topics import is_identifier
@@ -50,8 +44,9 @@ _verbs = {"open": OPEN, "closed": CLOSE, "unlocked": UNLOCK, "locked": OPEN}
 
 _OPERATE = """\
 Orders are given one after the other, each confirmed by the switch before the next. A locked switch is unlocked under
-the tag it is locked with, which is shown before you are asked. Lock what you work at: nobody, no reconfigurator either,
-closes a switch that is locked open. A switch that is to be locked is opened first, if it is not open.
+the tag it is locked with, which is shown before you are asked; where there are several, say which. Lock what you work
+at: nobody, no reconfigurator either, closes a switch that is locked open. A switch that is to be locked is opened
+first, if it is not open.
 
 examples:
   tresma network operate lv-feeder s-12=open tie-3=closed
@@ -120,7 +115,7 @@ def add_verbs(
     """Add ``operate`` and ``lease``."""
     operating = remote(commands, "operate", "open, close, lock and unlock switches", _OPERATE)
     operating.add_argument("network", metavar="NETWORK", type=_identifier)
-    operating.add_argument("wishes", metavar="SWITCH=open|closed|locked[:TAG]|unlocked", nargs="+", type=_wish)
+    operating.add_argument("wishes", metavar="SWITCH=open|closed|locked[:TAG]|unlocked[:TAG]", nargs="+", type=_wish)
     operating.add_argument(
         "--grid", metavar="URL", help="grid broker, mqtt://host:port; asked of the catalog otherwise"
     )
@@ -199,7 +194,7 @@ def _expect_time(grant: LeaseGrant, wish: Wish, asked: float, patience: float) -
 
 
 def _carry_out(line: SwitchLine, grant: LeaseGrant, wish: Wish, number: int, options: argparse.Namespace) -> None:
-    tag = line.reports[wish.switch].tag if wish.state == "unlocked" else wish.tag
+    tag = _lock_to_take_off(wish, line.reports[wish.switch]) if wish.state == "unlocked" else wish.tag
     command = line.order(grant, wish.switch, _verbs[wish.state], number, tag, options.patience)
     final = (Outcome.DONE, Outcome.REFUSED, Outcome.FAILED)
     report = line.wait_for(
@@ -216,6 +211,20 @@ def _carry_out(line: SwitchLine, grant: LeaseGrant, wish: Wish, number: int, opt
         raise OperatorError(f"{wish.switch} {report.outcome}: {report.reason}; nothing more is ordered")
     if not options.json:
         say(f"{wish.switch}: {_in_words(report)}")
+
+
+def _lock_to_take_off(wish: Wish, report: SwitchReport) -> str:
+    """Say under which lock to unlock: one may stand for another crew, or another fault."""
+    present = sorted(tags_of(report.tag))
+    if wish.tag and wish.tag not in present:
+        found = f"under {' and '.join(present)}" if present else "under nothing"
+        raise OperatorError(f"expected {wish.switch} to be locked under {wish.tag}, found it locked {found}")
+    if not wish.tag and len(present) > 1:
+        raise OperatorError(
+            f"{wish.switch} is locked under {' and '.join(present)}: say which lock is to go, such as "
+            f"{wish.switch}=unlocked:{present[0]}"
+        )
+    return wish.tag or report.tag
 
 
 def _in_words(report: SwitchReport) -> str:
@@ -239,10 +248,11 @@ def _wish(text: str) -> Wish:
     state, colon, tag = state.partition(":")
     if state == "locked" and not colon:
         tag = LOCK
-    tagged = is_identifier(tag) if state == "locked" else not colon
+    named = is_identifier(tag)
+    tagged = {"locked": named, "unlocked": named or not colon}.get(state, not colon)
     if not is_identifier(name) or state not in _verbs or not tagged:
         raise argparse.ArgumentTypeError(
-            f"expected SWITCH=open, =closed, =locked, =locked:TAG or =unlocked, found {text[:80]!r}"
+            f"expected SWITCH=open, =closed, =locked, =locked:TAG, =unlocked or =unlocked:TAG, found {text[:80]!r}"
         )
     return Wish(name, state, tag)
 

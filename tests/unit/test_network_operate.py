@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from algorithms.api.switching import SwitchReport
 from device_catalog.contract.network_leases import LeaseGrant
 from device_catalog.documents import moment
 from device_catalog.operator import network_operate
@@ -19,6 +20,17 @@ def test_a_switch_may_be_locked_under_a_tag_of_ones_own():
     assert network_operate._wish("s-7=locked:work-31") == Wish("s-7", "locked", "work-31")
     assert network_operate._wish("s-7=locked").tag
     assert network_operate._verbs["locked"] == "open"
+
+
+def test_of_several_locks_one_is_taken_off_by_its_name():
+    both = SwitchReport("net", None, "case-1+case-2")
+    assert network_operate._lock_to_take_off(Wish("s-7", "unlocked", "case-2"), both) == "case-2"
+    with pytest.raises(OperatorError, match="locked under case-1 and case-2: say which"):
+        network_operate._lock_to_take_off(Wish("s-7", "unlocked"), both)
+    with pytest.raises(OperatorError, match="expected s-7 to be locked under case-9, found it locked under case-1"):
+        network_operate._lock_to_take_off(Wish("s-7", "unlocked", "case-9"), both)
+    assert network_operate._lock_to_take_off(Wish("s-7", "unlocked"), SwitchReport("net", None, "case-1")) == "case-1"
+    assert network_operate._wish("s-7=unlocked:case-2") == Wish("s-7", "unlocked", "case-2")
 
 
 @pytest.mark.parametrize("text", ["s-7", "s-7=ajar", "s-7=locked:", "s-7=locked:a b", "s-7=open:work-31", "=open"])
