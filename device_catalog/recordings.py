@@ -388,6 +388,7 @@ def _read_cursor(cursor: str) -> tuple[int, str, str] | None:
     start, _, rest = cursor.partition(".")
     device, _, recording = rest.partition(".")
     digits = start.removeprefix("-")
-    if not (digits.isascii() and digits.isdigit() and len(digits) < 19 and device and recording):  # what 64 bits hold
+    number = int(start) if digits.isascii() and digits.isdigit() and len(digits) < 20 else None
+    if number is None or not -(2**63) <= number < 2**63 or not device or not recording:
         raise Refused([Problem("query.cursor", "a cursor that a list ended with", shortened(cursor))])
-    return int(start), device, recording
+    return number, device, recording

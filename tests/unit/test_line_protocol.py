@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from algorithms.api.records import Event, Result, Severity
 from device_catalog.history.arrival import Arrival, judged
+from device_catalog.history.fields import LARGEST
 from device_catalog.history.line_protocol import line_of
 from device_catalog.history.sink import LineSink
 from tests.support.history import SECOND, Speaker, frames
@@ -96,7 +97,8 @@ def test_an_event_names_its_kind_and_a_result_its_schema():
     assert lines[1] == f"result,tenant=default,device=m-1,terminal=T1,name=load-forecast/2 p=5.0,u_p=0.5 {NOW}"
 
 
-numbers = st.dictionaries(st.text(max_size=8), st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=4)
+believable = st.floats(-LARGEST, LARGEST)
+numbers = st.dictionaries(st.text(max_size=8), believable, min_size=1, max_size=4)
 
 
 @settings(max_examples=50)
