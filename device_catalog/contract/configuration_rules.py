@@ -22,6 +22,7 @@ from device_catalog.contract.documents import (
     Recorder,
     TopologyReference,
 )
+from device_catalog.contract.image_rules import judge_image
 from device_catalog.contract.outputs import problems_of_outputs
 from device_catalog.contract.rules import IDENTIFIER, Problems
 from device_catalog.contract.topics import is_identifier
@@ -63,6 +64,7 @@ def problems_of(configuration: Configuration, where: str = "configuration") -> l
     if configuration.recorder is not None:
         _of_recorder(problems, configuration.recorder, configuration.acquisition, where)
     problems.found.extend(problems_of_outputs(configuration, f"{where}.outputs"))
+    judge_image(problems, configuration, f"{where}.image")
     return problems.found
 
 

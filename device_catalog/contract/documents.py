@@ -300,6 +300,37 @@ class Outputs(Strict, frozen=True):
     c37_118: SynchrophasorStream | None = None
 
 
+class ImageSetting(Strict, frozen=True):
+    """
+    Which image the root slots of a meter hold, and when it may restart into another one.
+
+    Attributes
+    ----------
+    name : str
+        As the image says of itself.
+    version : str
+        Exact version, or empty for the one that is there.
+    package : PackageReference or None
+        Its signed manifest (`device_catalog.contract.images`); stated with the version.
+    rollout : str
+        The rollout that chose the version; empty where a person did.
+    probation : float
+        How long it has to be well after its start before it is confirmed [s].
+    windows : tuple of str
+        Times of the day in UTC such as ``01:00-04:30`` at which the meter may restart into it; empty for any.
+    rate : float
+        It is downloaded no faster than this [bytes/s].
+    """
+
+    name: str
+    version: str = ""
+    package: PackageReference | None = None
+    rollout: str = ""
+    probation: float = 300.0
+    windows: tuple[str, ...] = ()
+    rate: float = 256_000.0
+
+
 class TopologyReference(Strict, frozen=True):
     """The network a device belongs to, and the revision of its switch states."""
 
@@ -326,6 +357,8 @@ class Configuration(Strict, frozen=True):
     recorder : Recorder or None
         None for a device that keeps no waveforms.
     outputs : Outputs
+    image : ImageSetting or None
+        None for a device whose image nobody changes from afar.
     """
 
     brokers: Brokers = Brokers()
@@ -336,6 +369,7 @@ class Configuration(Strict, frozen=True):
     topology: TopologyReference | None = None
     recorder: Recorder | None = None
     outputs: Outputs = Outputs()
+    image: ImageSetting | None = None
 
 
 class Desired(Strict, frozen=True, tag_field="schema", tag="desired/1"):

@@ -119,6 +119,39 @@ class AlgorithmReport(msgspec.Struct, frozen=True):
     shadow: ShadowReport | None = None
 
 
+class ImageReport(msgspec.Struct, frozen=True):
+    """
+    Which image a meter runs from, and where a change of it stands.
+
+    Attributes
+    ----------
+    name, version : str
+        Empty where the device has no slots.
+    release : int
+    slot : str
+        The slot that it runs from.
+    state : str
+        ``running``, or ``trying`` until it is confirmed.
+    before : str
+        The version in the other slot, if the meter can go back to it.
+    downloaded : float
+        Of the image that is asked for [1].
+    update : UpdateReport or None
+        Where the newest change stands; ``deferred`` while it waits for a time at which the meter may restart.
+    last_error : str
+    """
+
+    name: str
+    version: str
+    release: int = 0
+    slot: str = ""
+    state: str = "running"
+    before: str = ""
+    downloaded: float = 0.0
+    update: UpdateReport | None = None
+    last_error: str = ""
+
+
 class LinkReport(msgspec.Struct, frozen=True):
     """How the connection to one broker is doing; messages pending, refused by the broker, and dropped."""
 
@@ -219,6 +252,8 @@ class TrustReport(msgspec.Struct, frozen=True):
         Which order was not obeyed, and why.
     last_error : str
         Why the policy was not renewed; empty where it was.
+    least_policy : int
+        The least revision that this device takes; while what is served is older or absent, the state is ``awaited``.
     """
 
     state: str = "none"
@@ -228,6 +263,7 @@ class TrustReport(msgspec.Struct, frozen=True):
     refused_orders: int = 0
     last_refusal: str = ""
     last_error: str = ""
+    least_policy: int = 0
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -262,6 +298,8 @@ class Reported(msgspec.Struct, frozen=True, tag_field="schema", tag="reported/1"
     network : NetworkReport or None
         None where no algorithm needs one, or it has not come yet.
     trust : TrustReport
+    image : ImageReport or None
+        None where the device has no slots, and none was asked for.
     isolation : dict
         Layers that confine algorithms, each with whether a probe found it in force.
     services : dict
@@ -283,6 +321,7 @@ class Reported(msgspec.Struct, frozen=True, tag_field="schema", tag="reported/1"
     recordings: RecordingsReport | None = None
     network: NetworkReport | None = None
     trust: TrustReport = TrustReport()
+    image: ImageReport | None = None
     isolation: dict[str, bool] = {}
     services: dict[str, str] = {}
     problems: tuple[str, ...] = ()

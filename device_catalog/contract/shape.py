@@ -44,6 +44,7 @@ UNITS = {
     "soak": "s",
     "deadline": "s",
     "probation": "s",
+    "rate": "bytes/s",
 }
 """Units of the fields that have one."""
 

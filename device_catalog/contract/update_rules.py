@@ -37,7 +37,7 @@ def judge_update(problems: Problems, assignment: Assignment, where: str) -> None
     problems.expect(is_named, f"{where}.rollout", f"{IDENTIFIER}, or nothing", assignment.rollout)
     if assignment.package is not None:
         problems.expect(bool(assignment.version), f"{where}.version", "the version of the package", "none")
-        _judge_package(problems, assignment.package, f"{where}.package")
+        judge_package(problems, assignment.package, f"{where}.package")
     shadow = assignment.shadow
     if shadow is not None:
         expected = "the exact version that is to run beside, such as 1.4.2"
@@ -45,10 +45,11 @@ def judge_update(problems: Problems, assignment: Assignment, where: str) -> None
         if shadow.settings is not None:
             problems.free(shadow.settings, f"{where}.shadow.settings")
         if shadow.package is not None:
-            _judge_package(problems, shadow.package, f"{where}.shadow.package")
+            judge_package(problems, shadow.package, f"{where}.shadow.package")
 
 
-def _judge_package(problems: Problems, package: PackageReference, where: str) -> None:
+def judge_package(problems: Problems, package: PackageReference, where: str) -> None:
+    """Add what is wrong with the reference to something signed."""
     problems.expect(1 <= package.release < 2**53, f"{where}.release", "1 or more", package.release)
     within = 1 <= package.length <= MAXIMUM_PACKAGE
     problems.expect(within, f"{where}.length", f"1 to {MAXIMUM_PACKAGE} [bytes]", package.length)
