@@ -10,12 +10,14 @@ A configuration file is YAML::
 
 In the place of a credential, ``token_file`` names a token that works once (`tresma devices enrol`): with it the agent
 gets a certificate, which it keeps and renews by itself. ``ca_file`` names the authorities that vouch for catalog and
-brokers, where neither the system nor the token knows them.
+brokers, where neither the system nor the token knows them. ``least_policy`` is the least revision of the DSO's policy
+that this meter takes: while what a catalog serves is older, or has no policy, nothing new is believed. A token may name
+one, too; the higher counts.
 
 Environment variables (``TRESMA_DEVICE``, ``TRESMA_CATALOG``, ``TRESMA_CREDENTIAL``, ``TRESMA_CREDENTIAL_FILE``,
-``TRESMA_TOKEN_FILE``, ``TRESMA_CA_FILE``, ``TRESMA_ROOT_FILE``, ``TRESMA_STATE_DIR``, ``TRESMA_LOG_LEVEL``) win over
-the file. It is read once, every problem is said at once, and the result is frozen. The credential is never written to a
-log: `AgentConfig` does not show it.
+``TRESMA_TOKEN_FILE``, ``TRESMA_CA_FILE``, ``TRESMA_ROOT_FILE``, ``TRESMA_LEAST_POLICY``, ``TRESMA_STATE_DIR``,
+``TRESMA_LOG_LEVEL``) win over the file. It is read once, every problem is said at once, and the result is frozen. The
+credential is never written to a log: `AgentConfig` does not show it.
 """
 
 import difflib
@@ -29,8 +31,9 @@ import msgspec
 import yaml
 
 from agent.errors import ConfigError
-from agent.identity.files import Identity
+from agent.identity.files import Facts, Identity, token_digest
 from algorithms.api.errors import Problem, shortened
+from device_catalog.contract.enrolment import is_policy_revision
 from device_catalog.contract.trust import MAXIMUM_ROOT
 
 MAXIMUM_LENGTH = 64 * 1024
@@ -44,6 +47,7 @@ _keys = (
     "token_file",
     "ca_file",
     "root_file",
+    "least_policy",
     "state_dir",
     "log_level",
 )
@@ -71,6 +75,8 @@ class AgentConfig(msgspec.Struct, frozen=True):
         File with a token that lets the device in once; empty for none.
     ca : str
         File of authorities that vouch for catalog and brokers; empty for those of the token, or the system's.
+    least_policy : int
+        The least revision of the DSO's policy that is believed; 0 for any, or none.
     """
 
     device: str
@@ -81,6 +87,7 @@ class AgentConfig(msgspec.Struct, frozen=True):
     root: bytes = b""
     token_file: str = ""
     ca: str = ""
+    least_policy: int = 0
 
     def __repr__(self) -> str:
         return f"AgentConfig(device={self.device!r}, catalog={self.catalog!r}, state_dir={str(self.state_dir)!r})"
@@ -126,15 +133,18 @@ def read_config(path: Path | None, environment: Mapping[str, str] | None = None)
     identity = Identity(state)
     if "root_file" not in values and identity.root.exists():
         values["root_file"] = str(identity.root.absolute())
+    root = _checked_root(values, path, problems)
+    token_file = _beside(path, values.get("token_file", ""))
     config = AgentConfig(
         device=_checked_device(values, problems),
         catalog=_checked_catalog(values, problems),
         credential=_checked_credential(values, path, problems, identity),
         state_dir=state,
         log_level=_checked_level(values, problems),
-        root=_checked_root(values, path, problems),
-        token_file=_beside(path, values.get("token_file", "")),
+        root=root,
+        token_file=token_file,
         ca=_checked_ca(values, path, problems),
+        least_policy=_checked_floor(values, token_file, identity, problems, trusts=bool(root)),
     )
     if problems:
         raise ConfigError(problems)
@@ -262,6 +272,32 @@ def _checked_root(values: Mapping[str, str], path: Path | None, problems: list[P
     if not right:
         problems.append(Problem("root_file", expected, "something else", "it is metadata/1.root.json of the DSO's"))
     return root
+
+
+def _checked_floor(
+    values: Mapping[str, str], token_file: str, identity: Identity, problems: list[Problem], *, trusts: bool
+) -> int:
+    """Give the least policy: what the configuration states, or the token that let the device in, if that is more."""
+    stated = values.get("least_policy", "0")
+    if stated != "0" and not is_policy_revision(stated):
+        remedy = "`tresma policy show` tells it"
+        problems.append(Problem("least_policy", "a revision of the DSO's policy, 1 or more", shortened(stated), remedy))
+        return 0
+    facts = identity.facts()
+    if int(stated) and not trusts and "root_file" not in values and not _is_to_enrol(token_file, facts):
+        expected = "a root of trust by which a policy could be judged"
+        problems.append(Problem("least_policy", expected, "none", "name it with root_file, or in the token"))
+    return max(int(stated), facts.policy if facts is not None else 0)
+
+
+def _is_to_enrol(token_file: str, facts: Facts | None) -> bool:
+    """Tell whether a token is yet to be used: it may bring a root of trust."""
+    if not token_file or facts is None:
+        return bool(token_file)
+    try:
+        return facts.token != token_digest(Path(token_file).read_text(encoding="utf-8")[:4096])
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def _is_one_word(text: str) -> bool:

@@ -103,10 +103,11 @@ def enrol(token: Token, catalog: str, identity: Identity, ca: str = "") -> Facts
             "expected the root of trust that the token promises, found another or none; ask the operator", final=True
         )
     _check(issued, token.device, key)
+    least = max(token.policy, known.policy if known is not None and _is_kept(identity, token.root) else 0)
     if issued.root and token.root:
         write_durably(identity.root, issued.root.encode())
     write_durably(identity.anchors, issued.anchors.encode())
-    facts = _facts(issued, token_digest(token.text()))
+    facts = _facts(issued, token_digest(token.text()), least)
     identity.keep(facts, _pem(key), issued.certificate.encode())
     return facts
 
@@ -131,7 +132,7 @@ def renew(device: str, catalog: str, identity: Identity, ca: str = "") -> Facts:
     address = catalog + DEVICE_CERTIFICATE.format(device=device)
     issued = _ask(address, asked, verify=verify or True, cert=str(identity.path))
     _check(issued, device, key)
-    facts = _facts(issued, before.token)
+    facts = _facts(issued, before.token, before.policy)
     identity.keep(facts, _pem(key), issued.certificate.encode())
     return facts
 
@@ -234,11 +235,16 @@ def _check(issued: Issued, device: str, key: ec.EllipticCurvePrivateKey) -> None
         raise EnrolmentError(f"expected a certificate of {device} for the key made here, found another", final=True)
 
 
-def _facts(issued: Issued, token: str) -> Facts:
+def _is_kept(identity: Identity, root: str) -> bool:
+    """Tell whether a token's root of trust is the one that is here already: what was asked under it still counts."""
+    return bool(root) and identity.root.exists() and digest(identity.root.read_bytes()) == root
+
+
+def _facts(issued: Issued, token: str, policy: int) -> Facts:
     begin, end = issued.not_before.timestamp(), issued.not_after.timestamp()
     certificate = x509.load_pem_x509_certificates(issued.certificate.encode())[0]
     chance = (certificate.serial_number % 1000) / 1000
-    return Facts(issued.device, begin, end, begin + (end - begin) * (EARLIEST + 0.1 * chance), token)
+    return Facts(issued.device, begin, end, begin + (end - begin) * (EARLIEST + 0.1 * chance), token, policy)
 
 
 def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:

@@ -33,6 +33,8 @@ class Facts(msgspec.Struct, frozen=True):
         [s since 1970]
     token : str
         Digest of the token that brought the first one; see `token_digest`.
+    policy : int
+        The least revision of the DSO's policy that tokens asked for; 0 for none.
     """
 
     device: str
@@ -40,6 +42,7 @@ class Facts(msgspec.Struct, frozen=True):
     not_after: float
     renew_at: float
     token: str = ""
+    policy: int = 0
 
 
 class Identity:

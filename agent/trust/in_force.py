@@ -228,11 +228,12 @@ class TrustInForce:
             refused_orders=self._refused,
             last_refusal=self._refusal,
             last_error=keeper.failure,
+            least_policy=keeper.least,
         )
 
     def problems(self) -> list[str]:
         """Say what an operator should know."""
-        found = [one for one in (self._unable, self._doubt, self._orders.problem) if one]
+        found = [one for one in (self._unable, self._doubt, self._orders.problem, self._keeper.too_old) if one]
         if self._keeper.expired:
             found.append("the DSO's signatures have expired: nothing new is taken until targets are signed anew")
         return found

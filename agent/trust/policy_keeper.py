@@ -8,6 +8,11 @@ Where it stands: `in_force` asks it before anything from elsewhere is believed. 
 - ``unrestricted``: the DSO signed that it has no policy. Only algorithms are judged by signatures.
 - ``policy``: one is in force.
 
+A meter that was never online cannot tell an older repository of the DSO's from today's: whoever holds a catalog and its
+online keys can sign that the old one is the newest. So there is a *least* revision, the highest of what the meter's
+configuration, its token, and all policies that were ever in force here say. What is older, or no policy at all, is not
+taken, the state stays ``awaited``, and the report says why.
+
 A policy is fetched by TUF's rules in a short-lived process, at the start and every hour, and sooner where something was
 refused that a newer one might allow.
 """
@@ -32,6 +37,7 @@ from agent.request_thread import Requests, RequestThread
 from agent.trust.authorities import keep_list
 from agent.trust.decisions import RELEASED, Floors, Reading, trusted_time
 from agent.trust.fetching import FetchedPolicy, Limits, fetch_policy, kept_floors
+from device_catalog.contract.enrolment import is_policy_revision
 from device_catalog.contract.policy import Policy
 from device_catalog.contract.policy_rules import PolicyError, parse_policy
 
@@ -83,6 +89,10 @@ class PolicyKeeper:
         When the DSO's signatures expire [s since 1970].
     failure : str
         Why the policy was not renewed; empty where it was.
+    least : int
+        The least revision that is taken; 0 for any, or none.
+    too_old : str
+        Why what is served, or was kept, is not taken: it is below the least; empty where it is not.
     """
 
     def __init__(
@@ -98,12 +108,14 @@ class PolicyKeeper:
         self.policy: Policy | None = None
         self.state = "awaited" if config.root else "none"
         self.until = float("inf")
-        self.failure = ""
+        self.failure = self.too_old = ""
+        self.least = config.least_policy if config.root else 0
         self._config, self._clock, self._changed = config, clock, changed
         self._requests = requests or RequestThread("trust")
         self._fetch = fetch
         self._follows_utc = follows_utc
         self._path: Path = config.state_dir / "trust" / "policy"
+        self._highest: Path = config.state_dir / "trust" / "policy-revision"
         self._floors = Floors()
         self._soon = asyncio.Event()
         self._chance = random.Random()
@@ -127,12 +139,17 @@ class PolicyKeeper:
         if self.state == "none":
             return
         self._floors = kept_floors(self._config.state_dir)
+        self.least = max(self.least, self._highest_revision())
         try:
             kept = msgspec.json.decode(self._path.read_bytes(), type=Kept)
             if hashlib.sha256(kept.document).hexdigest() == kept.sha256:
                 self._take(kept)
                 return
         except FileNotFoundError:
+            return
+        except TrustError as error:
+            log.warning("the policy that was kept is not taken: %s", error)
+            self.failure = str(error)
             return
         except (OSError, msgspec.DecodeError, PolicyError, ValueError) as error:
             log.warning("the policy that was kept cannot be used: %s", error)
@@ -197,6 +214,8 @@ class PolicyKeeper:
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_durably(self._path, msgspec.json.encode(kept))
+            if self.least > self._highest_revision():
+                write_durably(self._highest, str(self.least).encode())
         except OSError as error:
             raise TrustError(f"the policy cannot be kept: {error.strerror or error}", passing=True) from error
         finally:
@@ -205,6 +224,16 @@ class PolicyKeeper:
 
     def _take(self, kept: Kept) -> None:
         policy = parse_policy(kept.document) if kept.document else None
+        revision = policy.revision if policy is not None else 0
+        if revision < self.least:
+            found = f"revision {revision}" if revision else "none"
+            goes_on = "the one before stays in force" if self.known else "nothing new is believed until it is there"
+            self.too_old = (
+                f"expected the DSO's policy of revision {self.least} or newer, found {found}; {goes_on}; "
+                "bring the catalog what the DSO signed last (`tresma repository push`)"
+            )
+            raise TrustError(self.too_old)
+        self.too_old, self.least = "", revision
         if policy is not None and policy != self.policy:
             log.info("the DSO's policy, revision %d, is in force", policy.revision)
         try:
@@ -213,6 +242,14 @@ class PolicyKeeper:
             log.error("which authorities are allowed cannot be kept: %s", error.strerror or error)
         self.policy, self.until = policy, kept.expires
         self.state = "unrestricted" if policy is None else "policy"
+
+    def _highest_revision(self) -> int:
+        """Read the highest revision that was ever in force here; 0 for none."""
+        try:
+            text = self._highest.read_text(encoding="ascii")
+        except (OSError, ValueError):
+            return 0  # none yet, or a damaged card: the least of token and configuration still counts
+        return int(text) if is_policy_revision(text) else 0
 
     def _reading(self) -> Reading:
         return Reading(self._clock.now_ns() / 1e9, self._follows_utc())

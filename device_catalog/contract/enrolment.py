@@ -3,6 +3,8 @@ How a device gets a certificate: with a token that works once, and a key that ne
 
 An operator has a token made and carries it to the meter. The token names the device, holds a secret, and the digests of
 the authorities and of the root of trust: whoever stands between meter and catalog can put nothing else in their place.
+Where the DSO states it, the token also names the least revision of the DSO's policy that this meter is to believe: a
+fresh meter knows nothing else that would tell it an older signed repository from today's.
 The meter makes a key, asks for a certificate with a signing request (PKCS #10), and verifies what comes back against
 the token. The same key may ask again, so that an answer lost on the way costs nothing. Before its certificate ends it
 asks for another one, with the certificate itself.
@@ -36,7 +38,11 @@ MAXIMUM_TOKEN = 512
 LONGEST = 366 * 86_400.0
 """Longest a token may wait to be used [s]."""
 
+HIGHEST_REVISION = 2**31 - 1
+"""Of a policy, as a token or a device's configuration may ask for it."""
+
 _secret = re.compile(r"[A-Za-z0-9_-]{43}")
+_revision = re.compile(r"[1-9][0-9]{0,9}")
 
 
 class EnrolmentWanted(Strict, frozen=True):
@@ -152,10 +158,12 @@ class Token(NamedTuple):
     device, secret : str
     anchors, root : str
         Digests; `root` may be empty.
+    policy : int
+        The least revision of the DSO's policy that the device takes; 0 for any, or none.
 
     Examples
     --------
-    >>> token = Token("m-1", "s" * 43, digest(b"authorities"), "")
+    >>> token = Token("m-1", "s" * 43, digest(b"authorities"), digest(b"root"), 7)
     >>> Token.read(token.text()) == token
     True
     """
@@ -164,10 +172,12 @@ class Token(NamedTuple):
     secret: str
     anchors: str
     root: str
+    policy: int = 0
 
     def text(self) -> str:
         """Write it in one word."""
-        return ".".join(self)
+        floor = (str(self.policy),) if self.policy else ()
+        return ".".join((self.device, self.secret, self.anchors, self.root, *floor))
 
     @classmethod
     def read(cls, text: str) -> "Token":
@@ -180,22 +190,34 @@ class Token(NamedTuple):
             Saying what a token is, and nothing of what was found: it may be a secret.
         """
         parts = text.strip().split(".")
-        good = len(text) <= MAXIMUM_TOKEN and len(parts) == 4
+        good = len(text) <= MAXIMUM_TOKEN and len(parts) in (4, 5)
         if good:
-            device, secret, anchors, root = parts
+            device, secret, anchors, root = parts[:4]
             good = is_identifier(device) and bool(_secret.fullmatch(secret)) and _is_digest(anchors)
             good = good and (not root or _is_digest(root))
+            # Without a root nothing is signed, and a floor could not be judged.
+            good = good and (len(parts) == 4 or bool(root and is_policy_revision(parts[4])))
         if not good:
             raise ValueError(
-                "expected a token as `tresma devices enrol` prints it (four parts with dots between), "
+                "expected a token as `tresma devices enrol` prints it (four or five parts with dots between), "
                 "found something else; copy it whole"
             )
-        return cls(*parts)
+        return cls(device, secret, anchors, root, int(parts[4]) if len(parts) == 5 else 0)
 
 
 def digest(content: bytes) -> str:
     """Write the SHA-256 of something as a token has it."""
     return base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip("=")
+
+
+def is_policy_revision(text: str) -> bool:
+    """
+    Tell whether a text names a revision that a policy may have.
+
+    >>> is_policy_revision("7"), is_policy_revision("0"), is_policy_revision("07")
+    (True, False, False)
+    """
+    return bool(_revision.fullmatch(text)) and int(text) <= HIGHEST_REVISION
 
 
 def _is_digest(text: str) -> bool:
