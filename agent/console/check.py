@@ -17,11 +17,11 @@ import msgspec
 from agent.calibration import Calibrations
 from agent.catalog import CatalogClient
 from agent.clock import SystemClock, synchronisation
+from agent.commissioning import wiring
+from agent.commissioning.wiring import Finding, Verdict
 from agent.config import AgentConfig
-from agent.console import wiring
 from agent.console.believed import read_believed
 from agent.console.observation import Observation, agent_runs, frames_of, observe
-from agent.console.wiring import Finding, Verdict
 from agent.delivery.endpoints import endpoint
 from agent.delivery.mqtt import PROTOCOLS, Answer, Connection, ConnectionRefused
 from agent.errors import AgentError, CatalogError

@@ -5,13 +5,13 @@ import json
 import os
 import sys
 
+from agent.commissioning.wiring import Finding, Verdict
 from agent.config import read_config, secret_files
 from agent.console.check import check, refused
-from agent.console.wiring import Finding, Verdict
 from agent.errors import ConfigError
 
-_marks = {Verdict.OK: "  ok  ", Verdict.WARNING: " warn ", Verdict.FAILED: "FAILED"}
-_colours = {Verdict.OK: "32", Verdict.WARNING: "33", Verdict.FAILED: "31"}
+_marks = {Verdict.OK: "  ok  ", Verdict.WARNING: " warn ", Verdict.FAILED: "FAILED", Verdict.NOT_JUDGED: "unsure"}
+_colours = {Verdict.OK: "32", Verdict.WARNING: "33", Verdict.FAILED: "31", Verdict.NOT_JUDGED: "33"}
 
 
 def run(options: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.console.wiring import ChannelStatistics
+from agent.commissioning.wiring import ChannelStatistics
 from agent.processes.algorithm_calls import AlgorithmCalls
 from agent.processes.loading import load_algorithm
 from agent.processes.sampling import open_source, source_request

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from agent.console.wiring import PHASES, ChannelStatistics, Verdict, judge_channels, judge_wiring
+from agent.commissioning.wiring import PHASES, ChannelStatistics, Verdict, judge_channels, judge_wiring
 from algorithms.api.readings import ChannelReading
 from algorithms.api.records import AngleReference, MeasurementFrame
 from device_catalog.contract.documents import Direction

@@ -1,6 +1,9 @@
 """
 Whether a meter is wired right, judged from what its channels show. Pure.
 
+Where it stands: `tresma-agent check` says it in `judge_channels` and `judge_wiring`, the commissioning page in its own
+words (`diagnosis`); both rest on `sequence_of`, `exchanged` and `explain_currents`.
+
 Voltages tell the phase sequence by themselves. Currents are judged against their own voltages by comparing the
 phases: every way of having connected three current transformers (6 orders, each forward or reversed) is tried, and the
 one that makes the three power-factor angles most alike and most like a load is named when it is clearly better than
@@ -14,6 +17,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from algorithms.api.records import MeasurementFrame
 from device_catalog.contract.documents import Direction
@@ -53,6 +57,8 @@ class Verdict(StrEnum):
     OK = "ok"
     WARNING = "warning"
     FAILED = "failed"
+    NOT_JUDGED = "not judged"
+    """There was too little to tell by; said by the commissioning page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,8 @@ class ChannelStatistics:
         Share of samples at the end of the range [1].
     resolution : float
         One step of the converter [V or A]; 0 where unknown.
+    full_scale : float
+        Largest value the input can show [V or A]; 0 where unknown.
     """
 
     quantity: str
@@ -89,6 +97,79 @@ class ChannelStatistics:
     mean: float
     clipped: float
     resolution: float = 0.0
+    full_scale: float = 0.0
+
+
+class Sequence(StrEnum):
+    """How voltages follow each other."""
+
+    RIGHT = "A-B-C"
+    REVERSED = "A-C-B"
+    SAME = "same"
+    """Two inputs show one phase."""
+    ODD = "odd"
+    """Neither 120 degrees apart nor the same."""
+
+
+class Rotation(NamedTuple):
+    """
+    The sequence of voltages.
+
+    Attributes
+    ----------
+    sequence : Sequence
+    lags : dict
+        By how much the second of each pair lags the first [deg], within [0, 360).
+    same : tuple
+        Pairs that show the same voltage.
+    """
+
+    sequence: Sequence
+    lags: dict[tuple[str, str], float]
+    same: tuple[tuple[str, str], ...] = ()
+
+
+class Cause(StrEnum):
+    """What explains the angles of three currents best."""
+
+    RIGHT = "right"
+    FEEDING = "feeding"
+    """Wired right, and power flows out of the equipment in all phases."""
+    MISWIRED = "miswired"
+    REVERSED_OR_GENERATION = "reversed, or generation"
+    GENERATION_OR_MISWIRED = "generation, or miswired"
+
+
+class Explanation(NamedTuple):
+    """
+    How three currents are connected, as far as angles tell.
+
+    Attributes
+    ----------
+    cause : Cause
+    order : tuple of str
+        The phase whose current the input of A, B and C is to be read from to be right.
+    signs : tuple of int
+        -1 where the current of that input is turned.
+    angles : tuple of float
+        Of voltage against current of A, B and C as they are connected now [rad].
+    """
+
+    cause: Cause
+    order: tuple[str, ...]
+    signs: tuple[int, ...]
+    angles: tuple[float, ...]
+
+    @property
+    def turned(self) -> list[str]:
+        """Inputs whose current is the wrong way round."""
+        return [source for source, sign in zip(self.order, self.signs, strict=True) if sign < 0]
+
+    @property
+    def carries(self) -> dict[str, str]:
+        """For each input that carries another phase's current, which."""
+        at = dict(zip(self.order, PHASES, strict=True))
+        return {phase: at[phase] for phase in PHASES if at[phase] != phase}
 
 
 def judge_channels(channels: Mapping[str, ChannelStatistics], nominal_voltage: float) -> list[Finding]:
@@ -153,30 +234,65 @@ def judge_wiring(frame: MeasurementFrame, direction: Direction) -> list[Finding]
     return findings
 
 
-def _sequence(voltages: Mapping[str, complex]) -> Finding:
-    item = "phase sequence"
+def sequence_of(voltages: Mapping[str, complex]) -> Rotation:
+    """Tell how voltages follow each other; at least two are needed."""
     angles = {phase: cmath.phase(voltage) for phase, voltage in voltages.items()}
     pairs = [(a, b) for a, b in (("A", "B"), ("B", "C"), ("C", "A")) if a in angles and b in angles]
     lags = {pair: math.degrees(angles[pair[0]] - angles[pair[1]]) % 360 for pair in pairs}
-    same = [f"{a} and {b}" for (a, b), lag in lags.items() if min(lag, 360 - lag) < 30]
+    same = tuple(pair for pair, lag in lags.items() if min(lag, 360 - lag) < 30)
     if same:
-        remedy = "connect each voltage input to a phase of its own"
-        return Finding(item, Verdict.FAILED, f"{', '.join(same)} show the same voltage", remedy)
-    found = ", ".join(f"{a}-{b} {lag:.1f} deg" for (a, b), lag in lags.items())
+        return Rotation(Sequence.SAME, lags, same)
     if all(abs(lag - 120) < 30 for lag in lags.values()):
-        return Finding(item, Verdict.OK, f"A-B-C ({found})")
+        return Rotation(Sequence.RIGHT, lags)
     if all(abs(lag - 240) < 30 for lag in lags.values()):
+        return Rotation(Sequence.REVERSED, lags)
+    return Rotation(Sequence.ODD, lags)
+
+
+def exchanged(voltages: Mapping[str, complex], currents: Mapping[str, complex]) -> tuple[str, str] | None:
+    """
+    Tell which two voltage inputs are exchanged, given that voltages turn the wrong way.
+
+    Only the currents know: where each fits its own voltage, voltages and currents are exchanged together (or the
+    network turns the other way), and any two phases will do.
+
+    Returns
+    -------
+    tuple of str or None
+        None where no two voltages alone explain it.
+    """
+
+    def cost(order: tuple[str, ...]) -> float:
+        moved = {phase: voltages[source] for phase, source in zip(PHASES, order, strict=True)}
+        return _cost(_angles(moved, currents, PHASES, FORWARD), PLAUSIBLE)
+
+    pairs = {("A", "B"): ("B", "A", "C"), ("B", "C"): ("A", "C", "B"), ("A", "C"): ("C", "B", "A")}
+    costs = {pair: cost(order) for pair, order in pairs.items()}
+    best = min(costs, key=lambda pair: costs[pair])
+    return best if cost(PHASES) - costs[best] >= CLEARLY else None
+
+
+def _sequence(voltages: Mapping[str, complex]) -> Finding:
+    item = "phase sequence"
+    rotation = sequence_of(voltages)
+    if rotation.same:
+        remedy = "connect each voltage input to a phase of its own"
+        same = ", ".join(f"{a} and {b}" for a, b in rotation.same)
+        return Finding(item, Verdict.FAILED, f"{same} show the same voltage", remedy)
+    found = ", ".join(f"{a}-{b} {lag:.1f} deg" for (a, b), lag in rotation.lags.items())
+    if rotation.sequence is Sequence.RIGHT:
+        return Finding(item, Verdict.OK, f"A-B-C ({found})")
+    if rotation.sequence is Sequence.REVERSED:
         return Finding(item, Verdict.FAILED, f"A-C-B ({found})", "exchange two phases, voltage and current together")
     remedy = "expected 120 deg between phases: check each voltage input, and reversed or displaced transformers"
     return Finding(item, Verdict.FAILED, found, remedy)
 
 
-def _currents(voltages: Mapping[str, complex], currents: Mapping[str, complex], direction: Direction) -> Finding:
-    item = "current wiring"
+def explain_currents(
+    voltages: Mapping[str, complex], currents: Mapping[str, complex], direction: Direction
+) -> Explanation:
+    """Find the way of having connected three currents that explains their angles best."""
     as_declared = _angles(voltages, currents, PHASES, FORWARD)
-    found = ", ".join(
-        f"{phase} {math.degrees(angle):.0f} deg" for phase, angle in zip(PHASES, as_declared, strict=True)
-    )
     declared_cost = _cost(as_declared, PLAUSIBLE)
     others = [
         (_cost(_angles(voltages, currents, order, signs), PLAUSIBLE) + _effort(order, signs), order, signs)
@@ -189,26 +305,39 @@ def _currents(voltages: Mapping[str, complex], currents: Mapping[str, complex], 
     if feeding:
         turned_angles = _angles(voltages, currents, PHASES, BACKWARD)
         declared_cost = min(declared_cost, _cost(turned_angles, PLAUSIBLE_GENERATION))
-    explanation, remedy = _explanation(order, signs)
     if declared_cost - cost >= CLEARLY:
-        if order == PHASES and direction is not Direction.LOAD:
-            text = f"{explanation} against the others, or generation in one phase ({found})"
-            return Finding(
-                item, Verdict.WARNING, text, "turn it if nothing generates; declare the direction to be sure"
-            )
-        return Finding(item, Verdict.FAILED, f"{explanation} ({found})", remedy)
+        maybe = order == PHASES and direction is not Direction.LOAD
+        cause = Cause.REVERSED_OR_GENERATION if maybe else Cause.MISWIRED
+        return Explanation(cause, order, signs, as_declared)
     if feeding and order != PHASES and declared_cost - cost > -AMBIGUOUS:
-        text = f"generation far from unity power factor, or {explanation} ({found})"
-        return Finding(item, Verdict.WARNING, text, f"compare with a known load; if it is no generation, {remedy}")
-    flow = "power flows out of the equipment in all phases" if feeding else "angles to their voltages"
-    return Finding(item, Verdict.OK, f"{flow}: {found}")
+        return Explanation(Cause.GENERATION_OR_MISWIRED, order, signs, as_declared)
+    return Explanation(Cause.FEEDING if feeding else Cause.RIGHT, PHASES, FORWARD, as_declared)
 
 
-def _explanation(order: tuple[str, ...], signs: tuple[int, ...]) -> tuple[str, str]:
-    """Say in words how the currents are connected, and what to do about it."""
-    turned = [source for source, sign in zip(order, signs, strict=True) if sign < 0]
-    found_at = dict(zip(order, PHASES, strict=True))
-    moved = [f"input {at} carries phase {found_at[at]}" for at in PHASES if found_at[at] != at]
+def _currents(voltages: Mapping[str, complex], currents: Mapping[str, complex], direction: Direction) -> Finding:
+    item = "current wiring"
+    explained = explain_currents(voltages, currents, direction)
+    found = ", ".join(
+        f"{phase} {math.degrees(angle):.0f} deg" for phase, angle in zip(PHASES, explained.angles, strict=True)
+    )
+    if explained.cause is Cause.RIGHT:
+        return Finding(item, Verdict.OK, f"angles to their voltages: {found}")
+    if explained.cause is Cause.FEEDING:
+        return Finding(item, Verdict.OK, f"power flows out of the equipment in all phases: {found}")
+    explanation, remedy = _in_words(explained)
+    if explained.cause is Cause.MISWIRED:
+        return Finding(item, Verdict.FAILED, f"{explanation} ({found})", remedy)
+    if explained.cause is Cause.REVERSED_OR_GENERATION:
+        text = f"{explanation} against the others, or generation in one phase ({found})"
+        return Finding(item, Verdict.WARNING, text, "turn it if nothing generates; declare the direction to be sure")
+    text = f"generation far from unity power factor, or {explanation} ({found})"
+    return Finding(item, Verdict.WARNING, text, f"compare with a known load; if it is no generation, {remedy}")
+
+
+def _in_words(explained: Explanation) -> tuple[str, str]:
+    """Say how the currents are connected, and what to do about it."""
+    moved = [f"input {at} carries phase {phase}" for at, phase in explained.carries.items()]
+    turned = explained.turned
     parts = moved + ([f"current of {', '.join(turned)} reversed"] if turned else [])
     if moved:
         return "; ".join(parts), "exchange the leads, or the phases of the channels"
