@@ -30,6 +30,8 @@ class Question(msgspec.Struct, frozen=True):
         Least average speed of a package's download [bytes/s].
     ca : str
         File of the authorities that vouch for the server; empty for the system's.
+    least : int or None
+        The lowest release that is taken; None for what `floors` say.
     """
 
     folder: str
@@ -42,6 +44,7 @@ class Question(msgspec.Struct, frozen=True):
     seconds: float
     rate: float
     ca: str = ""
+    least: int | None = None
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -37,7 +37,7 @@ from device_catalog.contract.packages import MAXIMUM_PACKAGE, Package, package_n
 from device_catalog.contract.policy import POLICY_PATH
 from device_catalog.contract.trust import MAXIMUM_ROOT, MAXIMUM_TARGETS, facts_of, target_path
 
-_FLOORS, _PREFIX = "floors.json", "fetch-"
+FLOORS, _PREFIX = "floors.json", "fetch-"
 _first = ("root.json", "timestamp.json", "snapshot.json", "targets.json")
 Ask = Callable[[Question, float], Answer]
 _MOST_ANSWER = 64 * 1024
@@ -141,8 +141,8 @@ def fetch_algorithm(
     machine, limits = platform.machine(), limits or Limits()
     try:
         (state / "trust" / METADATA).mkdir(parents=True, exist_ok=True, mode=0o700)
-        with _alone(state / "trust", limits.turn):
-            answer, data = _verified(
+        with alone(state / "trust", limits.turn):
+            answer, data = verified(
                 (name, version), state, root, repository, clock=clock, ca=ca, limits=limits, ask=ask or ask_process
             )
             package = judge(answer.path.rpartition("/")[2], data, machine)
@@ -150,7 +150,7 @@ def fetch_algorithm(
                 raise TrustError(f"expected in {package.file_name} what is signed beside it, found another manifest")
             folder = stage(package, data, state / "algorithms", answer.signer)
             floors = with_release(answer.floors, name, package.manifest.release)
-            write_durably(state / "trust" / _FLOORS, msgspec.json.encode(floors))
+            write_durably(state / "trust" / FLOORS, msgspec.json.encode(floors))
     except OSError as error:
         found = error.strerror or error
         raise TrustError(f"{state}: expected a folder that can be written, found: {found}", passing=True) from error
@@ -177,11 +177,11 @@ def fetch_policy(
     limits = limits or Limits()
     try:
         (state / "trust" / METADATA).mkdir(parents=True, exist_ok=True, mode=0o700)
-        with _alone(state / "trust", limits.turn):
-            answer, data = _verified(
+        with alone(state / "trust", limits.turn):
+            answer, data = verified(
                 ("", ""), state, root, repository, clock=clock, ca=ca, limits=limits, ask=ask or ask_process
             )
-            write_durably(state / "trust" / _FLOORS, msgspec.json.encode(answer.floors))
+            write_durably(state / "trust" / FLOORS, msgspec.json.encode(answer.floors))
     except OSError as error:
         found = error.strerror or error
         raise TrustError(f"{state}: expected a folder that can be written, found: {found}", passing=True) from error
@@ -189,8 +189,8 @@ def fetch_policy(
 
 
 @contextlib.contextmanager
-def _alone(folder: Path, turn: float) -> Iterator[None]:
-    """Let one fetch be under way at a time, and sweep what one that was cut off left."""
+def alone(folder: Path, turn: float) -> Iterator[None]:
+    """Let one fetch be under way at a time, and sweep what one that was cut off left; waits `turn` [s] for another."""
     with (folder / "lock").open("w") as lock:
         try:
             _lock(lock.fileno(), turn)
@@ -217,7 +217,7 @@ def _lock(descriptor: int, turn: float) -> None:
             return
 
 
-def _verified(
+def verified(
     wanted: tuple[str, str],
     state: Path,
     root: bytes,
@@ -227,8 +227,15 @@ def _verified(
     ca: str,
     limits: Limits,
     ask: Ask,
+    candidates: tuple[str, ...] | None = None,
+    least: int | None = None,
 ) -> tuple[Answer, bytes]:
-    """Let the short-lived process download and verify; keep what it verified, whatever became of the rest."""
+    """
+    Let the short-lived process download and verify; keep what it verified, whatever became of the rest.
+
+    What is wanted is an algorithm's version, or the policy where both are empty, unless `candidates` say otherwise;
+    `least` stands in the place of the release that is kept.
+    """
     name, version = wanted
     kept = state / "trust" / METADATA
     with tempfile.TemporaryDirectory(dir=state / "trust", prefix=_PREFIX) as temporary:
@@ -242,12 +249,13 @@ def _verified(
             repository=repository.rstrip("/"),
             name=name,
             version=version,
-            candidates=_candidates(name, version),
+            candidates=_candidates(name, version) if candidates is None else candidates,
             clock=clock,
             floors=kept_floors(state),
             seconds=limits.file,
             rate=limits.rate,
             ca=ca,
+            least=least,
         )
         answer = ask(question, limits.whole)
         _keep(folder / METADATA, kept)
@@ -291,7 +299,7 @@ def ask_process(question: Question, most: float) -> Answer:
 def kept_floors(state: Path) -> Floors:
     """Read the floors of time and releases that are kept."""
     try:
-        return msgspec.json.decode((state / "trust" / _FLOORS).read_bytes(), type=Floors)
+        return msgspec.json.decode((state / "trust" / FLOORS).read_bytes(), type=Floors)
     except (FileNotFoundError, msgspec.DecodeError):
         return Floors()  # the first fetch, or a damaged card: TUF's own versions still hold
 

@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 from tuf.api import exceptions
 from tuf.api.metadata import Metadata
-from tuf.ngclient import Updater, UpdaterConfig
+from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
 from agent.processes.sandbox import die_with_parent
 from agent.trust.decisions import Floors, floor_of, floors_after, moment, refusal_of_target, trusted_time
@@ -40,13 +40,21 @@ _passing, _never_passing = (
 """What may pass by itself: a network comes back, a clock is set, fresh metadata are published."""
 
 
-def answer(question: Question) -> Answer:
-    """Follow TUF's client workflow, then fetch the target."""
+def answer(question: Question, fetcher: FetcherInterface | None = None) -> Answer:
+    """
+    Follow TUF's client workflow, then fetch the target.
+
+    Parameters
+    ----------
+    question : Question
+    fetcher : FetcherInterface, optional
+        Where documents and target come from; the repository by default.
+    """
     folder = Path(question.folder) / METADATA
     _believe_some_root(folder, Path(question.folder) / GIVEN_ROOT)
     floor = _floor(folder, question.floors)
     try:
-        return _fetched(question, folder, floor)
+        return _fetched(question, folder, floor, fetcher)
     except exceptions.ExpiredMetadataError as error:
         # The new root may have replaced the key under whose word the floor stands.
         lower = _floor(folder, question.floors)
@@ -55,15 +63,15 @@ def answer(question: Question) -> Answer:
         return _refused(error, trusted_time(question.clock, floor))
     try:
         if lower < floor:
-            return _fetched(question, folder, lower)
+            return _fetched(question, folder, lower, fetcher)
     except Exception as error:  # noqa: BLE001 - as above
         return _refused(error, trusted_time(question.clock, lower))
     return _refused(expired, trusted_time(question.clock, floor))
 
 
-def _fetched(question: Question, folder: Path, floor: float) -> Answer:
+def _fetched(question: Question, folder: Path, floor: float, given: FetcherInterface | None) -> Answer:
     judged_at = trusted_time(question.clock, floor)
-    fetcher = BoundedFetcher(question.seconds, question.ca)
+    fetcher = given or BoundedFetcher(question.seconds, question.ca)
     updater = _updater(folder, question.repository, fetcher)
     trusted_set: Any = updater._trusted_set  # noqa: SLF001 - TUF knows no other way to be told the time
     if not isinstance(getattr(trusted_set, "reference_time", None), datetime):
@@ -80,7 +88,8 @@ def _fetched(question: Question, folder: Path, floor: float) -> Answer:
         refusal = _refusal(question, facts, found.length)
         if refusal:
             return Answer(refusal)
-        fetcher.seconds = question.seconds + found.length / question.rate
+        if isinstance(fetcher, BoundedFetcher):
+            fetcher.seconds = question.seconds + found.length / question.rate
         updater.download_target(found, str(Path(question.folder) / TARGET))
     timestamp = Metadata.from_file(str(folder / "timestamp.json")).signed
     issued = moment(timestamp.unrecognized_fields.get(ISSUED))
@@ -107,11 +116,12 @@ def _signer(folder: Path, path: str) -> str:
 
 def _refusal(question: Question, facts: TargetFacts | None, length: int) -> str:
     if question.name:
-        return refusal_of_target(facts, length, question.name, question.version, question.floors.releases)
+        releases = question.floors.releases if question.least is None else {question.name: question.least}
+        return refusal_of_target(facts, length, question.name, question.version, releases)
     return "" if length <= MAXIMUM_POLICY else f"expected a policy of at most {MAXIMUM_POLICY} bytes, found {length}"
 
 
-def _updater(folder: Path, repository: str, fetcher: BoundedFetcher) -> Updater:
+def _updater(folder: Path, repository: str, fetcher: FetcherInterface) -> Updater:
     config = UpdaterConfig(
         max_root_rotations=trust.MAXIMUM_ROTATIONS,
         max_delegations=trust.MAXIMUM_DELEGATIONS,
