@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from algorithms.api.errors import Problem, ProblemsError
-from device_catalog.access_arguments import authority_arguments, broker_arguments, serve_arguments
+from device_catalog.access.arguments import authority_arguments, broker_arguments, serve_arguments
 from device_catalog.backup.arguments import backup_arguments
 from device_catalog.config import CatalogConfig, read_config
 from device_catalog.errors import AddressError, StorageError
@@ -81,7 +81,7 @@ def _command(config: CatalogConfig, options: argparse.Namespace) -> int:
 
         return copy(config, options)
     if options.command == "broker-acl":
-        from device_catalog.broker_command import run as write_list  # noqa: PLC0415 - loads the database's packages
+        from device_catalog.brokers.command import run as write_list  # noqa: PLC0415 - loads the database's packages
 
         return write_list(config, options)
     commands = {"migrate": _migrate, "director-key": _director_key, "history": _history, "serve": _serve}
@@ -108,7 +108,7 @@ def _migrate(config: CatalogConfig) -> int:
 
 
 def _director_key(config: CatalogConfig) -> int:
-    from device_catalog.director import read_director  # noqa: PLC0415 - loads cryptography
+    from device_catalog.fleet.director import read_director  # noqa: PLC0415 - loads cryptography
 
     sys.stdout.write(f"{read_director(Path(config.director_key_file), 1.0).public}\n")
     return 0

@@ -22,61 +22,11 @@ from typing import NamedTuple
 import uvicorn
 from sqlalchemy import Engine
 
-from device_catalog.api.application import make_application
-from device_catalog.api.callers import Reception
-from device_catalog.api.gateway import Gateway
-from device_catalog.api.limits import Buckets
-from device_catalog.api.metrics import metrics_text
-from device_catalog.audit import Audit
-from device_catalog.authority.authority import Authority
-from device_catalog.broker_files import BrokerFiles
-from device_catalog.broker_rights import Rights
-from device_catalog.certificates import Certificates
-from device_catalog.changes import Changes
-from device_catalog.cluster.joining import folder_id, joined
-from device_catalog.cluster.member import Member
-from device_catalog.cluster.news import News, Rooms
-from device_catalog.cluster.rounds import Rounds
-from device_catalog.cluster.turns import Turns
-from device_catalog.config import CatalogConfig, operator_token
-from device_catalog.desired import DesiredDocuments
-from device_catalog.director import read_director
-from device_catalog.domain import Guard
-from device_catalog.enrolments import Enrolments
-from device_catalog.errors import AddressError, StorageError
-from device_catalog.fault_listener import FaultListener
-from device_catalog.faults import Faults
-from device_catalog.fleet import Fleet
-from device_catalog.history.questions import History
-from device_catalog.history.store import HistoryStore
-from device_catalog.network_leases import NetworkLeases
-from device_catalog.network_parts import Shelf
-from device_catalog.network_questions import NetworkQuestions
-from device_catalog.networks import Networks
-from device_catalog.operators import Operators
-from device_catalog.publisher import Publisher
-from device_catalog.questions import Questions
-from device_catalog.recordings import Recordings
-from device_catalog.register import Register
-from device_catalog.rollouts.orders import RolloutOrders
-from device_catalog.rollouts.questions import RolloutQuestions
-from device_catalog.rollouts.releases import read_releases
-from device_catalog.rollouts.ticking import Ticking
-from device_catalog.signs_of_life import SignsOfLife
-from device_catalog.storage.access import AccessStore
-from device_catalog.storage.audit_trail import AuditTrail
-from device_catalog.storage.database import held, migrate, open_engine
-from device_catalog.storage.faults import FaultStore
-from device_catalog.storage.groups import GroupStore
-from device_catalog.storage.network_leases import NetworkLeaseStore
-from device_catalog.storage.networks import NetworkStore
-from device_catalog.storage.recording_files import RecordingFiles
-from device_catalog.storage.recordings import RecordingStore
-from device_catalog.storage.rollouts import RolloutStore
-from device_catalog.storage.store import Store
-from device_catalog.storage.threads import StorageThreads
-from device_catalog.switch_news import SwitchNews
-from device_catalog.tls import (
+from device_catalog.access.audit import Audit
+from device_catalog.access.certificates import Certificates
+from device_catalog.access.enrolments import Enrolments
+from device_catalog.access.operators import Operators
+from device_catalog.access.tls import (
     ClientCertificates,
     Files,
     OwnCertificate,
@@ -89,6 +39,56 @@ from device_catalog.tls import (
     server_context,
     speaks_tls,
 )
+from device_catalog.api.application import make_application
+from device_catalog.api.callers import Reception
+from device_catalog.api.gateway import Gateway
+from device_catalog.api.limits import Buckets
+from device_catalog.api.metrics import metrics_text
+from device_catalog.authority.authority import Authority
+from device_catalog.brokers.files import BrokerFiles
+from device_catalog.brokers.publisher import Publisher
+from device_catalog.brokers.rights import Rights
+from device_catalog.cluster.joining import folder_id, joined
+from device_catalog.cluster.member import Member
+from device_catalog.cluster.news import News, Rooms
+from device_catalog.cluster.rounds import Rounds
+from device_catalog.cluster.turns import Turns
+from device_catalog.config import CatalogConfig, operator_token
+from device_catalog.errors import AddressError, StorageError
+from device_catalog.fleet.changes import Changes
+from device_catalog.fleet.desired import DesiredDocuments
+from device_catalog.fleet.director import read_director
+from device_catalog.fleet.domain import Guard
+from device_catalog.fleet.fleet import Fleet
+from device_catalog.fleet.questions import Questions
+from device_catalog.fleet.register import Register
+from device_catalog.fleet.signs_of_life import SignsOfLife
+from device_catalog.grid.fault_listener import FaultListener
+from device_catalog.grid.faults import Faults
+from device_catalog.grid.networks import Networks
+from device_catalog.grid.parts import Shelf
+from device_catalog.grid.questions import NetworkQuestions
+from device_catalog.grid.recordings import Recordings
+from device_catalog.grid.switch_news import SwitchNews
+from device_catalog.grid.switching_leases import NetworkLeases
+from device_catalog.history.questions import History
+from device_catalog.history.store import HistoryStore
+from device_catalog.rollouts.orders import RolloutOrders
+from device_catalog.rollouts.questions import RolloutQuestions
+from device_catalog.rollouts.releases import read_releases
+from device_catalog.rollouts.ticking import Ticking
+from device_catalog.storage.access import AccessStore
+from device_catalog.storage.audit_trail import AuditTrail
+from device_catalog.storage.database import held, migrate, open_engine
+from device_catalog.storage.faults import FaultStore
+from device_catalog.storage.groups import GroupStore
+from device_catalog.storage.network_leases import NetworkLeaseStore
+from device_catalog.storage.networks import NetworkStore
+from device_catalog.storage.recording_files import RecordingFiles
+from device_catalog.storage.recordings import RecordingStore
+from device_catalog.storage.rollouts import RolloutStore
+from device_catalog.storage.store import Store
+from device_catalog.storage.threads import StorageThreads
 
 TICK = 0.1
 """How often leases are looked at [s]."""

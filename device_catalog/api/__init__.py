@@ -1,1 +1,1 @@
-"""The catalog over HTTP: thin handlers over `device_catalog.changes` and `device_catalog.questions`."""
+"""The catalog over HTTP: thin handlers over `device_catalog.fleet.changes` and `device_catalog.fleet.questions`."""

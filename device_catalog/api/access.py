@@ -17,9 +17,11 @@ from litestar.handlers import HTTPRouteHandler
 
 from algorithms.api.errors import Problem, shortened
 from algorithms.api.forms import read_struct
+from device_catalog.access.audit import LAST, MAXIMUM_PAGE, Audit
+from device_catalog.access.enrolments import Enrolments
+from device_catalog.access.operators import Operators
 from device_catalog.api.callers import Access, AnyRequest, visit_of
 from device_catalog.api.limits import Buckets
-from device_catalog.audit import LAST, MAXIMUM_PAGE, Audit
 from device_catalog.contract.enrolment import (
     AUTHORITY,
     DEVICE_CERTIFICATE,
@@ -34,10 +36,8 @@ from device_catalog.contract.enrolment import (
     RevocationWanted,
 )
 from device_catalog.contract.operators import AUDIT, OPERATOR, OPERATORS, OperatorWanted
-from device_catalog.enrolments import Enrolments
 from device_catalog.errors import AskedTooOften, EnrolmentRefused, Refused
-from device_catalog.fleet import Fleet
-from device_catalog.operators import Operators
+from device_catalog.fleet.fleet import Fleet
 
 QUERY = ("cursor", "limit", "since")
 

@@ -17,6 +17,9 @@ from litestar import Litestar, Response, delete, get, patch, post, put
 from litestar.exceptions import HTTPException
 
 from algorithms.api.errors import Problem, ProblemsError, shortened
+from device_catalog.access.audit import Audit
+from device_catalog.access.enrolments import Enrolments
+from device_catalog.access.operators import Operator, Operators
 from device_catalog.api.access import handlers as access_handlers
 from device_catalog.api.callers import Access, AnyRequest, visit_of
 from device_catalog.api.faults import handlers as fault_handlers
@@ -31,8 +34,6 @@ from device_catalog.api.problems import MEDIA_TYPE, HttpError, answer
 from device_catalog.api.recordings import handlers as recording_handlers
 from device_catalog.api.rollouts import handlers as rollout_handlers
 from device_catalog.api.trust import handlers as trust_handlers
-from device_catalog.audit import Audit
-from device_catalog.changes import Changes
 from device_catalog.contract.calibration import problems_of as problems_of_calibration
 from device_catalog.contract.documents import Configuration
 from device_catalog.contract.paths import (
@@ -49,23 +50,22 @@ from device_catalog.contract.paths import (
 from device_catalog.contract.register import DeviceKind
 from device_catalog.contract.topics import is_identifier
 from device_catalog.contract.validation import parse_calibration, parse_configuration, parse_registration
-from device_catalog.enrolments import Enrolments
 from device_catalog.errors import AskedTooOften, CatalogError, NotAllowed, Refused
-from device_catalog.faults import Faults
-from device_catalog.fleet import Fleet
+from device_catalog.fleet.changes import Changes
+from device_catalog.fleet.fleet import Fleet
+from device_catalog.fleet.questions import MAXIMUM_PAGE, Questions
+from device_catalog.grid.faults import Faults
+from device_catalog.grid.networks import Networks
+from device_catalog.grid.questions import NetworkQuestions
+from device_catalog.grid.recordings import Recordings
+from device_catalog.grid.switch_news import SwitchNews
+from device_catalog.grid.switching_leases import NetworkLeases
 from device_catalog.history.questions import History as MeasurementHistory
-from device_catalog.network_leases import NetworkLeases
-from device_catalog.network_questions import NetworkQuestions
-from device_catalog.networks import Networks
-from device_catalog.operators import Operator, Operators
 from device_catalog.pages.fleet_pages import Sources as PageSources
 from device_catalog.pages.handlers import handlers as page_handlers
-from device_catalog.questions import MAXIMUM_PAGE, Questions
-from device_catalog.recordings import Recordings
 from device_catalog.rollouts.orders import RolloutOrders
 from device_catalog.rollouts.questions import RolloutQuestions
 from device_catalog.storage.rows import Filters
-from device_catalog.switch_news import SwitchNews
 
 _log = logging.getLogger(__name__)
 _encode = msgspec.json.encode

@@ -17,11 +17,11 @@ from urllib.parse import unquote_to_bytes
 from litestar import Request
 
 from algorithms.api.errors import shortened
+from device_catalog.access.certificates import Certificates
+from device_catalog.access.operators import Operator, Operators
 from device_catalog.api.roles import SHARED, role_of
-from device_catalog.certificates import Certificates
 from device_catalog.errors import DeviceUnknown, NetworkUnknown, NotAllowed, NotAuthorised
-from device_catalog.fleet import Fleet
-from device_catalog.operators import Operator, Operators
+from device_catalog.fleet.fleet import Fleet
 
 AnyRequest = Request[Any, Any, Any]
 

@@ -1,8 +1,8 @@
 """
 The REST interface of faults: the list, all that is known of one, with an entity tag of its content, and its repair.
 
-Operators only; faults come by the grid broker (`device_catalog.fault_listener`), not from here. What a person says of
-one is based on the tag that was read, so that nobody ends a fault that has just come back.
+Operators only; faults come by the grid broker (`device_catalog.grid.fault_listener`), not from here. What a person says
+of one is based on the tag that was read, so that nobody ends a fault that has just come back.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from device_catalog.contract.faults import FaultDetail, parse_change
 from device_catalog.contract.paths import FAULT, FAULTS, MAXIMUM_DOCUMENT
 from device_catalog.contract.topics import is_identifier
 from device_catalog.errors import FaultUnknown, Refused, RevisionOutdated
-from device_catalog.faults import MAXIMUM_PAGE, Faults
+from device_catalog.grid.faults import MAXIMUM_PAGE, Faults
 
 QUERY = ("network", "cursor", "limit")
 

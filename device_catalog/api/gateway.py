@@ -22,9 +22,9 @@ from device_catalog.api.problems import MEDIA_TYPE, answer
 from device_catalog.contract.enrolment import ENROLMENTS
 from device_catalog.contract.paths import APPLIED_HEADER, BOOT_HEADER, DEVICES, REPORTED
 from device_catalog.contract.signatures import HEADER
-from device_catalog.desired import DesiredDocuments
 from device_catalog.errors import AskedTooOften, CatalogError, DeviceUnknown, NotAuthorised, PolledTooOften
-from device_catalog.fleet import Device, Fleet
+from device_catalog.fleet.desired import DesiredDocuments
+from device_catalog.fleet.fleet import Device, Fleet
 from device_catalog.storage.audit_trail import Act
 
 Scope = MutableMapping[str, Any]

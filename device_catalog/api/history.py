@@ -21,7 +21,7 @@ from device_catalog.api.recordings import Access, AnyRequest
 from device_catalog.contract.paths import CURSOR_HEADER, KEPT, KEPT_DEVICE, KEPT_RECORDS
 from device_catalog.contract.topics import is_identifier
 from device_catalog.errors import Refused
-from device_catalog.fleet import Fleet
+from device_catalog.fleet.fleet import Fleet
 from device_catalog.history.arrival import Content
 from device_catalog.history.export import ParquetMissing, csv_of, parquet_of, table_of
 from device_catalog.history.questions import MAXIMUM_PAGE, MINUTE, History, Range

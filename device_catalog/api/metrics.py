@@ -1,8 +1,8 @@
 """What the catalog counts, as Prometheus reads it."""
 
-from device_catalog.fleet import Fleet
-from device_catalog.leases import State
-from device_catalog.publisher import Publisher
+from device_catalog.brokers.publisher import Publisher
+from device_catalog.fleet.fleet import Fleet
+from device_catalog.fleet.leases import State
 from device_catalog.storage.threads import StorageThreads
 
 

@@ -20,8 +20,8 @@ from device_catalog.contract.paths import NETWORK_LEASE, NETWORK_LEASE_STATES
 from device_catalog.contract.rules import IDENTIFIER
 from device_catalog.contract.topics import is_identifier
 from device_catalog.errors import Refused
-from device_catalog.network_leases import NetworkLeases
-from device_catalog.switch_news import SwitchNews
+from device_catalog.grid.switch_news import SwitchNews
+from device_catalog.grid.switching_leases import NetworkLeases
 
 _encode = msgspec.json.encode
 _states_path = NETWORK_LEASE_STATES.replace("{network}", "{network:str}")

@@ -29,8 +29,8 @@ from device_catalog.contract.paths import (
 from device_catalog.contract.rules import IDENTIFIER
 from device_catalog.contract.topics import is_identifier
 from device_catalog.errors import Refused
-from device_catalog.network_questions import MAXIMUM_PAGE, NetworkQuestions
-from device_catalog.networks import Networks
+from device_catalog.grid.networks import Networks
+from device_catalog.grid.questions import MAXIMUM_PAGE, NetworkQuestions
 
 QUERY = ("cursor", "limit")
 

@@ -13,6 +13,7 @@ from litestar import Request, Response, delete, get, patch, put
 from litestar.handlers import HTTPRouteHandler
 
 from algorithms.api.errors import Problem, shortened
+from device_catalog.access.operators import Operator
 from device_catalog.api.problems import HttpError
 from device_catalog.contract.paths import (
     OFFSET_HEADER,
@@ -24,8 +25,7 @@ from device_catalog.contract.paths import (
 from device_catalog.contract.recordings import RecordingInfo
 from device_catalog.contract.topics import is_identifier
 from device_catalog.errors import Refused
-from device_catalog.operators import Operator
-from device_catalog.recordings import MAXIMUM_PAGE, Recordings
+from device_catalog.grid.recordings import MAXIMUM_PAGE, Recordings
 
 AnyRequest = Request[Any, Any, Any]
 

@@ -13,8 +13,8 @@ import msgspec
 from algorithms.api.errors import Problem
 from device_catalog.authority.authority import Authority, now
 from device_catalog.authority.bundle import ANCHORS, NAME, read_bundle, write_secret
-from device_catalog.broker_files import CLIENTS, read_clients
-from device_catalog.broker_rights import Client
+from device_catalog.brokers.files import CLIENTS, read_clients
+from device_catalog.brokers.rights import Client
 from device_catalog.config import CatalogConfig, ConfigError
 from device_catalog.contract.topics import is_identifier
 

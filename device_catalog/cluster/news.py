@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from sqlalchemy import Engine, delete, func, select, text
 
-from device_catalog.fleet import Fleet
-from device_catalog.register import Register
+from device_catalog.fleet.fleet import Fleet
+from device_catalog.fleet.register import Register
 from device_catalog.storage.rows import DeviceRow
 from device_catalog.storage.tables import cluster_news
 

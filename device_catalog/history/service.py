@@ -70,8 +70,8 @@ def keep_history(config: CatalogConfig) -> None:
 
 def _broker_context(config: CatalogConfig) -> ssl.SSLContext:
     """Make a context for a broker, as the catalog itself does: it is the same catalog to them."""
+    from device_catalog.access.tls import OwnCertificate, client_context, now  # noqa: PLC0415 - as above
     from device_catalog.authority.authority import Authority  # noqa: PLC0415 - cryptography, only where TLS is spoken
-    from device_catalog.tls import OwnCertificate, client_context, now  # noqa: PLC0415 - as above
 
     folder = Path(config.state) / "authority"
     authority = Authority.open(folder)

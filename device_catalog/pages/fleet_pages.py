@@ -11,17 +11,19 @@ from urllib.parse import urlencode
 from litestar import Response
 
 from algorithms.api.errors import shortened
+from device_catalog.access.operators import Operator
 from device_catalog.api.callers import AnyRequest
 from device_catalog.api.problems import HttpError
 from device_catalog.contract.history import HistoryPage
 from device_catalog.contract.register import DeviceDetail, DeviceKind
 from device_catalog.contract.topics import is_identifier
 from device_catalog.errors import DeviceUnknown, HistoryUnknown
-from device_catalog.fleet import Fleet
+from device_catalog.fleet.fleet import Fleet
+from device_catalog.fleet.leases import State
+from device_catalog.fleet.questions import Questions
+from device_catalog.grid.recordings import Recordings
 from device_catalog.history.arrival import Content
 from device_catalog.history.questions import History, Range
-from device_catalog.leases import State
-from device_catalog.operators import Operator
 from device_catalog.pages.fleet_page import presence_of, row_of
 from device_catalog.pages.meter_page import (
     STEP,
@@ -36,8 +38,6 @@ from device_catalog.pages.meter_page import (
 )
 from device_catalog.pages.shell import Shell
 from device_catalog.pages.words import NANOSECONDS
-from device_catalog.questions import Questions
-from device_catalog.recordings import Recordings
 from device_catalog.storage.rows import Filters
 
 PAGE = 50

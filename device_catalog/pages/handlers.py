@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 
+from device_catalog.access.audit import Audit
+from device_catalog.access.operators import Operator
 from device_catalog.api.callers import AnyRequest
-from device_catalog.audit import Audit
-from device_catalog.operators import Operator
 from device_catalog.pages.fleet_pages import FleetPages, Sources
 from device_catalog.pages.rollout_pages import RolloutPages
 from device_catalog.pages.shell import Access, Shell

@@ -5,14 +5,14 @@ from urllib.parse import urlencode
 
 from litestar import Response
 
+from device_catalog.access.audit import Audit
+from device_catalog.access.operators import Operator
 from device_catalog.api.callers import AnyRequest
 from device_catalog.api.roles import role_of
-from device_catalog.audit import Audit
 from device_catalog.contract.operators import AUDIT, AuditEntry
 from device_catalog.contract.rollouts import DeviceState, RolloutState, RolloutSummary, Selector
 from device_catalog.contract.topics import is_identifier
 from device_catalog.errors import NotAllowed, RolloutUnknown
-from device_catalog.operators import Operator
 from device_catalog.pages.shell import Shell
 from device_catalog.pages.words import Said, clock, size
 from device_catalog.rollouts.questions import RolloutQuestions

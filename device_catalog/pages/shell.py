@@ -14,13 +14,13 @@ import msgspec
 from litestar import Response
 
 from algorithms.api.errors import ProblemsError
+from device_catalog.access.operators import Operator
 from device_catalog.api.callers import AnyRequest, visit_of
 from device_catalog.api.problems import answer
 from device_catalog.api.roles import role_of
 from device_catalog.contract.operators import AUDIT
 from device_catalog.contract.register import ProblemDocument
 from device_catalog.errors import CatalogError, NotAuthorised
-from device_catalog.operators import Operator
 from device_catalog.pages import sessions
 from device_catalog.pages.rendering import Renderer
 

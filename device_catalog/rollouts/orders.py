@@ -27,7 +27,7 @@ from device_catalog.contract.rollouts import (
 from device_catalog.contract.rules import IDENTIFIER
 from device_catalog.contract.topics import is_identifier
 from device_catalog.errors import Conflict, Refused, RevisionOutdated, RolloutUnknown
-from device_catalog.register import Register
+from device_catalog.fleet.register import Register
 from device_catalog.rollouts.looking import Look
 from device_catalog.rollouts.releases import Releases
 from device_catalog.rollouts.ticking import Ticking

@@ -9,7 +9,7 @@ import msgspec
 
 from device_catalog.contract.documents import Assignment, Configuration, PackageReference
 from device_catalog.contract.rollouts import Back, DeviceState, RolloutRequest, RolloutState
-from device_catalog.fleet import Fleet
+from device_catalog.fleet.fleet import Fleet
 from device_catalog.rollouts.judgement import Report, Target, is_back, runs_already
 from device_catalog.rollouts.overlay import Choice, Chosen, configured, counts, in_force
 from device_catalog.rollouts.plan import Member, pick

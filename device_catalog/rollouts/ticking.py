@@ -15,7 +15,7 @@ import socket
 
 from sqlalchemy.exc import DataError, SQLAlchemyError
 
-from device_catalog.register import Register
+from device_catalog.fleet.register import Register
 from device_catalog.rollouts.looking import Look
 from device_catalog.storage.rollout_work import working
 from device_catalog.storage.rollouts import Raised, RolloutStore, name_of

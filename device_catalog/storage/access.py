@@ -1,8 +1,8 @@
 """
 Who is let in: operators, tokens of enrolment, certificates. Reads and writes, each one transaction.
 
-Plain functions of a database, like `store`; what may happen is decided in `device_catalog.operators` and
-`device_catalog.enrolments`. Secrets are here as digests only. All calls block.
+Plain functions of a database, like `store`; what may happen is decided in `device_catalog.access.operators` and
+`device_catalog.access.enrolments`. Secrets are here as digests only. All calls block.
 """
 
 import secrets

@@ -1,7 +1,7 @@
 """
 Faults in the database: reads and writes of one table, each one transaction.
 
-Plain functions of a database, like `store`; what belongs to which fault is decided in `device_catalog.faults`. All
+Plain functions of a database, like `store`; what belongs to which fault is decided in `device_catalog.grid.faults`. All
 calls block.
 """
 

@@ -1,8 +1,8 @@
 """
 Leases of networks in the database: each step one transaction, so that two can never both succeed.
 
-Plain functions of a database, like `store`; what may happen is decided in `device_catalog.network_leases`. A row is
-never removed: the last token is what makes the next one larger. It is also no smaller than the seconds of UTC, so
+Plain functions of a database, like `store`; what may happen is decided in `device_catalog.grid.switching_leases`. A row
+is never removed: the last token is what makes the next one larger. It is also no smaller than the seconds of UTC, so
 that a database that was put back from a backup gives no token again that switches have seen, and larger than what its
 holder has heard switches obey. All calls block.
 """

@@ -1,7 +1,7 @@
 """
 Networks and switch states: reads and writes of their tables, each one transaction.
 
-Plain functions of a database, like `store`; what may happen is decided in `device_catalog.networks`. A change of a
+Plain functions of a database, like `store`; what may happen is decided in `device_catalog.grid.networks`. A change of a
 network and the new configurations of the devices it concerns are written together, or not at all. All calls block.
 """
 

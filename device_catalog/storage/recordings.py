@@ -1,8 +1,8 @@
 """
 Which recordings there are: reads and writes of one table, each one transaction.
 
-Plain functions of a database, like `store`; what may happen is decided in `device_catalog.recordings`, and the files
-themselves are in `recording_files`. All calls block.
+Plain functions of a database, like `store`; what may happen is decided in `device_catalog.grid.recordings`, and the
+files themselves are in `recording_files`. All calls block.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """
 What is read from the database and written into it, as plain tuples.
 
-The register in memory (`device_catalog.fleet`) is made of these and sums itself up in them, without knowing that there
-is a database.
+The register in memory (`device_catalog.fleet.fleet`) is made of these and sums itself up in them, without knowing that
+there is a database.
 """
 
 from typing import NamedTuple

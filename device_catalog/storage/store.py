@@ -1,7 +1,7 @@
 """
 Reads and writes of the catalog, each one transaction.
 
-Plain functions of a database, without rules: what may happen is decided in `device_catalog.changes`. Every
+Plain functions of a database, without rules: what may happen is decided in `device_catalog.fleet.changes`. Every
 change leaves a line in `audit`. All calls block; the server makes them in `StorageThreads`.
 """
 

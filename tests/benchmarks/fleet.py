@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from device_catalog.authority.authority import Authority
 from device_catalog.config import CatalogConfig
-from device_catalog.director import read_director
+from device_catalog.fleet.director import read_director
 from tests.benchmarks.catalog import SHORT_LEASE, SILENT, Generator, Listener, Poller, change, fill, processor_time
 from tests.benchmarks.catalog import resident as peak
 from tests.benchmarks.report import Report, arguments

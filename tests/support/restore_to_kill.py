@@ -16,7 +16,7 @@ from sqlalchemy import insert
 from device_catalog.authority.authority import Authority
 from device_catalog.backup.command import UNFINISHED, back_up, restore
 from device_catalog.config import CatalogConfig, operator_token, read_config
-from device_catalog.director import read_director
+from device_catalog.fleet.director import read_director
 from device_catalog.storage.database import migrate, open_engine
 from device_catalog.storage.tables import tenants
 

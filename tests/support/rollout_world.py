@@ -16,14 +16,14 @@ from pathlib import Path
 import msgspec
 from sqlalchemy import event
 
-from device_catalog.changes import Changes
 from device_catalog.contract.documents import Assignment, Configuration, PackageReference, Poll, TopologyReference
 from device_catalog.contract.register import Registration
 from device_catalog.contract.reports import AlgorithmReport, Reported, ShadowReport, UpdateReport
 from device_catalog.contract.rollout_rules import parse_group_change, parse_order, parse_rollout
-from device_catalog.domain import Guard
-from device_catalog.fleet import NANOSECONDS, Fleet
-from device_catalog.register import Register
+from device_catalog.fleet.changes import Changes
+from device_catalog.fleet.domain import Guard
+from device_catalog.fleet.fleet import NANOSECONDS, Fleet
+from device_catalog.fleet.register import Register
 from device_catalog.rollouts.orders import RolloutOrders
 from device_catalog.rollouts.overlay import overlaid_text
 from device_catalog.rollouts.questions import RolloutQuestions

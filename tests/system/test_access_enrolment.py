@@ -17,12 +17,12 @@ from agent.identity import exchange
 from agent.identity.files import Identity
 from agent.identity.keeper import enrol_if_due, keep
 from agent.notify import ServiceManager
+from device_catalog.access.tls import ServerCertificate, speaks_tls
 from device_catalog.authority.authority import Authority
 from device_catalog.authority.bundle import key_pem
 from device_catalog.config import CatalogConfig
 from device_catalog.contract.enrolment import Token, digest
 from device_catalog.operator.__main__ import main as tresma
-from device_catalog.tls import ServerCertificate, speaks_tls
 from tests.support.catalog import CatalogProcess
 from tests.support.enrolment import (
     authority_certificate,

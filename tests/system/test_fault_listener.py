@@ -6,7 +6,7 @@ import pytest
 from paho.mqtt import publish
 
 from device_catalog.contract import topics
-from device_catalog.fault_listener import FaultListener
+from device_catalog.grid.fault_listener import FaultListener
 from tests.support.mosquitto import Mosquitto
 from tests.support.waiting import wait_until
 

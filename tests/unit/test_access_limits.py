@@ -8,12 +8,12 @@ from urllib.parse import quote_from_bytes
 from hypothesis import given
 from hypothesis import strategies as st
 
+from device_catalog.access.certificates import Certificates
+from device_catalog.access.operators import Operator
 from device_catalog.api.callers import STATE, Reception
 from device_catalog.api.gateway import Gateway
 from device_catalog.api.limits import REMEMBERED, Buckets
-from device_catalog.certificates import Certificates
 from device_catalog.contract.operators import Role
-from device_catalog.operators import Operator
 
 DER = b"a certificate as TLS has it"
 PEM = b"-----BEGIN CERTIFICATE-----\n" + base64.b64encode(DER) + b"\n-----END CERTIFICATE-----\n"

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 
 from device_catalog.authority.authority import Authority, now
-from device_catalog.broker_files import BrokerFiles
-from device_catalog.broker_rights import Member, Part
+from device_catalog.brokers.files import BrokerFiles
+from device_catalog.brokers.rights import Member, Part
 from device_catalog.config import CatalogConfig
 from device_catalog.contract.documents import Configuration
 from tests.support.waiting import wait_until

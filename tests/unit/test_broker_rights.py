@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from device_catalog.broker_rights import CATALOG, Client, Member, Part, access_list
+from device_catalog.brokers.rights import CATALOG, Client, Member, Part, access_list
 from device_catalog.contract.documents import Configuration
 
 

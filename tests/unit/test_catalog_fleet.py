@@ -4,9 +4,9 @@ import hashlib
 
 import pytest
 
-from device_catalog.domain import Guard
 from device_catalog.errors import DeviceUnknown, NotAuthorised
-from device_catalog.fleet import BURST, NANOSECONDS, SLOWEST_PACE, Fleet
+from device_catalog.fleet.domain import Guard
+from device_catalog.fleet.fleet import BURST, NANOSECONDS, SLOWEST_PACE, Fleet
 from device_catalog.storage.rows import DeviceRow
 
 EPOCH = 1_700_000_000

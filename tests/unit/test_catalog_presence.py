@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from device_catalog.domain import LAPSES_AT_ONCE, Guard, Presence, Reason
-from device_catalog.leases import Lease, State, TimingWheel
+from device_catalog.fleet.domain import LAPSES_AT_ONCE, Guard, Presence, Reason
+from device_catalog.fleet.leases import Lease, State, TimingWheel
 
 TICK = 0.1
 START = 1000.0

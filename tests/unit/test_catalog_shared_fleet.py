@@ -4,10 +4,10 @@ import hashlib
 
 import pytest
 
-from device_catalog.domain import Guard
-from device_catalog.fleet import NANOSECONDS, Fleet, Shared
+from device_catalog.brokers.words import Word, Words
+from device_catalog.fleet.domain import Guard
+from device_catalog.fleet.fleet import NANOSECONDS, Fleet, Shared
 from device_catalog.storage.rows import DeviceRow
-from device_catalog.words import Word, Words
 
 DIGEST = hashlib.sha256(b"credential").digest()
 

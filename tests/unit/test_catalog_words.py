@@ -2,7 +2,7 @@
 
 import threading
 
-from device_catalog.words import Word, Words
+from device_catalog.brokers.words import Word, Words
 
 
 def no():

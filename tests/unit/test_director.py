@@ -6,9 +6,9 @@ import pytest
 
 from device_catalog.config import ConfigError
 from device_catalog.contract.signatures import read_signatures
-from device_catalog.director import Director, read_director
-from device_catalog.domain import Guard
-from device_catalog.fleet import LOOK, NANOSECONDS, Fleet
+from device_catalog.fleet.director import Director, read_director
+from device_catalog.fleet.domain import Guard
+from device_catalog.fleet.fleet import LOOK, NANOSECONDS, Fleet
 from device_catalog.storage.rows import DeviceRow
 from tests.support.policies import Key
 

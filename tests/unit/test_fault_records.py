@@ -10,12 +10,12 @@ from algorithms.api.network_document import NetworkDocument
 from algorithms.api.records import Event, Severity
 from algorithms.api.switching import case_name
 from algorithms.api.wire import NANOSECONDS, Header, encode
-from device_catalog import faults as faults_module
 from device_catalog.contract import topics
 from device_catalog.contract.faults import FaultChange, FaultDetail, parse_change
 from device_catalog.contract.validation import DocumentError
 from device_catalog.errors import FaultUnknown, Refused, RevisionOutdated
-from device_catalog.faults import MAXIMUM_NEWS, Faults, devices_of, read_news
+from device_catalog.grid import faults as faults_module
+from device_catalog.grid.faults import MAXIMUM_NEWS, Faults, devices_of, read_news
 from device_catalog.network_diagram.canvas import Text, text_width
 from device_catalog.network_diagram.svg import as_svg
 from device_catalog.operator.fault_repair import handlers_of, locked_for

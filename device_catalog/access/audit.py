@@ -4,8 +4,8 @@ The audit trail, as the server uses it: an act is durable before whoever acted i
 It is a hook of the gateway's: every write passes through it, whichever room answers it.
 """
 
+from device_catalog.access.operators import Operator
 from device_catalog.contract.operators import AuditEntry, AuditPage
-from device_catalog.operators import Operator
 from device_catalog.storage.audit_trail import Act, AuditTrail, Entry
 from device_catalog.storage.threads import StorageThreads
 

@@ -28,7 +28,7 @@ from device_catalog.contract.recordings import (
 )
 from device_catalog.documents import moment
 from device_catalog.errors import Conflict, RecordingUnknown, Refused, StorageError, StorageFull
-from device_catalog.fleet import NANOSECONDS, Fleet
+from device_catalog.fleet.fleet import NANOSECONDS, Fleet
 from device_catalog.storage.recording_files import RecordingFiles
 from device_catalog.storage.recordings import Key, RecordingStore, Row
 from device_catalog.storage.threads import StorageThreads

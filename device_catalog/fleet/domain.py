@@ -20,7 +20,7 @@ Pure: the time comes in as an argument [s, monotonic].
 from dataclasses import dataclass
 from enum import StrEnum
 
-from device_catalog.leases import Lease, State, TimingWheel
+from device_catalog.fleet.leases import Lease, State, TimingWheel
 
 LAPSES_AT_ONCE = 1000
 """Leases declared over in one look; the others are declared in the next ones, so that no look takes long."""

@@ -34,7 +34,7 @@ from device_catalog.contract.faults import (
     names_of,
 )
 from device_catalog.errors import FaultUnknown, Refused, RevisionOutdated
-from device_catalog.recordings import Recordings
+from device_catalog.grid.recordings import Recordings
 from device_catalog.storage.faults import FaultRow, FaultStore
 from device_catalog.storage.threads import StorageThreads
 

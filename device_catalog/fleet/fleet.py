@@ -15,9 +15,9 @@ from typing import Protocol
 
 from device_catalog.contract.paths import etag
 from device_catalog.contract.presence import Availability
-from device_catalog.domain import Guard, Presence, Reason, Transition
 from device_catalog.errors import DeviceUnknown, NotAuthorised
-from device_catalog.leases import NEVER, Lease, State
+from device_catalog.fleet.domain import Guard, Presence, Reason, Transition
+from device_catalog.fleet.leases import NEVER, Lease, State
 from device_catalog.storage.rows import DeviceRow, Seen
 
 NANOSECONDS = 1_000_000_000
@@ -89,7 +89,7 @@ class Device(Lease):
 
 
 class Signer(Protocol):
-    """Whoever signs desired documents (`device_catalog.director`)."""
+    """Whoever signs desired documents (`device_catalog.fleet.director`)."""
 
     @property
     def series(self) -> str:

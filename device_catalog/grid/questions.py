@@ -13,7 +13,7 @@ from device_catalog.contract.networks import NetworkPage, NetworkSummary, Revisi
 from device_catalog.contract.paths import etag
 from device_catalog.documents import moment
 from device_catalog.errors import NetworkUnknown
-from device_catalog.network_parts import Shelf
+from device_catalog.grid.parts import Shelf
 from device_catalog.storage.networks import NetworkStore
 from device_catalog.storage.threads import StorageThreads
 

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from device_catalog.fleet import Fleet
+from device_catalog.fleet.fleet import Fleet
 from device_catalog.storage.store import Store
 from device_catalog.storage.threads import StorageThreads
 

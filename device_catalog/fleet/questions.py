@@ -2,7 +2,7 @@
 What operators and services ask the register: one device, the list, what was reported, who changed what.
 
 Questions change nothing. What is durable is read from the database; whether a device is there, and when it was last
-heard, is known in memory only (`device_catalog.fleet`).
+heard, is known in memory only (`device_catalog.fleet.fleet`).
 """
 
 import msgspec
@@ -12,7 +12,7 @@ from device_catalog.contract.register import Change, DeviceDetail, DeviceKind, D
 from device_catalog.contract.reports import Reported
 from device_catalog.documents import desired_document, moment
 from device_catalog.errors import DeviceUnknown
-from device_catalog.register import Register
+from device_catalog.fleet.register import Register
 from device_catalog.rollouts.overlay import overlaid_text
 from device_catalog.storage.rows import Filters, SummaryRow
 

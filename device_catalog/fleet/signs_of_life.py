@@ -5,9 +5,9 @@ Leases live in memory; the database gets a share of them each second, so that a 
 next to nothing, and the rest at the end.
 """
 
-from device_catalog.fleet import Device
-from device_catalog.leases import State
-from device_catalog.register import Register
+from device_catalog.fleet.fleet import Device
+from device_catalog.fleet.leases import State
+from device_catalog.fleet.register import Register
 
 AT_ONCE = 1000
 """Devices written in one transaction at the end."""

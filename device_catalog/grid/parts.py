@@ -1,7 +1,7 @@
 """
 Networks in memory, with their switches as they stand, ready to be cut into the parts that agents look after.
 
-Between `networks` and `network_questions`, which ask for one by its name, and the database, which is read where one is
+Between `networks` and `questions`, which ask for one by its name, and the database, which is read where one is
 not here or was changed. Documents are large, so only the newest of a few stay, each with some of its parts. Used by
 several threads.
 """

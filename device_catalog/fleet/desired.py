@@ -10,7 +10,7 @@ from collections import OrderedDict
 
 from device_catalog.documents import desired_document
 from device_catalog.errors import Overloaded
-from device_catalog.register import Register
+from device_catalog.fleet.register import Register
 from device_catalog.rollouts.overlay import overlaid_text
 
 WAITING_READS = 512

@@ -23,8 +23,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from device_catalog.brokers.protocols import PROTOCOLS, UNSUPPORTED_PROTOCOL
 from device_catalog.contract import topics
-from device_catalog.protocols import PROTOCOLS, UNSUPPORTED_PROTOCOL
 
 REMEMBERED = 86_400
 """How long the broker keeps what was said while the catalog is away [s]."""

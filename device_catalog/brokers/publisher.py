@@ -31,10 +31,10 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from algorithms.api import wire
 from algorithms.api.network_document import SwitchStates
+from device_catalog.brokers.protocols import PROTOCOLS, UNSUPPORTED_PROTOCOL
+from device_catalog.brokers.words import Word, Words
 from device_catalog.contract import topics
 from device_catalog.contract.presence import Availability, CatalogState
-from device_catalog.protocols import PROTOCOLS, UNSUPPORTED_PROTOCOL
-from device_catalog.words import Word, Words
 
 IN_FLIGHT = 200
 """Words sent and not yet acknowledged."""

@@ -26,7 +26,7 @@ from algorithms.api.errors import Problem
 from device_catalog.api.callers import STATE
 from device_catalog.authority.authority import SERVER_LIFE, Authority
 from device_catalog.authority.bundle import write_secret
-from device_catalog.broker_rights import CATALOG
+from device_catalog.brokers.rights import CATALOG
 from device_catalog.config import CatalogConfig, ConfigError
 
 LOCAL = ("localhost", "127.0.0.1", "::1")

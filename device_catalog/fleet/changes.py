@@ -1,7 +1,7 @@
 """
 What changes the register: registering, configuring and removing devices, their credentials, what they report.
 
-A change is written first and takes effect in memory (`device_catalog.fleet`) after: what was answered is durable.
+A change is written first and takes effect in memory (`device_catalog.fleet.fleet`) after: what was answered is durable.
 Changes are made one after the other.
 """
 
@@ -20,9 +20,9 @@ from device_catalog.contract.report_bounds import printable, problems_of
 from device_catalog.contract.reports import Reported
 from device_catalog.documents import merge, moment
 from device_catalog.errors import Conflict, Refused, RevisionOutdated
-from device_catalog.leases import NEVER
-from device_catalog.networks import placed
-from device_catalog.register import Register
+from device_catalog.fleet.leases import NEVER
+from device_catalog.fleet.register import Register
+from device_catalog.grid.networks import placed
 from device_catalog.storage.networks import NetworkStore
 from device_catalog.storage.rows import Change, DeviceRow, KeyedRequest
 

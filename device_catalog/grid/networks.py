@@ -6,7 +6,7 @@ states retained on the grid broker, the devices by a notice each. Whom it concer
 before and after (`algorithms.api.network_area`): whose part is the same is not told, and its desired document stays as
 it was. The revisions in a configuration's topology are the catalog's to state, whatever people write there.
 
-Documents are large, so they are judged in a thread of their own. `network_questions` answers what is asked of them.
+Documents are large, so they are judged in a thread of their own. `questions` answers what is asked of them.
 """
 
 import asyncio
@@ -25,8 +25,8 @@ from device_catalog.contract.documents import Configuration, TopologyReference
 from device_catalog.contract.networks import NetworkStored
 from device_catalog.contract.paths import etag
 from device_catalog.errors import Refused, RevisionOutdated
-from device_catalog.network_parts import Loaded, Shelf
-from device_catalog.register import Register
+from device_catalog.fleet.register import Register
+from device_catalog.grid.parts import Loaded, Shelf
 from device_catalog.storage.networks import NetworkRow, NetworkStore
 from device_catalog.storage.rows import Change
 

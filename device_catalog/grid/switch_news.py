@@ -12,9 +12,9 @@ from device_catalog.contract.network_leases import SwitchNewsDocument
 from device_catalog.contract.networks import NetworkStored
 from device_catalog.contract.paths import etag
 from device_catalog.errors import Conflict, Refused, RevisionOutdated
-from device_catalog.network_leases import NetworkLeases
-from device_catalog.network_parts import Shelf
-from device_catalog.networks import Networks
+from device_catalog.grid.networks import Networks
+from device_catalog.grid.parts import Shelf
+from device_catalog.grid.switching_leases import NetworkLeases
 from device_catalog.storage.threads import StorageThreads
 
 ATTEMPTS = 5

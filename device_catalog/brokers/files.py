@@ -20,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 
-from device_catalog.broker_rights import Client, Rights, access_list
+from device_catalog.brokers.rights import Client, Rights, access_list
 from device_catalog.config import CatalogConfig
 from device_catalog.contract.topics import BROKERS
 

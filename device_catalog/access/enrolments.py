@@ -14,13 +14,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from algorithms.api.errors import Problem, shortened
+from device_catalog.access.certificates import Certificates
 from device_catalog.authority.authority import Asked, Authority, Certified, read_request
-from device_catalog.certificates import Certificates
 from device_catalog.contract.enrolment import LONGEST, EnrolmentGiven, EnrolmentRequest, Issued, Revoked, digest
 from device_catalog.contract.trust import MAXIMUM_ROOT
 from device_catalog.documents import moment
 from device_catalog.errors import EnrolmentRefused, Refused
-from device_catalog.register import Register
+from device_catalog.fleet.register import Register
 from device_catalog.storage.access import AccessStore, CertificateRow, EnrolmentRow
 
 IN_FORCE = 1

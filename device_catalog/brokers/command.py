@@ -5,15 +5,15 @@ import sys
 import time
 from pathlib import Path
 
-from device_catalog.broker_files import CLIENTS, read_clients
-from device_catalog.broker_rights import Rights, access_list
-from device_catalog.certificates import Certificates
+from device_catalog.access.certificates import Certificates
+from device_catalog.brokers.files import CLIENTS, read_clients
+from device_catalog.brokers.publisher import Publisher
+from device_catalog.brokers.rights import Rights, access_list
 from device_catalog.config import CatalogConfig
-from device_catalog.domain import Guard
-from device_catalog.fleet import Fleet
-from device_catalog.network_parts import Shelf
-from device_catalog.publisher import Publisher
-from device_catalog.register import Register
+from device_catalog.fleet.domain import Guard
+from device_catalog.fleet.fleet import Fleet
+from device_catalog.fleet.register import Register
+from device_catalog.grid.parts import Shelf
 from device_catalog.storage.access import AccessStore
 from device_catalog.storage.database import open_engine
 from device_catalog.storage.networks import NetworkStore

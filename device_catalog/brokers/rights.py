@@ -22,8 +22,8 @@ from device_catalog.contract import topics
 from device_catalog.contract.documents import Configuration
 from device_catalog.contract.topics import BrokerName
 from device_catalog.errors import NetworkUnknown
-from device_catalog.network_parts import Shelf
-from device_catalog.register import Register
+from device_catalog.fleet.register import Register
+from device_catalog.grid.parts import Shelf
 from device_catalog.rollouts.overlay import overlaid_text
 
 CATALOG = "catalog.tresma"
