@@ -67,6 +67,7 @@ class NetworkDuty:
     def look_after(self, reference: TopologyReference | None) -> None:
         """Work on this part of the network, as far as it is here; have it fetched where an algorithm needs it."""
         self._networks.want(reference, needed=self._running.needs_network)
+        self._running.reference = reference
         self._running.network = self._networks.current
         self._running.network_awaited = reference is not None and self._running.network is None
         self._listen()

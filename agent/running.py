@@ -24,6 +24,7 @@ from agent.checkpoints import Keeper
 from agent.clock import Clock
 from agent.delivery.newest import Newest, is_state
 from agent.errors import AgentError, AlgorithmRefused
+from agent.grounds import Grounds
 from agent.neighbourhood import Neighbourhood
 from agent.network import NetworkInUse
 from agent.pipeline import Pipeline, Publication
@@ -35,7 +36,7 @@ from agent.supervised_sampler import SupervisedSampler
 from algorithms.api.grid_records import GridState
 from algorithms.api.manifest import AlgorithmInfo
 from algorithms.api.records import Command, Kind, Record, Result
-from device_catalog.contract.documents import Assignment, Neighbours
+from device_catalog.contract.documents import Assignment, Neighbours, TopologyReference
 from device_catalog.contract.reports import AlgorithmReport
 
 log = logging.getLogger(__name__)
@@ -89,6 +90,8 @@ class RunningSet:
     sampler : SupervisedSampler
     place : Place
         Where the agent stands; to be set before anything is started there.
+    reference : TopologyReference or None
+        The part of the network that settings name: what algorithms make is about it, or not believed.
     network : NetworkInUse or None
         What algorithms that need one work on.
     network_awaited : bool
@@ -129,7 +132,10 @@ class RunningSet:
         self._orders: deque[tuple[str, Command]] = deque(maxlen=ORDERS)
         self._is_changing = False
         self.place = Place("", "", "")
+        self.reference: TopologyReference | None = None
         self.network: NetworkInUse | None = None
+        self._given: tuple[TopologyReference | None, NetworkInUse | None] = None, None
+        self._grounds = Grounds.of(None, None)
         self.network_awaited = False
         self._refusing: dict[str, NetworkInUse] = {}
         self.sampler = SupervisedSampler(workers, clock, self._chance, self._start_waiting)
@@ -315,6 +321,8 @@ class RunningSet:
         if maker in self.watchers:
             self.watchers[maker](records)
         for record in records:
+            if self._is_doubted(maker, record):
+                continue
             for name in self._pipeline.consumers(maker, record):
                 self._algorithms[name].feed(record)
             self._beside.take(maker, record)
@@ -325,6 +333,18 @@ class RunningSet:
             except (TypeError, ValueError, RecursionError) as error:  # what a plug-in put into a record
                 if maker in self._algorithms:  # not one whose last words these are
                     self._algorithms[maker].complain(f"a record was not published: {error}")
+
+    def _is_doubted(self, maker: str, record: Record) -> bool:
+        """Tell whether a record speaks of a part of the grid that was not given to this device; its maker is named."""
+        one = self._algorithms.get(maker)
+        assignment = one.assignment if one is not None else Assignment(maker)
+        given = self.reference, self.network
+        if given != self._given:
+            self._given, self._grounds = given, Grounds.of(*given)
+        objection = self._grounds.objection(assignment, record)
+        if objection and one is not None:
+            one.complain(f"a record was not believed: {objection}")
+        return bool(objection)
 
     # ---- what the algorithms need
 
