@@ -7,6 +7,7 @@ What the world does to an agent.
     |-- ConfigError      the agent's own few lines cannot be used; carries every problem
     |-- CatalogError     the catalog cannot be asked; says whether it makes sense to ask again soon
     |-- SpoolError       the outbox's file cannot be used
+    |-- SlotError        a root slot cannot be written or chosen; says whether that may pass by itself
     |-- TrustError       an algorithm from elsewhere is not taken: not believed, not whole, or out of reach
     `-- WorkerError      a sampler or algorithm process could not be started, or died
         |-- SourceAway          the source is not there now, and may come back by itself
@@ -50,6 +51,21 @@ class CatalogError(AgentError):
 
 class SpoolError(AgentError):
     """The outbox's file cannot be used."""
+
+
+class SlotError(AgentError):
+    """
+    A root slot cannot be written, or chosen to boot.
+
+    Attributes
+    ----------
+    passing : bool
+        Whether that may pass by itself.
+    """
+
+    def __init__(self, message: str, *, passing: bool = False) -> None:
+        super().__init__(message)
+        self.passing = passing
 
 
 class TrustError(AgentError):
