@@ -32,6 +32,14 @@ test: ## the whole test suite, with real brokers (ARGUMENTS="tests/unit -k phaso
 package: ## the Debian package of the agent, into ./dist (root)
 	@packaging/install/package dist
 
+image: ## a card's image for Raspberry Pi 3, 4 and 5, into ./dist (root; minutes, the second time one)
+	@PYTHON=$(PYTHON) packaging/install/prepare image
+	@packaging/image/build dist
+
+test-image: ## the image in an emulated arm64 machine, with a catalog and brokers: start, slots, growth, writes (root, minutes)
+	@PYTHON=$(PYTHON) packaging/install/prepare image
+	@$(venv)/python -m pytest --override-ini="addopts=-q --import-mode=importlib" tests/field/test_image.py $(ARGUMENTS)
+
 test-package: ## the package on a booted Debian: install, watchdog, upgrade, purge (root, minutes)
 	@PYTHON=$(PYTHON) packaging/install/prepare field
 	@$(venv)/python -m pytest --override-ini="addopts=-q --import-mode=importlib" tests/field/test_package.py $(ARGUMENTS)
@@ -78,4 +86,4 @@ pages: ## a page for each recording in a folder (RECORDINGS=folder), into ./page
 clean: ## what the other targets made, .venv included
 	rm -rf .venv .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info build dist
 
-.PHONY: help demo install test package test-package test-brokers test-proxy test-manifests lint types layers bench pages clean
+.PHONY: help demo install test package image test-image test-package test-brokers test-proxy test-manifests lint types layers bench pages clean
