@@ -75,6 +75,21 @@ class Store:
         """
         self._keep("updates", document)
 
+    def image(self) -> bytes | None:
+        """Return which image is in force and which failed (`agent.updates.image_journal`); None where there is none."""
+        return self._newest("image")
+
+    def keep_image(self, document: bytes) -> None:
+        """
+        Keep which image is in force and which failed.
+
+        Raises
+        ------
+        OSError
+            When it cannot be made durable; the ones before are unchanged.
+        """
+        self._keep("image", document)
+
     def calibration(self) -> bytes | None:
         """Return the calibration that was made on this device; None where there is none."""
         return self._read(self.folder / "calibration")

@@ -1,0 +1,87 @@
+"""
+The short-lived process that has an image's manifest verified: question on standard input, answer on standard output.
+
+Where it stands: started by `image_fetches`; `agent.trust` does the work, so TUF never comes into the agent's memory. It
+leaves the manifest and the offer for the helper (`slots.messages.Offer`) as files.
+"""
+
+import hashlib
+import logging
+import resource
+import sys
+from pathlib import Path
+
+import msgspec
+
+from agent.errors import TrustError
+from agent.files import write_durably
+from agent.processes.sandbox import die_with_parent
+from agent.trust import verifier
+from agent.trust.decisions import Reading
+from agent.trust.image_fetching import documents_of, fetch_image, root_from
+from agent.updates.fetch_messages import FetchAnswer
+from agent.updates.slots.messages import Offer
+
+MANIFEST, OFFER, PAYLOAD = "manifest.json", "offer.json", "payload"
+"""In the folder of one image."""
+_PROCESSOR, _MEMORY = 120, 1024 * 2**20
+
+
+class ImageQuestion(msgspec.Struct, frozen=True):
+    """Which image is wanted, from where, and what is known; see `agent.trust.image_fetching.fetch_image`."""
+
+    name: str
+    version: str
+    state: str
+    folder: str
+    root: bytes
+    repository: str
+    clock: Reading
+    least: int
+    ca: str = ""
+
+
+def answer(question: ImageQuestion) -> FetchAnswer:
+    """Have the manifest verified, and leave it with what the helper needs."""
+    try:
+        fetched = fetch_image(
+            question.name,
+            question.version,
+            state=Path(question.state),
+            root=question.root,
+            repository=question.repository,
+            clock=question.clock,
+            least=question.least,
+            ca=question.ca,
+            ask=lambda asked, _: verifier.answer(asked),
+        )
+        documents = documents_of(fetched.folder, root_from(question.repository, question.ca))
+        folder = Path(question.folder)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_durably(folder / OFFER, msgspec.json.encode(Offer(fetched.data.decode(), documents)))
+        write_durably(folder / MANIFEST, fetched.data)
+    except TrustError as error:
+        return FetchAnswer(str(error), error.passing)
+    except OSError as error:
+        return FetchAnswer(f"expected room for a manifest, found: {error.strerror or error}", passing=True)
+    digest = hashlib.sha256(fetched.data).hexdigest()
+    return FetchAnswer(release=fetched.manifest.release, length=len(fetched.data), sha256=digest)
+
+
+def main() -> int:
+    """Answer one question."""
+    die_with_parent()
+    logging.disable(logging.CRITICAL)  # TUF warns of what the answer says anyway
+    for limit, value in (
+        (resource.RLIMIT_CPU, _PROCESSOR),
+        (resource.RLIMIT_AS, _MEMORY),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        resource.setrlimit(limit, (value, value))
+    question = msgspec.json.decode(sys.stdin.buffer.read(), type=ImageQuestion)
+    sys.stdout.buffer.write(msgspec.json.encode(answer(question)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
