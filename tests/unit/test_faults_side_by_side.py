@@ -7,7 +7,7 @@ import pytest
 from algorithms.api.records import Command, Event, Severity
 from algorithms.api.switching import tags_of
 from algorithms.api.wire import NANOSECONDS
-from algorithms.builtin.switching.fault_handling import MOST_CASES
+from algorithms.builtin.switching.known_faults import MOST_CASES
 from tests.support.feeder_pair import feeder_pair_document
 from tests.support.switch_world import World
 

@@ -44,7 +44,9 @@ from algorithms.api.settings import problems_of, read_settings
 from algorithms.api.switching import read_report
 from algorithms.api.wire import NANOSECONDS
 from algorithms.builtin.switching.fault_case import NO_SECTION, FaultCase, head_of, read_fault
-from algorithms.builtin.switching.fault_handling import MOST_CASES, FaultHandling, Phase
+from algorithms.builtin.switching.fault_handling import FaultHandling
+from algorithms.builtin.switching.handling_step import Phase
+from algorithms.builtin.switching.known_faults import MOST_CASES
 from algorithms.builtin.switching.lease_keeping import LeaseKeeping
 from algorithms.builtin.switching.loss_watch import LossWatch
 from algorithms.builtin.switching.positions_before import PositionsBefore
@@ -216,7 +218,7 @@ class Reconfiguration(Algorithm):
             return self._search(event)
         if case is None:
             return [self._unfit(event, problem)] if problem else []
-        if self._faults.full(case):
+        if self._faults.known.full(case):
             return [self._unfit(event, f"{MOST_CASES} faults are known: say which of them are repaired", "not-taken")]
         case.start_ns = min(case.start_ns, self._now_ns)
         given = self._losses.interrupt(self._now_ns)
@@ -267,7 +269,7 @@ class Reconfiguration(Algorithm):
         self._faults.refusal = self._losses.refusal = self._leases.refusal
         given = [*self._lost, *self._faults.advance(self._now_ns), *self._losses.advance(self._now_ns)]
         self._lost.clear()
-        given += self._untold.look(self._faults.accounted_for(), self._now_ns)
+        given += self._untold.look(self._faults.known.accounted_for(), self._now_ns)
         return [*given, *self._leases.keep(self._now_ns, wanted=self._faults.wants_lease or self._losses.wants_lease)]
 
     # ---- what is kept

@@ -1,7 +1,7 @@
 """
 What must hold before a line is touched after a fault: judged from switches' reports, meters and a power flow. Pure.
 
-Where it stands: `fault_handling` asks these questions in its phases; each answer is a sentence for people, empty where
+Where it stands: the phases of `fault_handling` ask these questions; each answer is a sentence for people, empty where
 nothing speaks against going on.
 """
 

@@ -1,21 +1,19 @@
 """
-A plan of restoration as others read it: stages of orders, a proposal, and the event that tells how it ended. Pure.
+A plan of restoration as others read it: stages of orders, and a proposal. Pure.
 
-Where it stands: `fault_handling` decides when; here is only how it is written.
+Where it stands: `restoration_plan` and `plan_run` decide what and when; here is only how it is written.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from algorithms.api.grid_records import Proposal, SwitchStep
 from algorithms.api.network_tables import Truths
 from algorithms.api.readings import Estimate
-from algorithms.api.records import Event, Severity
 from algorithms.api.switching import joined_tags, tags_of
-from algorithms.api.wire import NANOSECONDS, time_text
+from algorithms.api.wire import NANOSECONDS
 from algorithms.builtin.switching.fault_case import FaultCase
 from algorithms.builtin.switching.switch_board import SwitchBoard
 from algorithms.builtin.switching.switching_sequence import Stage, closing, opening
@@ -24,16 +22,10 @@ from algorithms.grid.switching.fault_search import Trial
 from algorithms.grid.switching.restoration import Restoration
 from algorithms.grid.switching.switched import SwitchedNetwork
 
-UNTOUCHED = "as the protection left it: nothing was switched"
-ENCLOSED = "the fault is enclosed and locked; what was brought back stays so, the rest stays dark"
-TRIPPED = "what was opened stays open and locked; nothing more is closed, and what tripped stays dark"
-HALF_OPEN = "what was opened stays open and locked; nothing was closed"
 RELAY_MARGIN = 0.2
 """A trip is known so long after it, from the closing that brought it about [s]."""
 TOLD = 200
 """Nodes that stay dark which are named in one record at most."""
-Done = tuple[str, str, int, list[str]]
-"""Switch, verb, when it was confirmed [ns UTC], and the cases for which it was locked."""
 
 
 def locks_of(network: SwitchedNetwork, cases: Sequence[FaultCase]) -> dict[str, set[str]]:
@@ -178,77 +170,3 @@ def search_of(trials: Sequence[Trial], board: SwitchBoard, breaker: str, now_ns:
             f"feeder of {breaker or 'an unknown breaker'}": bool(breaker),
         },
     )
-
-
-def ending(
-    outcome: str,
-    why: str,
-    cases: Sequence[FaultCase],
-    plan: Restoration | None,
-    board: SwitchBoard,
-    *,
-    done: Sequence[Done],
-    failed: dict[str, str],
-    dark: tuple[dict[str, str], int],
-    healthy: Sequence[str],
-    now_ns: int,
-) -> Event:
-    """
-    Write how the handling of faults ended.
-
-    Parameters
-    ----------
-    outcome : str
-        ``restored``, ``proposed``, ``passed``, ``nothing-to-do``, ``handed-over``, ``set-aside``; anything else went
-        wrong. What was restored without anything being closed, while healthy nodes stay dark, is told as ``isolated``.
-    why : str
-    cases : sequence of FaultCase
-        Those that this is said of: not those that were told before and not touched since.
-    plan : Restoration or None
-        The last one.
-    board : SwitchBoard
-    done : sequence of tuple
-    failed : dict
-        Switches that did not do as they were told, with what they did.
-    dark : tuple
-        Nodes that are without supply, or would be after what is proposed, each with the reason; how many customers
-        they are.
-    healthy : sequence of str
-        Those that are without supply now although they are not faulted.
-    now_ns : int
-        [ns UTC]
-    """
-    verbs = {verb for _, verb, *_ in done}
-    unserved, customers = dark
-    if outcome == "restored" and healthy and "close" not in verbs:
-        outcome = "isolated"
-    position = (
-        TRIPPED
-        if outcome == "tripped-again"
-        else UNTOUCHED
-        if not verbs
-        else (ENCLOSED if "close" in verbs else HALF_OPEN)
-    )
-    evidence: dict[str, Any] = {
-        "network": board.model.network,
-        "cases": [case.id for case in cases],
-        "outcome": outcome,
-        "reason": why,
-        "position": "restored" if outcome == "restored" else position,
-        "also": {name: case.id for case in cases for name in case.also},
-        "steps": [
-            {"switch": name, "verb": verb, "time": time_text(at), "cases": locked} for name, verb, at, locked in done
-        ],
-        "failed": dict(failed),
-        "silent": board.silent(now_ns)[:50],
-        "unserved": dict(list(unserved.items())[:TOLD]),
-        "unserved_customers": customers,
-        "restored_customers": plan.restored_customers if plan is not None and outcome == "restored" else 0,
-    }
-    well = outcome in ("restored", "proposed", "passed", "nothing-to-do")
-    severity = Severity.NOTICE if well else Severity.CRITICAL
-    if outcome in ("handed-over", "set-aside") or (well and healthy):
-        severity = Severity.WARNING
-    started = min((case.start_ns for case in cases), default=now_ns)
-    breaker = next((case.breaker for case in cases if case.breaker), "")
-    return Event("restoration", breaker, started, now_ns, severity, (), evidence)
