@@ -2,7 +2,8 @@
 From the samples around a fault to what location works with: phasors of the head, magnitudes of a meter.
 
 Where it stands: `fault_location` (at the feeder's head) and `fault_voltages` (at the meters) keep their newest samples
-here (`FaultSamples`) and cut windows out of them; `waveform.fault_phasors` does the sums. Rules:
+here (`FaultSamples`) and cut windows out of them; `waveform.fault_window` chooses them and
+`waveform.fault_phasors` does the sums. Rules:
 
 - Head and meters look at the same stretch of the fault, counted from its beginning as each of them saw it: clocks need
   agree no better than to find the beginning.
@@ -17,7 +18,8 @@ import numpy as np
 from algorithms.api.samples import Channel, Quantity, SampleBlock
 from algorithms.builtin.sample_store import SampleStore
 from algorithms.grid.faults.fault_scenarios import HeadMeasurement
-from algorithms.waveform.fault_phasors import TIME_CONSTANTS, Fitted, fit, frequency, window
+from algorithms.waveform.fault_phasors import TIME_CONSTANTS, Fitted, fit, frequency
+from algorithms.waveform.fault_window import window
 from algorithms.waveform.phasor import Complexes, Floats
 
 KEPT = 3.0
