@@ -13,7 +13,7 @@ import os
 import secrets
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
@@ -374,9 +374,9 @@ class Server:
         self._missing = ""
         _log.info("ready; %d devices registered", len(self._fleet.devices))
 
-    def _lead(self, *, leads: bool) -> None:
+    def _lead(self, *, leads: bool, say: Callable[[], None] = lambda: None) -> None:
         """Speak for all catalogs, or no longer."""
-        for name in self._publisher.lead(leads=leads):
+        for name in self._publisher.lead(leads=leads, say=say):
             if name in self._fleet.devices:
                 self._fleet.devices[name].told = None
         if leads:

@@ -6,7 +6,9 @@ about. A broker that lost its retained messages (it no longer knows the catalog'
 before, is told everything again.
 
 Of several catalogs that serve one fleet, one speaks for all (`lead`): it alone says who is there and how the catalog
-is, with a last will; what the others change themselves, they say.
+is, with a last will; what the others change themselves, they say. One that begins to speak asks the broker first what
+it remembers of the devices that it has something to say of: what a leader that died said in its last moment, nobody
+else knows, and it is not said twice.
 
 One thread owns the connection; every public call returns at once.
 """
@@ -93,6 +95,7 @@ class Publisher:
         self._fence = threading.Event()
         self._thread: threading.Thread | None = None
         self._is_shared, self._leads = False, True
+        self._beginning = threading.Lock()
         self._acknowledged: deque[_Told] = deque()
         self._insisted, self._contradicted = 0.0, False
         self._known: dict[str, bytes] = {}
@@ -119,9 +122,16 @@ class Publisher:
         if self._thread is not None:
             self._thread.join(timeout)
 
-    def lead(self, *, leads: bool) -> list[str]:
+    def lead(self, *, leads: bool, say: Callable[[], None] = lambda: None) -> list[str]:
         """
         Begin or end to speak for all catalogs; the connection is made anew, since its last will is another.
+
+        Parameters
+        ----------
+        leads : bool
+        say : callable
+            Says what is to be said at the beginning. All of it waits before the broker is asked what it knows already:
+            a word that came behind the question would be told whether it is news or not.
 
         Returns
         -------
@@ -129,8 +139,11 @@ class Publisher:
             Devices of which the broker may not have been told what was said last.
         """
         if leads is self._leads:
+            say()
             return []
-        self._is_shared, self._leads = True, leads
+        with self._beginning:
+            self._is_shared, self._leads = True, leads
+            say()
         forgotten = [] if leads else self._words.forget(self._is_of_device)
         self._words.wake()
         return [_read(word.payload).device for word in forgotten]
@@ -244,6 +257,7 @@ class Publisher:
                 self.connected = False
                 client.disconnect()
                 client.loop_stop()
+                client._reset_sockets()  # noqa: SLF001 - it leaves them to the collector, in whatever order that comes
 
     def _connect(
         self, endpoint: str, protocol: MQTTProtocolVersion, answered: threading.Event, *, leads: bool
@@ -358,7 +372,8 @@ class Publisher:
     def _doubtful(self) -> list[str]:
         """Name the topics of devices of which another leader may have said the same already."""
         self._known.clear()
-        return [word.topic for word in self._words.pending() if self._is_of_device(word)][:MOST_DOUBTFUL]
+        with self._beginning:
+            return [word.topic for word in self._words.pending() if self._is_of_device(word)][:MOST_DOUBTFUL]
 
     def _is_known(self, word: Word) -> bool:
         before = self._known.get(word.topic, b"")

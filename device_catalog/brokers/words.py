@@ -127,7 +127,7 @@ class Words:
     def forget(self, which: Callable[[Word], bool]) -> list[Word]:
         """Let some words not be told any more; give those, and the ones under way, of which it is not sure."""
         with self._changed:
-            forgotten = [word for word in self._sent.values() if which(word)]
+            forgotten = [self._sent.pop(number) for number, word in list(self._sent.items()) if which(word)]
             for words in (self._urgent, self._pending):
                 forgotten += [words.pop(word.topic) for word in list(words.values()) if which(word)]
             return forgotten

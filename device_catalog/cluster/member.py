@@ -17,6 +17,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -53,8 +54,8 @@ _log = logging.getLogger(__name__)
 class Leading(Protocol):
     """Whoever does what only one of all catalogs does."""
 
-    def __call__(self, *, leads: bool) -> None:
-        """Begin, or end."""
+    def __call__(self, *, leads: bool, say: Callable[[], None]) -> None:
+        """Begin, with what is to be said, or end."""
 
 
 class Member:
@@ -68,7 +69,8 @@ class Member:
     news : News
     rounds : Rounds
     leading : callable
-        Called with whether this catalog has the lead, when that changes; in the server's own thread.
+        Called with whether this catalog has the lead, when that changes, and with what says the first words; in the
+        server's own thread.
     acknowledged : callable
         Gives which devices the grid broker acknowledged being told of since it was called before, by name.
     """
@@ -271,6 +273,8 @@ class Member:
         self._leads = leads
         _log.info("this catalog %s who is there", "tells now" if leads else "no longer tells")
         untold = self._fleet.untold(2 * LEAD) if leads else []
-        self._leading(leads=leads)
-        if leads:
-            self._fleet.take_lead(untold)
+        self._leading(leads=leads, say=partial(self._fleet.take_lead, untold) if leads else _nothing)
+
+
+def _nothing() -> None:
+    """Whoever ends to lead says nothing."""

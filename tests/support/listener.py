@@ -75,6 +75,7 @@ class Listener:
     ) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+        self._client._reset_sockets()  # it leaves them to the collector, in whatever order that comes
 
     def wait(self) -> None:
         """Return once subscribed."""

@@ -77,3 +77,12 @@ def test_a_lost_connection_takes_no_word_and_one_that_is_said_wakes_the_taker():
     words.say(Word("b", b"1", retain=False), urgent=False)
     taker.join(10)
     assert taken == [Word("b", b"1", False)]
+
+
+def test_what_is_forgotten_while_under_way_is_not_told_again_by_the_next_connection():
+    words = words_of(("a", b"1", False), ("b", b"1", False))
+    for number in (1, 2):
+        words.sent(number, words.take(no, no))
+    assert [word.topic for word in words.forget(lambda word: word.topic == "a")] == ["a"]
+    words.give_back()
+    assert told(words) == [("b", b"1")]
