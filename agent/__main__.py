@@ -158,6 +158,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     enrol.set_defaults(command=_enrol)
 
+    _support_command(commands)
+
     command_key = commands.add_parser(
         "command-key",
         help="show the key by which this device signs orders, and make it where it has none",
@@ -193,6 +195,24 @@ def _config_option(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help=f"the agent's few lines (default {DEFAULT_CONFIG}, or the environment alone)",
     )
+
+
+def _support_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    support = commands.add_parser(
+        "support-bundle",
+        help="collect what helps to find out what is wrong, without secrets, into one file",
+        description="Collect logs, settings without secrets, health history, versions, isolation, the state of disk, "
+        "memory and time, and the newest recordings into one .tar.gz with a README.txt. It changes nothing, takes a "
+        "minute at most, and works when the agent is dead. What could not be collected is said in a sentence.",
+        epilog="Run it as root: others may not read the journal and the agent's folder. Where the disk is full: ssh "
+        "METER sudo tresma-agent support-bundle -o - > bundle.tar.gz. Exit status 69 when it cannot be written.",
+    )
+    _config_option(support)
+    support.add_argument("--output", "-o", metavar="FILE", default="", help="where to (- for standard output)")
+    support.add_argument("--state-dir", type=Path, metavar="FOLDER", help="the agent's folder, where FILE cannot say")
+    support.add_argument("--quiet", action="store_true", help="say only what could not be collected")
+    support.add_argument("--json", action="store_true", help="at the end one JSON object on what is in it")
+    support.set_defaults(command=_support)
 
 
 def _calibration_options(parser: argparse.ArgumentParser) -> None:
@@ -254,6 +274,12 @@ def _enrol(options: argparse.Namespace) -> int:
     from agent.console import enrol_command  # noqa: PLC0415
 
     return enrol_command.run(options)
+
+
+def _support(options: argparse.Namespace) -> int:
+    from agent.console import support_command  # noqa: PLC0415
+
+    return support_command.run(options)
 
 
 def _command_key(options: argparse.Namespace) -> int:

@@ -22,6 +22,8 @@ from agent.notify import ServiceManager
 from agent.processes.workers import Workers
 from agent.service import Service
 from agent.store import Store
+from agent.support.kept_log import KeptLog
+from agent.support.scrubbing import Scrubber
 from algorithms.api.errors import Problem, printable
 
 PRELOAD = ("algorithms.builtin.phasors", "hardware.registry")
@@ -31,17 +33,18 @@ PRELOAD = ("algorithms.builtin.phasors", "hardware.registry")
 def run(config_file: Path | None) -> int:
     """Run an agent until it is told to stop; returns the exit status."""
     config = read_config(config_file)
-    _log_to(config)
+    kept = _log_to(config)
     lock = _sole(config)
     try:
         enrol_if_due(config, ServiceManager())
-        asyncio.run(_serve(read_config(config_file)))  # the root of trust may have come with the certificate
+        config = read_config(config_file)  # the root of trust may have come with the certificate
+        asyncio.run(_serve(config, config_file, kept))
     finally:
         os.close(lock)
     return 0
 
 
-async def _serve(config: AgentConfig) -> None:
+async def _serve(config: AgentConfig, file: Path | None, kept: KeptLog) -> None:
     service = Service(
         config,
         store=Store(config.state_dir),
@@ -50,6 +53,8 @@ async def _serve(config: AgentConfig) -> None:
         catalog=CatalogClient(config),
         clock=SystemClock(),
         manager=ServiceManager(),
+        file=file,
+        kept_log=kept,
     )
     renewing = asyncio.create_task(keep_identity(config), name="identity")
     try:
@@ -79,27 +84,34 @@ def _sole(config: AgentConfig) -> int:
 
 
 class _Formatter(logging.Formatter):
-    """Lines whose words partly come from brokers, catalogs and algorithms: shown, whatever they are, never obeyed."""
+    """Lines whose words partly come from brokers, catalogs and algorithms: shown, never obeyed, without secrets."""
+
+    def __init__(self, form: str, scrubber: Scrubber | None = None) -> None:
+        super().__init__(form)
+        self._scrubber = scrubber or Scrubber()
 
     def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))
+        return printable(self._scrubber.text(super().format(record)))
 
 
-def _log_to(config: AgentConfig) -> None:
+def _log_to(config: AgentConfig) -> KeptLog:
     """Log to the journal with fields where the service manager's library is there, else to standard error."""
     logging.raiseExceptions = False  # a log that cannot be written must not stop a meter
+    scrubber = Scrubber([config.credential])
+    kept = KeptLog(scrubber)
     handler: logging.Handler
     if os.environ.get("JOURNAL_STREAM"):
         try:
             from systemd.journal import JournalHandler  # noqa: PLC0415 - optional, and only useful there
 
             handler = JournalHandler(SYSLOG_IDENTIFIER="tresma-agent", DEVICE_ID=config.device)
-            handler.setFormatter(_Formatter("%(message)s"))
+            handler.setFormatter(_Formatter("%(message)s", scrubber))
         except ImportError:
             handler = logging.StreamHandler(sys.stderr)
-            handler.setFormatter(_Formatter("%(levelname)s %(message)s"))
+            handler.setFormatter(_Formatter("%(levelname)s %(message)s", scrubber))
     else:
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(_Formatter(f"%(asctime)s {config.device} %(levelname)s %(message)s"))
-    logging.basicConfig(level=config.log_level.upper(), handlers=[handler])
+        handler.setFormatter(_Formatter(f"%(asctime)s {config.device} %(levelname)s %(message)s", scrubber))
+    logging.basicConfig(level=config.log_level.upper(), handlers=[handler, kept])
     logging.getLogger("urllib3").setLevel(logging.WARNING)
+    return kept

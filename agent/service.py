@@ -13,6 +13,7 @@ import signal
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from importlib.metadata import version
+from pathlib import Path
 
 from agent.allowance import Allowance
 from agent.apply import apply
@@ -43,6 +44,8 @@ from agent.recording.recordings_upload import Handover
 from agent.running import Place, RunningSet
 from agent.settings_in_force import SettingsInForce
 from agent.store import Store
+from agent.support.desk import SupportDesk
+from agent.support.kept_log import KeptLog
 from agent.trust.in_force import TrustInForce
 from agent.trust.policy_keeper import PolicyKeeper
 from agent.updates.fetches import Fetches, asking_process
@@ -84,6 +87,10 @@ class Service:
     catalog : CatalogClient
     clock : Clock
     manager : ServiceManager
+    file : pathlib.Path, optional
+        The agent's own few lines.
+    kept_log : KeptLog, optional
+        Its log, for whoever is to help from afar.
     """
 
     def __init__(
@@ -96,12 +103,22 @@ class Service:
         catalog: CatalogClient,
         clock: Clock,
         manager: ServiceManager,
+        file: Path | None = None,
+        kept_log: KeptLog | None = None,
     ) -> None:
         self._config = config
         self._store = store
         self._keeper = PolicyKeeper(config, clock, self._reconsider)
         self._trust = TrustInForce(config, self._keeper)
-        self._settings = SettingsInForce(config.device, store, clock, self._bring_about, self._trust)
+        self._support = SupportDesk(config, outbox, clock, file, kept_log)
+        self._settings = SettingsInForce(
+            config.device,
+            store,
+            clock,
+            self._bring_about,
+            self._trust,
+            heed=lambda desired: self._support.heed(desired.support, desired.tenant),
+        )
         self._outbox = outbox
         self._workers = workers
         self._clock = clock
@@ -196,6 +213,7 @@ class Service:
             ends.push_async_callback(self._part_from_brokers)
             ends.push_async_callback(self._workers.stop)
             ends.push_async_callback(self._handover.close)
+            ends.push_async_callback(self._support.close)
             ends.push_async_callback(self._leases.close)
             ends.push_async_callback(self._recorder.close)
             ends.push_async_callback(self._outputs.close)
@@ -428,6 +446,8 @@ class Service:
                 self._manager.status(status)
             if self._conversation.report_is_due():
                 self._aside("report", self._conversation.report())
+            if self._support.is_due():
+                self._aside("support", self._support.keep(self.reported()))
 
     async def _restamp(self) -> None:
         async with self._changing:

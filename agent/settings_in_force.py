@@ -64,6 +64,8 @@ class SettingsInForce:
         with every problem where everything stays as it was.
     trust : Trust, optional
         Everything is believed without it.
+    heed : callable, optional
+        Takes a new document that is believed, also where its settings are refused then: what it asks besides.
 
     Attributes
     ----------
@@ -80,6 +82,8 @@ class SettingsInForce:
         clock: Clock,
         bring_about: Callable[[Desired, bool], Awaitable[None]],
         trust: Trust | None = None,
+        *,
+        heed: Callable[[Desired], None] | None = None,
     ) -> None:
         self.desired: Desired | None = None
         self.refused: Refusal | None = None
@@ -88,6 +92,7 @@ class SettingsInForce:
         self._clock = clock
         self._bring_about = bring_about
         self._trust = trust
+        self._heed = heed
         self._unapplied: tuple[bytes, float] | None = None
         self._unkept: tuple[bytes, str] | None = None
 
@@ -154,6 +159,8 @@ class SettingsInForce:
         if problems:
             self._refuse(desired.revision, problems)
             return False
+        if self._heed is not None and not known:
+            self._heed(desired)
         problems = [] if self._trust is None else self._trust.problems_of_document(desired, known=known)
         if problems:
             self._refuse(desired.revision, problems, document)

@@ -15,6 +15,7 @@ import msgspec
 from algorithms.api.manifest import Limits
 from algorithms.api.records import Kind, Severity
 from device_catalog.contract.calibration import Calibration
+from device_catalog.contract.support import SupportWish
 
 
 class Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=False):
@@ -331,6 +332,19 @@ class ImageSetting(Strict, frozen=True):
     rate: float = 256_000.0
 
 
+class Commissioning(Strict, frozen=True):
+    """
+    Whether the commissioning page of a meter is to be opened again.
+
+    Attributes
+    ----------
+    reopened : datetime or None
+        Another commissioning is wanted after this; the page closes when a report that was made later is accepted.
+    """
+
+    reopened: datetime | None = None
+
+
 class TopologyReference(Strict, frozen=True):
     """The network a device belongs to, and the revision of its switch states."""
 
@@ -359,6 +373,8 @@ class Configuration(Strict, frozen=True):
     outputs : Outputs
     image : ImageSetting or None
         None for a device whose image nobody changes from afar.
+    commissioning : Commissioning or None
+        None where one commissioning was enough.
     """
 
     brokers: Brokers = Brokers()
@@ -370,6 +386,7 @@ class Configuration(Strict, frozen=True):
     recorder: Recorder | None = None
     outputs: Outputs = Outputs()
     image: ImageSetting | None = None
+    commissioning: Commissioning | None = None
 
 
 class Desired(Strict, frozen=True, tag_field="schema", tag="desired/1"):
@@ -389,6 +406,8 @@ class Desired(Strict, frozen=True, tag_field="schema", tag="desired/1"):
         Recordings (`device_catalog.contract.recordings`) that the device should hand over.
     calibration : Calibration or None
         The newest that the catalog knows; a newer one of the device's own counts more.
+    support : SupportWish or None
+        What is wanted to help the device; stated only while something is.
     """
 
     device: str
@@ -399,3 +418,4 @@ class Desired(Strict, frozen=True, tag_field="schema", tag="desired/1"):
     expires: datetime | None = None
     recordings: tuple[str, ...] = ()
     calibration: Calibration | None = None
+    support: SupportWish | None = None

@@ -118,6 +118,11 @@ def notify(tenant: str, device: str) -> str:
     return f"v1/{tenant}/devices/{device}/notify"
 
 
+def log(tenant: str, device: str) -> str:
+    """Name the topic of lines of a device's log, while somebody asked to watch it (grid broker)."""
+    return f"v1/{tenant}/meters/{device}/log"
+
+
 def route(  # noqa: C901, PLR0911 - one line for each kind of record
     record: Record, tenant: str, device: str
 ) -> tuple[BrokerName, str, bool] | None:
