@@ -1,8 +1,9 @@
 """
 ``tresma devices enrol|revoke|lock``, ``tresma operator ...`` and ``tresma audit``: who is let in, and who did what.
 
-A token is put together here, from what the catalog gives and, where it is named, from the root of trust that the
-operator has himself: then not even the catalog can put another root into a meter.
+A token is put together here, from what the catalog gives and, where they are named, from the root of trust and the
+least policy that the operator has himself: then not even the catalog can put another root into a meter, or an older
+policy before it.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from device_catalog.contract.enrolment import (
     Revoked,
     Token,
     digest,
+    is_policy_revision,
 )
 from device_catalog.contract.operators import (
     AUDIT,
@@ -43,6 +45,7 @@ from device_catalog.operator.devices import new_file, write_secret
 from device_catalog.operator.errors import OperatorError, UsageError
 from device_catalog.operator.output import note, printable, say, say_json
 from device_catalog.operator.settings import KEYS, read_settings
+from device_catalog.packages.errors import RepositoryError
 
 PAGE = 500
 """Entries of the audit trail asked for at a time."""
@@ -55,9 +58,15 @@ The token works once and names the device; it goes onto the meter by hand. On th
   tresma-agent enrol --catalog URL --token-file token
 or name it in the agent's configuration (token_file: FILE). A token that was used is answered again to the same key.
 
+A meter that was never online cannot tell your signed repository of today from an older one that somebody who holds the
+catalog serves it. With --trust the token names the root of trust and the least revision of your policy, both from your
+own repository: what is older, or has no policy, the meter does not take. Give --root and --policy where the repository
+is on another machine.
+
 examples:
-  tresma devices enrol m-0042 > token
-  tresma devices enrol m-0042 --expires 30d --root trust/metadata/1.root.json --output token
+  tresma devices enrol m-0042 --trust trust --output token
+  tresma devices enrol m-0042 --expires 30d --root trust/metadata/1.root.json --policy 7 --output token
+  tresma devices enrol m-0042 > token                      the catalog names the root, and no policy is asked for
 """
 
 _OPERATOR_EXAMPLES = """\
@@ -127,6 +136,12 @@ def add_device_commands(commands: Any, command: AddCommand) -> None:
     enrol.add_argument(
         "--root", metavar="FILE", help="the root of trust to be put into the meter, instead of the catalog's"
     )
+    enrol.add_argument(
+        "--trust", type=Path, metavar="FOLDER", help="your signed repository: its root, and its policy as the least"
+    )
+    enrol.add_argument(
+        "--policy", type=_policy_revision, default=0, metavar="N", help="the least revision of your policy"
+    )
     enrol.add_argument("--output", metavar="FILE", help="write the token there, readable by you alone")
     _calls(enrol, _enrol)
     for name, text in (
@@ -176,22 +191,71 @@ def duration(text: str) -> float:
 
 
 def _enrol(options: argparse.Namespace, catalog: AccessCatalog) -> None:
-    root = digest(_root(options.root)) if options.root else ""
+    root, least = promised(options)
     target = new_file(options.output) if options.output else None
     given = catalog.enrol(options.device, options.expires)
-    token = Token(given.device, given.secret, given.anchors, root or given.root).text()
+    token = Token(given.device, given.secret, given.anchors, root or given.root, least).text()
     expires = f"{given.expires:%Y-%m-%d %H:%M} UTC"
     if target is not None:
         write_secret(target, token + "\n")
     if options.json:
         shown = {"device": given.device, "expires": given.expires, "catalog": catalog.base, "root": root or given.root}
+        shown["policy"] = least
         say_json({**shown, "file": str(target)} if target is not None else {**shown, "token": token})
         return
     if not (root or given.root):
         note("warning: the catalog has no root of trust yet; without one this meter takes no signed algorithms")
+    elif not least:
+        note("warning: the token asks for no policy of yours; with --trust FOLDER this meter takes nothing older")
     note(f"a token for {given.device}; it works once, until {expires}. On the meter:")
     note(f"  tresma-agent enrol --catalog {catalog.base} --token-file FILE")
     say(f"the token is in {target}" if target is not None else token)
+
+
+def promised(options: argparse.Namespace) -> tuple[str, int]:
+    """
+    Say what a token promises besides what the catalog gives: the digest of the root, and the least policy.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        With ``trust``, ``root`` and ``policy``.
+
+    Raises
+    ------
+    UsageError
+        Where they contradict each other, or a policy is asked for without the root by which it is judged.
+    OperatorError
+        Where the repository cannot be read, or has an older policy than is asked for.
+    """
+    if options.trust is not None and options.root:
+        raise UsageError("expected --trust or --root, found both; --trust takes the root of that repository")
+    if options.policy and options.trust is None and not options.root:
+        raise UsageError("expected --root or --trust beside --policy, found none; a policy is judged by a root")
+    if options.trust is None:
+        return (digest(_root(options.root)) if options.root else ""), options.policy
+    try:
+        from device_catalog.packages.repository import Repository  # noqa: PLC0415 - loads TUF
+
+        root, revision = Repository(options.trust, datetime.now(UTC)).pinned()
+    except ModuleNotFoundError as error:
+        remedy = "install tresma[trust], or give --root and --policy"
+        raise OperatorError(f"expected the library {error.name}, found none; {remedy}") from error
+    except (RepositoryError, OSError) as error:
+        raise OperatorError(str(error)) from error
+    if options.policy > revision:
+        found = f"revision {revision}" if revision else "none"
+        raise OperatorError(
+            f"expected a published policy of revision {options.policy} or newer in {options.trust}, found {found}; "
+            "a meter with this token would take nothing"
+        )
+    return digest(root), options.policy or revision
+
+
+def _policy_revision(text: str) -> int:
+    if not is_policy_revision(text):
+        raise argparse.ArgumentTypeError(f"expected a revision such as 7, found {text}")
+    return int(text)
 
 
 def _revoke(options: argparse.Namespace, catalog: AccessCatalog) -> None:

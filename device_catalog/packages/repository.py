@@ -5,6 +5,7 @@ The DSO's signed repository: a plain folder of TUF metadata and targets, and wha
 
     metadata/   1.root.json 2.root.json ... root.json  7.targets.json  3.PUBLISHER.json  9.snapshot.json  timestamp.json
     targets/    algorithms/NAME/SHA256.FILE.whl  policy/SHA256.policy.json
+                images/NAME/SHA256.NAME-VERSION.json  images/NAME/SHA256.NAME-VERSION.image
     pending/    root.json targets.json PUBLISHER.json      changed, and not yet signed by enough
 
 A change goes into a pending document of the next version. Each signer adds a signature to the file in turn (it may be
@@ -36,12 +37,14 @@ from tuf.api.metadata import (
 )
 from tuf.api.serialization import DeserializationError
 
+from device_catalog.contract.images import FORMAT, image_path, payload_path, read_manifest
 from device_catalog.contract.packages import Package
 from device_catalog.contract.policy import POLICY_PATH
 from device_catalog.contract.policy_rules import parse_policy
 from device_catalog.contract.trust import ISSUED, MAXIMUM_TARGETS, facts_of, target_path
 from device_catalog.packages.errors import RepositoryError
-from device_catalog.packages.files import write_whole
+from device_catalog.packages.files import copy_whole, write_whole
+from device_catalog.packages.image_packing import check_payload
 
 ROOT, TARGETS, SNAPSHOT, TIMESTAMP = "root", "targets", "snapshot", "timestamp"
 OFFLINE = (ROOT, TARGETS)
@@ -187,6 +190,8 @@ class Repository:
             raise RepositoryError(f"{info.name} {info.version} is there with other bytes; give it another version")
         for other in targets.targets.values():
             said = other.custom or {}
+            if said.get("name") == info.name and other.path.startswith("images/"):
+                raise RepositoryError(f"expected a name that no image has, found {info.name}; choose another")
             if said.get("name") == info.name and other.path != path and said["release"] >= package.manifest.release:
                 raise RepositoryError(
                     f"expected a release above {said['release']}, that of {info.name} {said['version']}, found "
@@ -199,6 +204,57 @@ class Repository:
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / f"{package.sha256}.{package.file_name}", data)
         self._put_pending(role, metadata)
+
+    def add_image(self, data: bytes, payload: Path) -> None:
+        """
+        Put an image's manifest among the targets, and its payload beside it.
+
+        Parameters
+        ----------
+        data : bytes
+            The manifest, as it is to be signed.
+        payload : pathlib.Path
+
+        Raises
+        ------
+        ImageError
+            With everything that is wrong with it.
+        RepositoryError
+            When it is there with other bytes, its release does not go up, or an algorithm has its name.
+        """
+        manifest = read_manifest(data)
+        path = image_path(manifest.name, manifest.version)
+        metadata = self._next(TARGETS)
+        targets = cast("Targets", metadata.signed)
+        target = TargetFile.from_data(path, data, ["sha256"])
+        known = targets.targets.get(path)
+        if known is not None and known.hashes != target.hashes:
+            raise RepositoryError(
+                f"{manifest.name} {manifest.version} is there with other bytes; give it a new version"
+            )
+        for other in targets.targets.values():
+            said = other.custom or {}
+            if said.get("name") != manifest.name or other.path == path:
+                continue
+            if not other.path.startswith("images/"):
+                raise RepositoryError(f"expected a name that no algorithm has, found {manifest.name}; choose another")
+            if said["release"] >= manifest.release:
+                raise RepositoryError(
+                    f"expected a release above {said['release']}, that of {manifest.name} {said['version']}, found "
+                    f"{manifest.release}; build the image with a higher one"
+                )
+        with payload.open("rb") as file:
+            problem = check_payload(manifest, file)
+        if problem:
+            raise RepositoryError(f"{payload}: {problem}; pack it again")
+        facts = {"name": manifest.name, "version": manifest.version, "release": manifest.release, "api_version": FORMAT}
+        target.unrecognized_fields = {"custom": facts}
+        targets.targets[path] = target
+        folder = self.folder / "targets" / "images" / manifest.name
+        folder.mkdir(parents=True, exist_ok=True)
+        copy_whole(payload, self.folder / "targets" / payload_path(manifest))
+        write_whole(folder / f"{target.hashes['sha256']}.{path.rpartition('/')[2]}", data)
+        self._put_pending(TARGETS, metadata)
 
     def set_policy(self, data: bytes) -> None:
         """
@@ -241,7 +297,10 @@ class Repository:
             When it is not as it was when it was put there.
         """
         newest = self.newest(TARGETS)
-        target = None if newest is None else cast("Targets", newest.signed).targets.get(POLICY_PATH)
+        return None if newest is None else self._policy_of(newest)
+
+    def _policy_of(self, metadata: AnyMetadata) -> bytes | None:
+        target = cast("Targets", metadata.signed).targets.get(POLICY_PATH)
         if target is None:
             return None
         path = self.folder / "targets" / "policy" / f"{target.hashes['sha256']}.policy.json"
@@ -252,6 +311,28 @@ class Repository:
         if hashlib.sha256(data).hexdigest() != target.hashes["sha256"]:
             raise RepositoryError(f"{path}: expected the policy that is signed, found other bytes; restore it")
         return data
+
+    def pinned(self) -> tuple[bytes, int]:
+        """
+        Give what a new meter is to be told: the newest published root, and the revision of the published policy.
+
+        Returns
+        -------
+        bytes
+        int
+            0 where none is published.
+
+        Raises
+        ------
+        RepositoryError
+            Where there is no root yet, or the policy is not as it was.
+        """
+        versions = {int(path.name.partition(".")[0]): path for path in self._versions(ROOT)}
+        if not versions:
+            raise RepositoryError(f"expected a published root in {self.folder}, found none; sign and publish it first")
+        published = self.published(TARGETS)
+        data = None if published is None else self._policy_of(published)
+        return versions[max(versions)].read_bytes(), 0 if data is None else parse_policy(data).revision
 
     def withdraw(self, name: str, version: str) -> list[str]:
         """

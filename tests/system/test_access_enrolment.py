@@ -220,11 +220,14 @@ def test_the_root_of_trust_comes_with_the_certificate_and_is_what_the_token_says
     (shelf / "root.json").write_bytes(root)
     catalog.register("a-root")
     config = agent_config(catalog, "a-root", tmp_path)
-    assert Token.read((tmp_path / "token").read_text()).root == digest(root)
+    token = Token.read((tmp_path / "token").read_text())
+    assert token.root == digest(root)
+    (tmp_path / "token").write_text(token._replace(policy=3).text())
     enrol_if_due(config, ServiceManager({}))
     lines = f"device: a-root\ncatalog: {catalog.url}\nstate_dir: {config.state_dir}\n"
     (tmp_path / "agent.yaml").write_text(lines)
-    assert read_config(tmp_path / "agent.yaml", {}).root == root
+    configured = read_config(tmp_path / "agent.yaml", {})
+    assert (configured.root, configured.least_policy) == (root, 3)
 
 
 @pytest.mark.parametrize("spoilt", ["used", "another device's", "no token"])
