@@ -184,6 +184,28 @@ def _parser() -> argparse.ArgumentParser:
     fetch.add_argument("--repository", metavar="URL", help="another server of the repository than the catalog")
     fetch.add_argument("--json", action="store_true", help="one JSON object instead of lines")
     fetch.set_defaults(command=_fetch)
+    return _with_commission(parser, commands)
+
+
+def _with_commission(
+    parser: argparse.ArgumentParser, commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
+) -> argparse.ArgumentParser:
+    commission = commands.add_parser(
+        "commission",
+        help="serve the commissioning page for an installer in front of the meter",
+        description="Serve a page on this meter that shows whether it is wired right, measures and is connected, says "
+        "what to put right, and has the meter sign a report for the catalog. It is reached on cables and access points "
+        "of this meter only (link-local addresses, and the interfaces that its settings name), asks for the PIN on the "
+        "label, and closes when the catalog has a report.",
+        epilog="A browser on a cable to the meter opens http://NAME.local, as the label says. Exit status 0 when the "
+        "commissioning is over, 78 when its settings cannot be used.",
+    )
+    commission.add_argument("--reopen", action="store_true", help="begin another commissioning (as root)")
+    commission.add_argument("--settings", type=Path, metavar="FILE", help="PIN, name, interfaces, port (YAML)")
+    commission.add_argument("--runtime", type=Path, metavar="FOLDER", help="where the agent's socket is (/run/tresma)")
+    commission.add_argument("--state-dir", type=Path, metavar="FOLDER", help="where it remembers that it is over")
+    commission.add_argument("--listen", default="", metavar="ADDRESS:PORT", help="listen here and nowhere else")
+    commission.set_defaults(command=_commission)
     return parser
 
 
@@ -280,6 +302,12 @@ def _support(options: argparse.Namespace) -> int:
     from agent.console import support_command  # noqa: PLC0415
 
     return support_command.run(options)
+
+
+def _commission(options: argparse.Namespace) -> int:
+    from agent.commissioning import commission  # noqa: PLC0415 - loads numpy, which the agent does without
+
+    return commission.run(options)
 
 
 def _command_key(options: argparse.Namespace) -> int:

@@ -79,6 +79,12 @@ class Conversation:
     ----------
     pace : Poll
         As the catalog wants it.
+    answered : float or None
+        When it answered last [s, monotonic].
+    problem : str
+        Why the last poll was not answered; empty where it was.
+    ahead : float or None
+        By how much this machine's clock is ahead of the catalog's [s]; to a second or so.
     """
 
     def __init__(
@@ -93,6 +99,9 @@ class Conversation:
         requests: Requests | None = None,
     ) -> None:
         self.pace = Poll()
+        self.answered: float | None = None
+        self.problem = ""
+        self.ahead: float | None = None
         self._catalog = catalog
         self._settings = settings
         self._device = device
@@ -124,10 +133,12 @@ class Conversation:
                 if failures:
                     self._gate.reachable()
                 failures = 0
+                self._note_answer()
                 if await self._hand_on(document):
                     self._ask_now.set()  # the acknowledgement of what was applied need not wait for the next poll
             except CatalogError as error:
                 failures += 1
+                self.problem = str(error)
                 retry_after = error.retry_after
                 await self._hand_on(None)
                 if failures in (1, 10) or failures % 100 == 0:
@@ -154,6 +165,11 @@ class Conversation:
             self._gate.postpone(self._clock.monotonic())
         else:
             self._gate.sent(report, now)
+
+    def _note_answer(self) -> None:
+        self.answered, self.problem = self._clock.monotonic(), ""
+        said = self._catalog.server_time
+        self.ahead = None if said is None else self._clock.now_ns() / 1e9 - (said + 0.5)  # whole seconds only
 
     def close(self) -> None:
         """Say no more; an answer under way is not waited for."""

@@ -22,6 +22,7 @@ from agent.catalog import CatalogClient
 from agent.checkpoints import Checkpoints
 from agent.clock import Clock, StepWatch, synchronisation
 from agent.commands import judge, read_command
+from agent.commissioning.office import Office
 from agent.config import AgentConfig
 from agent.conversation import Conversation
 from agent.delivery.broker import Credentials, Link
@@ -155,6 +156,14 @@ class Service:
         self._steps = StepWatch(clock)
         self._time = synchronisation()
         self._conversation = Conversation(catalog, self._settings, self, self._calibrations, clock, boot=outbox.boot)
+        self._commissioning = Office(
+            config,
+            clock,
+            reported=self.reported,
+            configuration=lambda: self._configuration,
+            ring=workers.ring,
+            asking=self._conversation,
+        )
         self._stopping = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._duty = NetworkDuty(self._networks, self._running, self._changing, self._conversation.ask_now)
@@ -187,6 +196,7 @@ class Service:
         self._isolation = await self._workers.probe()
         self._networks.load()
         self._trust.load()
+        self._commissioning.open()
         await self._settings.start_from_store()
         self._manager.ready(self._status())
         tasks = [
@@ -219,6 +229,7 @@ class Service:
             ends.push_async_callback(self._outputs.close)
             ends.push_async_callback(self._running.close)
             ends.push_async_callback(self._updates.close)
+            ends.push_async_callback(self._commissioning.close)
             for task in tuple(self._tasks):
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -267,6 +278,7 @@ class Service:
         await self._updates.take(configuration, known=known)
         await self._recorder.configure(configuration, desired.tenant, terminal)
         await self._outputs.configure(configuration)
+        self._commissioning.configure(configuration)
         self._running.reroute()
         self._links["grid"].announce()
 

@@ -10,16 +10,14 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
+from agent.commissioning.sampled import statistics_of
 from agent.commissioning.wiring import ChannelStatistics
 from agent.processes.algorithm_calls import AlgorithmCalls
 from agent.processes.loading import load_algorithm
 from agent.processes.sampling import open_source, source_request
 from algorithms.api.algorithm import Context
 from algorithms.api.records import MeasurementFrame
-from algorithms.api.samples import Channel, SampleBlock, SampleFlag
+from algorithms.api.samples import SampleBlock, SampleFlag
 from device_catalog.contract.documents import Acquisition
 from hardware.source import EndOfRecording, SourcePlan, WaveformSource
 
@@ -57,20 +55,7 @@ class Observation:
 
     def statistics(self) -> dict[str, ChannelStatistics]:
         """Sum up each channel, by name."""
-        return {channel.name: self._statistics(row, channel) for row, channel in enumerate(self.plan.channels)}
-
-    def _statistics(self, row: int, channel: Channel) -> ChannelStatistics:
-        values: NDArray[np.float64] = np.concatenate([block.values[row] for block in self.blocks]).astype(float)
-        values = values[np.isfinite(values)]
-        if not values.size:
-            return ChannelStatistics(channel.quantity, channel.phase, 0.0, 0.0, 0.0, channel.resolution)
-        at_end = channel.full_scale > 0 and np.abs(values) >= channel.full_scale - channel.resolution
-        clipped = float(np.mean(at_end))
-        if not clipped and any(block.flags & SampleFlag.CLIPPED for block in self.blocks):
-            clipped = float(np.mean(np.isin(values, (values.min(), values.max()))))
-        return ChannelStatistics(
-            channel.quantity, channel.phase, float(values.std()), float(values.mean()), clipped, channel.resolution
-        )
+        return statistics_of(self.blocks, self.plan.channels)
 
 
 def observe(acquisition: Acquisition, seconds: float) -> Observation:

@@ -254,6 +254,10 @@ class Workers:
         await worker.wait_for_start(START_TIME)
         return worker
 
+    def ring(self) -> list[int]:
+        """Return a descriptor of the newest ring, which cannot be written through, for the caller; none without one."""
+        return [os.dup(self._ring)] if self._ring >= 0 else []
+
     def position(self) -> tuple[int, int]:
         """Tell where the newest ring ends: index and UTC [ns] of the sample after its last; (0, 0) without one."""
         return position_of(self._ring) if self._ring >= 0 else (0, 0)

@@ -65,6 +65,9 @@ def problems_of(configuration: Configuration, where: str = "configuration") -> l
         _of_recorder(problems, configuration.recorder, configuration.acquisition, where)
     problems.found.extend(problems_of_outputs(configuration, f"{where}.outputs"))
     judge_image(problems, configuration, f"{where}.image")
+    reopened = configuration.commissioning.reopened if configuration.commissioning is not None else None
+    zoned = reopened is None or reopened.tzinfo is not None
+    problems.expect(zoned, f"{where}.commissioning.reopened", "a time with its zone, such as ...Z", reopened)
     return problems.found
 
 

@@ -55,8 +55,8 @@ def parse_configuration(document: bytes | Mapping[str, Any]) -> Configuration:
     Traceback (most recent call last):
         ...
     device_catalog.contract.validation.DocumentError: configuration.pol: expected brokers, acquisition, algorithms, \
-poll, terminal, topology, recorder or outputs, found an unknown field; did you mean poll?; configuration.poll.interval\
-: expected a number from 0.05 to 86400 [s], found -1.0
+poll, terminal, topology, recorder, outputs, image or commissioning, found an unknown field; did you mean poll?; \
+configuration.poll.interval: expected a number from 0.05 to 86400 [s], found -1.0
     """
     return parse_document(Configuration, document, "configuration", problems_of)
 

@@ -24,6 +24,7 @@ class Catalog:
         self.documents = []
         self.answer_report = None
         self.answer_poll = None
+        self.server_time = None
 
     def poll(self, boot, applied):
         self.polls.append((asyncio.get_running_loop().time(), boot, applied))
