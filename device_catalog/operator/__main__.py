@@ -20,6 +20,7 @@ from device_catalog.operator.algorithm_commands import add_commands as add_algor
 from device_catalog.operator.catalog import Catalog
 from device_catalog.operator.errors import Answered, OperatorError, UsageError
 from device_catalog.operator.faults import add_commands as add_faults
+from device_catalog.operator.flash import add_commands as add_flash
 from device_catalog.operator.history import add_commands as add_history
 from device_catalog.operator.network_arguments import add_commands as add_network
 from device_catalog.operator.output import say_error
@@ -48,6 +49,7 @@ examples:
   tresma devices add m-0042 --file meter.yaml > m-0042.yaml     register; m-0042.yaml goes onto the meter
   tresma devices list --unavailable                            which are silent?
   tresma devices set m-0042 poll.interval=5                    change one setting while it runs
+  tresma flash meter.img.zst /dev/sdb --device m-0042          write the memory card of a meter
   tresma watch m-0042                                 see what it measures
   tresma history show m-0042 --last 1d --step 15min            what did it measure?
   tresma recordings list m-0042                                which events did it record?
@@ -150,7 +152,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     subjects = parser.add_subparsers(
         required=True,
-        metavar="devices|watch|history|recordings|faults|report|network|rollout|group|algorithm|keys|policy|repository|operator|audit",
+        metavar="devices|flash|watch|history|recordings|faults|report|network|rollout|group|algorithm|keys|policy|repository|operator|audit",
     )
     subject = subjects.add_parser(
         "devices",
@@ -162,6 +164,7 @@ def _parser() -> argparse.ArgumentParser:
     _device_commands(commands, common)
     add_device_access(commands, lambda commands, *words: _command(commands, common, *words))
     add_access(subjects, lambda commands, *words: _command(commands, common, *words), _EXIT)
+    add_flash(subjects, lambda commands, *words: _command(commands, common, *words))
     _watch_command(subjects, common)
     add_history(subjects, lambda commands, *words: _command(commands, common, *words), _EXIT)
     add_recordings(subjects, lambda commands, *words: _command(commands, common, *words), _EXIT)
