@@ -9,6 +9,7 @@ Wrong use of this package (a bug) is a `ValueError` or `RuntimeError`. The world
     |-- NetworkUnknown       no network of that name, or nothing of that name in it
     |-- RecordingUnknown     no recording of that name, or its file is not here
     |-- FaultUnknown         no fault of that name is remembered
+    |-- SupportUnknown       no request for support of that name, or what it asked for is not here
     |-- RolloutUnknown       no rollout of that name
     |-- HistoryUnknown       nothing that was measured is kept of it
     |-- NotAuthorised        no credential, or not the right one
@@ -20,7 +21,8 @@ Wrong use of this package (a bug) is a `ValueError` or `RuntimeError`. The world
     |-- Refused              a document is wrong; carries every problem found
     |-- Overloaded           too much is asked for at this moment; come back later
     |   |-- PolledTooOften   one device asks far more often than it was told to
-    |   `-- AskedTooOften    one operator, device or address asks too much
+    |   |-- AskedTooOften    one operator, device or address asks too much
+    |   `-- RenewedTooEarly  a certificate that is to last longer
     `-- StorageError         the database cannot be used
         `-- StorageFull      there is no room for a change
 """
@@ -63,6 +65,10 @@ class RecordingUnknown(CatalogError):  # noqa: N818 - as above
 
 class FaultUnknown(CatalogError):  # noqa: N818 - as above
     """No fault of that name is remembered."""
+
+
+class SupportUnknown(CatalogError):  # noqa: N818 - as above
+    """No request for support of that name, or what it asked for is not here."""
 
 
 class RolloutUnknown(CatalogError):  # noqa: N818 - as above
@@ -142,6 +148,10 @@ class AskedTooOften(Overloaded):
             "Retry-After says",
             retry_after,
         )
+
+
+class RenewedTooEarly(Overloaded):
+    """A device asks for another certificate while the one before is young, or was made only now."""
 
 
 class StorageError(CatalogError):

@@ -2,29 +2,39 @@
 Lets devices in by certificate, and out again.
 
 A token is given for a registered device, used once by one key, and answered again to the same key only. What let the
-device in before is void with it: a card that was copied or stolen is worth nothing once its meter is enrolled anew. A
-certificate is renewed with itself. Everything is written before it takes effect, like all changes (`changes`).
+device in before is void with it: a card that was copied or stolen is worth nothing once its meter is enrolled anew.
+Everything is written before it takes effect, like all changes (`changes`).
+
+A certificate is renewed with itself, once half of its life is over, and then once in a hundredth of it at most: whoever
+copied a card cannot have certificates made without end. Beside the new one the one that was shown stays in force, for
+the answer may be lost for good, and the newest before, which may be in use; what was made between them is void.
 """
 
 import asyncio
 import hashlib
 import secrets
+import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from math import ceil
 from pathlib import Path
 
 from algorithms.api.errors import Problem, shortened
 from device_catalog.access.certificates import Certificates
-from device_catalog.authority.authority import Asked, Authority, Certified, read_request
+from device_catalog.authority.authority import CLOCKS_DIFFER, Asked, Authority, Certified, read_request
 from device_catalog.contract.enrolment import LONGEST, EnrolmentGiven, EnrolmentRequest, Issued, Revoked, digest
 from device_catalog.contract.trust import MAXIMUM_ROOT
 from device_catalog.documents import moment
-from device_catalog.errors import EnrolmentRefused, Refused
+from device_catalog.errors import EnrolmentRefused, NotAuthorised, Refused, RenewedTooEarly
+from device_catalog.fleet.fleet import NANOSECONDS
 from device_catalog.fleet.register import Register
 from device_catalog.storage.access import AccessStore, CertificateRow, EnrolmentRow
 
-IN_FORCE = 1
-"""Certificates of a device that stay in force beside a new one: the answer that brings it may be lost for good."""
+REST = 100
+"""Between two renewals lies this part of a certificate's life at least [1]."""
+
+REVOCATIONS_AGE_NS = 86_400 * 10**9
+"""A list of what is void is signed anew after this, whether it changed or not [ns]."""
 
 
 class Enrolments:
@@ -62,6 +72,8 @@ class Enrolments:
         self._roots = roots
         self._changed = changed
         self.authority = authority
+        self._void: tuple[list[tuple[str, int]], int, bytes] | None = None
+        self._signing = threading.Lock()
 
     def load(self) -> None:
         """Read what is in force; once, before anybody is served."""
@@ -133,31 +145,46 @@ class Enrolments:
             raise EnrolmentRefused(f"expected a token that is valid, found one that ended at {ended}; {_another}")
         known = self._fleet.known(device)
         made = self._made(asked, device)
-        self._store.enrol(token, made, now_ns)
+        if not self._store.enrol(token, made, now_ns):
+            return self._enrol(said)  # another catalog was first: the token is used, or void, and that is the answer
         self._put_in_force(device)
         known.digest = b""  # what was its credential is void
         return self._issued(made, said.root)
 
-    async def renew(self, device: str, request: str) -> Issued:
+    async def renew(self, device: str, request: str, shown: bytes) -> Issued:
         """
         Give an enrolled device another certificate, or the same again where the answer was lost.
+
+        Parameters
+        ----------
+        device, request : str
+        shown : bytes
+            Fingerprint of the certificate by which it was let in.
 
         Raises
         ------
         DeviceUnknown
+        NotAuthorised
+            When the certificate became void meanwhile.
         Refused
+        RenewedTooEarly
         """
-        return await self._threads.write(self._renew, device, request)
+        return await self._threads.write(self._renew, device, request, shown)
 
-    def _renew(self, device: str, request: str) -> Issued:
+    def _renew(self, device: str, request: str, fingerprint: bytes) -> Issued:
         self._fleet.known(device)
         asked = read_request(request)
         before = self._store.certificate_of_key(device, asked.key)
         now_ns = self._fleet.wall()
-        if before is not None and now_ns < before.not_before_ns + (before.not_after_ns - before.not_before_ns) // 2:
+        if before is not None and now_ns < _half_of(before):
             return self._issued(before)
+        shown = self._store.certificate(fingerprint)
+        if shown is None or shown.device != device:
+            raise NotAuthorised("expected this device's own certificate, found one that is void; enrol the device anew")
+        newest = self._store.newest_certificate(device) or shown
+        _refuse_early(shown, newest, now_ns)
         made = self._made(asked, device)
-        self._store.renew(made, IN_FORCE, now_ns)
+        self._store.renew(made, (shown.fingerprint, newest.fingerprint), now_ns)
         self._put_in_force(device)
         return self._issued(made)
 
@@ -181,8 +208,16 @@ class Enrolments:
     def revocations(self) -> bytes:
         """Write the list of certificates that are void, PEM; blocks on the database."""
         now_ns = self._fleet.wall()
-        void = [(int(serial, 16), moment(since)) for serial, since in self._store.revoked(now_ns)]
-        return self.authority.revocations(void, datetime.fromtimestamp(now_ns // 10**9, UTC))
+        void = list(self._store.revoked(now_ns))
+        with self._signing:
+            # Whoever asks is anybody: a signature for each request would be work that costs the asker nothing.
+            known = self._void
+            if known is not None and known[0] == void and 0 <= now_ns - known[1] < REVOCATIONS_AGE_NS:
+                return known[2]
+            numbered = [(int(serial, 16), moment(since)) for serial, since in void]
+            made = self.authority.revocations(numbered, datetime.fromtimestamp(now_ns // NANOSECONDS, UTC))
+            self._void = void, now_ns, made
+            return made
 
     async def read_revocations(self) -> bytes:
         """Write the list of certificates that are void, PEM."""
@@ -223,6 +258,36 @@ class Enrolments:
             return _read(newest)
         found = (_read(path) for path in (newest, *sorted(self._roots.glob("*.root.json"))))
         return next((content for content in found if content and digest(content) == wanted), b"")
+
+
+def _half_of(made: CertificateRow) -> int:
+    """Tell when half of a certificate's life is over [ns UTC]."""
+    return made.not_before_ns + (made.not_after_ns - made.not_before_ns) // 2
+
+
+def _refuse_early(shown: CertificateRow, newest: CertificateRow, now_ns: int) -> None:
+    """Refuse a renewal before its time, and one soon after another."""
+    due_ns = _half_of(shown)
+    if now_ns < due_ns:
+        when, found = (f"{moment(time_ns):%Y-%m-%d %H:%M} UTC" for time_ns in (due_ns, now_ns))
+        raise RenewedTooEarly(
+            f"expected a certificate to be renewed once half of its life ({when}) is over, found a request at {found}; "
+            "wait, or enrol the device anew",
+            ceil((due_ns - now_ns) / NANOSECONDS),
+        )
+    rest_ns = (shown.not_after_ns - shown.not_before_ns) // REST
+    due_ns = newest.not_before_ns + _backdated_ns(newest) + rest_ns
+    if newest.fingerprint != shown.fingerprint and now_ns < due_ns:
+        raise RenewedTooEarly(
+            f"expected one renewal in {rest_ns / NANOSECONDS / 3600:.3g} h at most, found another; wait as long as "
+            "Retry-After says",
+            ceil((due_ns - now_ns) / NANOSECONDS),
+        )
+
+
+def _backdated_ns(made: CertificateRow) -> int:
+    """Tell about how long before it was made a certificate begins [ns]; see `Authority.certify`."""
+    return min(round(CLOCKS_DIFFER.total_seconds()) * NANOSECONDS, (made.not_after_ns - made.not_before_ns) // 11)
 
 
 _another = "ask the operator for another one"

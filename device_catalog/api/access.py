@@ -126,7 +126,7 @@ def handlers(  # noqa: C901, PLR0917 - a list of small handlers, and what they a
     async def renew(request: AnyRequest) -> Response[bytes]:
         device = access.certified(request)
         asked = _read(CertificateRequest, await decoded(request))
-        return _json(_encode(await enrolments.renew(device, asked.request)), 201)
+        return _json(_encode(await enrolments.renew(device, asked.request, visit_of(request).fingerprint)), 201)
 
     @post(_route(DEVICE_REVOCATION), status_code=200)
     async def revoke(request: AnyRequest) -> Response[bytes]:

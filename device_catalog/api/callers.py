@@ -48,21 +48,26 @@ class Visit:
         Whom its certificate lets in; empty for nobody.
     token : bytes
         Bearer token; empty for none.
-    certified : bool
-        Whether it brings a certificate, of whomever.
+    fingerprint : bytes
+        Of the certificate that it brings, of whomever; empty for none.
     actor, role, tenant : str
         Who it turned out to be, for the audit trail; empty while unknown.
     """
 
-    __slots__ = ("actor", "address", "certified", "device", "operator", "role", "tenant", "token")
+    __slots__ = ("actor", "address", "device", "fingerprint", "operator", "role", "tenant", "token")
 
-    def __init__(self, address: str, operator: Operator | None, device: str, token: bytes, *, certified: bool) -> None:
+    def __init__(self, address: str, operator: Operator | None, device: str, token: bytes, fingerprint: bytes) -> None:
         self.address = address
         self.operator = operator
         self.device = device
         self.token = token
-        self.certified = certified
+        self.fingerprint = fingerprint
         self.actor = self.role = self.tenant = ""
+
+    @property
+    def certified(self) -> bool:
+        """Whether it brings a certificate."""
+        return bool(self.fingerprint)
 
     def is_operator(self, operator: Operator) -> None:
         """Note who it is."""
@@ -97,19 +102,24 @@ class Reception:
 
     def device(self, scope: MutableMapping[str, Any]) -> tuple[str, bool]:
         """Tell whom a certificate lets in (empty for nobody), and whether there is one at all; the short way."""
-        fingerprint = scope.get("state", {}).get(STATE)
-        if fingerprint is None and self._proxies and _address(scope) in self._proxies:
-            fingerprint = _handed_on(_header(scope, b"client-cert"))
+        fingerprint = self._fingerprint(scope)
         if not fingerprint:
             return "", False
         return self._certificates.holder(fingerprint, self._wall()), True
+
+    def _fingerprint(self, scope: MutableMapping[str, Any]) -> bytes:
+        fingerprint: bytes | None = scope.get("state", {}).get(STATE)
+        if fingerprint is None and self._proxies and _address(scope) in self._proxies:
+            fingerprint = _handed_on(_header(scope, b"client-cert"))
+        return fingerprint or b""
 
     def visit(self, scope: MutableMapping[str, Any]) -> Visit:
         """Look at a request."""
         token = bearer(_header(scope, b"authorization"))
         operator = self._operators.find(token) if token else None
-        device, certified = self.device(scope)
-        return Visit(self._origin(scope), operator, device, token, certified=certified)
+        fingerprint = self._fingerprint(scope)
+        device = self._certificates.holder(fingerprint, self._wall()) if fingerprint else ""
+        return Visit(self._origin(scope), operator, device, token, fingerprint)
 
     def operator(self, token: bytes) -> Operator | None:
         """Tell whose token it is."""

@@ -27,10 +27,12 @@ from device_catalog.errors import (
     PolledTooOften,
     RecordingUnknown,
     Refused,
+    RenewedTooEarly,
     RevisionOutdated,
     RolloutUnknown,
     StorageError,
     StorageFull,
+    SupportUnknown,
 )
 
 MEDIA_TYPE = "application/problem+json"
@@ -40,6 +42,7 @@ _kinds: Mapping[type[Exception], tuple[int, str, str]] = {
     NetworkUnknown: (404, "network-unknown", "No such network"),
     RecordingUnknown: (404, "recording-unknown", "No such recording"),
     FaultUnknown: (404, "fault-unknown", "No such fault"),
+    SupportUnknown: (404, "support-unknown", "No such request"),
     RolloutUnknown: (404, "rollout-unknown", "No such rollout"),
     HistoryUnknown: (404, "history-unknown", "Nothing kept"),
     OperatorUnknown: (404, "operator-unknown", "No such operator"),
@@ -52,6 +55,7 @@ _kinds: Mapping[type[Exception], tuple[int, str, str]] = {
     ProblemsError: (422, "document-refused", "Document refused"),
     PolledTooOften: (429, "polled-too-often", "Polls far too often"),
     AskedTooOften: (429, "asked-too-often", "Asks too often"),
+    RenewedTooEarly: (429, "renewed-too-early", "Renewed too early"),
     Overloaded: (503, "overloaded", "Too much at this moment"),
     StorageFull: (507, "storage-full", "No room for the change"),
     StorageError: (503, "storage", "Database out of reach"),

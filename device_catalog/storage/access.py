@@ -96,28 +96,46 @@ class AccessStore:
             row = connection.execute(select(*_e).where(_e.digest == digest)).one_or_none()
         return None if row is None else EnrolmentRow._make(row)
 
-    def enrol(self, token: EnrolmentRow, made: CertificateRow, time_ns: int) -> None:
-        """Write a device's first certificate: the token is used, and whatever let it in before is void."""
+    def enrol(self, token: EnrolmentRow, made: CertificateRow, time_ns: int) -> bool:
+        """
+        Write a device's first certificate: the token is used, and whatever let it in before is void.
+
+        Returns
+        -------
+        bool
+            False where somebody else used the token, or made it void, since it was read: then nothing is written.
+        """
+        unused = (_e.digest == token.digest) & _e.used_ns.is_(None) & (_e.expires_ns > time_ns)
         with self._engine.connect().execution_options(writes=True) as connection, connection.begin():
+            # First of all, and under its own condition: of two catalogs that read it unused, one finds it so.
+            used = connection.execute(update(enrolments).where(unused).values(used_ns=time_ns, key=made.key))
+            if used.rowcount != 1:
+                return False
             _revoke(connection, made.device, time_ns, "replaced")
             _void_credential(connection, made.device, time_ns)
-            connection.execute(
-                update(enrolments).where(_e.digest == token.digest).values(used_ns=time_ns, key=made.key)
-            )
+            connection.execute(insert(certificates).values(**made._asdict()))
+            return True
+
+    def renew(self, made: CertificateRow, keep: Sequence[bytes], time_ns: int) -> None:
+        """Write a further certificate of a device; of those before, the ones of these fingerprints stay in force."""
+        others = (_c.device == made.device) & _c.revoked_ns.is_(None) & _c.fingerprint.not_in(keep)
+        with self._engine.connect().execution_options(writes=True) as connection, connection.begin():
+            connection.execute(update(certificates).where(others).values(revoked_ns=time_ns, reason="superseded"))
             connection.execute(insert(certificates).values(**made._asdict()))
 
-    def renew(self, made: CertificateRow, keep: int, time_ns: int) -> None:
-        """Write a further certificate of a device; of those before, the newest `keep` stay in force."""
-        with self._engine.connect().execution_options(writes=True) as connection, connection.begin():
-            newest = (
-                select(_c.fingerprint)
-                .where(_c.device == made.device, _c.revoked_ns.is_(None))
-                .order_by(_c.not_before_ns.desc(), _c.not_after_ns.desc())
-            )
-            for fingerprint in list(connection.scalars(newest))[keep:]:
-                one = update(certificates).where(_c.fingerprint == fingerprint)
-                connection.execute(one.values(revoked_ns=time_ns, reason="superseded"))
-            connection.execute(insert(certificates).values(**made._asdict()))
+    def certificate(self, fingerprint: bytes) -> CertificateRow | None:
+        """Read a certificate that is not void; None where there is none."""
+        query = select(*_c).where(_c.fingerprint == fingerprint, _c.revoked_ns.is_(None))
+        with self._engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else CertificateRow._make(row)
+
+    def newest_certificate(self, device: str) -> CertificateRow | None:
+        """Read the certificate that a device was given last, also one that is void; None for none."""
+        query = select(*_c).where(_c.device == device).order_by(_c.not_before_ns.desc(), _c.not_after_ns.desc())
+        with self._engine.connect() as connection:
+            row = connection.execute(query.limit(1)).one_or_none()
+        return None if row is None else CertificateRow._make(row)
 
     def revoke(self, device: str, time_ns: int, reason: str) -> int:
         """Make everything void that lets a device in: certificates, credential, tokens; count the certificates."""

@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -133,7 +134,15 @@ def test_one_command_locks_a_stolen_card_out_at_once_also_in_an_open_connection(
     assert void.text.startswith("-----BEGIN X509 CRL-----")
 
 
-def test_a_certificate_is_renewed_with_itself_and_the_answer_can_be_fetched_again(catalog, tmp_path):
+def is_older(catalog, device, days):
+    """Have a catalog remember a device's certificates as made so many days ago."""
+    with closing(sqlite3.connect(catalog.state / "catalog.db", timeout=10)) as database, database:
+        shift = days * 86_400 * 10**9
+        statement = "UPDATE certificates SET not_before_ns = not_before_ns - ?, not_after_ns = not_after_ns - ?"
+        database.execute(f"{statement} WHERE device = ?", (shift, shift, device))
+
+
+def test_a_certificate_is_renewed_with_itself_when_it_is_time_and_the_answer_can_be_fetched_again(catalog, tmp_path):
     catalog.register("m-renews")
     certificate = identity(catalog, "m-renews", tmp_path)
     key = new_key()
@@ -147,6 +156,10 @@ def test_a_certificate_is_renewed_with_itself_and_the_answer_can_be_fetched_agai
             timeout=10,
         )
 
+    early = renew()
+    assert (early.status_code, "half of its life" in early.json()["detail"]) == (429, True)
+    assert int(early.headers["Retry-After"]) > 180 * 86_400
+    is_older(catalog, "m-renews", 250)
     first, again = renew(), renew()
     assert (first.status_code, first.json()["certificate"]) == (201, again.json()["certificate"])
     newer = write_identity(tmp_path / "newer.pem", key, first.json()["certificate"])
@@ -259,6 +272,7 @@ def test_a_certificate_that_a_card_forgot_is_replaced_by_the_one_before(catalog,
         made.path.write_bytes(damage)
         enrol_if_due(config, ServiceManager({}))
         assert made.path.read_bytes() == first
+    is_older(catalog, "a-card", 250)
     exchange.renew("a-card", catalog.url, made)
     made.path.write_bytes(b"\x00" * 100)
     enrol_if_due(config, ServiceManager({}))
@@ -283,6 +297,7 @@ def test_the_agent_renews_before_the_end_and_goes_on_with_the_new_certificate(ca
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
+    is_older(catalog, "a-renews", 250)
     asyncio.run(renew())
     assert made.key_in_force() not in (before, b"")
     assert made.facts().token == facts.token, "the token is still known to be used"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from device_catalog.contract.signatures import HEADER
+from device_catalog.storage.access import AccessStore, CertificateRow, EnrolmentRow
 from device_catalog.storage.audit_trail import AuditTrail, problems_of
 from device_catalog.storage.database import open_engine
 from tests.support.layered_network import layered_document, states_of
@@ -104,6 +105,33 @@ def test_of_many_who_change_one_configuration_at_once_through_both_one_succeeds_
     engine.dispose()
     assert len(entries) > 10
     assert problems_of(entries) == []
+
+
+def test_a_token_that_two_catalogs_read_unused_at_the_same_moment_lets_in_one_key(both):
+    both.first.register("m-3")
+    now_ns = time.time_ns()
+    engines = [open_engine(both.postgresql.url) for _ in range(2)]
+    stores = [AccessStore(engine) for engine in engines]
+    answers: list[bool] = []
+    for number in range(10):
+        stores[0].write_enrolment(EnrolmentRow(bytes([number]) * 32, "m-3", now_ns, now_ns + 10**12, ""))
+        together = threading.Barrier(2)
+
+        def enrol(store, mark, number=number, together=together):
+            token = store.enrolment(bytes([number]) * 32)
+            key = bytes([number, mark]) * 16
+            together.wait(10)
+            answers.append(store.enrol(token, CertificateRow(key, "m-3", "ab", key, "", 0, 2**62), now_ns + 1))
+
+        threads = [threading.Thread(target=enrol, args=(store, mark)) for mark, store in enumerate(stores)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(answers[-2:]) == [False, True]
+        assert len(list(stores[0].certificates_in_force(now_ns, "m-3"))) == 1
+    for engine in engines:
+        engine.dispose()
 
 
 def test_a_catalog_with_another_folder_is_refused_and_told_why(both, tmp_path: Path):
