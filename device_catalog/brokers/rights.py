@@ -109,7 +109,7 @@ class Rights:
 
     def members(self) -> list[Member]:
         """Read every enrolled device; blocks on the database."""
-        members, parts = [], dict[tuple[str, str], Part]()
+        members, parts = [], dict[tuple[str, str, str], Part]()
         devices = sorted(self._fleet.devices.copy().values(), key=lambda one: one.device)
         for device in devices:
             if not self._enrolled(device.device):
@@ -120,24 +120,27 @@ class Rights:
                 overlaid = overlaid_text(document, self._store.choices(device.device))
                 before = revision, msgspec.json.decode(overlaid, type=Configuration)
                 self._known[device.device] = before
-            part = self._part(before[1], parts)
+            part = self._part(before[1], device.tenant, parts)
             members.append(Member(device.device, device.tenant, before[1], part))
         for name in self._known.keys() - {one.device for one in devices}:
             del self._known[name]
         return members
 
-    def _part(self, configuration: Configuration, parts: dict[tuple[str, str], Part]) -> Part:
+    def _part(self, configuration: Configuration, tenant: str, parts: dict[tuple[str, str, str], Part]) -> Part:
         topology = configuration.topology
         if topology is None or all(one.algorithm in ALONE for one in configuration.algorithms):
             return Part()
-        key = topology.network, topology.area
+        key = topology.network, topology.area, tenant
         if key not in parts:
             parts[key] = self._read_part(*key)
         return parts[key]
 
-    def _read_part(self, network: str, area: str) -> Part:
+    def _read_part(self, network: str, area: str, tenant: str) -> Part:
         try:
-            document = self._shelf.known(network).part(area).document
+            known = self._shelf.known(network)
+            if known.row.tenant not in ("", tenant):
+                return Part()
+            document = known.part(area).document
         except NetworkUnknown:
             return Part()
         devices = tuple(dict.fromkeys(terminal.device for terminal in document.terminals if terminal.device))
@@ -185,7 +188,7 @@ def _catalog(broker: BrokerName) -> tuple[list[str], list[str]]:
         return [], ["v1/#"]
     own = topics.catalog_state("+")
     says = [own, topics.availability("+", "+"), topics.topology("+", "+"), topics.notify("+", "+")]
-    return says, [own, topics.availability("+", "+"), topics.faults("+", "+")]
+    return says, [own, topics.availability("+", "+"), topics.faults("+", "+"), topics.log("+", "+")]
 
 
 def _client(broker: BrokerName, client: Client) -> tuple[list[str], list[str]]:
@@ -201,7 +204,7 @@ def _client(broker: BrokerName, client: Client) -> tuple[list[str], list[str]]:
 def _on_grid(one: Member, heard: Iterable[str], askers: Iterable[str]) -> tuple[set[str], set[str]]:
     tenant, device = one.tenant, one.device
     says = {topics.session(tenant, device), topics.requests(tenant, device), topics.replies(tenant, device)}
-    says.add(topics.results(tenant, device, CHECK))
+    says |= {topics.results(tenant, device, CHECK), topics.log(tenant, device)}
     says |= {topics.requests(tenant, name) for name in heard} | {topics.replies(tenant, name) for name in askers}
     hears = {
         topics.notify(tenant, device),

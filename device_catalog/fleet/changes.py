@@ -86,7 +86,9 @@ class Changes:
         if remembered is not None and remembered[0] != request.digest:
             raise Conflict("expected a new Idempotency-Key for another request, found one that was used; change it")
         revision = self._store.floor(name) + 1
-        change = Change(name, revision, placed(self._networks, registration.configuration), time_ns, author)
+        change = Change(
+            name, revision, placed(self._networks, registration.configuration, registration.tenant), time_ns, author
+        )
         self._store.register(change, registration.tenant, registration.kind, registration.description, digest, request)
         poll = registration.configuration.poll
         row = DeviceRow(
@@ -122,7 +124,7 @@ class Changes:
             raise RevisionOutdated(matches[:40], device.revision)
         # A device that applied more than is known here (the database was restored) must still see a newer one.
         revision = max(device.revision, device.applied) + 1
-        stated = placed(self._networks, configuration)
+        stated = placed(self._networks, configuration, device.tenant)
         self._store.set_configuration(Change(name, revision, stated, self._fleet.wall(), author))
         poll = configuration.poll
         self._threads.in_loop(self._fleet.changed, device, revision, poll.interval, poll.lease)

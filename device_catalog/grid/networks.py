@@ -4,7 +4,8 @@ Networks: judged, kept with every revision, cut into the parts that agents look 
 A change is judged whole, written together with the new configurations of the devices it concerns, and told after: the
 states retained on the grid broker, the devices by a notice each. Whom it concerns is found by cutting each agent's part
 before and after (`algorithms.api.network_area`): whose part is the same is not told, and its desired document stays as
-it was. The revisions in a configuration's topology are the catalog's to state, whatever people write there.
+it was. The revisions in a configuration's topology are the catalog's to state, whatever people write there. A network
+that is a tenant's concerns devices of that tenant only: to others that name it, it is as if it were not there.
 
 Documents are large, so they are judged in a thread of their own. `questions` answers what is asked of them.
 """
@@ -212,7 +213,7 @@ class Networks:
     def _concerned(self, before: Loaded | None, after: Loaded) -> Iterable[Change]:
         """Give the configurations of the devices whose part a change makes another."""
         changed: dict[str, bool] = {}
-        for name, area in self._store.devices_in(after.row.network):
+        for name, area in self._store.devices_in(after.row.network, after.row.tenant):
             if area not in changed:
                 changed[area] = (before.likeness(area) if before else None) != after.likeness(area)
             device = self._fleet.devices.get(name)
@@ -225,7 +226,7 @@ class Networks:
 
     def _stored(self, loaded: Loaded, informed: Iterable[str]) -> NetworkStored:
         row, known = loaded.row, {"", *(area.id for area in loaded.document.areas)}
-        without = tuple(name for name, area in self._store.devices_in(row.network) if area not in known)
+        without = tuple(name for name, area in self._store.devices_in(row.network, row.tenant) if area not in known)
         return NetworkStored(row.network, row.revision, row.topology_revision, tuple(informed), without)
 
     def _tell(self, changes: list[Change], tenants: set[str], states: SwitchStates | None) -> None:
@@ -242,16 +243,16 @@ class Networks:
         owner = self._owners.get(network)
         if owner:
             return {owner}
-        names = [name for name, _ in self._store.devices_in(network)]
+        names = [name for name, _ in self._store.devices_in(network, "")]
         there = [self._fleet.devices[name].tenant for name in names if name in self._fleet.devices]
         return {self._tenant, *there}
 
 
-def placed(store: NetworkStore, configuration: Configuration) -> Configuration:
-    """State, in a configuration that names a network of this catalog, the revisions in force."""
+def placed(store: NetworkStore, configuration: Configuration, tenant: str) -> Configuration:
+    """State, in a configuration that names a network of its device's tenant, the revisions in force."""
     topology = configuration.topology
     row = store.find(topology.network) if topology is not None else None
-    return configuration if row is None else _stating(configuration, row)
+    return configuration if row is None or row.tenant not in ("", tenant) else _stating(configuration, row)
 
 
 def _stating(configuration: Configuration, row: NetworkRow) -> Configuration:

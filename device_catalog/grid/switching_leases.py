@@ -160,13 +160,21 @@ class NetworkLeases:
             return None
         return _grant(last, (last.expires_ns - now_ns) / NANOSECONDS)
 
-    def _known(self, network: str) -> None:
-        if self._networks.find(network) is None:
+    def _known(self, network: str) -> str:
+        """Tell whose a network is; empty for nobody's in particular."""
+        row = self._networks.find(network)
+        if row is None:
             raise NetworkUnknown(f"expected the name of a network that is kept here, found {network}")
+        return row.tenant
 
     def _expect(self, network: str, holder: str, by_device: bool) -> None:
-        self._known(network)
-        if by_device and self._networks.place(holder)[0] != network:
+        owner = self._known(network)
+        if not by_device:
+            return
+        named, _, tenant = self._networks.place(holder)
+        if owner not in ("", tenant):  # in the words for what is not there
+            raise NetworkUnknown(f"expected the name of a network that is kept here, found {network}")
+        if named != network:
             raise NotAuthorised(f"expected a device of {network}, found {holder}, whose configuration does not name it")
 
 

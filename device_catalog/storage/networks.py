@@ -86,11 +86,21 @@ class NetworkStore:
         with self._engine.connect() as connection:
             return [RevisionRow._make(row) for row in connection.execute(query)]
 
-    def devices_in(self, network: str) -> list[tuple[str, str]]:
-        """Read which devices belong to a network, each with its area."""
+    def devices_in(self, network: str, tenant: str) -> list[tuple[str, str]]:
+        """
+        Read which devices belong to a network, each with its area.
+
+        Parameters
+        ----------
+        network : str
+        tenant : str
+            Whose it is: devices of others that name it do not belong to it. Empty for nobody's in particular.
+        """
         query = select(devices.c.device, devices.c.area).where(
             devices.c.network == network, devices.c.removed_ns.is_(None)
         )
+        if tenant:
+            query = query.where(devices.c.tenant == tenant)
         with self._engine.connect() as connection:
             return [(str(row[0]), str(row[1])) for row in connection.execute(query.order_by(devices.c.device))]
 

@@ -151,6 +151,36 @@ def test_what_is_another_tenants_is_as_if_it_were_not_there(catalog):
     assert catalog.operator("GET", "/v1/devices/m-theirs").status_code == 200, "nothing was taken away"
 
 
+def test_a_network_neither_informs_nor_reaches_a_device_of_another_tenant_that_names_it(catalog):
+    place = {"topology": {"network": "net-theirs", "area": "lv-1"}}
+    credentials = {
+        name: catalog.register(name, tenant=tenant, kind="agent", configuration=place)
+        for name, tenant in (("a-ours", "ours"), ("a-theirs", "theirs"))
+    }
+
+    def told(name):
+        return catalog.poll(name, credentials[name]).json()
+
+    assert told("a-theirs")["configuration"]["topology"]["model_revision"] == 1
+    assert told("a-ours")["configuration"]["topology"]["model_revision"] == 0
+    before = {name: told(name)["revision"] for name in credentials}
+    states = states_of({**layered_document(), "network": "net-theirs"}, 1, s_l2="open", tie_l="closed")
+    path = "/v1/networks/net-theirs/topology"
+    stored = catalog.operator("PUT", path, headers={"If-Match": "*"}, json=states)
+    assert stored.status_code == 200, stored.text
+    assert "a-theirs" in stored.json()["informed"]
+    assert "a-ours" not in stored.text
+    assert told("a-theirs")["revision"] == before["a-theirs"] + 1
+    assert told("a-ours")["revision"] == before["a-ours"]
+    body = {"holder": "a-ours", "seconds": 30}
+    lease = f"{catalog.url}/v1/networks/net-theirs/lease"
+    headers = {"Authorization": f"Bearer {credentials['a-ours']}"}
+    refused = requests.post(lease, json=body, headers=headers, timeout=5)
+    assert (refused.status_code, "expected the name of a network" in refused.json()["detail"]) == (404, True)
+    asked = requests.get(f"{catalog.url}/v1/devices/a-ours/network", headers=headers, timeout=5)
+    assert asked.status_code == 404
+
+
 def test_a_tenants_operator_keeps_networks_of_his_own(catalog):
     ask = operator(catalog, "our-third", "engineer", "ours")
     network = {**layered_document(), "network": "net-new"}
