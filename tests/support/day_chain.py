@@ -17,12 +17,11 @@ from algorithms.api.network import NetworkModel
 from algorithms.api.network_area import Areas, below_id
 from algorithms.api.network_document import NetworkDocument
 from algorithms.api.network_reader import parse
-from algorithms.builtin.states.state_results import _line_voltages
 from algorithms.grid.estimation.beforehand import Anchor
 from algorithms.grid.estimation.estimate import Estimate
 from algorithms.grid.estimation.least_squares import Estimator
 from algorithms.grid.estimation.measurement import PAIRS, PHASES, Measurement, Quantity
-from tests.support.day_grid import CABINETS, SUBSTATIONS, day_document, day_of_demand
+from tests.support.day_grid import CABINETS, CUSTOMERS, SUBSTATIONS, day_document, day_of_demand
 from tests.support.exact_circuit import Circuit
 from tests.support.exact_rows import measured
 from tests.support.metering import Accuracy, at_customers, expected_power, flows_at, truths, voltages_at
@@ -72,8 +71,8 @@ class Area:
         told = {}
         flow = found.flow(self.source)
         if self.blocked:
-            across, u, _ = _line_voltages(found, np.array([self.at_head]))[self.at_head]
-            for key, value, sigma in zip(PAIRS, across, u, strict=True):
+            across, u, _ = found.line_voltages(np.array([self.at_head]))
+            for key, value, sigma in zip(PAIRS, across[0], u[0], strict=True):
                 told[f"{self.name}.voltage.{key}"] = (abs(value), float(sigma))
             told[f"{self.name}.p.ABC"] = (-float(flow.p.sum()), flow.u_total[0])
             told[f"{self.name}.q.ABC"] = (-float(flow.q.sum()), flow.u_total[1])
@@ -85,11 +84,6 @@ class Area:
             told[f"{self.name}.p.{key}"] = (-float(flow.p[column]), float(flow.u_p[column]))
             told[f"{self.name}.q.{key}"] = (-float(flow.q[column]), float(flow.u_q[column]))
         return told
-
-
-def line_voltages(found: Estimate) -> dict[int, Any]:
-    """Give the voltages AB, BC, CA of every node, and the uncertainties of their magnitude and angle."""
-    return _line_voltages(found, np.arange(len(found.model.nodes)))
 
 
 @dataclass
@@ -167,8 +161,8 @@ class Day:
         return {name for table in tables for name in table.ids}
 
     def _services(self, number: int, cabinet: int) -> list[str]:
-        start = f"c{number}-{cabinet}-c{number}-{cabinet}-"
-        return [name for name in self.model.branches.ids if name.startswith(start)]
+        cabinet_id = f"c{number}-{cabinet}"
+        return [f"{cabinet_id}-{cabinet_id}-{customer}" for customer in range(1, CUSTOMERS + 1)]
 
     def into(self, name: str, quantity: str, phase: str, step: int) -> float:
         """Give the true power that an area draws at its head [W, var]."""

@@ -119,9 +119,9 @@ def test_the_transpose_of_what_is_seen_is_its_transpose():
     currents = 3.0 * (rng.standard_normal(len(response.elements)) + 1j * rng.standard_normal(len(response.elements)))
     seen = observation.see(np.concatenate([response.emfs, currents]))
     inputs = rng.standard_normal((response.size, 1)) + 1j * rng.standard_normal((response.size, 1))
-    weights = rng.standard_normal((len(observation), 1))
-    one = (observation.change(seen, observation.see(inputs)) * weights).sum()
-    other = (observation.back(observation.towards(seen, weights)).conj() * inputs).sum().real
+    weights = rng.standard_normal((len(observation.equations), 1))
+    one = (observation.equations.change(seen, observation.see(inputs)) * weights).sum()
+    other = (observation.back(observation.equations.towards(seen, weights)).conj() * inputs).sum().real
     assert one == pytest.approx(other, rel=1e-9)
 
 

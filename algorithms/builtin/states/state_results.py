@@ -26,13 +26,13 @@ from msgspec.structs import replace as _replace
 from algorithms.api.grid_records import BranchState, GridState, NodeState, Suspect
 from algorithms.api.network import NetworkModel
 from algorithms.api.network_operation import Area
-from algorithms.api.network_tables import Floats, Integers
+from algorithms.api.network_tables import Complexes, Floats, Integers
 from algorithms.api.readings import Estimate as Value
 from algorithms.api.readings import Phasor
 from algorithms.builtin.states.state_metering import TORN
 from algorithms.builtin.states.state_suspects import Judged
-from algorithms.grid.elements import incidence
-from algorithms.grid.estimation.estimate import Estimate, Flow
+from algorithms.grid.estimation.estimate import Estimate
+from algorithms.grid.estimation.flow import Flow
 from algorithms.grid.estimation.measurement import ALL, PAIRS, PHASES
 from algorithms.grid.estimation.observability import view as what_is_seen
 
@@ -213,9 +213,10 @@ class _View:
         self.estimate, self._widen = estimate, widen
         self._voltages, self._u = estimate.phase_voltages, widen * estimate.u_magnitude
         self._u_angle, self.observable = widen * estimate.u_angle, estimate.observable[:, :3]
-        self._between: dict[int, tuple[Sequence[complex], Floats, Floats]] = {}
+        self._between: dict[int, tuple[Complexes, Floats, Floats]] = {}
         if len(pairs):
-            self._between = _line_voltages(estimate, pairs)
+            rows = zip(*estimate.line_voltages(pairs), strict=True)
+            self._between = dict(zip(pairs.tolist(), rows, strict=True))
 
     def voltage(self, row: int, *, to_earth: bool) -> dict[str, Phasor]:
         told: dict[str, Phasor] = {}
@@ -275,21 +276,6 @@ def _branch(name: str, flow: Flow, widen: float) -> BranchState | None:
 def _values(phases: Sequence[str], values: Floats, uncertainties: Floats) -> dict[str, Value]:
     rows = zip(phases, values.tolist(), uncertainties.tolist(), strict=True)
     return {phase: Value(value, uncertainty) for phase, value, uncertainty in rows}
-
-
-def _line_voltages(estimate: Estimate, rows: Integers) -> dict[int, tuple[Sequence[complex], Floats, Floats]]:
-    """Give the voltages AB, BC, CA of nodes, with the uncertainties of their magnitude and angle."""
-    tangent = estimate.gain.tangent
-    points = tangent.response.points
-    first = points.at_node[rows][:, :3]
-    seen = tangent.response.seen(incidence(first.ravel(), np.roll(first, -1, axis=1).ravel(), points.count))
-    across = seen @ estimate.inputs
-    size = np.maximum(np.abs(across), 1e-9)
-    along = estimate.loadings(seen) * (across.conj() / size)[:, np.newaxis]
-    u = np.sqrt(estimate.variance(np.ascontiguousarray(along.real))).reshape(-1, 3)
-    u_angle = (np.sqrt(estimate.variance(np.ascontiguousarray(along.imag))) / size).reshape(-1, 3)
-    turned = (across * np.exp(1j * estimate.turn)).reshape(-1, 3)
-    return {int(row): (turned[k].tolist(), u[k], u_angle[k]) for k, row in enumerate(rows)}
 
 
 def _is_blocked(model: NetworkModel, node: int) -> bool:

@@ -117,7 +117,8 @@ class Beforehand:
         measurements: Sequence[Measurement],
         anchor: Anchor,
     ) -> None:
-        self._elements, self._extra, self._comparable = response.elements, observation.extra, observation.comparable
+        self._elements = response.elements
+        self._extra, self._comparable = observation.equations.extra, observation.equations.comparable
         self._place = response.elements.row, response.elements.column
         self._finest = np.array([FINEST[measurement.quantity] for measurement in measurements], dtype=float)
         stated = np.array([measurement.uncertainty for measurement in measurements], dtype=float)

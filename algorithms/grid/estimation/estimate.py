@@ -14,22 +14,19 @@ Rules:
 """
 
 import math
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from algorithms.api.network import NetworkModel
-from algorithms.api.network_tables import Complexes, Floats, Truths
-from algorithms.grid.elements import incidence
+from algorithms.api.network_tables import Complexes, Floats, Integers, Truths
 from algorithms.grid.estimation.beforehand import Scan
+from algorithms.grid.estimation.flow import Flow
 from algorithms.grid.estimation.gain import Gain
 from algorithms.grid.estimation.iteration import HIGHEST, LOWEST, Iteration
-from algorithms.grid.estimation.measurement import Measurement, Quantity
-from algorithms.grid.estimation.observation import gathered
+from algorithms.grid.estimation.measurement import Measurement
 from algorithms.grid.estimation.patch import Patch
 from algorithms.grid.estimation.tangent import loadings_at
-from algorithms.grid.estimation.terminals import Terminals
 from algorithms.grid.points import EARTH
 from algorithms.grid.solution import without_return
 
@@ -39,36 +36,6 @@ SURE = 5.0
 """What is more of its own standard uncertainties is no matter of chance [1]."""
 UNKNOWN = 0.02
 """A voltage less sure than this, relative to nominal, because of what nothing is known of, is not observable [1]."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Flow:
-    """
-    Powers and currents into equipment by its phases, each beside its standard uncertainty.
-
-    Attributes
-    ----------
-    phases : tuple of str
-        Phases, or pairs of them, that are there, in the order of the arrays.
-    p, u_p, q, u_q : numpy.ndarray
-        Shape (k,) [W, var].
-    current, u_current : numpy.ndarray
-        Magnitude, shape (k,) [A].
-    angle : numpy.ndarray
-        Of the current, shape (k,) [rad].
-    u_total : tuple of float
-        Standard uncertainty of the sums of P and of Q, what phases have in common included [W, var].
-    """
-
-    phases: tuple[str, ...]
-    p: Floats
-    u_p: Floats
-    q: Floats
-    u_q: Floats
-    current: Floats
-    u_current: Floats
-    angle: Floats
-    u_total: tuple[float, float]
 
 
 class Estimate:
@@ -270,25 +237,11 @@ class Estimate:
         KeyError
             When there is none of this id.
         """
-        terminals = Terminals(self.model, self._response)
-        letters, pairs, currents = [], [], []
-        phases = terminals.phases(equipment)
-        for letter in phases:
-            measurement = Measurement(equipment, Quantity.P, equipment, letter, 1.0, end)
-            pair = terminals.between(measurement, letter)
-            if pair is not None:
-                letters.append(letter)
-                pairs.append(pair)
-                currents.append(terminals.current(measurement, letter))
-        ends = np.array(pairs, dtype=np.intp).reshape(-1, 2)
-        points = len(self._at_points) - 1
-        seen = self._response.seen(incidence(ends[:, 0], ends[:, 1], points))
-        across, of_across = seen @ self.inputs, self.loadings(seen)
-        entries = [(row, at, value) for row, current in enumerate(currents) for at, value in current.points]
-        direct = [(row, at, value) for row, current in enumerate(currents) for at, value in current.inputs]
-        seen = self._response.seen(gathered(entries, (len(ends), points)))
-        seen = seen + gathered(direct, (len(ends), self._response.size)).toarray()
-        carried, of_carried = seen @ self.inputs, self.loadings(seen)
+        probe = self.gain.tangent.observation.probes.at(equipment, end)
+        count = len(probe.phases)
+        seen, of_seen = probe.seen @ self.inputs, self.loadings(probe.seen)
+        across, carried = seen[:count], seen[count:]
+        of_across, of_carried = of_seen[:count], of_seen[count:]
         powers = across * carried.conj()
         of_powers = of_across * carried.conj()[:, np.newaxis] + across[:, np.newaxis] * of_carried.conj()
         size = np.abs(carried)
@@ -297,11 +250,33 @@ class Estimate:
         u_p, u_q, u_current = (np.sqrt(self.variance(each)) for each in loadings)
         total = [float(np.sqrt(self.variance(each.sum(axis=0)[np.newaxis])[0])) for each in loadings[:2]]
         return Flow(
-            phases=tuple(letters),
+            phases=probe.phases,
             p=powers.real, u_p=u_p, q=powers.imag, u_q=u_q,
             current=size, u_current=u_current, angle=np.angle(carried * np.exp(1j * self.turn)),
             u_total=(total[0], total[1]),
         )  # fmt: skip
+
+    def line_voltages(self, rows: Integers) -> tuple[Complexes, Floats, Floats]:
+        """
+        Give voltages AB, BC, CA.
+
+        Parameters
+        ----------
+        rows : numpy.ndarray
+            Of nodes, shape (k,).
+
+        Returns
+        -------
+        tuple of numpy.ndarray
+            The voltages, and the standard uncertainties of their magnitudes and angles, shape (k, 3) [V, V, rad].
+        """
+        seen = self.gain.tangent.observation.probes.between_phases(rows)
+        across = seen @ self.inputs
+        size = np.maximum(np.abs(across), 1e-9)
+        along = self.loadings(seen) * (across.conj() / size)[:, np.newaxis]
+        u, u_across = (np.sqrt(self.variance(np.ascontiguousarray(part))) for part in (along.real, along.imag))
+        turned = across * np.exp(1j * self.turn)
+        return turned.reshape(-1, 3), u.reshape(-1, 3), (u_across / size).reshape(-1, 3)
 
     def loadings(self, seen: Complexes) -> Complexes:
         """

@@ -127,7 +127,7 @@ def make_gain(tangent: Tangent, u_state: Floats, u_readings: Floats) -> Gain:
     """
     weight = 1.0 / u_readings
     if tangent.of_seen is not None and len(u_state) <= WHOLE:
-        sensitivity = tangent.observation.change(tangent.seen, tangent.of_seen)
+        sensitivity = tangent.observation.equations.change(tangent.seen, tangent.of_seen)
         strength, left, right = _whole(weight[:, np.newaxis] * sensitivity * u_state)
     else:
         strength, left, right = _strongest(tangent, u_state, weight)

@@ -138,7 +138,7 @@ class Estimator:
         """
         scan = self._beforehand.scan(values, uncertainty, prior, u_prior)
         found = self._estimated(scan, iterations)
-        if not found.converged or found.gain is not self._gain or len(self.observation.current_rows):
+        if not found.converged or found.gain is not self._gain or len(self.observation.equations.current_rows):
             # What led to no state, or to another one than was told, is nothing for the next scan to start from; nor is
             # anything where magnitudes of currents leave several valleys: which one it is, each scan says for itself.
             self._gain = self._patch = None
@@ -146,13 +146,13 @@ class Estimator:
 
     def _estimated(self, scan: Scan, iterations: int) -> Estimate:
         gain, patch = self._weigh(scan)
-        turn = self._turn(gain, scan) if len(self.observation.angle_rows) else 0.0
+        turn = self._turn(gain, scan) if len(self.observation.equations.angle_rows) else 0.0
         found = self._solve(scan, gain, patch, turn, iterations)
         for _ in range(MOVES):
             if iterations == 1 or not found.converged or not self._has_moved(found):
                 break
             found = self._solve(scan, self._moved(found.gain, scan, self._iteration), None, turn, iterations)
-        currents = self.observation.current_rows
+        currents = self.observation.equations.current_rows
         if not len(currents) or iterations == 1 or (found.converged and found.objective <= self._plausible(found)):
             return found
         return self._around_currents(scan, found, turn, iterations)
@@ -188,12 +188,12 @@ class Estimator:
         """Tell whether the state, or what meters see, is far from where the derivatives were taken."""
         if self._iteration.moved_from(found.gain) > MOVED:
             return True
-        if self.observation.only_magnitudes:  # of voltages, which hardly turn
+        if self.observation.equations.only_magnitudes:  # of voltages, which hardly turn
             return False
         before, now = found.gain.tangent.seen, self.observation.see(found.inputs)
-        if (self.observation.bend(before, now) > BENT).any():
+        if (self.observation.equations.bend(before, now) > BENT).any():
             return True
-        return bool((UNSURE * self.observation.tilt(before, now) > TILTED).any())
+        return bool((UNSURE * self.observation.equations.tilt(before, now) > TILTED).any())
 
     def _solve(self, scan: Scan, gain: Gain, patch: Patch | None, turn: float, iterations: int) -> Estimate:
         iteration = self._iteration
@@ -219,7 +219,7 @@ class Estimator:
 
         A magnitude fits two directions of the current: with it, the objective may have several valleys.
         """
-        rows = self.observation.current_rows
+        rows = self.observation.equations.current_rows
         without = replace(scan, readings=scan.readings.copy(), u_readings=scan.u_readings.copy())
         without.readings[rows], without.u_readings[rows] = 0.0, np.inf
         without = replace(without, missing=np.union1d(scan.missing, rows).astype(np.intp))
@@ -301,13 +301,13 @@ class Estimator:
             if wild.any():  # expected powers far from the truth: those of the elements concerned count for nothing
                 powers = np.where(wild, 0.0, powers)
                 across = np.where(wild, unloaded, across)
-        level = self.observation.level(seen, scan.readings, scan.missing)
+        level = self.observation.equations.level(seen, scan.readings, scan.missing)
         inputs[: len(emfs)] *= level
         inputs[len(emfs) :] /= level
         return inputs
 
     def _turn(self, gain: Gain, scan: Scan) -> float:
         """Tell by how much the readings' angles are ahead of the model's [rad]."""
-        rows = np.setdiff1d(self.observation.angle_rows, scan.missing)
-        expected = self.observation.values(gain.tangent.seen)[rows]
+        rows = np.setdiff1d(self.observation.equations.angle_rows, scan.missing)
+        expected = self.observation.equations.values(gain.tangent.seen)[rows]
         return float(np.angle(np.exp(1j * (scan.readings[rows] - expected)).sum()))

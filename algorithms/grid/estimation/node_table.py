@@ -15,7 +15,6 @@ from functools import cached_property
 import numpy as np
 
 from algorithms.api.network_tables import Complexes, Floats, Integers
-from algorithms.grid.elements import incidence
 from algorithms.grid.estimation.tangent import Tangent
 from algorithms.grid.points import EARTH
 
@@ -81,8 +80,8 @@ class NodeTable:
         before = np.empty((2, len(self.places)))
         for start in range(0, len(self.places), SLICE):
             part = slice(start, start + SLICE)
-            watch = incidence(self._first[part], self._second[part], self._tangent.response.points.count)
-            loadings = self._tangent.loadings(self._tangent.response.seen(watch)) * self._direction[part, np.newaxis]
+            seen = self._tangent.observation.probes.between(self._first[part], self._second[part])
+            loadings = self._tangent.loadings(seen) * self._direction[part, np.newaxis]
             for each, projected in enumerate((loadings.real, loadings.imag)):
                 weighted = projected * self._u_state
                 before[each, part] = np.einsum("ij,ij->i", weighted, weighted)

@@ -78,7 +78,7 @@ def view(estimate: Estimate) -> View:
     hidden: Truths = np.asarray((live & ~estimate.observable[:, :3]).any(axis=1))
     dark = ~live.any(axis=1)
     read = np.zeros(len(model.nodes), dtype=np.intp)
-    equations = estimate.gain.tangent.observation.extra
+    equations = estimate.gain.tangent.observation.equations.extra
     present = np.setdiff1d(np.arange(len(equations)), estimate.scan.missing)
     for index in equations[present].tolist():
         measurement = estimate.measurements[index]

@@ -111,7 +111,7 @@ def make_patch(gain: Gain, widened: Integers, added: Floats, removed: Integers) 
     strength, directions, more = gain.strength, len(gain.strength), len(widened)
     tangent, weight = gain.tangent, 1.0 / gain.u_readings
     of_inputs, of_seen = tangent.columns(widened, added)
-    pull = weight[:, np.newaxis] * tangent.observation.change(tangent.seen, of_seen)
+    pull = weight[:, np.newaxis] * tangent.observation.equations.change(tangent.seen, of_seen)
     pull[removed] = 0.0
     known = np.where(np.isfinite(gain.u_readings), gain.u_readings, 0.0)
     square = pull.T @ pull

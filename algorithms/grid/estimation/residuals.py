@@ -132,6 +132,6 @@ def judge_residuals(estimate: Estimate) -> Residuals:
         [estimate.residuals[equations] / known, -(own_rows[:, :directions] @ estimate.along[:directions])]
     )
     normalised = np.where(critical, 0.0, residuals / np.sqrt(np.where(critical, 1.0, share)))
-    measurement = np.concatenate([observation.extra[equations], own[entries]])
+    measurement = np.concatenate([observation.equations.extra[equations], own[entries]])
     sigmas = np.concatenate([known, sigma])
     return Residuals(measurement, normalised, critical, rows, len(equations), inverse, gained, share, sigmas)

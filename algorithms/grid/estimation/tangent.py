@@ -159,7 +159,7 @@ class Tangent:
     def forward(self, change: Floats) -> Floats:
         """Give changes of what meters tell, shape (n, j) -> (e, j)."""
         of_seen = self.of_seen @ change if self.of_seen is not None else self.observation.see(self.of_inputs(change))
-        return self.observation.change(self.seen, of_seen)
+        return self.observation.equations.change(self.seen, of_seen)
 
     def moves(self, change: Floats) -> Floats:
         """
@@ -182,7 +182,7 @@ class Tangent:
 
     def adjoint(self, weights: Floats) -> Floats:
         """Apply the transpose of `forward`, shape (e, j) -> (n, j)."""
-        towards = self.observation.towards(self.seen, weights)
+        towards = self.observation.equations.towards(self.seen, weights)
         of_inputs = self.observation.back(towards)
         sources = self.response.emfs.size
         if self.inputs is None:
@@ -209,7 +209,7 @@ def loadings_at(tangent: Tangent, seen: Complexes, inverse: Complexes, drawn: Co
     numpy.ndarray
         Shape (q, n).
     """
-    response, sources = tangent.response, len(tangent.response.emfs)
+    response, observation, sources = tangent.response, tangent.observation, len(tangent.response.emfs)
     found = np.zeros((len(seen), tangent.size), dtype=complex)
     part = seen
     for turn in range(FOLLOWED):
@@ -218,7 +218,10 @@ def loadings_at(tangent: Tangent, seen: Complexes, inverse: Complexes, drawn: Co
         found += -each.conj() if turn % 2 else each
         # What elements draw changes with voltages, which change with what elements draw, ever less.
         pulled = (part[:, sources:] * (drawn * inverse)).conj()
-        part = response.seen(csr_array(csr_array(pulled) @ response.elements.incidence))
+        if observation.dense:
+            part = pulled @ observation.matrix[: len(inverse)]
+        else:
+            part = response.seen(csr_array(csr_array(pulled) @ response.elements.incidence))
     return found
 
 

@@ -81,8 +81,8 @@ class Walk:
 
     def residuals(self, seen: Complexes) -> Floats:
         """Give readings less what is seen, shape (e,)."""
-        found: Floats = self._scan.readings - self._observation.values(seen)
-        angles, missing = self._observation.angle_rows, self._scan.missing
+        found: Floats = self._scan.readings - self._observation.equations.values(seen)
+        angles, missing = self._observation.equations.angle_rows, self._scan.missing
         if len(angles):
             found[angles] = np.angle(np.exp(1j * (found[angles] - self._turn)))
         if len(missing):
