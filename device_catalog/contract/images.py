@@ -28,6 +28,8 @@ MAXIMUM_PAYLOAD = 1024**3
 """Longest payload [bytes]."""
 MAXIMUM_MANIFEST = 256 * 1024
 """Longest manifest [bytes]."""
+MAXIMUM_PART = 8 * 1024 * 1024
+"""Most of a payload that is brought to the catalog at once [bytes]."""
 FORMAT = 1
 """Stands where an algorithm's target states its API version."""
 DICTIONARY = 4 * 1024 * 1024

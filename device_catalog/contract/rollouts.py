@@ -187,6 +187,8 @@ class RolloutRequest(Strict, frozen=True):
         Of the algorithm, where it is added.
     supersede : bool
         Whether it may take devices over from another rollout of the same algorithm that is under way.
+    image : bool
+        Whether it is about an image of root slots; the catalog says so itself.
     """
 
     algorithm: str
@@ -201,6 +203,7 @@ class RolloutRequest(Strict, frozen=True):
     add: bool = False
     settings: dict[str, Any] = msgspec.field(default_factory=dict)
     supersede: bool = False
+    image: bool = False
 
 
 class RolloutOrder(Strict, frozen=True):

@@ -11,10 +11,13 @@ from pathlib import Path
 
 import requests
 
+from device_catalog.contract.images import IMAGE_FILE, MAXIMUM_PART, payload_path, read_manifest
+from device_catalog.contract.paths import OFFSET_HEADER
+from device_catalog.contract.recordings import Received
 from device_catalog.contract.trust import METADATA, POLICY_FILE, TARGET_FILE, Push, Pushed
 from device_catalog.operator.catalog import TIMEOUT, Catalog, read
 from device_catalog.operator.errors import CatalogAway, OperatorError, UsageError
-from device_catalog.operator.output import say, say_json
+from device_catalog.operator.output import note, say, say_json
 from device_catalog.operator.settings import KEYS, read_settings
 from device_catalog.rollouts.releases import read_releases
 
@@ -42,6 +45,20 @@ class TrustCatalog(Catalog):
         if response.status_code != requests.codes.no_content:
             raise self._refused(response.status_code, answer, "")
 
+    def bring_part(self, path: str, offset: int, content: bytes) -> int:
+        """Bring a part of a payload; return how much of it is there [bytes]."""
+        headers = {OFFSET_HEADER: str(offset)}
+        try:
+            with self._session.patch(
+                self.base + path, data=content, headers=headers, timeout=TIMEOUT, allow_redirects=False, stream=True
+            ) as response:
+                answer = response.raw.read(65536)
+        except requests.RequestException as error:
+            raise CatalogAway(f"the catalog at {self.base} cannot be reached: {error}") from error
+        if response.status_code != requests.codes.ok:
+            raise self._refused(response.status_code, answer, "")
+        return read(answer, Received).received
+
     def bring_documents(self, documents: dict[str, str]) -> Pushed:
         """Bring documents, all or none."""
         return read(self._exchange("PUT", METADATA, body=Push(documents))[0], Pushed)
@@ -62,6 +79,11 @@ def push(options: argparse.Namespace) -> None:
             if not catalog.has(where):
                 catalog.bring(where, path.read_bytes())
                 brought.append(path.name.partition(".")[0])
+        for path in sorted((folder / "targets").glob("images/*/*.json")):
+            where = IMAGE_FILE.format(image=path.parent.name, file=path.name)
+            if not catalog.has(where):
+                _bring_image(catalog, path, where, quiet=options.json)
+                brought.append(path.name.partition(".")[0])
         pushed = catalog.bring_documents(documents)
     new = [release for release in read_releases(folder).packages if release.package.sha256 in brought]
     commands = [f"tresma rollout start {release.algorithm}=={release.version} --to GROUP" for release in new]
@@ -74,6 +96,27 @@ def push(options: argparse.Namespace) -> None:
         say("no meter runs what is new yet; bring it to some, stage by stage:")
     for command in commands:
         say(f"  {command}")
+
+
+def _bring_image(catalog: TrustCatalog, path: Path, where: str, *, quiet: bool) -> None:
+    """Bring a payload part by part, from where an earlier push ended, and then its manifest."""
+    data = path.read_bytes()
+    manifest = read_manifest(data)
+    payload = path.with_name(payload_path(manifest).rpartition("/")[2])
+    there = IMAGE_FILE.format(image=manifest.name, file=payload.name)
+    try:
+        with payload.open("rb") as file:
+            here = catalog.bring_part(there, 0, b"")
+            while here < manifest.payload_length:
+                file.seek(here)
+                before, here = here, catalog.bring_part(there, here, file.read(MAXIMUM_PART))
+                if not quiet:
+                    note(f"{manifest.name} {manifest.version}: {here / manifest.payload_length:.0%}")
+                if here <= before:
+                    raise OperatorError(f"expected the catalog to take more of {payload.name}, found that it does not")
+    except OSError as error:
+        raise OperatorError(f"{payload}: expected a payload that can be read, found: {error.strerror}") from error
+    catalog.bring(where, data)
 
 
 def _documents(folder: Path) -> dict[str, str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from device_catalog.operator.algorithm_commands import AddCommand, judged
 from device_catalog.operator.errors import OperatorError, UsageError
+from device_catalog.operator.image_commands import read_image
 from device_catalog.operator.output import note, say, say_json
 from device_catalog.operator.passphrases import passphrase_of
 from device_catalog.operator.policy_commands import read_policy
@@ -36,6 +37,10 @@ How a repository begins, with two people and one key for the catalog's machine:
   tresma repository publish trust --key online.key
 How an algorithm gets in:
   tresma repository add trust voltage_band-0.1.0-py3-none-any.whl
+  ... sign, sign, publish as above
+How an image of meters' root slots gets in:
+  tresma image pack dist/tresma-rpi-1.2.0.root.ext4 --about dist/tresma-rpi-1.2.0.json
+  tresma repository add trust tresma-rpi-1.2.0.json
   ... sign, sign, publish as above
 How the DSO says what it allows, whoever runs the catalog:
   tresma policy new policy.json --director catalog=KEY --broker 'mqtts://*.example.org'
@@ -79,8 +84,8 @@ def add_commands(subjects: Any, command: AddCommand, remote: AddCommand, epilog:
     policy = verb("policy", "put what the DSO allows among the targets, for signers to confirm", _policy)
     policy.add_argument("file", type=Path, metavar="FILE", help="as `tresma policy new` writes it")
 
-    add = verb("add", "put packages among the targets, for signers to confirm", _add)
-    add.add_argument("package", type=Path, nargs="+", metavar="WHEEL")
+    add = verb("add", "put packages or images among the targets, for signers to confirm", _add)
+    add.add_argument("package", type=Path, nargs="+", metavar="WHEEL|MANIFEST")
     add.add_argument("--as", dest="publisher", default="targets", metavar="PUBLISHER", help="under a delegation")
 
     withdraw = verb("withdraw", "take a version of an algorithm away", _withdraw)
@@ -179,9 +184,22 @@ def _init(options: argparse.Namespace, repository: "Repository") -> None:
 
 
 def _add(options: argparse.Namespace, repository: "Repository") -> None:
-    packages = [judged(path) for path in options.package]
+    from device_catalog.contract.images import ImageError  # noqa: PLC0415
+
+    packages = [judged(path) for path in options.package if path.suffix != ".json"]
+    images = [read_image(path) for path in options.package if path.suffix == ".json"]
+    if images and options.publisher != "targets":
+        raise UsageError("expected an image to be signed by targets itself, found a publisher; leave --as out")
     for package, data in packages:
         repository.add(package, data, options.publisher)
+    try:
+        for _, data, payload in images:
+            repository.add_image(data, payload)
+    except ImageError as error:
+        raise UsageError("expected the manifest of an image", error.problems) from error
+    except OSError as error:
+        found = f"{error.filename}: {error.strerror}"
+        raise OperatorError(f"expected an image's payload beside its manifest, found {found}") from error
     _tell_pending(options, repository)
 
 

@@ -1,6 +1,7 @@
 """Files of a repository: replaced whole, and durable before the next one is begun."""
 
 import os
+import shutil
 from pathlib import Path
 
 
@@ -17,3 +18,13 @@ def write_whole(path: Path, content: bytes) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def copy_whole(source: Path, path: Path) -> None:
+    """Copy a file, however long; it appears only when it is whole."""
+    temporary = path.with_name(f".{path.name}.new")
+    with source.open("rb") as reading, temporary.open("wb") as file:
+        shutil.copyfileobj(reading, file, 1024 * 1024)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from device_catalog.contract.reports import AlgorithmReport, Refusal, UpdateReport
+from device_catalog.contract.reports import AlgorithmReport, ImageReport, Refusal, UpdateReport
 from device_catalog.contract.rollouts import Back, DeviceState
 
 RESTARTS = 3
@@ -27,6 +27,15 @@ class Report(msgspec.Struct, frozen=True):
     applied_revision: int = 0
     refused: Refusal | None = None
     algorithms: dict[str, AlgorithmReport] = {}
+    image: ImageReport | None = None
+
+    def of(self, name: str) -> AlgorithmReport | None:
+        """Give what is said of an algorithm; an image is looked at as if it were one."""
+        image = self.image
+        if image is None or name in self.algorithms or image.name not in (name, ""):
+            return self.algorithms.get(name)
+        state = "running" if image.state == "running" and image.name else "starting"
+        return AlgorithmReport(image.version, state, last_error=image.last_error, update=image.update)
 
 
 class Told(NamedTuple):
@@ -97,7 +106,7 @@ def judge(
     probation : callable
         Tells how long the version has to prove itself there [s]; asked where it is about that time.
     """
-    algorithm = None if report is None else report.algorithms.get(target.algorithm)
+    algorithm = None if report is None else report.of(target.algorithm)
     if told.state is DeviceState.DONE:
         if silent > deadline:
             return Verdict(DeviceState.OVERDUE, "", f"not heard for {_duration(silent)}", (), told.restarts)
@@ -123,7 +132,7 @@ def judge(
 
 def runs_already(target: Target, report: Report | None) -> bool:
     """Tell whether a device that was never told runs the version."""
-    algorithm = None if report is None else report.algorithms.get(target.algorithm)
+    algorithm = None if report is None else report.of(target.algorithm)
     return algorithm is not None and algorithm.version == target.version and algorithm.state == "running"
 
 
@@ -142,7 +151,7 @@ def is_back(target: Target, revision: int, before: str, report: Report | None) -
     """
     if report is None or report.applied_revision < revision:
         return Back.GOING
-    algorithm = report.algorithms.get(target.algorithm)
+    algorithm = report.of(target.algorithm)
     if target.shadow:
         return Back.THERE if algorithm is None or algorithm.shadow is None else Back.GOING
     if algorithm is None:

@@ -14,7 +14,8 @@ from typing import Protocol
 import msgspec
 
 from algorithms.api.errors import Problem, shortened
-from device_catalog.contract.documents import PackageReference
+from device_catalog.contract.documents import Configuration, ImageSetting, PackageReference
+from device_catalog.contract.image_rules import judge_image
 from device_catalog.contract.rollouts import (
     GroupChange,
     GroupChanged,
@@ -24,7 +25,7 @@ from device_catalog.contract.rollouts import (
     RolloutState,
     Selector,
 )
-from device_catalog.contract.rules import IDENTIFIER
+from device_catalog.contract.rules import IDENTIFIER, Problems
 from device_catalog.contract.topics import is_identifier
 from device_catalog.errors import Conflict, Refused, RevisionOutdated, RolloutUnknown
 from device_catalog.fleet.register import Register
@@ -121,6 +122,9 @@ class RolloutOrders:
             return remembered[1], False
         now = datetime.fromtimestamp(now_ns / 1e9, UTC)
         package, problems = releases.find(request.algorithm, request.version, now)
+        request = msgspec.structs.replace(request, image=releases.is_image(request.algorithm))
+        if request.image:
+            problems += _problems_of_image(request)
         found, devices = self._problems_of_selection(request)
         problems += found
         if problems or package is None:
@@ -283,6 +287,21 @@ def _unknown_devices(where: str, names: Sequence[str]) -> list[Problem]:
         f" and {len(names) - MAXIMUM_NAMED} more" if names[MAXIMUM_NAMED:] else ""
     )
     return [Problem(where, "registered devices", found, "register them, or list the devices")]
+
+
+def _problems_of_image(request: RolloutRequest) -> list[Problem]:
+    """Find what is asked of an image and only an algorithm can do."""
+    problems = Problems()
+    remedy = "an image is tried by a restart; begin with few devices instead, such as --percent 1,10,100"
+    problems.expect(request.shadow is None, "rollout.shadow", "none for an image", "one", remedy)
+    settings = {**request.settings, "name": request.algorithm}
+    try:
+        image = msgspec.convert(settings, ImageSetting)
+    except msgspec.ValidationError as error:
+        problems.expect(False, "rollout.settings", "settings of an image, such as windows and rate", error)
+    else:
+        judge_image(problems, Configuration(image=image), "rollout.settings")
+    return problems.found
 
 
 def _fields(

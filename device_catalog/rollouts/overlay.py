@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from device_catalog.contract.documents import Assignment, Configuration, PackageReference, Shadow
+from device_catalog.contract.documents import Assignment, Configuration, ImageSetting, PackageReference, Shadow
 
 _replace = msgspec.structs.replace
 
@@ -30,6 +30,8 @@ class Chosen(msgspec.Struct, frozen=True):
         Where it is added.
     probation : float or None
         None for what is configured [s].
+    image : bool
+        Whether it is an image of root slots.
     """
 
     rollout: str
@@ -38,6 +40,7 @@ class Chosen(msgspec.Struct, frozen=True):
     add: bool = False
     settings: dict[str, Any] = {}
     probation: float | None = None
+    image: bool = False
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -63,7 +66,10 @@ class Choice(msgspec.Struct, frozen=True):
 
 
 def configured(configuration: Configuration, algorithm: str) -> Assignment | None:
-    """Find an algorithm among those that a configuration names."""
+    """Find an algorithm among those that a configuration names; an image is looked at as if it were one."""
+    image = configuration.image
+    if image is not None and image.name == algorithm:
+        return Assignment(algorithm, version=image.version, package=image.package, probation=image.probation)
     return next((item for item in configuration.algorithms if item.algorithm == algorithm), None)
 
 
@@ -94,9 +100,25 @@ def overlaid(configuration: Configuration, choices: Mapping[str, Choice]) -> Con
     algorithms = [_overlaid(assignment, choices.get(assignment.algorithm)) for assignment in configuration.algorithms]
     present = {assignment.algorithm for assignment in algorithms}
     for algorithm, choice in choices.items():
-        if algorithm not in present and counts(choice, None) and choice.chosen is not None:
+        if choice.chosen is not None and choice.chosen.image:
+            configuration = _with_image(configuration, algorithm, choice)
+        elif algorithm not in present and counts(choice, None) and choice.chosen is not None:
             algorithms.append(_overlaid(Assignment(algorithm, choice.chosen.settings), choice))
     return _replace(configuration, algorithms=tuple(algorithms))
+
+
+def _with_image(configuration: Configuration, name: str, choice: Choice) -> Configuration:
+    """Lay the choice of an image over a configuration."""
+    chosen, image = choice.chosen, configuration.image
+    if chosen is None or (image is not None and image.name != name):
+        return configuration
+    if not counts(choice, configured(configuration, name)):
+        return configuration
+    image = msgspec.convert({**chosen.settings, "name": name}, ImageSetting) if image is None else image
+    image = _replace(image, version=chosen.version, package=chosen.package, rollout=chosen.rollout)
+    if chosen.probation is not None:
+        image = _replace(image, probation=chosen.probation)
+    return _replace(configuration, image=image)
 
 
 def overlaid_text(configuration: bytes, choices: Mapping[str, bytes]) -> bytes:

@@ -21,8 +21,12 @@ from device_catalog.contract.trust import MAXIMUM_TARGETS, read_facts
 _tag = re.compile(r"-([a-z0-9_.]+-[a-z0-9_.]+-[a-z0-9_.]+)\.whl$")
 
 
+IMAGE = "image"
+"""Stands in the place of a tag where what is signed is an image of root slots."""
+
+
 class Release(NamedTuple):
-    """A package that is signed."""
+    """A package that is signed, or the manifest of an image."""
 
     algorithm: str
     version: str
@@ -75,6 +79,10 @@ class Releases(NamedTuple):
             problems.append(Problem("rollout.version", "one package for all devices", f"{len(chosen)}: {tags}"))
         return (chosen[0].package if chosen else None), problems
 
+    def is_image(self, name: str) -> bool:
+        """Tell whether a name is that of an image."""
+        return any(release.tag == IMAGE for release in self.packages if release.algorithm == name)
+
 
 def read_releases(folder: Path) -> Releases:
     """
@@ -104,9 +112,10 @@ def read_releases(folder: Path) -> Releases:
 def _releases(role: dict[str, Any]) -> Iterator[Release]:
     for path, target in role.get("targets", {}).items():
         facts, tag = read_facts(target.get("custom")), _tag.search(path)
-        if facts is not None and tag is not None:
+        kind = IMAGE if path.startswith("images/") else tag[1] if tag is not None else ""
+        if facts is not None and kind:
             package = PackageReference(facts.release, target["length"], target["hashes"]["sha256"])
-            yield Release(facts.name, facts.version, tag[1], package)
+            yield Release(facts.name, facts.version, kind, package)
 
 
 def _version(document: dict[str, Any], name: str) -> int:

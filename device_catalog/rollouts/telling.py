@@ -134,7 +134,8 @@ class Telling:
         settings = self._request.settings
         if current is not None and current.chosen is not None and not settings:
             settings = current.chosen.settings
-        new = Chosen(self._name, row.version, self._package, add, settings, self._request.probation)
+        image = self._request.image
+        new = Chosen(self._name, row.version, self._package, add, settings, self._request.probation, image)
         base = "" if assignment is None else assignment.version
         if row.shadowing:
             choice = Choice(row.number, base, current.chosen if current is not None else None, new)

@@ -374,6 +374,8 @@ def _write_configuration(connection: Connection, change: Change) -> None:
     )
     connection.execute(delete(assignments).where(assignments.c.device == change.device))
     names = [assignment.algorithm for assignment in change.configuration.algorithms]
+    if change.configuration.image is not None:
+        names.append(change.configuration.image.name)  # a rollout finds who has it as it finds an algorithm
     if names:
         connection.execute(insert(assignments), [{"device": change.device, "algorithm": name} for name in names])
 
