@@ -25,6 +25,7 @@ from device_catalog.api.callers import Access, AnyRequest, visit_of
 from device_catalog.api.faults import handlers as fault_handlers
 from device_catalog.api.groups import handlers as group_handlers
 from device_catalog.api.history import handlers as history_handlers
+from device_catalog.api.images import handlers as image_handlers
 from device_catalog.api.limits import Buckets
 from device_catalog.api.network_leases import handlers as lease_handlers
 from device_catalog.api.networks import handlers as network_handlers
@@ -277,6 +278,7 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
             *group_handlers(*rollouts, access, _body),
             *access_handlers(enrolments, operators, audit, fleet, access, _document),
             *trust_handlers(trust, access, _body),
+            *image_handlers(trust, access, _body),
             *history_handlers(measured, fleet, access),
             *page_handlers(
                 PageSources(fleet, questions, recordings, measured),

@@ -31,6 +31,7 @@ from device_catalog.contract.enrolment import (
 )
 from device_catalog.contract.faults import FaultChange, FaultDetail, FaultPage
 from device_catalog.contract.history import DeviceHistory, HistoryPage, HistoryStatus
+from device_catalog.contract.images import IMAGE_FILE
 from device_catalog.contract.network_leases import LeaseGrant, LeaseRequest, SwitchNewsDocument
 from device_catalog.contract.networks import AreaDocument, NetworkPage, NetworkStored, RevisionPage
 from device_catalog.contract.operators import (
@@ -513,6 +514,39 @@ OPERATIONS = (
     Operation(
         "get", TARGET_FILE, "A package of the signed repository", "anybody", 200, None, bytes, _known, (), (304, 404)
     ),
+    Operation(
+        "get",
+        IMAGE_FILE,
+        "The manifest or the payload of an image, from any byte on",
+        "anybody",
+        200,
+        None,
+        bytes,
+        ("Range",),
+        (),
+        (206, 304, 404, 416, 503),
+    ),
+    Operation(
+        "patch",
+        IMAGE_FILE,
+        "Bring a part of an image's payload; the answer says where to go on",
+        "operator",
+        200,
+        bytes,
+        Received,
+        (OFFSET_HEADER,),
+        (),
+        (400, 401, 404, 413, 422),
+    ),
+    Operation(
+        "put",
+        IMAGE_FILE,
+        "Bring an image's manifest once its payload is here; the payload is judged by it",
+        "operator",
+        204,
+        bytes,
+        refusals=(401, 404, 413, 422),
+    ),
     Operation("get", POLICY_FILE, "The DSO's policy", "anybody", 200, None, Policy, _known, (), (304, 404)),
     Operation(
         "put",
@@ -645,6 +679,7 @@ OPERATIONS = (
 )
 
 _problems = {
+    206: "The part that was asked for",
     304: "Nothing newer than what If-None-Match names",
     400: "A header that cannot be used",
     401: "No credential, or not the right one",
@@ -653,6 +688,7 @@ _problems = {
     409: "In conflict with what is there",
     412: "Changed by somebody else since it was read",
     413: "Longer than 1 MiB, of a network and its switches 16 MiB",
+    416: "No range within the file",
     422: "Refused, with every problem found",
     428: "If-Match is missing",
     429: "Asked or polled far too often; Retry-After says when to come back",
@@ -745,7 +781,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
     slow = () if operation.who == "anybody" else (429,)
     role = (403,) if operation.who in ("operator", "device") else ()
     for status in sorted({*operation.refusals, *storage, *slow, *role}):
-        responses[str(status)] = {"description": _problems[status], **({} if status == 304 else {"content": problem})}
+        responses[str(status)] = {"description": _problems[status], **({} if status in (206, 304) else {"content": problem})}
     result: dict[str, Any] = {"summary": operation.summary, "parameters": parameters, "responses": responses}
     if operation.body is not None:
         media_type = "application/merge-patch+json" if operation.method == "patch" else "application/json"

@@ -22,6 +22,7 @@ from device_catalog.operator.errors import Answered, OperatorError, UsageError
 from device_catalog.operator.faults import add_commands as add_faults
 from device_catalog.operator.flash import add_commands as add_flash
 from device_catalog.operator.history import add_commands as add_history
+from device_catalog.operator.image_commands import add_commands as add_image
 from device_catalog.operator.network_arguments import add_commands as add_network
 from device_catalog.operator.output import say_error
 from device_catalog.operator.policy_commands import add_commands as add_policy
@@ -152,7 +153,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     subjects = parser.add_subparsers(
         required=True,
-        metavar="devices|flash|watch|history|recordings|faults|report|network|rollout|group|algorithm|keys|policy|repository|operator|audit",
+        metavar="devices|flash|watch|history|recordings|faults|report|network|rollout|group|algorithm|image|keys|policy|repository|operator|audit",
     )
     subject = subjects.add_parser(
         "devices",
@@ -178,6 +179,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_rollouts(subjects, lambda commands, *words: _command(commands, common, *words), _EXIT)
     add_algorithm(subjects, lambda commands, *words: _command(commands, answers, *words), _EXIT)
+    add_image(subjects, lambda commands, *words: _command(commands, answers, *words), _EXIT)
     add_policy(subjects, lambda commands, *words: _command(commands, answers, *words), _EXIT)
     add_trust(
         subjects,
