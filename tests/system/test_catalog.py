@@ -16,6 +16,7 @@ import requests
 
 from tests.support.catalog import CatalogProcess
 from tests.support.enrolment import invite, signing_request
+from tests.support.images import image_of, served_names
 from tests.support.layered_network import layered_document, states_of
 from tests.support.packages import package_of
 from tests.support.policies import policy_bytes
@@ -236,11 +237,18 @@ def test_the_description_is_true_to_the_server(catalog, tmp_path):
     documents = {path.name: path.read_text() for path in (dso.folder / "metadata").iterdir()}
     rollout = {"algorithm": "voltage-band", "version": "0.1.0", "to": {"devices": ["m-description"]}, "add": True}
     policy = policy_bytes()
+    image, manifest, payload = image_of(tmp_path)
+    files = dict(zip(("{image}", "payload"), served_names(image, manifest), strict=True))
+    files |= {"metadata": "root.json", "policy": f"{hashlib.sha256(policy).hexdigest()}.policy.json"}
+    part = {"data": payload.read_bytes(), "headers": {"Upload-Offset": "0"}}
+    images = "/v1/trust/targets/images/{image}/{file}"
     bodies = {
         ("post", "/v1/rollouts"): {"json": rollout},
         ("post", "/v1/rollouts/{rollout}/orders"): {"json": {"order": "pause"}, "headers": {"If-Match": "*"}},
         ("post", "/v1/groups/{group}/members"): {"json": {"add": ["m-description"]}},
         ("put", "/v1/trust/targets/policy/{file}"): {"data": policy},
+        ("put", images): {"data": manifest},
+        ("patch", images): part,
         ("put", "/v1/trust/metadata"): {"json": {"documents": documents}},
         ("put", "/v1/trust/targets/algorithms/{algorithm}/{file}"): {"data": package},
         ("post", "/v1/devices"): {"json": {"device": "m-described"}},
@@ -263,6 +271,8 @@ def test_the_description_is_true_to_the_server(catalog, tmp_path):
     catalog.operator("PUT", "/v1/networks/net-3", json=network, headers={"If-None-Match": "*"})
     catalog.operator("PUT", f"/v1/trust/targets/algorithms/voltage-band/{target}", data=package)
     catalog.operator("PUT", "/v1/trust/metadata", json={"documents": documents})
+    brought = catalog.operator("PATCH", images.format(image=image.name, file=files["payload"]), **part)
+    assert brought.json()["received"] == image.payload_length
     catalog.register("m-enrolled")
     token_of = invite(catalog, "m-enrolled")
     enrolment = {"device": "m-enrolled", "secret": token_of.secret, "request": signing_request("m-enrolled")}
@@ -291,9 +301,8 @@ def test_the_description_is_true_to_the_server(catalog, tmp_path):
                 group="pilot",
                 content="frames",
                 algorithm="voltage-band",
-                file={"metadata": "root.json", "policy": f"{hashlib.sha256(policy).hexdigest()}.policy.json"}.get(
-                    path.split("/")[-2], target
-                ),
+                image=image.name,
+                file=files.get("payload" if (method, path) == ("patch", images) else path.split("/")[-2], target),
             ),
             **body,
         )
