@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from algorithms.api.network_reader import parse
+from algorithms.builtin.states.local_time import LocalTime
 from algorithms.builtin.states.state_forecast import DAY, Forecast, Profile, read_profiles
 from tests.support.state_grid import three_level_document
 
@@ -19,8 +20,8 @@ def model():
     return parse(document)
 
 
-def forecast(model, profiles=None, utc_offset=0.0, hold=0.0, growth=0.3):
-    return Forecast(model, profiles or {}, utc_offset, hold, growth, 1.0)
+def forecast(model, profiles=None, local_time=LocalTime(0), hold=0.0, growth=0.3):  # noqa: B008 - frozen
+    return Forecast(model, profiles or {}, local_time, hold, growth, 1.0)
 
 
 def test_a_load_without_profile_is_expected_as_the_document_says(model):
@@ -55,7 +56,7 @@ def test_weeks_begin_on_monday_and_days_at_local_midnight(model):
     assert week.at(MONDAY_NS / SECOND) == (1, 1)
     assert week.at(MONDAY_NS / SECOND + 6.5 * DAY) == (7, 1)
     hours = Profile(p=tuple(hour / 10 for hour in range(24)), q=(1,), uncertainty=0.5, period=DAY)
-    power, _ = forecast(model, {"H0": hours}, utc_offset=3600.0).at(MONDAY_NS + 7 * 3600 * SECOND)
+    power, _ = forecast(model, {"H0": hours}, LocalTime(3600)).at(MONDAY_NS + 7 * 3600 * SECOND)
     assert power[0].real == pytest.approx(0.8 * model.loads.p[0])
 
 

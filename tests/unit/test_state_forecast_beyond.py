@@ -9,6 +9,7 @@ from algorithms.api.network_area import area_of
 from algorithms.api.network_reader import parse
 from algorithms.api.records import Event
 from algorithms.builtin.states.concentrator_state import ConcentratorState
+from algorithms.builtin.states.local_time import LocalTime
 from algorithms.builtin.states.state_forecast import DAY, Forecast, Profile, read_profiles
 from tests.support.metering import find_truth
 from tests.support.state_chain import MINUTE, START_NS, Meters, document_of
@@ -38,7 +39,7 @@ def grid(rated=None):
 def test_a_forecast_beyond_a_rating_is_the_rating_give_or_take_all_of_it():
     model = parse(area_of(grid(rated=20e3), "c-s1-1"))
     profile = Profile((90.0,), (90.0,), 0.01, DAY)
-    forecast = Forecast(model, {"H0": profile}, 0.0, 0.0, 0.3, 1.0)
+    forecast = Forecast(model, {"H0": profile}, LocalTime(0), 0.0, 0.3, 1.0)
     power, sigma = forecast.at(HALF)
     assert forecast.implausible == (model.loads.ids[0],)
     there = model.loads.connected[0]
@@ -49,7 +50,7 @@ def test_a_forecast_beyond_a_rating_is_the_rating_give_or_take_all_of_it():
 
 def test_a_forecast_within_its_rating_is_as_sure_as_stated():
     model = parse(area_of(grid(rated=20e3), "c-s1-1"))
-    forecast = Forecast(model, {"H0": Profile((2.0,), (2.0,), 0.3, DAY)}, 0.0, 0.0, 0.3, 1.0)
+    forecast = Forecast(model, {"H0": Profile((2.0,), (2.0,), 0.3, DAY)}, LocalTime(0), 0.0, 0.3, 1.0)
     power, _ = forecast.at(HALF)
     assert forecast.implausible == ()
     assert power[0].real == pytest.approx(2.0 * model.loads.p[0])

@@ -88,7 +88,7 @@ class AreaEstimator:
         ]
         least = settings.floors.power
         self._forecast = Forecast(
-            model, settings.profiles, settings.utc_offset, settings.hold, settings.hold_growth, least
+            model, settings.profiles, settings.local_time, settings.hold, settings.hold_growth, least
         )
         nodes = [terminal.node for terminal in model.terminals if terminal.device]
         nodes += [source.area.head for source in sources if source.area is not None]

@@ -11,7 +11,8 @@ Rules:
   a load's rating is not believed: the load is then expected at its rating, give or take all of it, and named.
 - The last known power of a load whose meter fell silent may stand for it for a while (`hold`), ever less sure:
   :math:`u^2 = u_0^2 + (g |S|)^2 t / 60 s`. Of forecast and held power the surer one counts.
-- Times of day are local by a fixed offset from UTC: an algorithm knows no calendar of summer times.
+- Times of day are local, summer time included (`local_time`). The hour that is lost in spring has no factor, the one
+  that comes twice in autumn has the same twice.
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,6 +26,7 @@ from algorithms.api.errors import Problem, shortened
 from algorithms.api.network import NetworkModel
 from algorithms.api.network_tables import Complexes, Truths
 from algorithms.api.samples import NANOSECONDS
+from algorithms.builtin.states.local_time import LocalTime
 from algorithms.grid.elements import demand
 
 DAY, WEEK = 86_400, 604_800
@@ -124,8 +126,7 @@ class Forecast:
     ----------
     model : NetworkModel
     profiles : mapping
-    utc_offset : float
-        [s]
+    local_time : LocalTime
     hold : float
         How long a measured power is held [s]; 0 for not at all.
     growth : float
@@ -140,7 +141,7 @@ class Forecast:
     """
 
     def __init__(  # noqa: PLR0917
-        self, model: NetworkModel, profiles: Mapping[str, Profile], utc_offset: float, hold: float, growth: float,
+        self, model: NetworkModel, profiles: Mapping[str, Profile], local_time: LocalTime, hold: float, growth: float,
         least: float,
     ) -> None:  # fmt: skip
         tables = (model.loads, model.generators)
@@ -160,7 +161,7 @@ class Forecast:
         }
         self.unknown_profiles = tuple(sorted({name for name in named if name} - profiles.keys()))
         self._profiles = profiles
-        self._utc_offset, self._hold, self._growth, self._least = utc_offset, hold, growth, least
+        self._local_time, self._hold, self._growth, self._least = local_time, hold, growth, least
         self._held = np.zeros_like(self._base)
         self._u_held = np.zeros_like(self._base)
         self._since = np.full(self._base.shape, -np.inf)  # [s]
@@ -169,9 +170,10 @@ class Forecast:
         """Give what is expected at an instant, and its standard uncertainty of P (real) and Q (imaginary) [VA]."""
         power, sigma = self._base.copy(), self._u_base.copy()
         now = instant_ns / NANOSECONDS
+        local = now + self._local_time.offset(now)
         for name, rows in self._rows.items():
             profile = self._profiles[name]
-            p, q = profile.at(now + self._utc_offset)
+            p, q = profile.at(local)
             power[rows] = self._base[rows].real * p + 1j * (self._base[rows].imag * q)
             spread = profile.uncertainty * power[rows]
             sigma[rows] = np.maximum(np.abs(spread.real), self._least) + 1j * np.maximum(

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from algorithms.api.errors import Problem, SettingsError
+from algorithms.api.errors import Problem, SettingsError, shortened
 from algorithms.api.samples import NANOSECONDS
 from algorithms.api.settings import Setting, problems_of, read_settings
+from algorithms.builtin.states.local_time import LocalTime, read_local_time
 from algorithms.builtin.states.state_collector import Timing
 from algorithms.builtin.states.state_forecast import Profile, read_profiles
 from algorithms.builtin.states.state_metering import Floors
@@ -38,8 +39,8 @@ class StateSettings:
     timing : Timing
     floors : Floors
     profiles : mapping
-    utc_offset : float
-        [s]
+    local_time : LocalTime
+        Of the profiles.
     hold, hold_growth : float
         [s], [1]
     power_fluctuation, voltage_fluctuation : float
@@ -57,7 +58,7 @@ class StateSettings:
     timing: Timing
     floors: Floors
     profiles: Mapping[str, Profile]
-    utc_offset: float
+    local_time: LocalTime
     hold: float
     hold_growth: float
     power_fluctuation: float
@@ -96,7 +97,21 @@ def settings_of(level: Defaults) -> tuple[Setting, ...]:
             " relative standard uncertainty.",
             default={},
         ),
-        number("utc_offset", "s", 0.0, (-43_200.0, 50_400.0), "Local time of the profiles, ahead of UTC."),
+        number(
+            "utc_offset",
+            "s",
+            0.0,
+            (-43_200.0, 50_400.0),
+            "Local time of the profiles, ahead of UTC all year round.",
+        ),
+        Setting(
+            "time_zone",
+            "text",
+            "Local time of the profiles where there is summer time: the rule, as `CET-1CEST,M3.5.0,M10.5.0/3`, that"
+            " `tail -n 1 /usr/share/zoneinfo/Europe/Berlin` prints for a zone; empty for `utc_offset`.",
+            default="",
+            maximum=100,
+        ),
         number(
             "hold", "s", 0.0, (0.0, 86_400.0), "How long the last known power of a load may stand for a silent meter."
         ),
@@ -163,6 +178,16 @@ def read_state_settings(declared: tuple[Setting, ...], document: Mapping[str, An
     if values["offset"] >= values["interval"]:
         expected = f"less than the interval, {values['interval']:g} s"
         problems.append(Problem("settings.offset", expected, f"{values['offset']:g} s"))
+    local_time = LocalTime(round(values["utc_offset"]))
+    if values["time_zone"]:
+        try:
+            local_time = read_local_time(values["time_zone"])
+        except ValueError as error:
+            expected, _, remedy = str(error).removeprefix("expected ").partition("; ")
+            problems.append(Problem("settings.time_zone", expected, shortened(values["time_zone"], 60), remedy))
+        if values["utc_offset"]:
+            found = f"{values['utc_offset']:g} s beside a time_zone"
+            problems.append(Problem("settings.utc_offset", "0 s", found, "state one of them"))
     if problems:
         raise SettingsError(problems)
     times = {name: round(values[name] * NANOSECONDS) for name in ("interval", "offset", "deadline", "tolerance")}
@@ -171,10 +196,11 @@ def read_state_settings(declared: tuple[Setting, ...], document: Mapping[str, An
         timing=Timing(**times, patience=values["patience"]),
         floors=Floors(values["least_voltage"], values["least_power"]),
         profiles=profiles,
+        local_time=local_time,
         **{
             name: values[name]
             for name in (
-                *("utc_offset", "hold", "hold_growth", "power_fluctuation", "voltage_fluctuation", "unbalance"),
+                *("hold", "hold_growth", "power_fluctuation", "voltage_fluctuation", "unbalance"),
                 *("confidence", "most_suspects", "nodes", "branches", "most_nodes"),
             )
         },
