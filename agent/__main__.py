@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from agent.errors import AgentError, ConfigError
+from agent.updates.slots.arguments import add_arguments as add_slot_arguments
 
 EX_USAGE = 64
 EX_UNAVAILABLE = 69
@@ -184,7 +185,47 @@ def _parser() -> argparse.ArgumentParser:
     fetch.add_argument("--repository", metavar="URL", help="another server of the repository than the catalog")
     fetch.add_argument("--json", action="store_true", help="one JSON object instead of lines")
     fetch.set_defaults(command=_fetch)
+
+    _system_commands(commands)
     return _with_commission(parser, commands)
+
+
+def _system_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add what the service manager starts."""
+    _slots_command(commands)
+    _provision_command(commands)
+
+
+def _slots_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    slots = commands.add_parser(
+        "slots",
+        help="write root slots and choose what boots, for the agent; the service manager starts it",
+        description="Answer one request of the agent on standard input, or listen for them: write an image that is "
+        "signed into the slot that does not run, try it, keep it or leave it. Runs as root and believes nothing that "
+        "the agent says: signatures are judged again by a root of trust of its own.",
+        epilog="Example: tresma-agent slots --overdue. Exit status 0 when it was done, 69 when it was not.",
+    )
+    add_slot_arguments(slots)
+    slots.set_defaults(command=_slots)
+
+
+def _provision_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    provision = commands.add_parser(
+        "provision",
+        help="make a meter of what its card says; the service manager runs it at each start",
+        description="Take up the folder that `tresma flash` put onto the card (card.yaml, network.yaml, "
+        "catalog-ca.pem): keep it on the data partition, take what is secret off the card, set up the network, then "
+        "ask the catalog for a certificate until it gives one, and have the agent started. What is wrong is said in "
+        "one sentence, in the journal, by `tresma-agent check` and in /run/tresma/provisioning.json. It may be run "
+        "again at any time, and power may fail at any time.",
+        epilog="Example: tresma-agent provision --card /boot/firmware/tresma. Exit status 0 when the meter is enrolled "
+        "or the card says nothing, 1 when the data partition cannot be written, or with --once it is not enrolled.",
+    )
+    provision.add_argument("--card", type=Path, required=True, metavar="FOLDER", help="the folder on the card")
+    provision.add_argument("--root", type=Path, default=Path("/"), metavar="FOLDER", help="of the file system (/)")
+    provision.add_argument("--offline", action="store_true", help="only what needs no network")
+    provision.add_argument("--once", action="store_true", help="ask the catalog once, and end")
+    provision.set_defaults(command=_provision)
 
 
 def _with_commission(
@@ -322,6 +363,18 @@ def _fetch(options: argparse.Namespace) -> int:
     from agent.console import fetch_command  # noqa: PLC0415
 
     return fetch_command.run(options)
+
+
+def _slots(options: argparse.Namespace) -> int:
+    from agent.updates.slots import command  # noqa: PLC0415
+
+    return command.run(options)
+
+
+def _provision(options: argparse.Namespace) -> int:
+    from agent.console import provision_command  # noqa: PLC0415
+
+    return provision_command.run(options)
 
 
 if __name__ == "__main__":
