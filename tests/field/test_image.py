@@ -14,9 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.agent import PHASORS, Plant
+from device_catalog.contract.card import Card, Page
+from device_catalog.contract.card_files import write
+from tests.support.agent import PHASORS
 from tests.support.emulated import BUILT, HOST, PROJECT, Emulated, new_card
-from tests.support.listener import Listener
+from tests.support.enrolment import catalog_command, invite
+from tests.support.secure_brokers import Peer, SecureBrokers
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(1500)
@@ -45,40 +48,39 @@ def image():
 
 
 @pytest.fixture(scope="module")
-def plant():
-    with Plant() as one:
+def plant(tmp_path_factory):
+    """A catalog and two brokers with TLS on this host, which know meters by their certificates."""
+    with SecureBrokers(tmp_path_factory.mktemp("plant"), names=(HOST,)) as one:
         yield one
 
 
 @pytest.fixture(scope="module")
-def frames(plant):
-    with Listener(plant.data.port, "v1/default/meters/+/frames") as listener:
-        yield listener
+def frames(plant, tmp_path_factory):
+    """What an operator hears at the data broker."""
+    identity = tmp_path_factory.mktemp("operator") / "anna.pem"
+    catalog_command(plant.catalog, "authority", "client", "anna", f"--output={identity}")
+    with Peer(plant.catalog, plant.data, identity) as peer:
+        peer.listen("v1/default/meters/+/frames")
+        yield peer
 
 
 @pytest.fixture(scope="module")
 def card(image, plant, tmp_path_factory):
-    """A card with the meter's few lines on DATA, as provisioning leaves them."""
+    """A card as an installer flashes it: the image, who the meter is, and a token that lets it in once."""
     folder = tmp_path_factory.mktemp("card")
     path = new_card(folder / "card.img", image)
+    grid, data = (f"mqtts://{HOST}:{url.rpartition(':')[2]}" for url in (plant.grid, plant.data))
     document = {
-        "brokers": {"grid": [f"mqtt://{HOST}:{plant.grid.port}"], "data": [f"mqtt://{HOST}:{plant.data.port}"]},
+        "brokers": {"grid": [grid], "data": [data]},
         "acquisition": {"driver": "simulated", "sample_rate": 6400},
         "algorithms": [PHASORS],
         "poll": {"interval": 10.0, "lease": 35.0},
     }
-    credential = plant.catalog.register("m-1", configuration=document)
-    (folder / "credential").write_text(credential + "\n")
-    (folder / "agent.yaml").write_text(
-        f"device: m-1\ncatalog: http://{HOST}:{plant.catalog.port}\ncredential_file: /etc/tresma/credential\n"
-    )
-    orders = ["mkdir etc", "mkdir etc/tresma", "cd etc/tresma"]
-    orders += [f"write {folder / name} {name}" for name in ("credential", "agent.yaml")]
-    (folder / "orders").write_text("\n".join(orders) + "\n")
-    done = subprocess.run(
-        ["debugfs", "-w", "-f", folder / "orders", f"{path}?offset={DATA}"], capture_output=True, text=True, check=True
-    )
-    assert "error" not in done.stderr.lower(), done.stderr
+    plant.catalog.register("m-1", configuration=document)
+    token = invite(plant.catalog, "m-1")
+    told = Card("m-1", f"https://{HOST}:{plant.catalog.port}", token.text(), page=Page("48151623"))
+    (folder / "card.yaml").write_bytes(write(told))
+    subprocess.run(["mcopy", "-i", f"{path}@@8M", folder / "card.yaml", "::tresma/card.yaml"], check=True)
     return path
 
 
@@ -89,8 +91,9 @@ def began():
 
 
 @pytest.fixture(scope="module")
-def machine(card, began):
-    """Switched on."""
+def machine(card, frames, began):
+    """Switched on, with somebody listening."""
+    assert not frames.heard
     with Emulated(card) as one:
         began.append(time.monotonic())
         yield one
@@ -111,10 +114,10 @@ def inside(machine):
 
 
 @pytest.mark.usefixtures("machine")
-def test_a_card_is_a_measuring_meter_within_ninety_seconds(frames, began):
+def test_a_flashed_card_is_an_enrolled_and_measuring_meter_within_ninety_seconds(frames, began):
     wait_for_frames(frames, 1)
     taken = time.monotonic() - began[0]
-    say(f"power on to the first frame at the broker: {taken:.1f} s")
+    say(f"power on to enrolled and the first frame at the broker: {taken:.1f} s")
     assert taken <= START * float(os.environ.get("TRESMA_SLOWER", "1"))
 
 
@@ -137,6 +140,13 @@ def test_everything_started_and_stays_within_its_memory(machine, frames):
     assert int(used[0]) * 1024 <= MEMORY
 
 
+def test_the_token_is_gone_from_the_card_and_the_meter_says_that_it_is_enrolled(machine):
+    assert "token" not in machine.run("cat /boot/firmware/tresma/* 2>/dev/null; true")
+    told = json.loads(machine.run("cat /run/tresma/provisioning.json"))
+    assert (told["state"], told["device"]) == ("done", "m-1")
+    assert machine.run("cat /etc/hostname").strip() == told["host"] == "tresma-m-1"
+
+
 def test_the_root_is_not_written_and_what_lasts_is_on_data(machine):
     mounts = {line.split()[1]: line.split() for line in machine.run("cat /proc/mounts").splitlines()}
     assert mounts["/"][2] == "overlay"
@@ -155,7 +165,9 @@ def test_the_watchdog_is_armed_and_the_clock_is_asked_for(machine, plant):
     shown = machine.run("systemctl show --property=RuntimeWatchdogUSec --property=WatchdogDevice")
     assert "RuntimeWatchdogUSec=14s" in shown
     assert machine.run("systemctl is-active chrony systemd-networkd systemd-resolved").split() == ["active"] * 3
-    reported = wait_until(lambda: plant.reported("m-1"), "a report", timeout=60.0)
+    reported = wait_until(
+        lambda: plant.catalog.operator("GET", "/v1/devices/m-1").json()["reported"], "a report", timeout=60.0
+    )
     assert isinstance(reported["time"]["synchronised"], bool)
 
 

@@ -25,6 +25,8 @@ class SecureBrokers:
     ----------
     folder : Path
         For keys, lists and the catalog's state.
+    names : tuple of str
+        By which all three are reached besides 127.0.0.1.
 
     Attributes
     ----------
@@ -35,8 +37,9 @@ class SecureBrokers:
         Folder of lists, authorities and revocations that the catalog writes.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, names: tuple[str, ...] = ()) -> None:
         self._folder = folder
+        self._names = ("127.0.0.1", *names)
         self._files = self.files = folder / "brokers"
         self._stack = ExitStack()
         ports = {"grid": free_port(), "data": free_port()}
@@ -46,7 +49,7 @@ class SecureBrokers:
             state=folder / "catalog",
             tls=True,
             grid_brokers=[self.grid],
-            options=[f"--broker-files={self._files}", *pid_files],
+            options=[f"--broker-files={self._files}", *pid_files, *(f"--name={name}" for name in names)],
         )
         self._ports = ports
         self.brokers: dict[str, Mosquitto] = {}
@@ -55,7 +58,7 @@ class SecureBrokers:
         self._stack.enter_context(self.catalog)
         for name in self._ports:
             keys = self._folder / f"{name}.pem"
-            catalog_command(self.catalog, "authority", "server", "127.0.0.1", f"--output={keys}")
+            catalog_command(self.catalog, "authority", "server", *self._names, f"--output={keys}")
         wait_until((self._files / "revocations.pem").exists, "the brokers' files being written", timeout=20)
         for name, port in self._ports.items():
             keys = self._folder / f"{name}.pem"
