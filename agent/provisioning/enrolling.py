@@ -124,10 +124,9 @@ class Enrolling:
     def _ask_with_token(self, whom: Wanted) -> Outcome:
         """Lend the token to the asking process in memory: what is on the data partition is root's alone."""
         self._places.make_state()
-        self._places.running.mkdir(mode=0o755, parents=True, exist_ok=True)
-        token = self._places.running / _LENT
+        token = self._places.lent / _LENT
         try:
-            self._places.keep(token, self._card.token.encode(), mode=0o640, for_service=True)
+            self._places.lend(_LENT, self._card.token.encode())
             order = Order(self._card.device, self._card.catalog, str(self._places.state), whom.ca, str(token))
             return self._ask(order)
         finally:
@@ -138,7 +137,7 @@ class Enrolling:
         self._places.make_state()
         settle(self._places, self._card)
         self._places.keep(self._places.card, write(without_token(self._card)))
-        (self._places.running / _LENT).unlink(missing_ok=True)  # of a process that was killed
+        (self._places.lent / _LENT).unlink(missing_ok=True)  # of a process that was killed
 
 
 def settle(places: Places, card: Card) -> bool:

@@ -30,7 +30,8 @@ class Places:
         self.machine = self.settings / "machine"
         self.config = self.settings / "agent.yaml"
         self.state = root / "var/lib/tresma"
-        self.running = root / "run/tresma"
+        self.lent = root / "run/tresma-provision"
+        """Of root's, which the service may read: nothing that runs as the service can put a link in root's way here."""
 
     def seen(self, path: Path) -> Path:
         """Name a path as the running meter sees it."""
@@ -54,7 +55,7 @@ class Places:
                 return False
         except FileNotFoundError:
             pass
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        make_folder(path.parent)
         write_durably(path, content, mode)
         path.chmod(mode)
         owner = service_user()
@@ -68,12 +69,38 @@ class Places:
             path.unlink()
             sync_folder(path.parent)
 
+    def lend(self, name: str, content: bytes) -> Path:
+        """
+        Give the service something to read, in memory.
+
+        Raises
+        ------
+        OSError
+        """
+        make_folder(self.lent, 0o750)
+        path, owner = self.lent / name, service_user()
+        if owner is not None:
+            os.chown(self.lent, 0, owner.pw_gid)
+        self.keep(path, content, 0o640, for_service=True)
+        return path
+
     def make_state(self) -> None:
         """Make the agent's folder, which is the service's own."""
         self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         owner = service_user()
         if owner is not None and self.state.stat().st_uid != owner.pw_uid:
             os.chown(self.state, owner.pw_uid, owner.pw_gid)
+
+
+def make_folder(folder: Path, mode: int = 0o755) -> None:
+    """Make a folder and those above it where they are missing, whatever the umask is."""
+    missing = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    for one in reversed(missing):
+        one.mkdir(exist_ok=True)
+        one.chmod(mode)
 
 
 def service_user() -> pwd.struct_passwd | None:

@@ -5,12 +5,14 @@ One sentence says what is wrong, another what to do. ``waiting`` goes on by itse
 again every few minutes all the same; ``done`` may come with a problem that does not keep the meter from its work.
 """
 
+import os
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
-from agent.files import write_durably
+from agent.provisioning.places import make_folder
 
 PATH = Path("run/tresma/provisioning.json")
 """Below the root of the file system."""
@@ -86,10 +88,18 @@ def write(status: Status, root: Path) -> None:
     OSError
     """
     path = root / PATH
-    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    make_folder(path.parent)
     now = msgspec.structs.replace(status, time=datetime.now(tz=UTC))
-    write_durably(path, msgspec.json.encode(now), mode=0o644)
-    path.chmod(0o644)  # whatever the umask is
+    # The folder is the service's: a name that nobody knows before, so that no link of its stands in root's way.
+    number, name = tempfile.mkstemp(prefix=".provisioning-", dir=path.parent)
+    try:
+        with os.fdopen(number, "wb") as file:
+            file.write(msgspec.json.encode(now))
+            os.fchmod(file.fileno(), 0o644)
+        Path(name).replace(path)
+    except OSError:
+        Path(name).unlink(missing_ok=True)
+        raise
 
 
 def read(root: Path = Path("/")) -> Status | None:

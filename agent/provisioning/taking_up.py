@@ -19,7 +19,7 @@ from agent.files import write_durably
 from agent.identity.files import Identity, token_digest
 from agent.provisioning import network_files
 from agent.provisioning.card_folder import CardFolder
-from agent.provisioning.places import Places
+from agent.provisioning.places import Places, make_folder
 from algorithms.api.errors import Problem
 from device_catalog.contract.card import AUTHORITIES, CARD, NETWORK, Card, NetworkSettings
 from device_catalog.contract.card_files import problems_of_authorities, read_card, read_network, write
@@ -170,7 +170,7 @@ def _make_network(places: Places, problems: list[Problem]) -> None:
         if place not in made:
             path.unlink(missing_ok=True)
             continue
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         write_durably(path, made[place].content.encode(), made[place].mode)
         path.chmod(made[place].mode)
 
@@ -190,8 +190,9 @@ def _name(places: Places, card: Card, set_host_name: Callable[[str], None]) -> N
     try:
         if places.is_machine and socket.gethostname() != card.host:
             set_host_name(card.host)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         write_durably(path, f"{card.host}\n".encode(), mode=0o644)
+        path.chmod(0o644)
     except OSError as error:
         log.warning("the machine keeps its name, since it cannot be called %s: %s", card.host, error.strerror or error)
 

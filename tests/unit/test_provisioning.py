@@ -123,7 +123,7 @@ class Power:
 @pytest.fixture
 def power(monkeypatch):
     failing = Power()
-    for module in (taking_up, card_folder, places, status):
+    for module in (taking_up, card_folder, places):
         monkeypatch.setattr(module, "write_durably", failing.cutting(module.write_durably))
     monkeypatch.setattr(os, "fsync", failing.cutting(lambda _number: None))
     monkeypatch.setattr(Path, "unlink", failing.cutting(Path.unlink))
@@ -298,7 +298,7 @@ def test_a_meter_goes_on_by_itself_once_what_was_wrong_is_put_right(meter, monke
     config = read_config(meter.places.config, {})
     assert (config.device, config.catalog, config.state_dir) == ("m-0042", CARD.catalog, meter.places.state)
     assert TOKEN not in meter.read("etc/tresma/card.yaml")
-    assert not (meter.places.running / "enrolment-token").exists()
+    assert not (meter.places.lent / "enrolment-token").exists()
     assert (told[2].device, told[2].host, told[2].label) == ("m-0042", "tresma-m-0042", "Main Street 7")
 
 
