@@ -84,7 +84,7 @@ def problems_of_document(
         remedy = "if a clock was ahead at the catalog, any change of the settings mends it"
         expected = f"one issued at {_moment(floor.issued)} or later"
         problems.append(Problem("issued", expected, _moment(desired.issued.timestamp()), remedy))
-    return [*problems, *problems_with(policy, desired.device, desired.configuration)]
+    return [*problems, *problems_with(policy, desired.device, desired.configuration, desired.calibration)]
 
 
 def objection(policy: Policy, command: Command, device: str, network: str | None, verify: Verify) -> str:

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from algorithms.api.errors import Problem, shortened
+from device_catalog.contract.calibration import Calibration
 from device_catalog.contract.documents import Assignment, Configuration, Strict
 from device_catalog.contract.rules import Problems
 from device_catalog.contract.signatures import key_id
@@ -28,6 +29,20 @@ MAXIMUM_POLICY = 256 * 1024
 """Longest policy [bytes]."""
 PATTERN = re.compile(r"[A-Za-z0-9_*-]{1,64}")
 """Names of devices and networks, with ``*`` for anything."""
+
+CALIBRATION = "calibration"
+"""First part of a setting that is a constant of the channels."""
+CONSTANTS = (
+    "ratio",
+    "gain",
+    "offset",
+    "phase_correction",
+    "gain_uncertainty",
+    "phase_uncertainty",
+    "gain_drift",
+    "phase_drift",
+)
+"""The constants of a channel, as a calibration names them."""
 
 _anywhere = ("*",)
 _NOTHING = msgspec.UNSET
@@ -71,7 +86,9 @@ class Bound(Strict, frozen=True):
     ----------
     setting : str
         ``poll.interval``, ``acquisition.driver``, ``outputs.c37_118``, ``algorithms.NAME.SETTING`` for a setting of an
-        algorithm, ``algorithms`` for which of them are run.
+        algorithm, ``algorithms`` for which of them are run. ``calibration.gain`` and the like for a constant of the
+        channels, wherever a catalog states it: in the settings of a channel, or in a calibration that it hands out.
+        ``calibration`` with ``null`` as the only value: none is taken from a catalog.
     minimum, maximum : float or None
         In the setting's own unit.
     allowed : tuple or None
@@ -133,10 +150,22 @@ class Policy(Strict, frozen=True, tag_field="schema", tag="policy/1"):
         return next((key for key in self.commanders if key_id(key.public) == identity), None)
 
 
-def problems_with(policy: Policy, device: str, configuration: Configuration) -> list[Problem]:
+def problems_with(
+    policy: Policy, device: str, configuration: Configuration, calibration: Calibration | None = None
+) -> list[Problem]:
     """
     Find everything that a policy does not allow in what a device should do; an empty list means that it does.
 
+    Parameters
+    ----------
+    policy : Policy
+    device : str
+    configuration : Configuration
+    calibration : Calibration or None
+        That comes with it.
+
+    Examples
+    --------
     >>> policy = Policy(1, (DirectorKey("catalog", "00" * 32),), ("mqtts://*.example.org",))
     >>> from device_catalog.contract.documents import Brokers
     >>> evil = Configuration(Brokers(grid=("mqtts://example.org.evil.example",)))
@@ -152,7 +181,7 @@ def problems_with(policy: Policy, device: str, configuration: Configuration) -> 
             problems.expect(allowed, where, "a broker that the policy allows", endpoint)
     for bound in policy.bounds:
         if matches(device, bound.devices):
-            _judge(problems, bound, configuration)
+            _judge(problems, bound, configuration, calibration)
     return problems.found
 
 
@@ -166,8 +195,8 @@ def matches(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns if PATTERN.fullmatch(pattern))
 
 
-def _judge(problems: Problems, bound: Bound, configuration: Configuration) -> None:
-    for where, value in _values(bound.setting, configuration):
+def _judge(problems: Problems, bound: Bound, configuration: Configuration, calibration: Calibration | None) -> None:
+    for where, value in _values(bound.setting, configuration, calibration):
         if value is _NOTHING:
             problems.expect(not bound.stated, where, "a setting that is stated, as the policy wants it", "nothing")
             continue
@@ -179,9 +208,11 @@ def _judge(problems: Problems, bound: Bound, configuration: Configuration) -> No
             problems.expect(_is_between(bound, value), where, f"what the policy allows: {_range(bound)}", _json(value))
 
 
-def _values(setting: str, configuration: Configuration) -> list[tuple[str, Any]]:
+def _values(setting: str, configuration: Configuration, calibration: Calibration | None) -> list[tuple[str, Any]]:
     """List what is stated of a setting, with where; `_NOTHING` wherever it could be and is not."""
     first, _, rest = setting.partition(".")
+    if first == CALIBRATION:
+        return _constants(rest, configuration, calibration)
     if first == "algorithms":
         if not rest:
             return [(f"algorithms[{index}]", one.algorithm) for index, one in enumerate(configuration.algorithms)]
@@ -195,6 +226,21 @@ def _values(setting: str, configuration: Configuration) -> list[tuple[str, Any]]
             return [(setting, _NOTHING)]
         found = found[step]
     return [(setting, found)]
+
+
+def _constants(name: str, configuration: Configuration, calibration: Calibration | None) -> list[tuple[str, Any]]:
+    """List what is stated of a constant of the channels; of the calibration itself where none is named."""
+    if not name:
+        return [(CALIBRATION, None if calibration is None else msgspec.to_builtins(calibration))]
+    acquisition = configuration.acquisition
+    set_up = acquisition.channels if acquisition is not None else ()
+    measured = calibration.channels if calibration is not None else ()
+    # Not every constant of a calibration is one of the settings: drifts are not.
+    stated = [
+        (f"acquisition.channels[{index}].{name}", getattr(one, name, _NOTHING)) for index, one in enumerate(set_up)
+    ]
+    stated += [(f"{CALIBRATION}.channels[{index}].{name}", getattr(one, name)) for index, one in enumerate(measured)]
+    return [pair for pair in stated if pair[1] is not _NOTHING]
 
 
 def _settings(index: int, assignment: Assignment, field: str) -> Iterable[tuple[str, Any]]:

@@ -12,7 +12,16 @@ import msgspec
 
 from algorithms.api.errors import Problem, ProblemsError, shortened
 from device_catalog.contract.documents import Configuration
-from device_catalog.contract.policy import MAXIMUM_POLICY, PATTERN, Bound, CommandKey, DirectorKey, Policy
+from device_catalog.contract.policy import (
+    CALIBRATION,
+    CONSTANTS,
+    MAXIMUM_POLICY,
+    PATTERN,
+    Bound,
+    CommandKey,
+    DirectorKey,
+    Policy,
+)
 from device_catalog.contract.rules import IDENTIFIER, Problems
 from device_catalog.contract.shape import comply
 from device_catalog.contract.topics import is_identifier
@@ -109,15 +118,16 @@ def _of_bound(problems: Problems, bound: Bound, where: str) -> None:
     first, _, rest = bound.setting.partition(".")
     fields = {field.name: field.type for field in msgspec.structs.fields(Configuration)}
     remedy = "brokers have patterns of their own" if first == "brokers" else ""
-    parts = ", ".join(name for name in fields if name != "brokers")
-    problems.expect(
-        first in fields and first != "brokers", f"{where}.setting", f"one of {parts}", bound.setting, remedy
-    )
+    parts = ", ".join((*(name for name in fields if name != "brokers"), CALIBRATION))
+    is_known = (first in fields and first != "brokers") or first == CALIBRATION
+    problems.expect(is_known, f"{where}.setting", f"one of {parts}", bound.setting, remedy)
     if first == "algorithms":
         name, _, field = rest.partition(".")
         right = not rest or (is_identifier(name) and is_identifier(field))
         expected = "algorithms, or algorithms.NAME.SETTING"
         problems.expect(right, f"{where}.setting", expected, bound.setting)
+    elif first == CALIBRATION:
+        _of_constant(problems, bound, rest, where)
     elif first in fields and rest:
         known = _fields_of(fields[first])
         expected = f"one of {', '.join(f'{first}.{name}' for name in known)}"
@@ -128,6 +138,14 @@ def _of_bound(problems: Problems, bound: Bound, where: str) -> None:
         ordered = bound.minimum <= bound.maximum
         problems.expect(ordered, f"{where}.minimum", f"at most the maximum, {bound.maximum:g}", bound.minimum)
     _patterns(problems, bound.devices, f"{where}.devices")
+
+
+def _of_constant(problems: Problems, bound: Bound, name: str, where: str) -> None:
+    whole = not name and bound.allowed == (None,) and bound.minimum is None and bound.maximum is None
+    expected = f"calibration (allowed: [null]), or one of {', '.join(f'{CALIBRATION}.{one}' for one in CONSTANTS)}"
+    problems.expect(whole or name in CONSTANTS, f"{where}.setting", expected, bound.setting)
+    remedy = "a channel that states none has the constant's default"
+    problems.expect(not bound.stated, f"{where}.stated", "false for a calibration", "true", remedy)
 
 
 def _fields_of(kind: Any) -> list[str]:

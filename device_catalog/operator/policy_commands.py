@@ -43,8 +43,11 @@ _CAUTIOUS = (
     Bound("poll.interval", minimum=1.0, maximum=3600.0),
     Bound("outputs.c37_118", allowed=(None,)),
     Bound("algorithms.reconfiguration.closed_loop", allowed=(False,)),
+    Bound("calibration.gain", minimum=0.8, maximum=1.2),
+    Bound("calibration.phase_correction", minimum=-0.2, maximum=0.2),
 )
-"""A beginning: nothing leaves a device but by its brokers, and no algorithm switches by itself."""
+"""A beginning: nothing leaves a device but by its brokers, no algorithm switches by itself, and no catalog can have a
+meter read far too much or too little by a calibration."""
 
 
 def add_commands(subjects: Any, command: AddCommand, epilog: str) -> None:

@@ -11,7 +11,7 @@ from device_catalog.contract.documents import Configuration
 from device_catalog.contract.policy import MAXIMUM_POLICY, problems_with
 from device_catalog.contract.policy_rules import PolicyError, parse_policy
 from device_catalog.contract.signatures import enveloped, key_id, opened, read_signatures, signature_text
-from device_catalog.contract.validation import parse_configuration
+from device_catalog.contract.validation import parse_calibration, parse_configuration
 from device_catalog.operator.__main__ import main
 from tests.support.policies import Key, policy_bytes, policy_of
 
@@ -209,3 +209,53 @@ def test_a_list_of_nothing_is_not_between_two_limits(empty):
     bounds = [{"setting": "algorithms.x.v", "minimum": 1, "maximum": 9}]
     found = beyond({"algorithms": [{"algorithm": "x", "settings": {"v": empty}}]}, bounds=bounds)
     assert found == ["algorithms[0].settings.v"]
+
+
+CHANNEL = {"name": "u_a", "quantity": "voltage", "phase": "A", "input": 0}
+GAIN = {"setting": "calibration.gain", "minimum": 0.9, "maximum": 1.1}
+
+
+def calibration_of(**fields):
+    channel = {"name": "u_a", "input": 0, "ratio": 1.0, **fields}
+    made = {"schema": "calibration/1", "device": "m-1", "made": "2026-11-01T00:00:00Z", "by": "anna"}
+    return parse_calibration(msgspec.json.encode({**made, "channels": [channel]}))
+
+
+def judged(bound, calibration=None, **channel):
+    acquisition = {"driver": "simulated", "sample_rate": 6400, "channels": [{**CHANNEL, **channel}]}
+    configuration = parse_configuration({"acquisition": acquisition} if channel else {})
+    found = problems_with(policy_of(bounds=[bound]), "m-1", configuration, calibration)
+    return [problem.where for problem in found]
+
+
+def test_bounds_of_a_calibration_hold_for_what_a_catalog_hands_out_and_for_the_constants_of_the_settings():
+    assert judged(GAIN, calibration_of(gain=1.2)) == ["calibration.channels[0].gain"]
+    assert judged(GAIN, calibration_of(gain=1.05)) == []
+    assert judged(GAIN, gain=0.5) == ["acquisition.channels[0].gain"]
+    assert judged(GAIN, calibration_of(gain=3.0), gain=0.5) == [
+        "acquisition.channels[0].gain",
+        "calibration.channels[0].gain",
+    ]
+    assert judged(GAIN) == []
+    assert judged({"setting": "calibration.offset", "maximum": 0.1}, calibration_of(offset=0.2)) != []
+    assert judged({**GAIN, "devices": ["m-2"]}, calibration_of(gain=1.2)) == []
+
+
+def test_a_dso_may_want_no_calibration_from_a_catalog_at_all():
+    bound = {"setting": "calibration", "allowed": [None]}
+    assert judged(bound, calibration_of()) == ["calibration"]
+    assert judged(bound) == []
+
+
+@pytest.mark.parametrize(
+    ("bound", "where"),
+    [
+        ({"setting": "calibration.by", "minimum": 1.0}, "setting"),
+        ({"setting": "calibration.gain.x", "minimum": 1.0}, "setting"),
+        ({"setting": "calibration", "minimum": 1.0}, "setting"),
+        ({"setting": "calibration.gain", "stated": True}, "stated"),
+    ],
+)
+def test_a_bound_of_a_calibration_names_one_of_its_constants(bound, where):
+    with pytest.raises(PolicyError, match=rf"policy\.bounds\[0\]\.{where}"):
+        policy_of(bounds=[bound])

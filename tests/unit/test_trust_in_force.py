@@ -18,6 +18,7 @@ from agent.trust.policy_keeper import PolicyKeeper
 from agent.trust.signing import make_command_key, read_command_key, verifies
 from algorithms.api.records import Command
 from algorithms.api.wire import NANOSECONDS, Header, decode, encode
+from device_catalog.contract.calibration import Calibration, ChannelCalibration
 from device_catalog.contract.documents import Brokers, Configuration, Desired, Poll
 from device_catalog.contract.signatures import enveloped, key_id, order_bytes
 from tests.support.policies import Key, policy_bytes
@@ -445,3 +446,15 @@ def test_without_the_library_no_signature_is_right_and_that_is_told(bench, monke
     assert bench.settings.applied == 3
     assert bench.take(document(4)) == ["signature"]
     assert any("found none: install python3-cryptography" in one for one in bench.trust.problems())
+
+
+def test_a_calibration_that_a_catalog_hands_out_beyond_the_policys_bounds_is_refused_with_its_settings(tmp_path):
+    bench = Bench(tmp_path)
+    bound = {"setting": "calibration.gain", "minimum": 0.9, "maximum": 1.1}
+    bench.signed = FetchedPolicy(policy_bytes(bounds=[bound]), NOW + 1e6, NOW)
+    bench.refresh()
+    plain = msgspec.json.decode(document(3), type=Desired)
+    for gain, refused in ((1.3, ["calibration.channels[0].gain"]), (1.05, [])):
+        channel = ChannelCalibration("u_a", 0, 1.0, gain=gain)
+        found = Calibration("m-1", datetime.fromtimestamp(NOW, UTC), "anna", channels=(channel,))
+        assert bench.take(msgspec.json.encode(msgspec.structs.replace(plain, calibration=found))) == refused
