@@ -81,6 +81,8 @@ def _call(name: str, rest: str, at: float, result: int) -> Iterator[Call]:
     texts = [bytes.fromhex(item.replace("\\x", "")) for item in _text.findall(rest)]
     descriptor = _descriptor.match(rest)
     path = _unescaped(descriptor[2]) if descriptor else ""
+    if name == "unlinkat" and path and not texts[0].startswith(b"/"):  # by one who stands in the folder, as rmtree does
+        texts[0] = f"{path}/".encode() + texts[0]
     if name in ("write", "pwrite64"):
         offset = int(rest[: rest.rindex(")")].rsplit(",", maxsplit=1)[-1]) if name == "pwrite64" else None
         yield Call("write", path, at, texts[0][:result], offset)
@@ -145,13 +147,20 @@ class Disk:
         elif call.name == "unlink":
             self._names.pop(name, None)
         elif call.name == "rename":
-            self._names[call.other[len(self._folder) :].lstrip("/")] = self._names.pop(name)
+            self._rename(name, call.other[len(self._folder) :].lstrip("/"))
         elif call.name == "sync":
             self._durable_names = dict(self._names)
             file = self._names.get(name, _File())
             file.apply(file.durable, file.changes)
             file.changes = []
         return True
+
+    def _rename(self, name: str, other: str) -> None:
+        if name in self._names:
+            self._names[other] = self._names.pop(name)
+            return
+        inside = [one for one in self._names if one.startswith(f"{name}/")]  # a folder, with all that is in it
+        self._names.update({other + one.removeprefix(name): self._names.pop(one) for one in inside})
 
     def cut(self, target: Path, leftover: Leftover, chance: random.Random) -> None:
         """Write to `target` what is left when power fails now."""
@@ -164,6 +173,7 @@ class Disk:
                 file.apply(content, file.changes)
             elif leftover == "some":
                 file.apply(content, [_torn(change, chance) for change in file.changes if chance.random() < 0.5])
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
             (target / name).write_bytes(content)
 
 
