@@ -227,6 +227,17 @@ def _provision_command(commands: "argparse._SubParsersAction[argparse.ArgumentPa
     provision.add_argument("--once", action="store_true", help="ask the catalog once, and end")
     provision.set_defaults(command=_provision)
 
+    modem = commands.add_parser(
+        "modem",
+        help="keep the meter joined to the mobile network of its card; the service manager runs it",
+        description="Join the mobile network that network.yaml names (lte), through ModemManager, give it its "
+        "addresses through systemd-networkd, and join it again whenever it is lost. A PIN that is wrong is sent once, "
+        "and then never again by itself.",
+        epilog="Exit status 78 where no mobile network is set up.",
+    )
+    modem.add_argument("--root", type=Path, default=Path("/"), metavar="FOLDER", help="of the file system (/)")
+    modem.set_defaults(command=_modem)
+
 
 def _with_commission(
     parser: argparse.ArgumentParser, commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -375,6 +386,12 @@ def _provision(options: argparse.Namespace) -> int:
     from agent.console import provision_command  # noqa: PLC0415
 
     return provision_command.run(options)
+
+
+def _modem(options: argparse.Namespace) -> int:
+    from agent.console import modem_command  # noqa: PLC0415
+
+    return modem_command.run(options)
 
 
 if __name__ == "__main__":

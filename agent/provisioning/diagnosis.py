@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from agent.provisioning.modem import PROBLEM
 from agent.provisioning.status import CATALOG, CLOCK, NETWORK, Trouble
 from agent.trust.decisions import RELEASED
 from algorithms.api.errors import shortened
@@ -84,7 +85,8 @@ def _interfaces(network: NetworkSettings, root: Path, *, is_near: bool) -> Troub
         found = f"the Wi-Fi network {network.wifi.ssid} is not joined"
         ways.append((found, "check its name, pass phrase and country in network.yaml, and the distance"))
     if network.lte is not None:
-        ways.append(("no mobile network is joined", _APN))
+        problem, _, remedy = _line(root / PROBLEM).partition("; ")
+        ways.append((problem or "no mobile network is joined", remedy or _APN))
     problem = ", and ".join(problem for problem, _ in ways) or "no network is set up"
     return Trouble(NETWORK, problem, "; or ".join(remedy for _, remedy in ways))
 
