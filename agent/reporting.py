@@ -89,6 +89,6 @@ def _significant(report: Reported) -> Reported:
     time = report.time and replace(report.time, uncertainty=None)
     recordings = report.recordings and replace(report.recordings, state="", skipped=0)
     trust = replace(report.trust, refused_orders=0)
-    return replace(
-        report, algorithms=algorithms, links=links, source=source, time=time, recordings=recordings, trust=trust
-    )
+    image = report.image and replace(report.image, downloaded=round(report.image.downloaded, 1))
+    told = replace(report, algorithms=algorithms, links=links, source=source, time=time)
+    return replace(told, recordings=recordings, trust=trust, image=image)

@@ -50,6 +50,7 @@ from agent.support.kept_log import KeptLog
 from agent.trust.in_force import TrustInForce
 from agent.trust.policy_keeper import PolicyKeeper
 from agent.updates.fetches import Fetches, asking_process
+from agent.updates.image_meter import AgentMeter, images_of
 from agent.updates.journal import Journal
 from agent.updates.places import Places
 from agent.updates.updates import Updates
@@ -164,6 +165,8 @@ class Service:
             ring=workers.ring,
             asking=self._conversation,
         )
+        meter = AgentMeter(self._settings, self._running, outbox, self._links, self._conversation, clock)
+        self._images = images_of(config, store, meter, clock)
         self._stopping = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._duty = NetworkDuty(self._networks, self._running, self._changing, self._conversation.ask_now)
@@ -204,6 +207,7 @@ class Service:
             loop.create_task(self._networks.hold(), name="network"),
             loop.create_task(self._keeper.hold(), name="trust"),
             loop.create_task(self._keep_house(), name="housekeeping"),
+            loop.create_task(self._images.hold(), name="image"),
         ]
         try:
             await asyncio.gather(*tasks)
@@ -218,6 +222,7 @@ class Service:
             ends.callback(self._keeper.close)
             ends.callback(self._networks.close)
             ends.callback(self._conversation.close)
+            ends.callback(self._images.close)
             ends.callback(self._outbox.close)
             ends.callback(self._checkpoints.close)
             ends.push_async_callback(self._part_from_brokers)
@@ -276,6 +281,7 @@ class Service:
         self._duty.look_after(configuration.topology)
         self._configuration = configuration
         await self._updates.take(configuration, known=known)
+        self._images.want(configuration.image)
         await self._recorder.configure(configuration, desired.tenant, terminal)
         await self._outputs.configure(configuration)
         self._commissioning.configure(configuration)
@@ -374,6 +380,7 @@ class Service:
             recordings=self._recorder.report(),
             network=self._duty.report(),
             trust=self._trust.report(),
+            image=self._images.report(),
             isolation=self._isolation,
             problems=tuple(problems),
         )

@@ -7,8 +7,10 @@ Everything else in the document is applied as ever. Each algorithm's update is a
 another but for the download. What a document changes around an algorithm on probation ends that attempt; the next
 begins in what is then.
 
-Rules: a version that failed is not tried again until another is asked for, or, where it refused its settings, other
-settings. What could not be fetched is tried again as `fetches` says; what was refused there, after the next start.
+Rules: while a fault is being handled here, no version is begun beside one in force; the report says ``deferred``, and
+why. A version needs no maintenance window: nothing restarts, and whoever reads misses nothing. A version that failed is
+not tried again until another is asked for, or, where it refused its settings, other settings. What could not be fetched
+is tried again as `fetches` says; what was refused there, after the next start.
 """
 
 import asyncio
@@ -35,6 +37,12 @@ log = logging.getLogger(__name__)
 
 STARTS = 5
 """A probation that agents began so often without an end is a failure: the version may be what ends them."""
+
+LONGEST_DEFERRAL = 1800.0
+"""So long at most an update waits because of faults, however many there are [s]."""
+
+LOOK = 2.0
+"""How often it is looked whether they are over [s]."""
 
 AGAIN = 5.0
 """After an interruption the probation begins anew [s]."""
@@ -186,6 +194,7 @@ class Updates:
                 await self._fetch(assignment, tell)
             tell("installed")
             while True:
+                await self._until_quiet(name, tell)
                 try:
                     await self._attempt(assignment, tell)
                 except Interrupted as interruption:
@@ -200,6 +209,16 @@ class Updates:
             log.exception("the update of %s was given up", name)
             await self._failed(assignment, Unfit("starting", "the agent itself failed; its log says more"))
         await self._shadows.want(name, self._wanted.get(name))
+
+    async def _until_quiet(self, name: str, tell: Callable[..., None]) -> None:
+        """Wait while a fault is being handled here: whoever handles it is not changed half-way, nor outrun by a start."""
+        begin = self._clock.monotonic()
+        while self._journal.entry(name).active is not None and self._clock.monotonic() < begin + LONGEST_DEFERRAL:
+            handled = self._running.faults.handled()
+            if not handled:
+                break
+            tell("deferred", f"{handled} is being handled; it is begun afterwards")
+            await asyncio.sleep(LOOK)
 
     async def _restore(self, assignment: Assignment) -> None:
         """Fetch again what is in force and was lost from the card; the supervisor starts it when it is there."""
