@@ -12,7 +12,6 @@ from pathlib import Path
 
 from agent.errors import AgentError, ConfigError
 from agent.updates.slots.arguments import add_arguments as add_slot_arguments
-from agent.updates.slots.arguments import add_arguments as add_slot_arguments
 
 EX_USAGE = 64
 EX_UNAVAILABLE = 69
@@ -259,21 +258,7 @@ def _with_commission(
     commission.add_argument("--state-dir", type=Path, metavar="FOLDER", help="where it remembers that it is over")
     commission.add_argument("--listen", default="", metavar="ADDRESS:PORT", help="listen here and nowhere else")
     commission.set_defaults(command=_commission)
-    _slots_command(commands)
     return parser
-
-
-def _slots_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    slots = commands.add_parser(
-        "slots",
-        help="write root slots and choose what boots, for the agent; the service manager starts it",
-        description="Answer one request of the agent on standard input, or listen for them: write an image that is "
-        "signed into the slot that does not run, try it, keep it or leave it. Runs as root and believes nothing that "
-        "the agent says: signatures are judged again by a root of trust of its own.",
-        epilog="Example: tresma-agent slots --overdue. Exit status 0 when it was done, 69 when it was not.",
-    )
-    add_slot_arguments(slots)
-    slots.set_defaults(command=_slots)
 
 
 def _config_option(parser: argparse.ArgumentParser) -> None:
@@ -407,12 +392,6 @@ def _modem(options: argparse.Namespace) -> int:
     from agent.console import modem_command  # noqa: PLC0415
 
     return modem_command.run(options)
-
-
-def _slots(options: argparse.Namespace) -> int:
-    from agent.updates.slots import command  # noqa: PLC0415
-
-    return command.run(options)
 
 
 if __name__ == "__main__":
