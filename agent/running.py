@@ -24,6 +24,7 @@ from agent.checkpoints import Keeper
 from agent.clock import Clock
 from agent.delivery.newest import Newest, is_state
 from agent.errors import AgentError, AlgorithmRefused
+from agent.fault_watch import FaultWatch
 from agent.grounds import Grounds
 from agent.neighbourhood import Neighbourhood
 from agent.network import NetworkInUse
@@ -35,7 +36,7 @@ from agent.supervised_algorithm import SupervisedAlgorithm
 from agent.supervised_sampler import SupervisedSampler
 from algorithms.api.grid_records import GridState
 from algorithms.api.manifest import AlgorithmInfo
-from algorithms.api.records import Command, Kind, Record, Result
+from algorithms.api.records import Command, Event, Kind, Record, Result
 from device_catalog.contract.documents import Assignment, Neighbours, TopologyReference
 from device_catalog.contract.reports import AlgorithmReport
 
@@ -101,6 +102,8 @@ class RunningSet:
         `WorkerError` where it is not there.
     state_name : callable
         Says under which name the algorithm in force keeps its state.
+    faults : FaultWatch
+        What is being handled by the algorithms that run.
     watchers : dict
         Who else takes what the algorithm of a name makes.
     """
@@ -131,6 +134,7 @@ class RunningSet:
         self.watchers: dict[str, Callable[[Sequence[Record]], None]] = {}
         self._orders: deque[tuple[str, Command]] = deque(maxlen=ORDERS)
         self._is_changing = False
+        self.faults = FaultWatch(clock)
         self.place = Place("", "", "")
         self.reference: TopologyReference | None = None
         self.network: NetworkInUse | None = None
@@ -310,7 +314,10 @@ class RunningSet:
             return
         if isinstance(record, GridState | Result) and is_state(record) and self._pipeline.is_asked_for(sender, record):
             self._newest.put(sender, record)
-        for name in self._pipeline.consumers_of_neighbour(sender, record):
+        consumers = self._pipeline.consumers_of_neighbour(sender, record)
+        if consumers and isinstance(record, Event):
+            self.faults.take(record)
+        for name in consumers:
             self._algorithms[name].feed(record)
         self._beside.hear(sender, record)
 
@@ -323,6 +330,8 @@ class RunningSet:
         for record in records:
             if self._is_doubted(maker, record):
                 continue
+            if isinstance(record, Event):
+                self.faults.take(record)
             for name in self._pipeline.consumers(maker, record):
                 self._algorithms[name].feed(record)
             self._beside.take(maker, record)

@@ -211,7 +211,7 @@ class Updates:
         await self._shadows.want(name, self._wanted.get(name))
 
     async def _until_quiet(self, name: str, tell: Callable[..., None]) -> None:
-        """Wait while a fault is being handled here: whoever handles it is not changed half-way, nor outrun by a start."""
+        """Wait while a fault is being handled here: whoever handles it is not changed half-way."""
         begin = self._clock.monotonic()
         while self._journal.entry(name).active is not None and self._clock.monotonic() < begin + LONGEST_DEFERRAL:
             handled = self._running.faults.handled()
