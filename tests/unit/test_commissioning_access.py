@@ -1,0 +1,307 @@
+"""Who gets to see the commissioning page: the PIN, sessions, forms, the host asked for, and what a visitor may cost."""
+
+import asyncio
+import socket
+import time
+from urllib.parse import urlencode
+
+import pytest
+
+from agent.commissioning import web
+from agent.commissioning.access import FREE_TRIES, LONGEST_WAIT, Pin, Sessions, is_own_host, is_same_origin
+from agent.commissioning.listening import is_served, local_interfaces, open_at
+from agent.commissioning.messages import Handed
+from agent.commissioning.page import View
+from agent.commissioning.settings import read_settings
+from agent.commissioning.site import Site
+from agent.commissioning.state import PageState
+from agent.commissioning.verdicts import put_together
+from agent.commissioning.web import Answered, Asked, WebServer
+from agent.errors import ConfigError
+
+HOST = "tresma-0042.local"
+
+
+class Hands:
+    """A clock that goes when told."""
+
+    def __init__(self):
+        self.time = 1000.0
+
+    def __call__(self):
+        return self.time
+
+
+class Watch:
+    """A meter about which nothing is known yet."""
+
+    def __init__(self):
+        self.view = View("", put_together([], None, None, now=1.8e9), handed=Handed())
+        self.is_over = False
+        self.handed_in = []
+
+    def wanted(self):
+        pass
+
+    async def hand_in(self, *words):
+        self.handed_in.append(words)
+        return ""
+
+
+@pytest.fixture
+def hands():
+    return Hands()
+
+
+@pytest.fixture
+def site(hands):
+    return Site("tresma-0042", Pin("48151623", hands), Sessions(hands), Watch())
+
+
+def ask(site, method, path, *, form=None, cookie="", **headers):
+    """Ask as a browser that is on the page."""
+    sent = {"host": HOST, "cookie": cookie, **{name.replace("_", "-"): value for name, value in headers.items()}}
+    body = urlencode(form).encode() if form else b""
+    if method == "POST":
+        sent = {"origin": f"http://{HOST}", "content-type": "application/x-www-form-urlencoded", **sent}
+    return asyncio.run(site.answer(Asked(method, path, sent, body, "169.254.7.7", 80)))
+
+
+def header(answered, name):
+    return next((value for key, value in answered.headers if key == name), "")
+
+
+def log_in(site):
+    return header(ask(site, "POST", "/login", form={"pin": "4815 1623"}), "Set-Cookie").partition(";")[0]
+
+
+def token(site, cookie):
+    page = ask(site, "GET", "/finish", cookie=cookie).body.decode()
+    return page.partition('name="form" value="')[2].partition('"')[0]
+
+
+def test_nothing_is_shown_without_the_pin(site):
+    for path, status in (("/", 200), ("/live", 401), ("/finish", 401)):
+        answered = ask(site, "GET", path)
+        assert answered.status == status
+        assert b"PIN" in answered.body
+        assert b"Voltage" not in answered.body
+    assert ask(site, "POST", "/finish", form={"installer": "x"}).status == 303
+    assert ask(site, "POST", "/login", form={"pin": "48151624"}).status == 401
+    cookie = log_in(site)
+    assert b"Not right yet" in ask(site, "GET", "/", cookie=cookie).body
+    assert ask(site, "GET", "/live", cookie=cookie).status == 200
+
+
+def test_guessing_takes_ever_longer_and_a_right_pin_is_never_locked_out_for_long(site, hands):
+    for guess in range(FREE_TRIES):
+        assert ask(site, "POST", "/login", form={"pin": f"{guess:08d}"}).status == 401
+    refused = ask(site, "POST", "/login", form={"pin": "48151623"})
+    assert refused.status == 429
+    assert 0 < int(header(refused, "Retry-After")) <= LONGEST_WAIT
+    tried = 0
+    for _ in range(600):  # ten minutes, a try a second
+        hands.time += 1.0
+        tried += ask(site, "POST", "/login", form={"pin": "00000000"}).status == 401
+    assert tried <= 25
+    hands.time += LONGEST_WAIT
+    assert log_in(site)
+
+
+def test_a_session_ends_by_itself_by_logging_out_and_with_too_many_others(site, hands):
+    cookie = log_in(site)
+    assert "HttpOnly; SameSite=Strict" in header(ask(site, "POST", "/login", form={"pin": "48151623"}), "Set-Cookie")
+    form = token(site, cookie)
+    assert ask(site, "POST", "/logout", form={"form": form}, cookie=cookie).status == 303
+    assert ask(site, "GET", "/live", cookie=cookie).status == 401
+    second = log_in(site)
+    hands.time += 5 * 3600
+    assert ask(site, "GET", "/live", cookie=second).status == 401
+    first = log_in(site)
+    for _ in range(8):
+        log_in(site)
+    assert ask(site, "GET", "/live", cookie=first).status == 401
+
+
+def test_a_form_of_another_site_or_another_session_does_nothing(site):
+    cookie = log_in(site)
+    said = {"installer": "A", "place": "B", "seen": "failed", "known": "failed"}
+    good = token(site, cookie)
+    for origin in ("http://evil.example", "null", f"https://{HOST}", "http://tresma-0042.local.evil.example"):
+        assert ask(site, "POST", "/finish", form={**said, "form": good}, cookie=cookie, origin=origin).status == 403
+    assert ask(site, "POST", "/finish", form={**said, "form": "0" * 64}, cookie=cookie).status == 403
+    other = token(site, log_in(site))
+    assert ask(site, "POST", "/finish", form={**said, "form": other}, cookie=cookie).status == 403
+    assert ask(site, "POST", "/finish", form={**said, "form": good}, cookie=cookie).status == 303
+    assert not is_same_origin({"host": HOST, "sec-fetch-site": "cross-site"})
+    assert is_same_origin({"host": HOST, "sec-fetch-site": "same-origin"})
+
+
+def test_a_name_that_was_made_to_point_here_gets_nothing(site):
+    for host in ("evil.example", "evil.example:80", "", "tresma-0042.local.evil.example", "169.254.7.8", f"{HOST}:81"):
+        assert ask(site, "GET", "/", host=host).status == 421
+    for host in (HOST, f"{HOST}:80", "169.254.7.7", "TRESMA-0042.local", "tresma-0042"):
+        assert ask(site, "GET", "/", host=host).status == 200
+    assert is_own_host("10.0.0.1", "m", "::ffff:10.0.0.1", 80)
+
+
+def test_a_report_needs_a_name_a_place_and_that_a_red_answer_was_seen(site):
+    cookie = log_in(site)
+    good = {"form": token(site, cookie), "installer": " Zoë  Čapek ", "place": "cabinet <7>", "seen": "failed"}
+    for missing in ("installer", "place"):
+        answered = ask(site, "POST", "/finish", form={**good, "known": "failed", missing: " "}, cookie=cookie)
+        assert answered.status == 422
+        assert b"cabinet &lt;7&gt;" in answered.body or missing == "place"
+    assert ask(site, "POST", "/finish", form=good, cookie=cookie).status == 422
+    changed = {**good, "seen": "passed", "known": "failed"}
+    assert b"changed meanwhile" in ask(site, "POST", "/finish", form=changed, cookie=cookie).body
+    assert ask(site, "POST", "/finish", form={**good, "note": "x" * 201}, cookie=cookie).status == 422
+    assert ask(site, "POST", "/finish", form={**good, "known": "failed"}, cookie=cookie).status == 303
+    assert site._watch.handed_in == [("Zoë Čapek", "cabinet <7>", "")]
+
+
+def test_every_answer_forbids_what_a_page_does_not_need(site):
+    for path in ("/", "/page.css", "/page.js", "/nowhere"):
+        answered = ask(site, "GET", path)
+        policy = header(answered, "Content-Security-Policy")
+        assert policy.startswith("default-src 'none'")
+        assert "unsafe" not in policy
+        assert header(answered, "X-Frame-Options") == "DENY"
+    assert ask(site, "DELETE", "/", cookie=log_in(site)).status == 405
+
+
+def test_only_the_installers_cables_and_links_without_a_router_are_served():
+    assert is_served("eth0", (), "169.254.1.1", "169.254.2.2")
+    assert is_served("eth0", (), "::ffff:169.254.1.1", "::ffff:169.254.2.2")
+    assert not is_served("eth0", (), "192.168.1.2", "192.168.1.3")
+    assert not is_served("eth0", (), "fe80::1%eth0", "2001:db8::1")
+    assert is_served("ap0", ("ap0",), "192.168.1.2", "192.168.1.3")
+    assert not is_served("eth0", ("ap0",), "192.168.1.2", "192.168.1.3")
+
+
+def test_modems_and_what_is_down_are_no_installers_cable(tmp_path):
+    for name, kind, flags in (
+        ("eth0", 1, "0x1003"),
+        ("wwan0", 65534, "0x1003"),
+        ("eth1", 1, "0x1002"),
+        ("lo", 772, "0x9"),
+    ):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "type").write_text(f"{kind}\n")
+        (tmp_path / name / "flags").write_text(f"{flags}\n")
+    assert local_interfaces(tmp_path) == ["eth0"]
+
+
+def test_settings_name_everything_that_is_wrong(tmp_path):
+    file = tmp_path / "commissioning.yaml"
+    file.write_text('pin: "48151623"\nname: tresma-0042\ninterfaces: [eth1]\n')
+    assert read_settings(file) == ("48151623", "tresma-0042", ("eth1",), 80)
+    file.write_text("pin: 12\nname: a.b\ninterfaces: eth1\nport: true\ncolour: red\n")
+    with pytest.raises(ConfigError) as refusal:
+        read_settings(file)
+    said = str(refusal.value)
+    assert all(word in said for word in ("pin", "name", "interfaces", "port", "colour"))
+    assert "12" not in said.partition("found")[2].partition(";")[0]
+
+
+def test_a_page_that_is_over_stays_so_until_somebody_reopens_it(tmp_path):
+    wanted = tmp_path / "commissioning.reopened"
+    state = PageState(tmp_path, wanted)
+    assert not state.is_over
+    state.close(100.0)
+    assert PageState(tmp_path, wanted).is_over
+    wanted.write_text("150.0")
+    assert not state.is_over
+    state.close(200.0)
+    assert state.is_over
+    state.reopen(50.0)  # a clock that was set back
+    assert not state.is_over
+    (tmp_path / "page.json").write_text("{")
+    assert not state.is_over
+
+
+# ---- connections
+
+
+async def _hello(_asked: Asked) -> Answered:
+    return Answered(200, b"hello")
+
+
+def over_a_connection(talk):
+    """Let `talk` speak with a server through a socket, in a thread; return what it returns."""
+
+    async def main():
+        server, loop = WebServer(_hello), asyncio.get_running_loop()
+        door = open_at("127.0.0.1", 0)
+
+        def accept():
+            server.serve(door.accept()[0])
+
+        loop.add_reader(door, accept)
+        try:
+            return await asyncio.to_thread(talk, door.getsockname())
+        finally:
+            loop.remove_reader(door)
+            door.close()
+            await server.close()
+
+    return asyncio.run(main())
+
+
+def say(address, *parts):
+    with socket.create_connection(address, timeout=5) as sock:
+        answer = b""
+        for part in parts:
+            sock.sendall(part)
+        sock.shutdown(socket.SHUT_WR)
+        while piece := sock.recv(65536):
+            answer += piece
+        return answer
+
+
+@pytest.mark.parametrize(
+    ("sent", "answered"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"HTTP/1.1 200"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", b"HTTP/1.1 200"),
+        (b"nonsense\r\n\r\n", b"HTTP/1.1 400"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"x" * 40_000 + b"\r\n\r\n", b"HTTP/1.1 431"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999\r\n\r\n" + b"x" * 20_000, b"HTTP/1.1 413"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", b""),
+        (b"", b""),
+    ],
+)
+def test_what_no_browser_says_is_answered_or_cut_off_and_harms_nobody(sent, answered):
+    def talk(address):
+        try:
+            first = say(address, sent)
+        except ConnectionError:
+            first = b""
+        return first, say(address, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+
+    first, second = over_a_connection(talk)
+    assert first.startswith(answered)
+    assert second.endswith(b"hello")
+
+
+def test_connections_are_few_and_slow_ones_are_cut_off(monkeypatch):
+    monkeypatch.setattr(web, "ASKING", 0.3)
+
+    def talk(address):
+        held = [socket.create_connection(address, timeout=5) for _ in range(web.MOST_CONNECTIONS + 3)]
+        for sock in held:
+            sock.sendall(b"GET / HT")
+        began = time.monotonic()
+        ends = 0
+        for sock in held:
+            try:
+                ends += sock.recv(1) == b""
+            except ConnectionError:
+                ends += 1
+            sock.close()
+        return ends, time.monotonic() - began, say(address, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+
+    ends, seconds, after = over_a_connection(talk)
+    assert ends == web.MOST_CONNECTIONS + 3
+    assert seconds < 5
+    assert after.endswith(b"hello")
