@@ -58,9 +58,10 @@ class Emulated:
         Raw image; written.
     folder : Path, optional
         For sockets and what is said on the serial line; a temporary one unless given.
+    kind : {"virt", "raspi3b"}
+        Into a Raspberry Pi nobody can look, and its card has a power of two of bytes.
     memory : int
-        [MiB].
-    loader : Path
+        Of a virt machine [MiB].
     options : tuple of str
         Further arguments of the emulator.
 
@@ -75,16 +76,16 @@ class Emulated:
         card: Path,
         *,
         folder: Path | None = None,
+        kind: str = "virt",
         memory: int = 1024,
-        loader: Path = BUILT / "u-boot-virt.bin",
         options: tuple[str, ...] = (),
     ) -> None:
         self.card = card
         # Addresses of sockets are short.
         self._folder = Path(tempfile.mkdtemp(prefix="emu-"))
         self.serial = (folder or self._folder) / "serial"
+        self._kind = kind
         self._memory = memory
-        self._loader = loader
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
         self._look: socket.socket | None = None
@@ -116,27 +117,40 @@ class Emulated:
         """Switch it on; what happens then is not waited for."""
         for name in ("look", "qmp"):
             (self._folder / name).unlink(missing_ok=True)
+        command = ["nice", "-n", "5", "qemu-system-aarch64", "-display", "none", "-monitor", "none"]
+        command += ["-qmp", f"unix:{self._folder / 'qmp'},server=on,wait=off"]
+        command += ["-chardev", f"file,id=serial,path={self.serial},append=on", "-netdev", "user,id=net"]
+        command += self._raspberry() if self._kind == "raspi3b" else self._virt()
+        command += self._options
+        with (self._folder / "emulator").open("ab") as said:
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+        wait_until(self._listens, "the emulator listening", timeout=60)
+        self._look = self._connect("look") if self._kind == "virt" else None
+
+    def _virt(self) -> list[str]:
+        """Tell what a machine without a model consists of."""
         credential = "opt/io.systemd.credentials/systemd"
-        command = [
-            *("nice", "-n", "5", "qemu-system-aarch64"),
+        return [
             *("-M", "virt", "-cpu", "cortex-a72", "-smp", "2", "-m", str(self._memory), "-accel", "tcg,thread=multi"),
-            *("-bios", str(self._loader), "-display", "none", "-monitor", "none"),
-            *("-chardev", f"file,id=serial,path={self.serial},append=on", "-serial", "chardev:serial"),
+            *("-bios", str(BUILT / "u-boot-virt.bin"), "-serial", "chardev:serial"),
             *("-drive", f"file={self.card},format=raw,if=none,id=card,cache=writeback,discard=unmap"),
             *("-device", "virtio-blk-pci,drive=card", "-device", "virtio-rng-pci", "-device", "virtio-serial-pci"),
-            *("-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="),
+            *("-device", "virtio-net-pci,netdev=net,romfile="),
             *("-chardev", f"socket,id=look,path={self._folder / 'look'},server=on,wait=off"),
             *("-device", "virtserialport,chardev=look,name=look"),
-            *("-qmp", f"unix:{self._folder / 'qmp'},server=on,wait=off"),
             *("-device", "i6300esb", "-action", "watchdog=reset"),
             *("-fw_cfg", f"name={credential}.extra-unit.look.service,file={self._folder / 'look.service'}"),
             *("-fw_cfg", f"name={credential}.unit-dropin.multi-user.target,file={self._folder / 'wants.conf'}"),
-            *self._options,
         ]
-        with (self._folder / "emulator").open("ab") as said:
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
-        wait_until(self._listens, "the emulator listening", timeout=30)
-        self._look = self._connect("look")
+
+    def _raspberry(self) -> list[str]:
+        """Tell what a Raspberry Pi 3 consists of; the boot loader and its device tree are the card's own."""
+        firmware = BUILT / "firmware"
+        return [
+            *("-M", "raspi3b", "-accel", "tcg,thread=multi", "-serial", "null", "-serial", "chardev:serial"),
+            *("-kernel", str(firmware / "u-boot.bin"), "-dtb", str(firmware / "bcm2837-rpi-3-b.dtb")),
+            *("-drive", f"file={self.card},format=raw,if=sd", "-device", "usb-net,netdev=net"),
+        ]
 
     def kill(self) -> None:
         """Cut its power."""
@@ -210,4 +224,4 @@ class Emulated:
         assert self._process is not None
         said = (self._folder / "emulator").read_text(errors="replace")
         assert self._process.poll() is None, f"the emulator ended at once: {said}"
-        return (self._folder / "look").exists() and (self._folder / "qmp").exists()
+        return all((self._folder / name).exists() for name in (("look", "qmp") if self._kind == "virt" else ("qmp",)))
