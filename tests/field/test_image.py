@@ -64,11 +64,9 @@ def frames(plant, tmp_path_factory):
         yield peer
 
 
-@pytest.fixture(scope="module")
-def card(image, plant, tmp_path_factory):
-    """A card as an installer flashes it: the image, who the meter is, and a token that lets it in once."""
-    folder = tmp_path_factory.mktemp("card")
-    path = new_card(folder / "card.img", image)
+def flashed(path, image, plant, device, size):
+    """Make a card as an installer does: the image, who the meter is, and a token that lets it in once."""
+    new_card(path, image, size)
     grid, data = (f"mqtts://{HOST}:{url.rpartition(':')[2]}" for url in (plant.grid, plant.data))
     document = {
         "brokers": {"grid": [grid], "data": [data]},
@@ -76,12 +74,18 @@ def card(image, plant, tmp_path_factory):
         "algorithms": [PHASORS],
         "poll": {"interval": 10.0, "lease": 35.0},
     }
-    plant.catalog.register("m-1", configuration=document)
-    token = invite(plant.catalog, "m-1")
-    told = Card("m-1", f"https://{HOST}:{plant.catalog.port}", token.text(), page=Page("48151623"))
-    (folder / "card.yaml").write_bytes(write(told))
-    subprocess.run(["mcopy", "-i", f"{path}@@8M", folder / "card.yaml", "::tresma/card.yaml"], check=True)
+    plant.catalog.register(device, configuration=document)
+    token = invite(plant.catalog, device)
+    told = Card(device, f"https://{HOST}:{plant.catalog.port}", token.text(), page=Page("48151623"))
+    written = path.with_name("card.yaml")
+    written.write_bytes(write(told))
+    subprocess.run(["mcopy", "-i", f"{path}@@8M", written, "::tresma/card.yaml"], check=True)
     return path
+
+
+@pytest.fixture(scope="module")
+def card(image, plant, tmp_path_factory):
+    return flashed(tmp_path_factory.mktemp("card") / "card.img", image, plant, "m-1", 6 << 30)
 
 
 @pytest.fixture(scope="module")
@@ -266,6 +270,15 @@ def test_file_systems_are_clean_after_all_that(machine, card, tmp_path):
         ["dd", f"if={card}", f"of={firmware}", "bs=1M", "skip=8", "count=128", "status=none"], check=True
     )  # fmt: skip
     subprocess.run(["fsck.vfat", "-n", firmware], check=True, capture_output=True)
+
+
+def test_the_same_card_starts_a_raspberry_pi_3(image, plant, frames, tmp_path):
+    card = flashed(tmp_path / "card.img", image, plant, "m-pi", 4 << 30)
+    with Emulated(card, kind="raspi3b") as machine:
+        began = time.monotonic()
+        machine.wait_serial("tresma: slot A", timeout=120.0)
+        wait_until(lambda: any("/m-pi/" in topic for topic, _ in frames.heard), "a frame", timeout=900.0, interval=0.5)
+        say(f"an emulated Raspberry Pi 3, power on to the first frame: {time.monotonic() - began:.0f} s")
 
 
 @pytest.mark.usefixtures("image")
