@@ -109,7 +109,8 @@ class Image:
         with closing(_opened(self.path)) as file:
             hashing = HashingFile(file, packed)
             for block in blocks(self.path, hashing):
-                inside.update(block)
+                if not self._raw:
+                    inside.update(block)
                 position += len(block)
                 if position > LARGEST:
                     raise OperatorError(f"{self.path}: expected at most {LARGEST} bytes, found more")
@@ -121,7 +122,7 @@ class Image:
             raise OperatorError(f"{self.path}: expected an image of a card, found {position} bytes")
         if not self._raw:
             self._file.truncate(position)
-        return packed.hexdigest(), inside.hexdigest(), position
+        return packed.hexdigest(), (packed if self._raw else inside).hexdigest(), position
 
     def _keep(self, block: bytes, end: int) -> None:
         if is_blank(block):
