@@ -5,6 +5,8 @@ from typing import Any
 
 import msgspec
 
+from device_catalog.contract.support import SupportWish
+
 _epoch = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -40,8 +42,11 @@ def desired_document(  # noqa: PLR0917 - one field each
     recordings: tuple[str, ...] = (),
     calibration: bytes | None = None,
     expires_ns: int | None = None,
+    support: SupportWish | None = None,
 ) -> bytes:
     """Write a desired document around a configuration and a calibration that are JSON already."""
+    # What is not wanted is not stated: agents from before such wishes refuse what they do not know.
+    wish = {} if support is None else {"support": support}
     return msgspec.json.encode(
         {
             "schema": "desired/1",
@@ -53,5 +58,6 @@ def desired_document(  # noqa: PLR0917 - one field each
             "expires": None if expires_ns is None else moment(expires_ns),
             "recordings": recordings,
             "calibration": None if calibration is None else msgspec.Raw(calibration),
+            **wish,
         }
     )

@@ -54,6 +54,7 @@ from device_catalog.cluster.news import News, Rooms
 from device_catalog.cluster.rounds import Rounds
 from device_catalog.cluster.turns import Turns
 from device_catalog.config import CatalogConfig, operator_token
+from device_catalog.contract import topics
 from device_catalog.errors import AddressError, StorageError
 from device_catalog.fleet.changes import Changes
 from device_catalog.fleet.desired import DesiredDocuments
@@ -88,7 +89,9 @@ from device_catalog.storage.recording_files import RecordingFiles
 from device_catalog.storage.recordings import RecordingStore
 from device_catalog.storage.rollouts import RolloutStore
 from device_catalog.storage.store import Store
+from device_catalog.storage.support import SupportStore
 from device_catalog.storage.threads import StorageThreads
+from device_catalog.support.requests import SupportRequests
 
 TICK = 0.1
 """How often leases are looked at [s]."""
@@ -212,6 +215,7 @@ class Stores(NamedTuple):
 
     devices: Store
     recordings: RecordingStore
+    support: SupportStore
     networks: NetworkStore
     leases: NetworkLeaseStore
     faults: FaultStore
@@ -226,6 +230,7 @@ class Stores(NamedTuple):
         return cls(
             Store(engine),
             RecordingStore(engine),
+            SupportStore(engine),
             NetworkStore(engine),
             NetworkLeaseStore(engine),
             FaultStore(engine),
@@ -263,9 +268,11 @@ class Server:
             config.recordings_budget,
             config.recordings_days,
         )
+        files = RecordingFiles(Path(config.state) / "support")
+        self._support = SupportRequests(stores.support, files, self._fleet, self._threads)
         faults = Faults(stores.faults, self._recordings, self._threads)
         self._hear_fault = faults.hear
-        self._fault_listener: FaultListener | None = None
+        self._listeners: tuple[FaultListener, ...] = ()
         shelf = Shelf(stores.networks)
         self._networks = Networks(register, stores.networks, shelf, self._publisher, config.tenant)
         self._missing = "the register is being read"
@@ -300,6 +307,7 @@ class Server:
             (leases, SwitchNews(leases, self._networks, shelf, self._threads)),
             (rollout_orders, RolloutQuestions(stores.rollouts, stores.groups, self._threads)),
             (self._enrolments, self._operators, audit),
+            self._support,
             ready=lambda: self._missing or (self._member.missing if self._member is not None else ""),
             metrics=lambda: metrics_text(self._fleet, self._threads, self._publisher),
             trust=trust,
@@ -380,20 +388,24 @@ class Server:
             if name in self._fleet.devices:
                 self._fleet.devices[name].told = None
         if leads:
-            config = self._config
-            self._fault_listener = FaultListener(
-                config.grid_brokers, config.tenant, self._hear_fault, tls=self._keys.broker_context
+            tenant, brokers, tls = self._config.tenant, self._config.grid_brokers, self._keys.broker_context
+            self._listeners = (
+                FaultListener(brokers, tenant, self._hear_fault, tls),
+                FaultListener(brokers, tenant, self._support.hear, tls, about="logs", topic=topics.log("+", "+")),
             )
-            self._fault_listener.start()
-        elif self._fault_listener is not None:
-            asyncio.get_running_loop().run_in_executor(None, self._fault_listener.stop)
-            self._fault_listener = None
+            for listener in self._listeners:
+                listener.start()
+        else:
+            for listener in self._listeners:
+                asyncio.get_running_loop().run_in_executor(None, listener.stop)
+            self._listeners = ()
 
     def _load(self) -> None:
         if self._news is not None:
             self._news.begin()
         self._fleet.load(self._store.load(), self._store.tenants())
         self._recordings.load()
+        self._support.load()
         self._networks.load()
         self._operators.load()
         self._enrolments.load()
@@ -405,13 +417,14 @@ class Server:
             "certificates": self._enrolments.follow,
             "networks": self._networks.follow,
             "recordings": self._recordings.follow,
+            "support": self._support.follow,
         }
         self._news.follow_with(self._register, Rooms(rooms, self._broker_files.changed))
 
     async def _close(self) -> None:
         self._missing = "the catalog is ending"
-        if self._fault_listener is not None:
-            await asyncio.get_running_loop().run_in_executor(None, self._fault_listener.stop)
+        for listener in self._listeners:
+            await asyncio.get_running_loop().run_in_executor(None, listener.stop)
         for clock in self._clocks:
             clock.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -423,6 +436,7 @@ class Server:
             _log.warning("the last signs of life are not kept: %s", error)
         await self._broker_files.close()
         self._recordings.close()
+        self._support.close()
         self._networks.close()
         self._measured.close()
         await asyncio.get_running_loop().run_in_executor(None, self._publisher.stop)
@@ -474,6 +488,7 @@ class Server:
             try:
                 await asyncio.to_thread(self._keys.renew)
                 dropped = await self._recordings.tidy()
+                await self._support.tidy()
                 if dropped:
                     _log.info("%d recordings dropped for their age, or for want of room", dropped)
             except Exception:  # noqa: BLE001 - one bad round must not end the tidying; it is logged

@@ -18,7 +18,7 @@ import msgspec
 
 from device_catalog.contract.support import BundleFile, BundleManifest
 
-MAXIMUM = 20 * 1024 * 1024
+MAXIMUM = 14 * 1024 * 1024
 """Most that is put in, before it is compressed [bytes]."""
 
 MANIFEST = "manifest.json"

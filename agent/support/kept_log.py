@@ -66,6 +66,7 @@ class KeptLog(logging.Handler):
 
     def __init__(self, scrubber: Scrubber, lines: int = LINES) -> None:
         super().__init__()
+        self.setFormatter(logging.Formatter("%(message)s"))
         self._scrubber = scrubber
         self._lines: deque[Line] = deque(maxlen=lines)
         self._number = 0

@@ -38,7 +38,7 @@ class SupportClient(CatalogClient):
         return self._read(self._exchange("PATCH", self._at(SUPPORT_FILE, request), headers=headers, body=part)[1])
 
     def _at(self, path: str, request: str) -> str:
-        return path.format(device=self._device, request=request)
+        return path.format(device=self._device, support=request)
 
     @staticmethod
     def _read(answer: bytes) -> Received:

@@ -34,6 +34,7 @@ from device_catalog.api.openapi import page as openapi_page
 from device_catalog.api.problems import MEDIA_TYPE, HttpError, answer
 from device_catalog.api.recordings import handlers as recording_handlers
 from device_catalog.api.rollouts import handlers as rollout_handlers
+from device_catalog.api.support import handlers as support_handlers
 from device_catalog.api.trust import handlers as trust_handlers
 from device_catalog.contract.calibration import problems_of as problems_of_calibration
 from device_catalog.contract.documents import Configuration
@@ -67,6 +68,7 @@ from device_catalog.pages.handlers import handlers as page_handlers
 from device_catalog.rollouts.orders import RolloutOrders
 from device_catalog.rollouts.questions import RolloutQuestions
 from device_catalog.storage.rows import Filters
+from device_catalog.support.requests import SupportRequests
 
 _log = logging.getLogger(__name__)
 _encode = msgspec.json.encode
@@ -87,6 +89,7 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
     leases: tuple[NetworkLeases, SwitchNews],
     rollouts: tuple[RolloutOrders, RolloutQuestions],
     entry: tuple[Enrolments, Operators, Audit],
+    support: SupportRequests,
     ready: Callable[[], str],
     metrics: Callable[[], bytes],
     trust: Path,
@@ -112,6 +115,7 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
         What takes orders about rollouts and groups, and what answers questions about them.
     entry : tuple
         Who is let in: what makes devices' certificates, the operators, and who did what.
+    support : SupportRequests
     ready : callable
         Says what the catalog still waits for; empty when it can serve.
     metrics : callable
@@ -161,6 +165,7 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
         await enrolments.revoke(_name(request), f"{operator.name}: removed")
         await changes.remove(_name(request), operator.name)
         await recordings.forget_device(_name(request))
+        await support.forget_device(_name(request))
 
     @get(_route(CONFIGURATION))
     async def configuration(request: AnyRequest) -> Response[bytes]:
@@ -271,6 +276,7 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
             credential,
             history,
             *recording_handlers(recordings, access, _body),
+            *support_handlers(support, audit, access, _body, _document),
             *fault_handlers(faults, access, _body),
             *network_handlers(*networks, access, _body),
             *lease_handlers(*leases, access, _document),
@@ -281,7 +287,7 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
             *image_handlers(trust, access, _body),
             *history_handlers(measured, fleet, access),
             *page_handlers(
-                PageSources(fleet, questions, recordings, measured),
+                PageSources(fleet, questions, recordings, measured, support),
                 rollouts[1],
                 audit,
                 access,

@@ -38,7 +38,7 @@ WRITES = ("POST", "PUT", "PATCH", "DELETE")
 _prefix = f"{DEVICES}/"
 _suffix = "/desired"
 _reported = REPORTED.rpartition("}")[2]
-_recordings = "/recordings/"
+_handed_in = ("/recordings/", "/support/")
 _boot = BOOT_HEADER.lower().encode()
 _applied = APPLIED_HEADER.lower().encode()
 _signature = HEADER.lower().encode()
@@ -247,7 +247,7 @@ def _is_audited(visit: Visit, scope: Scope, status: int) -> bool:
         return False
     path: str = scope["path"]
     # What a device says of itself all day long is no act of anybody's.
-    return visit.role != "device" or not (path.endswith(_reported) or _recordings in path)
+    return visit.role != "device" or not (path.endswith(_reported) or any(map(path.__contains__, _handed_in)))
 
 
 def _act(visit: Visit, scope: Scope, message: Message, body: str) -> Act:

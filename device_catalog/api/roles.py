@@ -25,6 +25,13 @@ from device_catalog.contract.paths import (
     REPORTED,
     TOPOLOGY,
 )
+from device_catalog.contract.support import (
+    DEVICE_SUPPORT,
+    SUPPORT,
+    SUPPORT_FILE,
+    SUPPORT_LINES,
+    SUPPORT_REQUEST,
+)
 from device_catalog.contract.trust import METADATA, TARGETS
 
 ROLES: Mapping[tuple[str, str], Role] = {
@@ -42,6 +49,12 @@ ROLES: Mapping[tuple[str, str], Role] = {
     ("delete", RECORDING): Role.ENGINEER,
     ("put", RECORDING_REQUEST): Role.ENGINEER,
     ("patch", RECORDING_FILE): Role.ENGINEER,
+    ("get", SUPPORT): Role.ENGINEER,
+    ("post", DEVICE_SUPPORT): Role.ENGINEER,
+    ("get", SUPPORT_REQUEST): Role.ENGINEER,
+    ("delete", SUPPORT_REQUEST): Role.ENGINEER,
+    ("get", SUPPORT_FILE): Role.ENGINEER,
+    ("get", SUPPORT_LINES): Role.ENGINEER,
     ("put", NETWORK): Role.ENGINEER,
     ("put", TOPOLOGY): Role.ENGINEER,
     ("post", NETWORK_LEASE): Role.ENGINEER,

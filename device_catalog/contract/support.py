@@ -18,11 +18,11 @@ from device_catalog.contract.topics import is_identifier
 
 SUPPORT = "/v1/support"
 DEVICE_SUPPORT = "/v1/devices/{device}/support"
-SUPPORT_REQUEST = "/v1/devices/{device}/support/{request}"
-SUPPORT_FILE = "/v1/devices/{device}/support/{request}/file"
-SUPPORT_LINES = "/v1/devices/{device}/support/{request}/lines"
+SUPPORT_REQUEST = "/v1/devices/{device}/support/{support}"
+SUPPORT_FILE = "/v1/devices/{device}/support/{support}/file"
+SUPPORT_LINES = "/v1/devices/{device}/support/{support}/lines"
 
-MAXIMUM_BUNDLE = 24 * 1024 * 1024
+MAXIMUM_BUNDLE = 16 * 1024 * 1024
 """Longest bundle [bytes]."""
 PART = 64 * 1024
 """What a device hands over at a time [bytes]."""

@@ -65,13 +65,13 @@ class DesiredDocuments:
             (revision, configuration, issued_ns), calibration = await self._threads.read(self._read, name)
         finally:
             self._reading -= 1
-        wanted = self._fleet.wanted.get(name, ())
+        wanted, support = self._fleet.wanted.get(name, ()), self._fleet.support.get(name)
         signer, expires_ns = self._fleet.signer, None
         if signer is not None:
             period = signer.period(name, self._fleet.wall())
             issued_ns, expires_ns = max(issued_ns, period.begins_ns), period.expires_ns
         document = desired_document(
-            device.device, device.tenant, revision, configuration, issued_ns, wanted, calibration, expires_ns
+            device.device, device.tenant, revision, configuration, issued_ns, wanted, calibration, expires_ns, support
         )
         signature = b"" if signer is None else signer.signature(document).encode()
         # Where it was changed while it was read, the tag is of neither: the next poll brings the newest.

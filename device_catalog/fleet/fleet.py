@@ -13,8 +13,11 @@ import zlib
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+import msgspec
+
 from device_catalog.contract.paths import etag
 from device_catalog.contract.presence import Availability
+from device_catalog.contract.support import SupportWish
 from device_catalog.errors import DeviceUnknown, NotAuthorised
 from device_catalog.fleet.domain import Guard, Presence, Reason, Transition
 from device_catalog.fleet.leases import NEVER, Lease, State
@@ -187,6 +190,8 @@ class Fleet:
     presence : Presence
     wanted : dict
         Recordings that devices are asked for, by device; only those that are asked for any.
+    support : dict
+        What is wanted to help devices, by device; only those of which anything is.
     shared : Shared or None
         None where this is the only catalog.
     """
@@ -207,6 +212,7 @@ class Fleet:
         self.signer = signer
         self.presence = Presence(monotonic(), guard)
         self.wanted: dict[str, tuple[str, ...]] = {}
+        self.support: dict[str, SupportWish] = {}
         self.shared: Shared | None = None
         self._announcer = announcer
         self._tags: dict[int, bytes] = {}
@@ -252,6 +258,18 @@ class Fleet:
         if notify:
             self._announcer.notify(device.tenant, device.device, device.revision)
 
+    def help(self, name: str, wish: SupportWish, *, notify: bool = True) -> None:
+        """Want this of a device to help it, and nothing else any more; as `want` does."""
+        device = self.devices.get(name)
+        if device is None or self.support.get(name, SupportWish()) == wish:
+            return
+        self.support[name] = wish
+        if wish == SupportWish():
+            del self.support[name]
+        self.renew(device)
+        if notify:
+            self._announcer.notify(device.tenant, device.device, device.revision)
+
     def renew(self, device: Device) -> None:
         """Write the entity tag of a device's desired document, which changes when it is to be signed anew."""
         series = ""
@@ -264,6 +282,9 @@ class Fleet:
         recordings = self.wanted.get(device.device)
         if recordings is not None:
             series += f"+{zlib.crc32(' '.join(recordings).encode()):08x}"
+        wish = self.support.get(device.device)
+        if wish is not None:
+            series += f"+{zlib.crc32(msgspec.json.encode(wish)):08x}"
         if len(self._shared) > MOST_TAGS:
             self._shared.clear()
         tag = f'"{device.revision}{series}"'.encode() if series else self.tag(device.revision)
@@ -363,6 +384,7 @@ class Fleet:
         """Forget a device, and tell."""
         del self.devices[device.device]
         self.wanted.pop(device.device, None)
+        self.support.pop(device.device, None)
         self.presence.remove(device)
         if self.shared is not None:
             self.shared.fresh.pop(device.device, None)

@@ -57,15 +57,25 @@ class FaultListener:
         Coroutine function of topic and payload; called on the loop that `start` was called on.
     tls : callable
         Makes the context for an endpoint ``mqtts://``.
+    about, topic : str
+        What is listened for, in a word, and where that is said; faults unless given.
     """
 
     def __init__(
-        self, endpoints: Sequence[str], tenant: str, keep: Keep, tls: TlsContext = ssl.create_default_context
+        self,
+        endpoints: Sequence[str],
+        tenant: str,
+        keep: Keep,
+        tls: TlsContext = ssl.create_default_context,
+        *,
+        about: str = "faults",
+        topic: str = "",
     ) -> None:
         self._tls = tls
+        self._about, self._topic = about, topic or topics.faults("+", "+")
         self._endpoints, self._keep = tuple(endpoints), keep
         digest = hashlib.sha256(tenant.encode()).hexdigest()[:12]
-        self._name = f"catalog-faults-{digest}"
+        self._name = f"catalog-{about}-{digest}"
         self._stopping = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -74,7 +84,7 @@ class FaultListener:
         """Begin to listen; called on the loop."""
         self._loop = asyncio.get_running_loop()
         if self._endpoints:
-            self._thread = threading.Thread(target=self._run, name="catalog-faults", daemon=True)
+            self._thread = threading.Thread(target=self._run, name=f"catalog-{self._about}", daemon=True)
             self._thread.start()
 
     def stop(self, timeout: float = 5.0) -> None:
@@ -96,7 +106,8 @@ class FaultListener:
             attempt = 0 if reason == "" else attempt + 1
             rounds = attempt // len(self._endpoints)
             pause = random.uniform(0.1, min(MAXIMUM_BACKOFF, 0.5 * 2.0 ** min(rounds, 10)))
-            _log.info("grid broker %s: %s; listening for faults again in %.1f s", endpoint, reason or "lost", pause)
+            said = (endpoint, reason or "lost", self._about, pause)
+            _log.info("grid broker %s: %s; listening for %s again in %.1f s", *said)
             self._stopping.wait(pause)
 
     def _listen(self, endpoint: str) -> str:
@@ -145,12 +156,12 @@ class FaultListener:
                 heard.is_too_new = reason.value == UNSUPPORTED_PROTOCOL
                 heard.trouble = f"it refuses the catalog: {reason}"
             else:
-                client.subscribe(topics.faults("+", "+"), qos=1)
+                client.subscribe(self._topic, qos=1)
 
         def on_message(_client: Client, _data: Any, message: MQTTMessage) -> None:
             reason = self._kept(message.topic, bytes(message.payload))
             if reason:
-                heard.trouble = f"a fault could not be kept and is to be said again: {reason}"
+                heard.trouble = f"something of {self._about} could not be kept and is to be said again: {reason}"
             else:
                 client.ack(message.mid, message.qos)
 

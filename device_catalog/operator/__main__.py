@@ -30,6 +30,7 @@ from device_catalog.operator.recordings_arguments import add_commands as add_rec
 from device_catalog.operator.report import add_commands as add_report
 from device_catalog.operator.rollouts import add_commands as add_rollouts
 from device_catalog.operator.settings import KEYS, read_settings
+from device_catalog.operator.support_arguments import add_commands as add_support
 from device_catalog.operator.trust_commands import add_commands as add_trust
 from device_catalog.operator.watch import watch
 
@@ -55,6 +56,7 @@ examples:
   tresma history show m-0042 --last 1d --step 15min            what did it measure?
   tresma recordings list m-0042                                which events did it record?
   tresma faults list                                           which faults were located, and what became of them?
+  tresma support request m-0042 --wait 300                     what is wrong with it? everything in one file
   tresma network check lv.json                                 is a network document right?
   tresma rollout start voltage-band==1.2.0 --to pilot          bring a signed algorithm to a group of meters
 
@@ -153,7 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     subjects = parser.add_subparsers(
         required=True,
-        metavar="devices|flash|watch|history|recordings|faults|report|network|rollout|group|algorithm|image|keys|policy|repository|operator|audit",
+        metavar="devices|flash|watch|history|recordings|faults|support|report|network|rollout|group|algorithm|image|keys|policy|repository|operator|audit",
     )
     subject = subjects.add_parser(
         "devices",
@@ -170,6 +172,7 @@ def _parser() -> argparse.ArgumentParser:
     add_history(subjects, lambda commands, *words: _command(commands, common, *words), _EXIT)
     add_recordings(subjects, lambda commands, *words: _command(commands, common, *words), _EXIT)
     add_faults(subjects, lambda commands, *words: _command(commands, common, *words), _EXIT)
+    add_support(subjects, lambda commands, *words: _command(commands, common, *words), _EXIT)
     add_report(subjects, lambda commands, *words: _command(commands, common, *words))
     add_network(
         subjects,

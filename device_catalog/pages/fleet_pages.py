@@ -15,7 +15,9 @@ from device_catalog.access.operators import Operator
 from device_catalog.api.callers import AnyRequest
 from device_catalog.api.problems import HttpError
 from device_catalog.contract.history import HistoryPage
+from device_catalog.contract.operators import Role
 from device_catalog.contract.register import DeviceDetail, DeviceKind
+from device_catalog.contract.support import SupportKind
 from device_catalog.contract.topics import is_identifier
 from device_catalog.errors import DeviceUnknown, HistoryUnknown
 from device_catalog.fleet.fleet import Fleet
@@ -37,12 +39,15 @@ from device_catalog.pages.meter_page import (
     states_of,
 )
 from device_catalog.pages.shell import Shell
+from device_catalog.pages.support_view import SupportView, support_view
 from device_catalog.pages.words import NANOSECONDS
 from device_catalog.storage.rows import Filters
+from device_catalog.support.requests import SupportRequests
 
 PAGE = 50
 """Meters of one page."""
 RECORDINGS = 10
+REQUESTS = 10
 HOUR_NS = 3600 * NANOSECONDS
 FILTERS = ("kind", "tenant", "algorithm", "network", "area")
 
@@ -54,6 +59,7 @@ class Sources(NamedTuple):
     questions: Questions
     recordings: Recordings
     history: History
+    support: SupportRequests
 
 
 class FleetPages:
@@ -68,7 +74,7 @@ class FleetPages:
 
     def __init__(self, shell: Shell, sources: Sources) -> None:
         self._shell = shell
-        self._fleet, self._questions, self._recordings, self._history = sources
+        self._fleet, self._questions, self._recordings, self._history, self._support = sources
 
     async def fleet(self, request: AnyRequest, who: Operator) -> Response[bytes]:
         """Show all meters, or those that are asked for."""
@@ -124,10 +130,20 @@ class FleetPages:
             "facts": facts_of(detail),
             "states": states_of(detail, now_ns / NANOSECONDS),
             "recordings": recording_rows(recordings.items),
+            "support": await self._support_view(name, who),
             "kept": await self._kept(tenant, name),
             "changes": [(f"{one.time:%Y-%m-%d %H:%M:%S}", one) for one in changes.changes],
         }
         return self._shell.page("meter.html", values, request, who)
+
+    async def _support_view(self, name: str, who: Operator) -> SupportView | None:
+        """Give what was asked of a meter to help it, for those who may know."""
+        if not who.role.includes(Role.ENGINEER):
+            return None
+        page = await self._support.page(name, "", REQUESTS)
+        tails = [one for one in page.items if one.kind is SupportKind.LOGS]
+        lines = await self._support.newest_lines(name, tails[0].request) if tails else ()
+        return support_view(page.items, lines)
 
     async def _detail(self, name: str) -> DeviceDetail | None:
         try:

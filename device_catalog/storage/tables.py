@@ -328,6 +328,36 @@ audit_trail = Table(
     Index("audit_trail_by_tenant", "tenant", "number"),
 )
 
+support = Table(
+    "support",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("device", String(64), ForeignKey("devices.device"), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("level", String(16), nullable=False),
+    Column("author", String(128), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("asked_ns", BigInteger, nullable=False),
+    Column("until_ns", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("label", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Index("support_by_device", "device", "number"),
+    Index("support_by_state", "state", "until_ns"),
+    sqlite_autoincrement=True,
+)
+
+support_lines = Table(
+    "support_lines",
+    metadata,
+    Column("request", Integer, ForeignKey("support.number"), primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("time", String(40), nullable=False),
+    Column("level", String(16), nullable=False),
+    Column("text", Text, nullable=False),
+)
+
 cluster_news = Table(
     "cluster_news",
     metadata,

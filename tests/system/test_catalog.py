@@ -261,6 +261,11 @@ def test_the_description_is_true_to_the_server(catalog, tmp_path):
         ("patch", "/v1/devices/{device}/reported"): patch,
         ("put", "/v1/devices/{device}/recordings/{recording}"): {"json": label("m-description", "r-1", b"samples")},
         ("patch", "/v1/devices/{device}/recordings/{recording}/file"): {"data": b"samples"},
+        ("post", "/v1/devices/{device}/support"): {"json": {"kind": "bundle"}},
+        ("put", "/v1/devices/{device}/support/{support}"): {
+            "json": {"bytes": 7, "sha256": hashlib.sha256(b"samples").hexdigest()}
+        },
+        ("patch", "/v1/devices/{device}/support/{support}/file"): {"data": b"samples"},
         ("put", "/v1/networks/{network}"): {"json": network, "headers": {"If-Match": "*"}},
         ("post", "/v1/networks/{network}/lease"): {"json": {"holder": "m-placed"}},
         ("post", "/v1/networks/{network}/lease/states"): {"json": {"holder": "m-placed", "token": 1, "states": {}}},
@@ -292,6 +297,7 @@ def test_the_description_is_true_to_the_server(catalog, tmp_path):
             path.format(
                 device="m-placed" if path.endswith("}/network") else "m-description",
                 recording="r-1",
+                support="s-1",
                 network="net-3",
                 area="lv-1",
                 revision=1,
