@@ -4,6 +4,8 @@ import hashlib
 import random
 from pathlib import Path
 
+import msgspec
+
 from device_catalog.contract.images import About, ImageManifest, payload_path
 from device_catalog.packages.image_packing import manifest_text, pack_image
 
@@ -11,10 +13,11 @@ NAME, KIND = "tresma-test", "tresma-test-board"
 PIECE = 8192
 
 
-def content_of(version: str, length: int = 50_000) -> bytes:
-    """Make the bytes of an image: some that compress, and some that do not."""
-    chance = random.Random(version)
-    return (b"root of " + version.encode()) * 1000 + chance.randbytes(length - 1000 * (8 + len(version)))
+def content_of(version: str, release: int = 2, length: int = 50_000, *, name: str = NAME, kind: str = KIND) -> bytes:
+    """Make the bytes of an image: a line that says which it is, some that compress, and some that do not."""
+    about = msgspec.json.encode(About(name, version, release, kind)) + b"\n"
+    content = about + (b"root of " + version.encode()) * 1000
+    return content + random.Random(version).randbytes(length - len(content))
 
 
 def image_of(
@@ -23,7 +26,7 @@ def image_of(
     """Pack an image; give the manifest, its bytes, and the payload."""
     folder.mkdir(parents=True, exist_ok=True)
     source, payload = folder / f"{version}.root", folder / f"{name}-{version}.image"
-    source.write_bytes(content_of(version))
+    source.write_bytes(content_of(version, release, name=name, kind=kind))
     manifest = pack_image(source, About(name, version, release, kind), payload, piece=PIECE)
     data = manifest_text(manifest)
     payload.with_suffix(".json").write_bytes(data)
