@@ -146,11 +146,13 @@ def words(listener, device):
 
 
 def test_when_the_leader_is_killed_under_load_polls_go_on_and_only_who_fell_silent_is_told_so_once(both):
-    credentials = {f"k-{n}": both.first.register(f"k-{n}", interval=0.5, lease=2.0) for n in range(20)}
+    credentials: dict[str, str] = {}
     with (
         Listener(both.broker.port, "v1/default/meters/+/availability") as listener,
         Meters([both.first, both.second], credentials) as meters,
     ):
+        for number in range(20):  # each polls at once, so that none is silent until the last is registered
+            credentials[f"k-{number}"] = both.first.register(f"k-{number}", interval=0.5, lease=2.0)
         wait_until(lambda: all(words(listener, name) == [True] for name in credentials), "all told as there")
         meters.silent.add("k-18")
         wait_until(lambda: words(listener, "k-18") == [True, False], "one told as gone")
