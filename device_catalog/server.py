@@ -13,6 +13,7 @@ import os
 import secrets
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from datetime import timedelta
@@ -57,6 +58,7 @@ from device_catalog.config import CatalogConfig, operator_token
 from device_catalog.contract import topics
 from device_catalog.errors import AddressError, StorageError
 from device_catalog.fleet.changes import Changes
+from device_catalog.fleet.commissionings import Commissionings
 from device_catalog.fleet.desired import DesiredDocuments
 from device_catalog.fleet.director import read_director
 from device_catalog.fleet.domain import Guard
@@ -80,6 +82,7 @@ from device_catalog.rollouts.releases import read_releases
 from device_catalog.rollouts.ticking import Ticking
 from device_catalog.storage.access import AccessStore
 from device_catalog.storage.audit_trail import AuditTrail
+from device_catalog.storage.commissionings import CommissioningStore
 from device_catalog.storage.database import held, migrate, open_engine
 from device_catalog.storage.faults import FaultStore
 from device_catalog.storage.groups import GroupStore
@@ -104,6 +107,9 @@ SWEEP_ROUND = 300.0
 
 DAY = 86_400.0
 """[s]"""
+
+COMMISSIONINGS = 12
+"""Records of commissionings that one device may hand in within an hour."""
 
 ROLLOUT_TICK = 1.0
 """How often rollouts are looked at [s]."""
@@ -223,6 +229,7 @@ class Stores(NamedTuple):
     groups: GroupStore
     access: AccessStore
     trail: AuditTrail
+    commissionings: CommissioningStore
 
     @classmethod
     def of(cls, engine: Engine) -> "Stores":
@@ -238,6 +245,7 @@ class Stores(NamedTuple):
             GroupStore(engine),
             AccessStore(engine),
             AuditTrail(engine),
+            CommissioningStore(engine),
         )
 
 
@@ -297,6 +305,14 @@ class Server:
         rights = Rights(register, shelf, certificates.enrolled)
         self._broker_files = BrokerFiles(config, rights, self._keys.authority.anchors, self._enrolments.revocations)
         audit = Audit(stores.trail, self._threads)
+        handing_in = Buckets(rate=COMMISSIONINGS / 3600, burst=COMMISSIONINGS)  # each is kept for ever
+        commissionings = Commissionings(
+            register,
+            stores.commissionings,
+            certificates,
+            self._keys.authority.anchors,
+            wait=lambda device: handing_in.wait(device, time.monotonic()),
+        )
         application = make_application(
             self._fleet,
             Changes(register, stores.networks),
@@ -313,6 +329,7 @@ class Server:
             trust=trust,
             measured=self._measured,
             secure=speaks_tls(config) or bool(config.proxies),
+            commissionings=commissionings,
         )
         application.on_startup.append(self._open)
         application.on_shutdown.append(self._close)

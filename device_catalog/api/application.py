@@ -22,6 +22,7 @@ from device_catalog.access.enrolments import Enrolments
 from device_catalog.access.operators import Operator, Operators
 from device_catalog.api.access import handlers as access_handlers
 from device_catalog.api.callers import Access, AnyRequest, visit_of
+from device_catalog.api.commissionings import handlers as commissioning_handlers
 from device_catalog.api.faults import handlers as fault_handlers
 from device_catalog.api.groups import handlers as group_handlers
 from device_catalog.api.history import handlers as history_handlers
@@ -54,6 +55,7 @@ from device_catalog.contract.topics import is_identifier
 from device_catalog.contract.validation import parse_calibration, parse_configuration, parse_registration
 from device_catalog.errors import AskedTooOften, CatalogError, NotAllowed, Refused
 from device_catalog.fleet.changes import Changes
+from device_catalog.fleet.commissionings import Commissionings
 from device_catalog.fleet.fleet import Fleet
 from device_catalog.fleet.questions import MAXIMUM_PAGE, Questions
 from device_catalog.grid.faults import Faults
@@ -96,6 +98,7 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
     measured: MeasurementHistory,
     *,
     secure: bool,
+    commissionings: Commissionings,
 ) -> Litestar:
     """
     Make the application.
@@ -126,6 +129,7 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
         What the data broker carried.
     secure : bool
         Whether browsers come by TLS.
+    commissionings : Commissionings
     """
     enrolments, operators, audit = entry
     access = Access(fleet, networks[0].tenant_of)
@@ -277,6 +281,7 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
             history,
             *recording_handlers(recordings, access, _body),
             *support_handlers(support, audit, access, _body, _document),
+            *commissioning_handlers(commissionings, access, _body),
             *fault_handlers(faults, access, _body),
             *network_handlers(*networks, access, _body),
             *lease_handlers(*leases, access, _document),
@@ -293,6 +298,7 @@ def make_application(  # noqa: C901, PLR0915, PLR0917 - a list of small handlers
                 access,
                 operators.find,
                 secure=secure,
+                commissionings=commissionings,
             ),
             health,
             readiness,

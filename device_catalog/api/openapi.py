@@ -12,6 +12,14 @@ import msgspec
 from algorithms.api.network_document import NetworkDocument, SwitchStates
 from device_catalog.api.roles import role_of
 from device_catalog.contract.calibration import Calibration
+from device_catalog.contract.commissioning import (
+    COMMISSIONING,
+    COMMISSIONING_REPORT,
+    COMMISSIONINGS,
+    CommissioningPage,
+    Kept,
+    SignedRecord,
+)
 from device_catalog.contract.documents import Configuration, Desired
 from device_catalog.contract.enrolment import (
     AUTHORITY,
@@ -197,6 +205,44 @@ OPERATIONS = (
         (),
         (),
         (401, 404, 409, 413, 422),
+    ),
+    Operation(
+        "post",
+        COMMISSIONINGS,
+        "Hand in the record of a commissioning, signed by the device; the same again is the same number",
+        "device",
+        201,
+        SignedRecord,
+        Kept,
+        refusals=(401, 404, 413, 422, 429),
+    ),
+    Operation(
+        "get",
+        COMMISSIONINGS,
+        "A device's commissionings, the newest first",
+        "device",
+        200,
+        None,
+        CommissioningPage,
+        refusals=(401, 404),
+    ),
+    Operation(
+        "get",
+        COMMISSIONING,
+        "The signed record of a commissioning as it came, by its number, or newest",
+        "device",
+        200,
+        None,
+        SignedRecord,
+        refusals=(401, 404),
+    ),
+    Operation(
+        "get",
+        COMMISSIONING_REPORT,
+        "The report of a commissioning (PDF), with the signed record attached",
+        "operator",
+        200,
+        refusals=(401, 404),
     ),
     Operation("get", REPORTED, "What a device reported last", "device", 200, None, Reported, (), (), (401, 404)),
     Operation(

@@ -7,6 +7,7 @@ Devices with their own credential are not operators and need no role; what they 
 
 from collections.abc import Mapping
 
+from device_catalog.contract.commissioning import COMMISSIONINGS
 from device_catalog.contract.enrolment import DEVICE_CERTIFICATE, DEVICE_ENROLMENT, DEVICE_REVOCATION
 from device_catalog.contract.operators import AUDIT, OPERATOR, OPERATORS, Role
 from device_catalog.contract.paths import (
@@ -39,6 +40,7 @@ ROLES: Mapping[tuple[str, str], Role] = {
     ("delete", DEVICE): Role.ENGINEER,
     ("put", CONFIGURATION): Role.ENGINEER,
     ("put", CALIBRATION): Role.ENGINEER,
+    ("post", COMMISSIONINGS): Role.ENGINEER,
     ("put", REPORTED): Role.ENGINEER,
     ("patch", REPORTED): Role.ENGINEER,
     ("post", CREDENTIAL): Role.ENGINEER,

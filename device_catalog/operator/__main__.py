@@ -18,6 +18,7 @@ from device_catalog.operator.access import add_commands as add_access
 from device_catalog.operator.access import add_device_commands as add_device_access
 from device_catalog.operator.algorithm_commands import add_commands as add_algorithm
 from device_catalog.operator.catalog import Catalog
+from device_catalog.operator.commissioning import add_command as add_commissioning
 from device_catalog.operator.errors import Answered, OperatorError, UsageError
 from device_catalog.operator.faults import add_commands as add_faults
 from device_catalog.operator.flash import add_commands as add_flash
@@ -163,9 +164,10 @@ def _parser() -> argparse.ArgumentParser:
         help="register, list, show, change, enrol, lock and remove devices",
         epilog=_EXIT,
     )
-    commands = subject.add_subparsers(required=True, metavar="add|list|show|set|enrol|revoke|lock|remove")
+    commands = subject.add_subparsers(required=True, metavar="add|list|show|set|enrol|revoke|lock|remove|report")
     _device_commands(commands, common)
     add_device_access(commands, lambda commands, *words: _command(commands, common, *words))
+    add_commissioning(commands, lambda commands, *words: _command(commands, common, *words))
     add_access(subjects, lambda commands, *words: _command(commands, common, *words), _EXIT)
     add_flash(subjects, lambda commands, *words: _command(commands, common, *words))
     _watch_command(subjects, common)

@@ -13,6 +13,7 @@ from litestar import Response
 from algorithms.api.errors import shortened
 from device_catalog.access.operators import Operator
 from device_catalog.api.callers import AnyRequest
+from device_catalog.api.commissionings import printed
 from device_catalog.api.problems import HttpError
 from device_catalog.contract.history import HistoryPage
 from device_catalog.contract.operators import Role
@@ -20,6 +21,7 @@ from device_catalog.contract.register import DeviceDetail, DeviceKind
 from device_catalog.contract.support import SupportKind
 from device_catalog.contract.topics import is_identifier
 from device_catalog.errors import DeviceUnknown, HistoryUnknown
+from device_catalog.fleet.commissionings import Commissionings, CommissioningUnknown
 from device_catalog.fleet.fleet import Fleet
 from device_catalog.fleet.leases import State
 from device_catalog.fleet.questions import Questions
@@ -31,6 +33,7 @@ from device_catalog.pages.meter_page import (
     STEP,
     algorithm_rows,
     charts_of,
+    commissioning_rows,
     facts_of,
     frame_of,
     frame_view,
@@ -70,10 +73,12 @@ class FleetPages:
     ----------
     shell : Shell
     sources : Sources
+    commissionings : Commissionings
     """
 
-    def __init__(self, shell: Shell, sources: Sources) -> None:
+    def __init__(self, shell: Shell, sources: Sources, commissionings: Commissionings) -> None:
         self._shell = shell
+        self._commissionings = commissionings
         self._fleet, self._questions, self._recordings, self._history, self._support = sources
 
     async def fleet(self, request: AnyRequest, who: Operator) -> Response[bytes]:
@@ -130,6 +135,7 @@ class FleetPages:
             "facts": facts_of(detail),
             "states": states_of(detail, now_ns / NANOSECONDS),
             "recordings": recording_rows(recordings.items),
+            "commissionings": commissioning_rows((await self._commissionings.page(name)).items),
             "support": await self._support_view(name, who),
             "kept": await self._kept(tenant, name),
             "changes": [(f"{one.time:%Y-%m-%d %H:%M:%S}", one) for one in changes.changes],
@@ -144,6 +150,17 @@ class FleetPages:
         tails = [one for one in page.items if one.kind is SupportKind.LOGS]
         lines = await self._support.newest_lines(name, tails[0].request) if tails else ()
         return support_view(page.items, lines)
+
+    async def report(self, request: AnyRequest, _who: Operator) -> Response[bytes]:
+        """Give the report of a commissioning."""
+        name, number = str(request.path_params["device"]), str(request.path_params["number"])
+        if not (number.isascii() and number.isdigit() and 0 < len(number) < 10):
+            raise HttpError(404, f"expected the number of a commissioning, found {shortened(number)}")
+        try:
+            signed, entry = await self._commissionings.signed(name, int(number))
+        except CommissioningUnknown as error:
+            raise HttpError(404, str(error)) from error
+        return await printed(signed, entry)
 
     async def _detail(self, name: str) -> DeviceDetail | None:
         try:

@@ -8,13 +8,14 @@ from litestar.handlers import HTTPRouteHandler
 from device_catalog.access.audit import Audit
 from device_catalog.access.operators import Operator
 from device_catalog.api.callers import AnyRequest
+from device_catalog.fleet.commissionings import Commissionings
 from device_catalog.pages.fleet_pages import FleetPages, Sources
 from device_catalog.pages.rollout_pages import RolloutPages
 from device_catalog.pages.shell import Access, Shell
 from device_catalog.rollouts.questions import RolloutQuestions
 
 
-def handlers(
+def handlers(  # noqa: C901 - a list of small handlers
     sources: Sources,
     rollouts: RolloutQuestions,
     audit: Audit,
@@ -22,6 +23,7 @@ def handlers(
     find: Callable[[bytes], Operator | None],
     *,
     secure: bool,
+    commissionings: Commissionings,
 ) -> Sequence[HTTPRouteHandler]:
     """
     Make the handlers.
@@ -36,9 +38,10 @@ def handlers(
         Tells whose token it is; None for nobody's.
     secure : bool
         Whether browsers come by TLS, so that the cookie may not travel otherwise.
+    commissionings : Commissionings
     """
     shell = Shell(access, find, secure=secure)
-    meters = FleetPages(shell, sources)
+    meters = FleetPages(shell, sources, commissionings)
     others = RolloutPages(shell, rollouts, audit)
 
     @get("/")
@@ -48,6 +51,10 @@ def handlers(
     @get("/fleet/{device:str}")
     async def meter(request: AnyRequest) -> Response[bytes]:
         return await shell.shown(request, meters.meter)
+
+    @get("/fleet/{device:str}/commissionings/{number:str}")
+    async def commissioning(request: AnyRequest) -> Response[bytes]:
+        return await shell.shown(request, meters.report)
 
     @get("/rollouts")
     async def all_rollouts(request: AnyRequest) -> Response[bytes]:
@@ -77,4 +84,4 @@ def handlers(
     async def icon() -> None:
         return None
 
-    return [fleet, meter, all_rollouts, one_rollout, trail, login, enter, leave, icon]
+    return [fleet, meter, commissioning, all_rollouts, one_rollout, trail, login, enter, leave, icon]

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from algorithms.api.readings import ChannelReading, PowerReading
 from algorithms.api.records import AngleReference, MeasurementFrame
 from algorithms.api.wire import time_from_text
+from device_catalog.contract.commissioning import Answer, CommissioningEntry
 from device_catalog.contract.history import DeviceHistory, HistoryPage
 from device_catalog.contract.recordings import RecordingEntry
 from device_catalog.contract.register import DeviceDetail
@@ -238,6 +239,23 @@ def recording_rows(entries: Sequence[RecordingEntry]) -> list[dict[str, str]]:
         start = clock(time_from_text(info.start))
         rows.append({"start": start, "what": kinds, "length": f"{info.duration:.2f}", "where": entry.state})
     return rows
+
+
+def commissioning_rows(entries: Sequence[CommissioningEntry]) -> list[dict[str, str]]:
+    """Put commissionings into words."""
+    tones = {Answer.PASSED: "good", Answer.INCOMPLETE: "warn", Answer.FAILED: "bad"}
+    return [
+        {
+            "number": str(entry.number),
+            "made": entry.record.made[:16].replace("T", " "),
+            "answer": entry.record.answer.value,
+            "tone": tones[entry.record.answer],
+            "place": entry.record.place,
+            "installer": entry.record.installer,
+            "address": f"/fleet/{entry.device}/commissionings/{entry.number}",
+        }
+        for entry in entries
+    ]
 
 
 def kept_rows(history: DeviceHistory) -> list[dict[str, str]]:

@@ -88,6 +88,18 @@ credentials = Table(
     Column("created_ns", BigInteger, nullable=False),
 )
 
+commissionings = Table(
+    "commissionings",
+    metadata,
+    Column("device", String(64), ForeignKey("devices.device"), primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("sha256", String(64), nullable=False),
+    Column("fingerprint", LargeBinary(32), nullable=False),
+    Column("received_ns", BigInteger, nullable=False),
+    Column("document", Text, nullable=False),
+    Index("commissionings_by_digest", "device", "sha256", unique=True),
+)
+
 recordings = Table(
     "recordings",
     metadata,

@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from tests.support.catalog import CatalogProcess
+from tests.support.commissioning import signed_by
 from tests.support.enrolment import invite, signing_request
 from tests.support.images import image_of, served_names
 from tests.support.layered_network import layered_document, states_of
@@ -257,6 +258,7 @@ def test_the_description_is_true_to_the_server(catalog, tmp_path):
         ("post", "/v1/operators"): {"json": {"operator": "described", "role": "viewer"}},
         ("put", "/v1/devices/{device}/configuration"): {"json": {}, "headers": {"If-Match": "*"}},
         ("put", "/v1/devices/{device}/calibration"): {"json": calibration},
+        ("post", "/v1/devices/{device}/commissionings"): {"json": signed_by(catalog, "m-commissioned")},
         ("put", "/v1/devices/{device}/reported"): {"json": {"boot": 2}},
         ("patch", "/v1/devices/{device}/reported"): patch,
         ("put", "/v1/devices/{device}/recordings/{recording}"): {"json": label("m-description", "r-1", b"samples")},
@@ -295,7 +297,10 @@ def test_the_description_is_true_to_the_server(catalog, tmp_path):
         answer = catalog.operator(
             method,
             path.format(
-                device="m-placed" if path.endswith("}/network") else "m-description",
+                device={"network": "m-placed", "commissionings": "m-commissioned"}.get(
+                    path.partition("}/")[2].partition("/")[0], "m-description"
+                ),
+                number=1,
                 recording="r-1",
                 support="s-1",
                 network="net-3",
