@@ -26,6 +26,7 @@ from device_catalog.contract.documents import ImageSetting, PackageReference
 from device_catalog.contract.images import ImageManifest, read_manifest
 from tests.support.fake_workers import LoopClock
 from tests.support.images import NAME, content_of, image_of
+from tests.support.quick_loop import until
 from tests.support.slot_files import FileSlots
 
 LOOK = 0.5
@@ -139,8 +140,7 @@ class World:
         images = self.agent()
         images.want(setting)
         task = asyncio.ensure_future(images.hold())
-        while not (self.off or task.done() or done(images)):
-            await asyncio.sleep(LOOK)
+        await until(lambda: self.off or task.done() or done(images), step=LOOK)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         return images

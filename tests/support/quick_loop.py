@@ -40,12 +40,12 @@ def run_quickly(main: Coroutine[Any, Any, Value]) -> Value:
         return runner.run(main)
 
 
-async def until(condition: Callable[[], object], within: float = 10_000.0) -> float:
+async def until(condition: Callable[[], object], within: float = 10_000.0, step: float = STEP) -> float:
     """Let time pass until `condition` is true; return how long that took [s]."""
     loop = asyncio.get_running_loop()
     begin = loop.time()
     while not condition():
         if loop.time() - begin > within:
             raise AssertionError(f"did not happen within {within:g} s")
-        await asyncio.sleep(STEP)
+        await asyncio.sleep(step)
     return loop.time() - begin
