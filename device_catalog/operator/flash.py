@@ -75,6 +75,7 @@ def add_commands(subjects: Any, command: AddCommand) -> None:
     who.add_argument("--batch", metavar="LIST.csv", type=Path, help="many cards")
     parser.add_argument("--place", metavar="TEXT", default="", help="where the meter belongs, for its label")
     parser.add_argument("--network", metavar="FILE", type=Path, help="network.yaml: how meters reach the catalog")
+    parser.add_argument("--card-catalog", metavar="URL", default="", help="the catalog's address as meters reach it")
     parser.add_argument(
         "--card-ca", metavar="FILE", type=Path, help="authorities for the card, beside the token's (PEM)"
     )
@@ -218,7 +219,7 @@ def _invited(catalog: AccessCatalog, device: str, options: argparse.Namespace) -
     if options.policy and not (root or given.root):
         raise UsageError("--policy: expected a root of trust as well, found none in the catalog; give --root FILE")
     token = Token(given.device, given.secret, given.anchors, root or given.root, options.policy)
-    return Card(device, catalog.base, token.text(), least_policy=options.policy)
+    return Card(device, options.card_catalog or catalog.base, token.text(), least_policy=options.policy)
 
 
 def _answer(options: argparse.Namespace, image: Image, results: list[Result]) -> None:

@@ -55,7 +55,9 @@ def test_of_ten_cards_with_a_bad_one_nine_are_done_and_the_rest_is_done_later(fl
     with (tmp_path / f"{BAD}.img").open("wb") as small:
         small.truncate(2**20)
 
-    answer = json.loads(flash("--batch", "tray.csv", "--json", status=1).stdout)
+    done = flash("--batch", "tray.csv", "--json", status=1)
+    assert done.stdout, done.stderr
+    answer = json.loads(done.stdout)
     outcomes = {result["device"]: result["outcome"] for result in answer["results"]}
     assert outcomes == {meter: "refused" if meter == BAD else "done" for meter in METERS}
     (reason,) = [result["reason"] for result in answer["results"] if result["reason"]]

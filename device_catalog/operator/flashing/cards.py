@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from device_catalog.contract.card import Card, Page
+from device_catalog.contract.card import AUTHORITIES, NETWORK, Card, Page
 from device_catalog.operator.errors import OperatorError, UsageError
 from device_catalog.operator.flashing import label, targets
 from device_catalog.operator.flashing.contents import Contents, Personal, contents, read_files, read_limited
@@ -173,7 +173,9 @@ class Cards:
         inside = read_files(Path(line.card), network, self._orders.authorities)
         if line.device and inside.card.device != line.device:
             raise UsageError(f"{line.card}: expected a card for {line.device}, found one for {inside.card.device}")
-        return inside
+        page = Page(line.pin or inside.card.page.pin, inside.card.page.interfaces, inside.card.page.port)
+        card = msgspec.structs.replace(inside.card, label=line.place or inside.card.label, page=page)
+        return contents(card, inside.files[NETWORK], inside.files.get(AUTHORITIES, b""))
 
     def _inside(self, line: Line) -> Contents | None:
         if self._orders.bare:
