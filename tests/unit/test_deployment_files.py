@@ -1,6 +1,8 @@
 """What an administrator deploys refers only to what is there: files, folders, settings, options, ports, services."""
 
+import configparser
 import re
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -141,3 +143,20 @@ def test_the_image_copies_files_that_are_there_and_installs_extras_that_exist():
     (extras,) = re.findall(r'"\.\[([a-z,]+)\]"', recipe)
     known = re.findall(r"^([a-z]+) =$", (ROOT / "setup.cfg").read_text(), re.MULTILINE)
     assert set(extras.split(",")) <= set(known)
+
+
+def test_an_installed_package_has_every_file_that_stands_beside_its_modules():
+    """What is run from a clone works without; whoever installs would miss pages and styles."""
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    patterns = [one.strip() for one in settings["options.package_data"]["*"].split(",")]
+    missing = []
+    for room in ("agent", "algorithms", "device_catalog", "hardware"):
+        for file in (ROOT / room).rglob("*"):
+            if file.is_dir() or file.suffix in (".py", ".pyc", ".md") or "__pycache__" in file.parts:
+                continue
+            package = next(folder for folder in file.parents if (folder / "__init__.py").exists())
+            name = str(file.relative_to(package))
+            if not any(fnmatch(name, one) and one.count("/") == name.count("/") for one in patterns):
+                missing.append(str(file.relative_to(ROOT)))
+    assert missing == []
