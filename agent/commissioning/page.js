@@ -9,7 +9,7 @@ async function renew() {
   const timer = setTimeout(() => ending.abort(), PATIENCE);
   try {
     const answer = await fetch("/live", {signal: ending.signal, cache: "no-store"});
-    if (answer.status === 401 || answer.status === 410) { location.reload(); return; }
+    if (answer.status === 401 || answer.status === 204) { location.reload(); return; }
     if (!answer.ok) throw new Error(String(answer.status));
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     for (const part of fresh.querySelectorAll("[data-live]")) {

@@ -131,7 +131,7 @@ class Site:
 
     async def _live(self, _asked: Asked, _session: str) -> Answered:
         if self._watch.is_over:
-            return _page(410, Markup(""))
+            return _page(204, Markup(""))
         return _page(200, live(self._watch.view))
 
     async def _finish(self, _asked: Asked, session: str) -> Answered:

@@ -25,6 +25,8 @@ ASKING = 10.0
 LISTENING = 10.0
 """How long a whole request, and a whole answer, may take [s]; an open connection may be silent as long."""
 
+_NO_CONTENT = 204
+
 MOST_CONNECTIONS = 16
 MOST_REQUESTS = 500
 """At once, and over one connection."""
@@ -171,7 +173,8 @@ def _asked(head: h11.Request, body: bytes, own: tuple[str, int]) -> Asked | NotS
 async def _write(
     writer: asyncio.StreamWriter, connection: h11.Connection, answered: Answered, *, head_only: bool
 ) -> None:
-    headers = [("Content-Length", str(len(answered.body))), *answered.headers]
+    length = [] if answered.status == _NO_CONTENT else [("Content-Length", str(len(answered.body)))]
+    headers = [*length, *answered.headers]
     if connection.their_state not in (h11.DONE, h11.MUST_CLOSE):
         headers.append(("Connection", "close"))
     sent = connection.send(h11.Response(status_code=answered.status, headers=headers)) or b""
