@@ -75,12 +75,15 @@ class Order(msgspec.Struct, frozen=True):
     tag : str
         Under which a switch is locked or unlocked; empty for neither. A switch that is locked may be locked under more
         tags, by an order that names those it has too, and be unlocked under one of several.
+    purpose : str
+        What it is given for, in the words of who gives it: the case of a fault, for instance. The switch repeats it.
     """
 
     network: str
     token: int
     sequence: int
     tag: str = ""
+    purpose: str = ""
 
 
 class SwitchReport(msgspec.Struct, frozen=True):
@@ -105,6 +108,10 @@ class SwitchReport(msgspec.Struct, frozen=True):
         Id of the last order, also of one that was refused.
     moved_by : str
         Id of the order by which it stands where it stands; empty where no order moved it.
+    moved_for : str
+        What that order was given for; empty where it did not say.
+    moved_under : int
+        The lease under which it was given; 0 where no order moved it.
     outcome : Outcome
     reason : str
         Why an order was refused or failed.
@@ -122,6 +129,8 @@ class SwitchReport(msgspec.Struct, frozen=True):
     outcome: Outcome = Outcome.NONE
     reason: str = ""
     moved_by: str = ""
+    moved_for: str = ""
+    moved_under: int = 0
 
 
 def is_believable(token: int, now_ns: int, ahead: int = OBEYED_AHEAD) -> bool:

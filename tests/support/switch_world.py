@@ -141,6 +141,7 @@ class World:
         self.rival: Reconfiguration | None = None
         self._framed = -1.0
         self._memory: bytes | None = None
+        self._retained: dict[str, Any] = {}
         self._kept = 0.0
         self.wait(0.1)
 
@@ -158,6 +159,8 @@ class World:
         self.subject.stop()
         self.subject = Reconfiguration(self.settings)
         self.subject.start(Context("reconfigurator", network=self.model), self._memory)
+        for report in list(self._retained.values()):  # the broker has what each switch said last
+            self.give(report)
 
     def _keep(self) -> None:
         """Take a checkpoint where it asks for one or its time has come, as a host does."""
@@ -190,8 +193,9 @@ class World:
             if self.time - self._framed >= 0.5:
                 self._framed = self.time
                 self._meters()
-            self.route(self.subject.tick(self.now), "reconfigurator")
+            given = self.subject.tick(self.now)
             self._keep()
+            self.route(given, "reconfigurator")
             if self.rival is not None:
                 self.route(self.rival.tick(self.now), "rival")
 
@@ -267,6 +271,7 @@ class World:
     def route(self, records: Any, maker: str) -> None:
         for record in records:
             if maker not in ("reconfigurator", "rival"):
+                self._retained[maker] = record
                 self.give(record)
                 continue
             match record:

@@ -13,6 +13,7 @@ import pytest
 from paho.mqtt import publish
 
 from agent.trust.signing import make_command_key
+from algorithms.api.grid_records import GridState
 from algorithms.api.records import Command, Event, Severity
 from algorithms.api.wire import NANOSECONDS, Header, encode
 from device_catalog.contract import topics
@@ -37,7 +38,8 @@ def document():
     for switch in made["switches"]:
         if switch["id"] not in SWITCHES:
             switch["operation"] = "local"
-    element(made, "tie")["operating_time"] = 0.1
+    element(made, "p-line1")["length"] = 6000.0
+    element(made, "tie")["operating_time"] = 1.0  # long enough to be killed in it
     return made
 
 
@@ -53,7 +55,7 @@ def add_switch(plant, name):
         "switch": name,
         "network": NETWORK,
         "state": SWITCHES[name],
-        "operating_time": 0.1,
+        "operating_time": 1.0 if name == "tie" else 0.1,
         "report_interval": 2.0,
         **protection,
     }
@@ -97,7 +99,19 @@ def plant(folder):
             algorithms=[
                 {
                     "algorithm": "reconfiguration",
-                    "settings": {"closed_loop": True, "proof": "breaker", "response": 3.0, "hearing": 0.0},
+                    "settings": {
+                        "closed_loop": True,
+                        "proof": "breaker",
+                        "response": 3.0,
+                        "hearing": 0.0,
+                        "hold": 0.0,
+                        "interval": 0.0,
+                    },
+                    "neighbours": [
+                        {"kind": "grid-state", "areas": ["mv"]},
+                        {"kind": "result", "areas": list(SWITCHES)},
+                        {"kind": "event", "areas": [NETWORK]},
+                    ],
                 }
             ],
             topology={"network": NETWORK},
@@ -128,6 +142,44 @@ def operate(plant, folder, *wishes):
 def newest(listener, topic):
     found = [message.fields for message in listener.heard if message.topic == topic]
     return found[-1]["payload"] if found else {}
+
+
+def state(plant):
+    """Say that everybody draws what is expected: with so long a line at its head, p is better fed from q."""
+    revision = plant.catalog.operator("GET", f"/v1/networks/{NETWORK}/topology").json()["revision"]
+    return GridState("mv", "mv", time.time_ns(), 1, revision, ())
+
+
+def orders(grid, name):
+    topic = topics.switch_command("default", name)
+    found = {message.fields["id"]: message.fields for message in grid.heard if message.topic == topic}  # once or twice
+    return [(one["verb"], one["arguments"]["purpose"]) for one in found.values() if one["verb"] != "claim"]
+
+
+def test_a_loop_whose_maker_is_killed_before_it_could_open_it_is_opened_when_that_is_back(plant):
+    with Listener(plant.grid.port) as grid:
+        where = {name: topics.switch_state("default", name) for name in SWITCHES}
+        wait_until(lambda: all(newest(grid, topic) for topic in where.values()), "all switches reporting", timeout=60)
+        control = plant.agents[-1]
+
+        def ordered():
+            say(plant, state(plant), "mv-1")
+            return orders(grid, "tie")
+
+        wait_until(ordered, "the order to close the tie", timeout=60, interval=0.3)
+        control.kill()
+        wait_until(lambda: newest(grid, where["tie"])["state"] == "closed", "the tie being closed", timeout=20)
+        assert orders(grid, "tie") == [("close", "losses")]
+        assert orders(grid, "breaker-p") == orders(grid, "p1-far") == []
+        control.start()
+        wait_until(lambda: newest(grid, where["tie"])["state"] == "open", "the tie being open again", timeout=60)
+        assert orders(grid, "tie") == [("close", "losses"), ("open", "losses")]
+        assert orders(grid, "breaker-p") == orders(grid, "p1-far") == []
+        wait_until(
+            lambda: plant.catalog.operator("GET", f"/v1/networks/{NETWORK}/lease").status_code == 404,
+            "the lease being given back",
+            timeout=10,
+        )
 
 
 def test_a_located_fault_is_enclosed_and_service_restored_by_agents_that_only_meet_on_the_broker(plant, folder):

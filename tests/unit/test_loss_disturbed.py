@@ -107,3 +107,22 @@ def test_a_loop_that_stands_is_told_once():
     person(made, "tie", "close")
     made.wait(20.0)
     assert len(made.events) == 2
+
+
+def test_half_an_exchange_in_which_the_lease_was_lost_is_taken_back_when_there_is_one_again():
+    made = world({"tie": {"operating_time": 5.0}})
+    made.lease.seconds = 8.0
+    draw(made)
+    made.until(lambda: ordered(made) == [("tie", "close")])
+    made.lease.answers = False  # the catalog cannot be reached
+    made.wait(40.0)
+    assert ordered(made) == [("tie", "close")]
+    assert made.loops()
+    assert [event.evidence["outcome"] for event in made.events] == ["meshed"]
+    made.lease.answers = True
+    made.wait(20.0)
+    assert ordered(made) == [("tie", "close"), ("tie", "open")]
+    assert made.loops() == ()
+    assert made.live() == set(made.model.nodes.ids)
+    assert made.outcome["outcome"] == "undone"
+    assert "lost" in made.outcome["reason"]

@@ -107,3 +107,124 @@ def test_no_loop_is_told_of_a_position_that_only_the_topology_has_after_a_kill()
     person(made, "p6-far", "close")
     made.wait(11.0)
     assert [event.evidence["outcome"] for event in made.events] == ["meshed"]
+
+
+def exchanging(document=None, **changes):
+    made = World(document or feeder_pair_document(), closed_loop=True, hold=0.0, interval=60.0, **changes)
+    made.wait(1.0)
+    made.give(state(made, **HEAVY))
+    return made
+
+
+def cut_short(made, orders):
+    """Kill it right after so many orders of an exchange have gone out, and start it again."""
+    made.until(lambda: len(made.commands) == orders)
+    made.kill()
+    made.wait(8.0)  # a loop is told after ten seconds
+
+
+def test_a_loop_that_it_closed_and_was_killed_before_it_could_open_is_opened_again():
+    made = exchanging()
+    cut_short(made, 1)
+    assert made.loops() == ()
+    assert made.live() == set(made.model.nodes.ids)
+    assert [(one.recipient, one.verb) for one in made.commands] == [("tie", "close"), ("tie", "open")]
+    assert [event.evidence["outcome"] for event in made.events] == ["undone"]
+    assert "cut off by a restart" in made.outcome["reason"]
+    made.wait(20.0)
+    assert len(made.events) == 1  # no loop is told
+    assert made.lease.holder == ""
+    made.kill()
+    made.wait(20.0)
+    assert len(made.commands) == 2  # what is done is not done again
+
+
+def test_an_exchange_of_which_every_order_was_carried_out_before_it_was_killed_is_told_as_done():
+    made = exchanging()
+    cut_short(made, 2)
+    assert len(made.commands) == 2
+    assert [event.evidence["outcome"] for event in made.events] == ["changed"]
+    assert made.loops() == ()
+
+
+def test_an_exchange_whose_first_order_never_arrived_leaves_all_as_it_was():
+    made = exchanging()
+    made.lost = lambda record: isinstance(record, Command) and record.verb == "close"
+    cut_short(made, 1)
+    assert [event.evidence["outcome"] for event in made.events] == ["interrupted"]
+    assert made.live() == set(made.model.nodes.ids)
+    assert made.loops() == ()
+
+
+def test_customers_cut_off_by_half_an_exchange_are_supplied_again_after_a_kill():
+    document = feeder_pair_document()
+    next(one for one in document["switches"] if one["id"] == "tie")["closes"] = 1.0  # opened first, then closed
+    made = exchanging(document, interruption=1e6)
+    cut_short(made, 1)
+    assert [one.verb for one in made.commands] == ["open", "close"]
+    assert made.commands[0].recipient == made.commands[1].recipient
+    assert made.live() == set(made.model.nodes.ids)
+    assert made.outcome["outcome"] == "undone"
+
+
+def test_half_an_exchange_that_a_person_saw_to_meanwhile_is_left_to_them():
+    made = exchanging()
+    made.until(lambda: len(made.commands) == 1)
+    made.wait(0.05)
+    subject, made.subject = made.subject, type("Dead", (), {"process": lambda *_: (), "tick": lambda *_: (),
+                                                            "keep_now": False, "info": made.subject.info,
+                                                            "stop": lambda _: None})()  # fmt: skip
+    made.wait(1.0)
+    person(made, "tie", "open")
+    made.wait(0.5)
+    person(made, "tie", "close")
+    made.wait(0.5)
+    assert subject is not made.subject
+    made.kill()
+    made.wait(30.0)
+    assert made.switches["tie"]._true == "closed"
+    assert [event.evidence["outcome"] for event in made.events] == ["half-way", "meshed"]
+
+
+def test_where_it_may_only_propose_since_half_an_exchange_is_told_and_left():
+    made = exchanging()
+    made.until(lambda: len(made.commands) == 1)
+    made.settings = {**made.settings, "closed_loop": False}
+    made.kill()
+    made.wait(8.0)
+    assert len(made.commands) == 1
+    assert made.outcome["outcome"] == "half-way"
+    assert made.events[-1].severity is Severity.CRITICAL
+
+
+def test_a_fault_that_is_told_before_half_an_exchange_could_be_taken_back_is_seen_to_first():
+    made = exchanging()
+    made.until(lambda: len(made.commands) == 1)
+    made.kill()
+    made.strike("q-line2")
+    made.wait(0.3)
+    made.tell("q-line2")
+    made.wait(60.0)
+    assert made.outcome["outcome"] == "restored"
+    assert set(made.model.nodes.ids) - made.live() == {"q2a", "q2b"}
+    assert made.loops() == ()
+
+
+@pytest.mark.parametrize("ahead", [0.0, 3.0e7])
+def test_rest_after_a_change_outlives_a_kill_and_ends_also_where_the_clock_was_ahead(ahead):
+    made = exchanging(rest=300.0)
+    made.until(lambda: made.events)
+    made.time += ahead
+    made.wait(1.0)
+    made.give(state(made))
+    made.kill()
+    made.time -= ahead
+    made.wait(1.0)
+    light = {f"q{number}": 1.2e6 for number in range(1, 7)}
+    for minute in range(1, 9):
+        made.give(state(made, **light, **{f"p{number}": 5e4 for number in range(1, 7)}))
+        made.wait(2.0)
+        assert bool(len(made.events) > 1) is (minute > 5), minute
+        made.skip(58.0)
+        if len(made.events) > 1:
+            break

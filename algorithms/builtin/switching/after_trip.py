@@ -13,7 +13,6 @@ from algorithms.api.records import Record
 from algorithms.api.wire import NANOSECONDS
 from algorithms.builtin.switching.fault_case import MARGIN
 from algorithms.builtin.switching.plan_run import PlanRun
-from algorithms.builtin.switching.positions_before import NAMED
 from algorithms.builtin.switching.switching_sequence import Lease, Progress, Stage, SwitchingSequence, opening
 
 
@@ -78,7 +77,7 @@ class AfterTrip:
             switches = run.board.model.switches
             patience = float(switches.operating_time[switches.rows[self.closed_last]]) + run.settings.response
             stage = Stage("back", (opening(self.closed_last, patience),))
-            run.sequence = SwitchingSequence(case[:NAMED], lease, [stage])
+            run.sequence = SwitchingSequence(case, lease, [stage], purpose=case)
         given: list[Record] = list(run.sequence.advance(now_ns))
         match run.sequence.progress:
             case Progress.RUNNING:

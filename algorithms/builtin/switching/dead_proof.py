@@ -27,6 +27,7 @@ class DeadProof:
     def prove(self, now_ns: int, *, patient: bool) -> Step:
         """Look whether all lines are proven dead; end where not `patient` any more [ns UTC]."""
         faults, board = self.faults, self.faults.board
+        faults.note_enclosed()  # the last switch around a fault may have opened only now, as after a restart
         if taken := taken_over(faults.handled, board, faults.ground):
             return Step(outcome="handed-over", why=taken)
         if still_protected(faults.handled, board, now_ns):  # a breaker on the other side of a loop tripped only now

@@ -71,6 +71,8 @@ class FaultCase:
         Which of its breakers have stood open ever since it was settled.
     aside : str
         Why it is left out of what is done about others; empty where it is not.
+    reclosed : dict
+        Those of `breakers` that stand closed again, with when that was seen [ns UTC]: they may trip once more.
     """
 
     id: str
@@ -89,6 +91,7 @@ class FaultCase:
     also: tuple[str, ...] = ()
     left_open: tuple[str, ...] = ()
     aside: str = ""
+    reclosed: dict[str, int] = field(default_factory=dict)
 
     @property
     def cleared_by(self) -> set[str]:
@@ -100,20 +103,23 @@ class FaultCase:
         """When the last of them was seen to open; the start of the fault where none was [ns UTC]."""
         return max((self.opened_ns or self.start_ns, *self.breakers.values()))
 
-    def beside(self, reports: dict[str, SwitchReport], now_ns: int) -> None:
+    def beside(self, reports: dict[str, SwitchReport], protections: tuple[Protection, ...], now_ns: int) -> None:
         """
         Note which switches beside it their protection has opened.
 
-        Where the one that was taken to clear it stands closed, and another one open, that one clears it.
+        One that closes again has not done with it before its relay would begin anew. Where the one that was taken to
+        clear it stands closed, and another one open, that one clears it.
         """
-        opened = {name: report for name, report in reports.items() if report.state is SwitchState.OPEN}
+        opened = [name for name, report in reports.items() if report.state is SwitchState.OPEN]
         for name in opened:
-            self.breakers.setdefault(name, now_ns)
-        closed = [name for name in self.breakers if name in reports and name not in opened]
-        for name in closed:
-            del self.breakers[name]
-        if self.closed_ns is not None and self.breakers and self.breaker not in self.breakers:
-            self.breaker = next(iter(self.breakers))
+            if name not in self.breakers or self.reclosed.pop(name, None) is not None:
+                self.breakers[name] = now_ns
+        for name in [name for name in self.breakers if name in reports and name not in opened]:
+            closed_ns = self.reclosed.setdefault(name, now_ns)
+            if reports[name].cause is not Cause.RECLOSING or _begun_anew(name, closed_ns, protections, now_ns):
+                del self.breakers[name], self.reclosed[name]
+        if self.closed_ns is not None and opened and self.breaker not in opened:
+            self.breaker = opened[0]
             self.opened_ns, self.closed_ns = self.breakers[self.breaker], None
 
     def watch(self, report: SwitchReport, now_ns: int) -> None:
@@ -130,15 +136,13 @@ class FaultCase:
         """Move what was timed with a clock that was set."""
         self.start_ns += by_ns
         self.breakers = {name: at + by_ns for name, at in self.breakers.items()}
+        self.reclosed = {name: at + by_ns for name, at in self.reclosed.items()}
         self.opened_ns = None if self.opened_ns is None else self.opened_ns + by_ns
         self.closed_ns = None if self.closed_ns is None else self.closed_ns + by_ns
 
     def passed(self, protections: tuple[Protection, ...], now_ns: int) -> bool:
         """Tell whether the breaker has stood closed for so long that its protection has begun anew."""
-        if self.closed_ns is None:
-            return False
-        quiet = [protection.reclaim_time for protection in protections if protection.switch == self.breaker]
-        return now_ns - self.closed_ns > round((max(quiet, default=0.0) + MARGIN) * NANOSECONDS)
+        return self.closed_ns is not None and _begun_anew(self.breaker, self.closed_ns, protections, now_ns)
 
     def idle(self, report: SwitchReport | None, *, waited: bool) -> str:
         """Say why nothing can be waited for, once it was `waited` for as long as a relay takes; nothing otherwise."""
@@ -173,6 +177,12 @@ class FaultCase:
         opened_ns = self.opened_ns if name == self.breaker else self.breakers.get(name)
         opened = opened_ns if opened_ns is not None else now_ns
         return now_ns - opened > round((max(pauses, default=0.0) + MARGIN) * NANOSECONDS)
+
+
+def _begun_anew(name: str, closed_ns: int, protections: tuple[Protection, ...], now_ns: int) -> bool:
+    """Tell whether a breaker has stood closed for so long that its protection has begun anew."""
+    quiet = [protection.reclaim_time for protection in protections if protection.switch == name]
+    return now_ns - closed_ns > round((max(quiet, default=0.0) + MARGIN) * NANOSECONDS)
 
 
 def read_fault(

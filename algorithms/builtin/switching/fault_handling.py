@@ -35,6 +35,7 @@ from algorithms.builtin.switching.reconfiguration_settings import HandlingSettin
 from algorithms.builtin.switching.restoration_end import ending
 from algorithms.builtin.switching.restoration_plan import make_plan
 from algorithms.builtin.switching.second_chance import SecondChance
+from algorithms.builtin.switching.supply_watch import SupplyWatch
 from algorithms.builtin.switching.switch_board import SwitchBoard
 from algorithms.builtin.switching.switching_sequence import Lease
 from algorithms.builtin.switching.voltage_watch import VoltageWatch
@@ -72,11 +73,13 @@ class FaultHandling:
     _again: bool = False
     _trip: AfterTrip | None = None
     _chance: SecondChance = field(default_factory=SecondChance)
+    _supply: SupplyWatch = field(init=False)
 
     def __post_init__(self) -> None:
         self.known = KnownFaults(self.board, self.ground)
         self._proof = DeadProof(self.known, self.voltages, self.settings)
         self._run = PlanRun(self.board, self.settings)
+        self._supply = SupplyWatch(self.board, self.voltages)
 
     @property
     def wants_lease(self) -> bool:
@@ -152,6 +155,7 @@ class FaultHandling:
             for case in cases:
                 case.opened_ns = None
                 case.breakers.clear()
+                case.reclosed.clear()
             self.phase = Phase.SETTLED if all(case.settled for case in cases) else Phase.PROTECTION
 
     def shift(self, by_ns: int) -> None:
@@ -159,6 +163,7 @@ class FaultHandling:
         self.known.shift(by_ns)
         self._since_ns += by_ns if self._since_ns else 0
         self._chance.shift(by_ns)
+        self._supply.shift(by_ns)
         self._run.shift(by_ns)
 
     # ---- the phases
@@ -241,7 +246,7 @@ class FaultHandling:
     def _settled(self, now_ns: int) -> Step:
         if self._chance.comes(now_ns, patient=self._patient(now_ns), alive=self._proof.why_alive):
             self._restart(now_ns)
-        return STAY
+        return Step(tuple(self._supply.look(self.cases, now_ns)))
 
     # ---- going on and ending
 
@@ -257,6 +262,7 @@ class FaultHandling:
     def _restart(self, now_ns: int) -> None:
         """Judge everything anew, once what is under way is over."""
         self.known.unsettle()
+        self._supply.end()
         if self.phase in (Phase.SWITCHING, Phase.BACK):
             self._again = True
         else:
@@ -289,6 +295,7 @@ class FaultHandling:
         why += self._chance.offer(outcome, told_of_some=bool(gone))
         told = self._told(outcome, why, gone, now_ns)
         self._well = outcome == "restored"
+        self._supply.begin(self._run.done_by("close") if self._well else (), now_ns)
         self.known.settle()
         self._enter(Phase.SETTLED if self.cases else Phase.IDLE, now_ns)
         self._again = False

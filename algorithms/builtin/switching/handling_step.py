@@ -10,7 +10,8 @@ trip of a relay on::
     LEASE       lease_keeping       the right to switch, claimed at every switch
     SWITCHING   plan_run            around the fault open and locked, then closings one by one, each watched
     BACK        after_trip          only where a relay trips meanwhile: what was closed last is opened again
-    SETTLED     second_chance       told; once more where what ended it has changed
+    SETTLED     supply_watch        told; and told again where meters see nothing of what was brought back
+                second_chance       once more where what ended it has changed
 
 From each of them it may end early: `restoration_end` says how, and what stands then.
 """

@@ -16,6 +16,7 @@ from algorithms.api.switching import Cause, SwitchReport
 from algorithms.api.wire import NANOSECONDS
 from algorithms.builtin.switching.fault_case import MARGIN, FaultCase
 from algorithms.builtin.switching.positions_before import PositionsBefore
+from algorithms.builtin.switching.restoration_checks import is_enclosed
 from algorithms.builtin.switching.switch_board import SwitchBoard
 
 SAME = 60.0
@@ -134,6 +135,11 @@ class KnownFaults:
                 case.left_open = tuple(left for left in case.left_open if left != name)
         return again
 
+    def note_enclosed(self) -> None:
+        """Note for which of them all switches around say that they are open and locked."""
+        for case in self.handled:
+            case.enclosed = case.enclosed or is_enclosed(self.board, case)
+
     def set_aside(self, waited_ns: int) -> list[FaultCase]:
         """Leave those out for which nothing can be waited for, where others are held up by them; give those."""
         if not self.handled:  # only such are left: they are waited for, as they hold up nobody
@@ -167,6 +173,12 @@ class KnownFaults:
         """Note that all are to be judged anew."""
         for case in self.cases:
             case.settled = False
+
+    def begin_at(self, now_ns: int) -> None:
+        """Believe no time that is remembered and has not come yet: the clock was wrong when it was noted."""
+        for case in self.cases:
+            case.start_ns = min(case.start_ns, now_ns)
+            case.closed_ns = None if case.closed_ns is None else min(case.closed_ns, now_ns)
 
     def shift(self, by_ns: int) -> None:
         """Move what was timed with a clock that was set."""

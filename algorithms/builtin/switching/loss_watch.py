@@ -2,72 +2,67 @@
 Watches whether another position of the switches would serve better, for long enough to be worth it. Pure.
 
 Where it stands: the core of the reconfiguration plug-in while there is no fault. `grid.reconfiguration` says where to
-end, `grid.switching_order` how to get there; the plug-in brings grid states and the lease, and sends what this gives.
+end, `grid.switching_order` how to get there, `exchange_run` carries it out; the plug-in brings grid states and the
+lease, and sends what this gives.
 
 Rules:
 
 - A gain counts once it has lasted; a state that does not show it starts the time anew. After a change there is rest.
 - Loops are closed only where `switching_order` allows it. Otherwise customers are interrupted, which is counted in
   customer-seconds, and done only where the settings allow so much.
-- An exchange that fails half-way is undone: the network is left radial and everybody supplied, or that is said.
-- Before each step all switches must stand where the plan has them, and obey. Otherwise somebody else is at work: what
-  is half done is taken back where it closed a loop, and the position is judged anew.
 - A loop that stands is told, whoever closed it: the network is meant to be radial.
 - A fault ends it at once. An exchange that closed a loop then is left to the protection.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Any
+
+import numpy as np
 
 from algorithms.api.errors import NetworkError
 from algorithms.api.network_tables import Truths
 from algorithms.api.records import Record
+from algorithms.api.switching import SwitchReport
 from algorithms.api.wire import NANOSECONDS
+from algorithms.builtin.switching.exchange_pairs import ExchangeMemory, ExchangePairs, Pair
+from algorithms.builtin.switching.exchange_run import ExchangePhase, ExchangeRun
 from algorithms.builtin.switching.loop_watch import LoopWatch
 from algorithms.builtin.switching.loss_words import exchange_ending, exchange_proposal, relative_gain
 from algorithms.builtin.switching.reconfiguration_settings import LossSettings
 from algorithms.builtin.switching.switch_board import SwitchBoard
-from algorithms.builtin.switching.switching_sequence import Lease, Progress, Stage, SwitchingSequence, closing, opening
+from algorithms.builtin.switching.switching_sequence import Lease
 from algorithms.grid.switching.reconfiguration import Reconfiguration, reconfigure
 from algorithms.grid.switching.switched import SwitchedNetwork
-from algorithms.grid.switching.switching_order import Move, moves
+from algorithms.grid.switching.switching_order import moves
 from algorithms.grid.switching.tree_flow import Demand, TreeFlow
-
-OTHERS = "others"
-LOSS_ORDERS = ("loss-", "undo-")
-"""What orders given for it begin with."""
-
-
-class LossPhase(StrEnum):
-    """How far it is."""
-
-    WATCHING = "watching"
-    LEASE = "lease"
-    SWITCHING = "switching"
-    UNDOING = "undoing"
 
 
 @dataclass(slots=True)
 class LossWatch:
-    """The watch over one network."""
+    """
+    The watch over one network.
+
+    Attributes
+    ----------
+    ours : callable
+        Tells of a report whether the switch stands so by an order of this reconfigurator.
+    lease : Lease or None
+        Set by the plug-in while it is held.
+    changed_ns : int or None
+        When switches were last moved [ns UTC].
+    """
 
     board: SwitchBoard
     settings: LossSettings
-    phase: LossPhase = LossPhase.WATCHING
+    ours: Callable[[SwitchReport], bool]
     lease: Lease | None = None
     refusal: str = ""
+    changed_ns: int | None = None
     _looked_ns: int | None = None
     _gaining_ns: int | None = None
-    changed_ns: int | None = None
     _proposed: tuple[tuple[str, ...], tuple[str, ...]] | None = None
-    _since_ns: int = 0
-    _made: tuple[Move, ...] = ()
-    _planned: Truths | None = None
-    _sequence: SwitchingSequence | None = None
-    _undone: str = ""
+    _run: ExchangeRun | None = None
     _count: int = 0
-    _steps: list[tuple[str, str, int]] = field(default_factory=list)
     _loops: LoopWatch = field(init=False)
 
     def __post_init__(self) -> None:
@@ -76,23 +71,40 @@ class LossWatch:
     @property
     def wants_lease(self) -> bool:
         """Whether the right to switch is needed now."""
-        return self.phase is not LossPhase.WATCHING
+        return self._run is not None
 
     def before_exchange(self) -> Truths | None:
         """Tell where switches stood before the exchange under way, shape (n_switches,); None where there is none."""
-        if self._planned is None or self.phase not in (LossPhase.SWITCHING, LossPhase.UNDOING):
-            return None
-        closed, rows = self._planned.copy(), self.board.model.switches.rows
-        done = self._steps if self.phase is LossPhase.UNDOING or self._sequence is None else self._sequence.done
-        whole = done[: len(done) // 2 * 2]
-        for name, verb, _ in whole:
-            closed[rows[name]] = verb == "close"
-        return closed
+        return None if self._run is None else self._run.before_exchange()
+
+    # ---- what is kept
+
+    def remembered(self) -> ExchangeMemory | None:
+        """Give the exchange under way; None where nothing of one was ordered."""
+        return None if self._run is None else self._run.remembered()
+
+    def resume(self, memory: ExchangeMemory | None, changed_ns: int | None) -> None:
+        """Take up what was under way at a restart, where the model still has all of it."""
+        self.changed_ns = changed_ns
+        switches = self.board.model.switches
+        if memory is None or len(memory.planned) != len(switches):
+            return
+        if {name for pair in memory.pairs for name in (pair.close, pair.open)} <= set(switches.ids):
+            self._run = self._made(memory.pairs, np.array(memory.planned, dtype=bool), memory.since_ns)
+            self._run.phase = ExchangePhase.RESUMING
+
+    def begin_at(self, now_ns: int) -> None:
+        """Believe no time that is remembered and has not come yet: the clock was wrong when it was noted."""
+        self.changed_ns = None if self.changed_ns is None else min(self.changed_ns, now_ns)
+        if self._run is not None:
+            self._run.since_ns = min(self._run.since_ns, now_ns)
+
+    # ---- what happens
 
     def look(self, demand: Demand, now_ns: int) -> list[Record]:
         """Judge the present position by what is drawn now [ns UTC]."""
         settings = self.settings
-        if self.phase is not LossPhase.WATCHING or self._within(self._looked_ns, settings.interval, now_ns):
+        if self._run is not None or self._within(self._looked_ns, settings.interval, now_ns):
             return []
         self._looked_ns = now_ns
         try:
@@ -120,46 +132,17 @@ class LossWatch:
     def advance(self, now_ns: int) -> list[Record]:
         """Do what can be done now."""
         given = self._loops.look(now_ns)
-        if self.phase is LossPhase.LEASE:
-            if self._disturbed(0, now_ns):
-                return [*given, *self._end("superseded", "switches moved or were locked meanwhile", now_ns)]
-            if self.lease is not None and self.lease.until_ns > now_ns:
-                self._count += 1
-                self._sequence = SwitchingSequence(f"{LOSS_ORDERS[0]}{self._count}", self.lease, self._stages())
-                self.phase = LossPhase.SWITCHING
-            elif not self._within(self._since_ns, self.settings.patience, now_ns):
-                return [*given, *self._end("no-lease", self.refusal or "no answer", now_ns)]
-        while (sequence := self._sequence) is not None:
-            between = self.phase is LossPhase.SWITCHING and not sequence.waits and not sequence.failed
-            if between and self._disturbed(sequence.at + 1, now_ns):
-                sequence.abandon()
-                sequence.failed[OTHERS] = "moved or locked switches meanwhile"
-            if sequence.progress is Progress.RUNNING:
-                given += sequence.advance(now_ns)
-            if sequence.progress is Progress.RUNNING:
-                break
-            given += self._after(sequence, now_ns)
+        if self._run is not None:
+            sent, ended = self._run.advance(self.lease, self.refusal, now_ns)
+            given += sent
+            if ended is not None:
+                given += self._end(*ended, now_ns)
         return given
 
-    def _after(self, sequence: SwitchingSequence, now_ns: int) -> list[Record]:
-        """Take back what failed half-way, or end."""
-        self._steps += sequence.done
-        undoing = self.phase is LossPhase.UNDOING
-        if sequence.progress is Progress.DONE:
-            return self._end("undone" if undoing else "changed", self._undone, now_ns)
-        why = "; ".join(f"{name} {what}" for name, what in sequence.failed.items())
-        stages = [] if undoing else self._undoing(sequence)
-        if not stages:
-            return self._end("half-way" if undoing else "failed", f"{self._undone}; {why}".strip("; "), now_ns)
-        self._undone = why
-        self._sequence = SwitchingSequence(f"{LOSS_ORDERS[1]}{self._count}", sequence.lease, stages)
-        self.phase = LossPhase.UNDOING
-        return []
-
-    def hear(self, name: str, report: Any, now_ns: int) -> None:
+    def hear(self, name: str, report: SwitchReport, now_ns: int) -> None:
         """Take what a switch says."""
-        if self._sequence is not None:
-            self._sequence.hear(name, report, now_ns)
+        if self._run is not None:
+            self._run.hear(name, report, now_ns)
 
     def shift(self, by_ns: int) -> None:
         """Move what was timed with a clock that was set."""
@@ -170,21 +153,16 @@ class LossWatch:
         self._looked_ns, self._gaining_ns = moved(self._looked_ns), moved(self._gaining_ns)
         self.changed_ns = moved(self.changed_ns)
         self._loops.shift(by_ns)
-        self._since_ns += by_ns
-        self._steps = [(name, verb, at + by_ns) for name, verb, at in self._steps]
-        if self._sequence is not None:
-            self._sequence.shift(by_ns)
+        if self._run is not None:
+            self._run.shift(by_ns)
 
     def interrupt(self, now_ns: int, why: str = "a fault came in between") -> list[Record]:
         """End at once."""
         self._gaining_ns = self._proposed = None
-        if self.phase is LossPhase.WATCHING:
+        if self._run is None:
             return []
-        half = self.phase is LossPhase.UNDOING
-        if self._sequence is not None:
-            half |= self._sequence.waits or bool(len(self._sequence.done) % 2)
-            self._sequence.abandon()
-            self._steps += self._sequence.done
+        half = self._run.is_half()
+        self._run.abandon()
         return self._end("interrupted", why, now_ns, half=half)
 
     # ---- inside
@@ -206,59 +184,24 @@ class LossWatch:
             found, ordered, self.settings, self.board.model, gain=gain, cost=cost, now_ns=now_ns
         )
         if self.settings.closed_loop and allowed and made:
-            self._made, self._since_ns, self.refusal = made, now_ns, ""
-            self._planned = self.board.closed()
-            self.phase = LossPhase.LEASE
+            self.refusal = ""
+            pairs = tuple(Pair(move.close, move.open, move.make_before_break) for move in made)
+            self._run = self._made(pairs, self.board.closed(), now_ns)
         return [proposal]
 
-    def _stages(self) -> list[Stage]:
-        stages = []
-        for move in self._made:
-            close = Stage("close", (closing(move.close, self._patience(move.close)),))
-            opened = Stage("open", (opening(move.open, self._patience(move.open)),))
-            stages += [close, opened] if move.make_before_break else [opened, close]
-        return stages
-
-    def _undoing(self, sequence: SwitchingSequence) -> list[Stage]:
-        """Take back the first half of an exchange that failed after it, or in it where nobody knows how it ended."""
-        if sequence.at < 0:
-            return []
-        move = self._made[sequence.at // 2]
-        first = move.close if move.make_before_break else move.open
-        moved = any(name == first for name, _, _ in sequence.done)
-        if OTHERS in sequence.failed:  # `at` is the last step that was done
-            again = () if move.make_before_break else (move.open,)
-            if sequence.at % 2 or bool(self._loops.closed_by(*again)) is not move.make_before_break:
-                return []
-        elif not moved and first not in sequence.unanswered:
-            return []
-        if move.make_before_break:
-            return [Stage("open", (opening(move.close, self._patience(move.close)),))]
-        return [Stage("close", (closing(move.open, self._patience(move.open)),))]
-
-    def _disturbed(self, steps: int, now_ns: int) -> bool:
-        """Tell whether switches do not stand as planned after so many steps, or those still to move do not obey."""
-        if self._planned is None:
-            return True
-        expected, rows = self._planned.copy(), self.board.model.switches.rows
-        verbs = [(wish.switch, stage.name) for stage in self._stages() for wish in stage.wishes]
-        for name, verb in verbs[:steps]:
-            expected[rows[name]] = verb == "close"
-        fit = self.board.operable(now_ns)
-        begins = verbs if not steps else verbs[steps : steps + 2]
-        begins = [] if steps % 2 else begins  # what has begun is better ended than left
-        return bool((self.board.closed() != expected).any()) or not all(fit[rows[name]] for name, _ in begins)
-
-    def _patience(self, name: str) -> float:
-        switches = self.board.model.switches
-        return float(switches.operating_time[switches.rows[name]]) + self.settings.response
+    def _made(self, pairs: tuple[Pair, ...], planned: Truths, since_ns: int) -> ExchangeRun:
+        self._count += 1
+        moved = ExchangePairs(self.board, pairs, planned, self.settings.response)
+        return ExchangeRun(self.board, self.settings, self._loops, self.ours, since_ns, str(self._count), moved)
 
     def _end(self, outcome: str, why: str, now_ns: int, *, half: bool = False) -> list[Record]:
+        run, self._run = self._run, None
+        if run is None:
+            return []
         told = exchange_ending(
-            outcome, why, self.board.model.network, self._steps, half=half, times=(self._since_ns, now_ns)
+            outcome, why, self.board.model.network, run.steps, half=half, times=(run.since_ns, now_ns)
         )
-        if self._steps:
+        if run.steps or outcome == "changed":
             self.changed_ns = now_ns
-        self.phase, self._sequence, self._made, self._steps = LossPhase.WATCHING, None, (), []
-        self._gaining_ns, self._proposed, self._undone = None, None, ""
+        self._gaining_ns = self._proposed = None
         return [told]

@@ -17,7 +17,6 @@ from algorithms.api.records import Record
 from algorithms.api.switching import SwitchReport, tags_of
 from algorithms.builtin.switching.fault_case import FaultCase
 from algorithms.builtin.switching.handling_step import Phase, Step
-from algorithms.builtin.switching.positions_before import NAMED
 from algorithms.builtin.switching.reconfiguration_settings import HandlingSettings
 from algorithms.builtin.switching.restoration_plan import Planned
 from algorithms.builtin.switching.restoration_steps import stages_of
@@ -89,7 +88,7 @@ class PlanRun:
         stages = stages_of(
             self.planned.plan, self.board, self.planned.locks, settle=settings.settle, response=settings.response
         )
-        self.sequence = SwitchingSequence(cases[0].id[:NAMED], lease, stages)
+        self.sequence = SwitchingSequence(cases[0].id, lease, stages, purpose=cases[0].id)
 
     def hear(self, name: str, report: SwitchReport, now_ns: int) -> None:
         """Take what a switch says."""

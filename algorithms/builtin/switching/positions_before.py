@@ -13,12 +13,7 @@ from algorithms.api.network_operation import SwitchState
 from algorithms.api.network_tables import Truths
 from algorithms.api.switching import Cause, SwitchReport, tags_of
 from algorithms.builtin.switching.fault_case import FaultCase
-from algorithms.builtin.switching.loss_watch import LOSS_ORDERS
 from algorithms.builtin.switching.switch_board import SwitchBoard
-from algorithms.builtin.switching.switching_sequence import token_of
-
-NAMED = 40
-"""Characters of a case's id that name the orders given for it."""
 
 
 @dataclass(slots=True)
@@ -34,7 +29,7 @@ class PositionsBefore:
     kept_open : set of str
         Switches that people opened since.
     tokens : list of int
-        Leases this reconfigurator was given: an order against losses is its own only under one of them.
+        Leases this reconfigurator was given: orders under them are its own, and no others are.
     """
 
     board: SwitchBoard
@@ -93,11 +88,14 @@ class PositionsBefore:
         return report.state is not stood, taken
 
     def ours(self, report: SwitchReport, cases: Sequence[FaultCase]) -> bool:
-        """Tell whether it is by an order for one of these faults, or against losses, that a switch stands so."""
-        by = report.moved_by
-        given = by.startswith(tuple(f"{case.id[:NAMED]}-" for case in cases))
-        given |= by.startswith(LOSS_ORDERS) and token_of(by) in self.tokens
+        """
+        Tell whether it is by an order of this reconfigurator, or for one of these faults, that a switch stands so.
+
+        What an order was called says nothing: under a lease only who was given it gives orders, and what an order is
+        for stands in it.
+        """
         tags = {case.id for case in cases}
+        given = report.moved_under in self.tokens or report.moved_for in tags
         return report.cause is Cause.COMMAND and (given or bool(tags & tags_of(report.tag)))
 
     def _respect(self, name: str, stood: SwitchState | None, report: SwitchReport, cases: Sequence[FaultCase]) -> None:

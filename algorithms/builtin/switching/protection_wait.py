@@ -10,7 +10,7 @@ from algorithms.api.network_operation import SwitchState
 from algorithms.builtin.switching.fault_case import FaultCase
 from algorithms.builtin.switching.handling_step import STAY, Phase, Step
 from algorithms.builtin.switching.known_faults import KnownFaults
-from algorithms.builtin.switching.restoration_checks import is_enclosed, still_protected, taken_over
+from algorithms.builtin.switching.restoration_checks import still_protected, taken_over
 
 
 def wait_for_protection(faults: KnownFaults, now_ns: int, *, patient: bool) -> Step:
@@ -26,8 +26,7 @@ def wait_for_protection(faults: KnownFaults, now_ns: int, *, patient: bool) -> S
         Whether it may be waited for still.
     """
     board = faults.board
-    for case in faults.handled:
-        case.enclosed = case.enclosed or is_enclosed(board, case)
+    faults.note_enclosed()
     if taken := taken_over(faults.handled, board, faults.ground):
         return Step(outcome="handed-over", why=taken)
     open_to_all = [case for case in faults.handled if not (case.live or case.enclosed)]

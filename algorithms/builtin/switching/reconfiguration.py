@@ -14,7 +14,8 @@ Rules:
 - Its own clock alone, which ticks bring, moves time: what others say of the time may be wrong. Where that clock is set,
   every time that is waited for moves with it.
 - A fault that is taken up, and what people open since, is kept at once: nobody says it again.
-- After a restart it judges everything anew from where the switches stand; a plan is never taken up half-way.
+- What is meant is kept before the first order of an exchange is given; after a restart what is half made is taken back.
+- After a restart everything else is judged anew from where the switches stand; a plan is never taken up half-way.
 """
 
 import contextlib
@@ -23,10 +24,9 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import msgspec
-import numpy as np
 
 from algorithms.api.algorithm import Algorithm, Context
-from algorithms.api.errors import CheckpointError, NetworkError, Problem, SettingsError
+from algorithms.api.errors import NetworkError, Problem, SettingsError
 from algorithms.api.grid_records import GridState
 from algorithms.api.manifest import AlgorithmInfo
 from algorithms.api.records import (
@@ -37,19 +37,19 @@ from algorithms.api.records import (
     Record,
     Reply,
     Result,
-    Severity,
 )
 from algorithms.api.samples import SampleBlock
 from algorithms.api.settings import problems_of, read_settings
 from algorithms.api.switching import read_report
 from algorithms.api.wire import NANOSECONDS
-from algorithms.builtin.switching.fault_case import NO_SECTION, FaultCase, head_of, read_fault
+from algorithms.builtin.switching.fault_case import NO_SECTION, head_of, read_fault
 from algorithms.builtin.switching.fault_handling import FaultHandling
 from algorithms.builtin.switching.handling_step import Phase
 from algorithms.builtin.switching.known_faults import MOST_CASES
 from algorithms.builtin.switching.lease_keeping import LeaseKeeping
 from algorithms.builtin.switching.loss_watch import LossWatch
 from algorithms.builtin.switching.positions_before import PositionsBefore
+from algorithms.builtin.switching.reconfiguration_memory import ReconfigurationMemory, read_memory
 from algorithms.builtin.switching.reconfiguration_settings import (
     SETTINGS,
     handling_settings,
@@ -73,18 +73,6 @@ STATES = 16
 """Grid states remembered, to know what was drawn before a fault."""
 EARLY = 1024
 """Records kept that come before the first tick."""
-
-
-class ReconfigurationMemory(msgspec.Struct, frozen=True, tag="reconfiguration"):
-    """What outlives a restart; later versions may add fields and must go on writing these."""
-
-    network: str
-    cases: tuple[FaultCase, ...] = ()
-    before: tuple[bool, ...] = ()
-    kept_open: tuple[str, ...] = ()
-    asked: int = 0
-    changed_ns: int | None = None
-    tokens: tuple[int, ...] = ()
 
 
 class Reconfiguration(Algorithm):
@@ -124,11 +112,12 @@ class Reconfiguration(Algorithm):
         self._faults = FaultHandling(
             self._board, self._voltages, handling_settings(values), self._demand, PositionsBefore(self._board)
         )
-        self._losses = LossWatch(self._board, loss_settings(values))
+        ground = self._faults.ground
+        self._losses = LossWatch(self._board, loss_settings(values), lambda report: ground.ours(report, ()))
         self._untold = UntoldTrips(self._board)
         self._lost: list[Event] = []
         self._leases = LeaseKeeping(context.device, self._board, values["response"])
-        self._faults.ground.tokens = self._leases.tokens
+        ground.tokens = self._leases.tokens
         self._now_ns = 0
         self._early: deque[SampleBlock | Record] = deque(maxlen=EARLY)
         if restored is not None:
@@ -169,13 +158,15 @@ class Reconfiguration(Algorithm):
         self._now_ns = max(self._now_ns, now_ns)
         given: list[Record] = []
         if first:
+            self._faults.known.begin_at(now_ns)
+            self._losses.begin_at(now_ns)
             for record in self._early:
                 given += self.process(record)
             self._early.clear()
         return [*given, *self._advance()]
 
     def checkpoint(self) -> bytes:
-        """Return the faults that are not repaired; everything else is judged anew."""
+        """Return the faults that are not repaired and the exchange under way; everything else is judged anew."""
         before = self._faults.remembered()
         memory = ReconfigurationMemory(
             network=self._model.network,
@@ -185,6 +176,7 @@ class Reconfiguration(Algorithm):
             asked=self._leases.asked,
             changed_ns=self._losses.changed_ns,
             tokens=tuple(self._leases.tokens),
+            exchange=self._losses.remembered(),
         )
         return msgspec.msgpack.encode(memory)
 
@@ -267,7 +259,9 @@ class Reconfiguration(Algorithm):
     def _advance(self) -> list[Record]:
         self._faults.lease = self._losses.lease = self._leases.lease
         self._faults.refusal = self._losses.refusal = self._leases.refusal
+        meant = self._losses.remembered()
         given = [*self._lost, *self._faults.advance(self._now_ns), *self._losses.advance(self._now_ns)]
+        self.keep_now |= self._losses.remembered() != meant  # before the orders go out, and once they are done with
         self._lost.clear()
         given += self._untold.look(self._faults.known.accounted_for(), self._now_ns)
         return [*given, *self._leases.keep(self._now_ns, wanted=self._faults.wants_lease or self._losses.wants_lease)]
@@ -275,34 +269,10 @@ class Reconfiguration(Algorithm):
     # ---- what is kept
 
     def _restore(self, restored: bytes) -> None:
-        try:
-            memory = msgspec.msgpack.decode(restored, type=ReconfigurationMemory)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise CheckpointError(f"expected the memory of a reconfigurator, found: {error}") from error
-        if memory.network != self._model.network:
-            raise CheckpointError(f"expected a memory of {self._model.network}, found one of {memory.network}")
-        self._leases.asked, self._losses.changed_ns = memory.asked, memory.changed_ns
+        memory = read_memory(restored, self._model.network)
+        self._leases.asked = memory.asked
         self._leases.tokens[:] = memory.tokens
-        known = [
-            case
-            for case in memory.cases
-            if set(case.branches) <= set(self._model.branches.ids) and set(case.nodes) <= set(self._model.nodes.ids)
-        ]
-        self._lost = [self._lost_case(case) for case in memory.cases if case not in known]
-        before = np.array(memory.before, dtype=bool)
-        kept_open = [name for name in memory.kept_open if name in self._model.switches.rows]
-        self._faults.resume(known, before if len(before) == len(self._model.switches) else None, kept_open)
-
-    def _lost_case(self, case: FaultCase) -> Event:
-        """Tell of a fault that is not looked after any more, since the model has changed."""
-        places = [name for name in case.branches if name not in self._model.branches.rows]
-        places += [name for name in case.nodes if name not in self._model.nodes.rows]
-        evidence = {
-            "network": self._model.network,
-            "cases": [case.id],
-            "outcome": "forgotten",
-            "reason": f"the network model does not have {', '.join(places)[:200]} any more: a person must see to it",
-            "position": "as it stood; what is locked stays locked",
-            "steps": [],
-        }
-        return Event("restoration", case.breaker, case.start_ns, case.start_ns, Severity.CRITICAL, (), evidence)
+        known, self._lost = memory.faults(self._model)
+        # Where there are faults, what is half made counts as where it stands, as for any fault that comes in between.
+        self._losses.resume(None if known else memory.exchange, memory.changed_ns)
+        self._faults.resume(known, memory.positions(self._model), memory.kept(self._model))

@@ -168,7 +168,7 @@ def still_protected(cases: Sequence[FaultCase], board: SwitchBoard, now_ns: int)
     for case in cases:
         if case.live or case.enclosed:
             continue
-        case.beside(protecting_beside(board, case), now_ns)
+        case.beside(protecting_beside(board, case), protections, now_ns)
         names = (case.breaker, *case.breakers)
         if not all(case.locked_out(name, board.report(name), protections, now_ns) for name in names):
             waiting.append(case)

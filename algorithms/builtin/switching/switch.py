@@ -211,13 +211,13 @@ class Switch(Algorithm):
             self._cycle.opened_by_order()
         if self._true is wanted:
             if wanted is SwitchState.OPEN:  # whoever opened it closes it, also where its protection was first
-                self._change(cause=Cause.COMMAND, moved_by=command.id[:64])
+                self._change(cause=Cause.COMMAND, **_mover(command, order))
             return self._answer(command, Outcome.DONE, "")
         if self._behaviour == LIES:
-            self._change(state=wanted, cause=Cause.COMMAND, moved_by=command.id[:64])
+            self._change(state=wanted, cause=Cause.COMMAND, **_mover(command, order))
             return self._answer(command, Outcome.DONE, "")
         self._moving = self._steady_ns + self._moving_ns, wanted, command.id[:64]
-        self._change(state=None, cause=Cause.COMMAND, moved_by=command.id[:64])
+        self._change(state=None, cause=Cause.COMMAND, **_mover(command, order))
         told = list(self._answer(command, Outcome.UNDER_WAY, ""))
         return [*told, *self._arrive(wanted, command.id[:64])] if not self._moving_ns else told
 
@@ -303,7 +303,7 @@ class Switch(Algorithm):
             self._true = SwitchState.OPEN if act is Act.TRIP else SwitchState.CLOSED
             self._moving = None
             cause = Cause.PROTECTION if act is Act.TRIP else Cause.RECLOSING
-            self._change(state=self._true, cause=cause, moved_by="")
+            self._change(state=self._true, cause=cause, moved_by="", moved_for="", moved_under=0)
             self._change(lockout=self._cycle.lockout, reclosing=self._cycle.reclosing)
             told += self._tell()
         return told
@@ -332,3 +332,8 @@ class Switch(Algorithm):
         self._report, self._commands = memory.report, memory.commands
         self._true = memory.report.state
         self._cycle.lockout = memory.report.lockout
+
+
+def _mover(command: Command, order: Order) -> dict[str, object]:
+    """Give what is reported of the order by which it moves."""
+    return {"moved_by": command.id[:64], "moved_for": order.purpose[:64], "moved_under": order.token}

@@ -26,6 +26,8 @@ from algorithms.api.switching import CLAIM, CLOSE, OPEN, UNLOCK, Order, Outcome,
 from algorithms.api.wire import NANOSECONDS
 
 ATTEMPTS = 2
+NAMED = 40
+"""Characters of its name that a sequence gives its orders."""
 
 
 class Progress(StrEnum):
@@ -96,6 +98,8 @@ class SwitchingSequence:
         Names its commands.
     lease : Lease
     stages : sequence of Stage
+    purpose : str
+        What its orders are given for.
 
     Attributes
     ----------
@@ -115,6 +119,7 @@ class SwitchingSequence:
     name: str
     lease: Lease
     stages: Sequence[Stage]
+    purpose: str = ""
     progress: Progress = Progress.RUNNING
     at: int = -1
     done: list[tuple[str, str, int]] = field(default_factory=list)
@@ -200,12 +205,14 @@ class SwitchingSequence:
             return []
         self.lease.given += 1
         command = Command(
-            id=f"{self.name}-{self.lease.token}-{self.lease.given}"[:64],
+            id=f"{self.name[:NAMED]}-{self.lease.token}-{self.lease.given}"[:64],
             recipient=wish.switch,
             verb=wish.verb,
             issued_ns=now_ns,
             expires_ns=until_ns,
-            arguments=msgspec.to_builtins(Order(self.lease.network, self.lease.token, self.lease.given, wish.tag)),
+            arguments=msgspec.to_builtins(
+                Order(self.lease.network, self.lease.token, self.lease.given, wish.tag, self.purpose)
+            ),
         )
         self._waiting[wish.switch] = _Waiting(wish, command.id, until_ns, attempt)
         return [command]
@@ -225,12 +232,6 @@ def _fulfils(wish: Wish, report: SwitchReport) -> bool:
             return True
         case _:
             return not tags_of(wish.tag) & tags_of(report.tag)
-
-
-def token_of(command: str) -> int | None:
-    """Give the lease under which an order was given, by its id; None where no sequence named it."""
-    _, *numbers = command.rsplit("-", 2)
-    return int(numbers[0]) if len(numbers) == 2 and all(number.isdecimal() for number in numbers) else None
 
 
 def opening(switch: str, patience: float, tag: str = "") -> Wish:
