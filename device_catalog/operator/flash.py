@@ -15,12 +15,11 @@ from rich.table import Table
 from rich.text import Text
 
 from device_catalog.contract.card import Card
-from device_catalog.contract.enrolment import Token, digest
-from device_catalog.operator.access import AccessCatalog, duration
+from device_catalog.contract.enrolment import Token
+from device_catalog.operator.access import AccessCatalog, duration, promised
 from device_catalog.operator.errors import Answered, OperatorError, UsageError
 from device_catalog.operator.flashing import targets
 from device_catalog.operator.flashing.cards import DONE, EARLIER, REFUSED, WOULD, Cards, Orders, Result, rounds
-from device_catalog.operator.flashing.contents import read_limited
 from device_catalog.operator.flashing.image import Image
 from device_catalog.operator.flashing.progress import Reporter
 from device_catalog.operator.flashing.tray import Line, Memory, read_list
@@ -81,7 +80,8 @@ def add_commands(subjects: Any, command: AddCommand) -> None:
     )
     parser.add_argument("--pin", metavar="DIGITS", default="", help="of the commissioning page (made and printed)")
     parser.add_argument("--expires", type=duration, default=30 * 86_400.0, metavar="TIME", help="of the token (30d)")
-    parser.add_argument("--root", metavar="FILE", type=Path, help="the DSO's root of trust, instead of the catalog's")
+    parser.add_argument("--root", metavar="FILE", help="the DSO's root of trust, instead of the catalog's")
+    parser.add_argument("--trust", metavar="FOLDER", type=Path, help="the DSO's signed repository: its root and policy")
     parser.add_argument(
         "--policy", metavar="N", type=int, default=0, help="least revision of the DSO's policy believed"
     )
@@ -143,10 +143,12 @@ def _write(
     _confirm(options, due, image, orders)
     catalog = None if options.bare or all(line.card for line in due) or options.dry_run else _catalog(options)
 
+    promise = promised(options)
+
     def ask(device: str) -> Card:
         if catalog is None:
             raise UsageError("which meter? Give --device ID, --card FILE or --bare")
-        return _invited(catalog, device, options)
+        return _invited(catalog, device, options, promise)
 
     try:
         for number, batch in enumerate(rounds(due)):
@@ -213,13 +215,12 @@ def _catalog(options: argparse.Namespace) -> AccessCatalog:
     return AccessCatalog(read_settings({name: getattr(options, name, None) for name in KEYS}))
 
 
-def _invited(catalog: AccessCatalog, device: str, options: argparse.Namespace) -> Card:
-    root = digest(read_limited(options.root)) if options.root else ""
+def _invited(catalog: AccessCatalog, device: str, options: argparse.Namespace, promise: tuple[str, int]) -> Card:
+    """Have a token made; see `promised` for what it promises besides what the catalog gives."""
+    root, least = promise
     given = catalog.enrol(device, options.expires)
-    if options.policy and not (root or given.root):
-        raise UsageError("--policy: expected a root of trust as well, found none in the catalog; give --root FILE")
-    token = Token(given.device, given.secret, given.anchors, root or given.root, options.policy)
-    return Card(device, options.card_catalog or catalog.base, token.text(), least_policy=options.policy)
+    token = Token(given.device, given.secret, given.anchors, root or given.root, least)
+    return Card(device, options.card_catalog or catalog.base, token.text(), least_policy=least)
 
 
 def _answer(options: argparse.Namespace, image: Image, results: list[Result]) -> None:
