@@ -108,6 +108,7 @@ def handlers(  # noqa: C901, PLR0917 - a list of small handlers, and what they a
         visit = visit_of(request)
         admission.admit(visit.address)
         asked = _read(EnrolmentRequest, await decoded(request))
+        visit.claimed = asked.device[:64]
         try:
             issued = await enrolments.enrol(asked)
         except EnrolmentRefused:

@@ -52,9 +52,11 @@ class Visit:
         Of the certificate that it brings, of whomever; empty for none.
     actor, role, tenant : str
         Who it turned out to be, for the audit trail; empty while unknown.
+    claimed : str
+        The device that it says it is and is let in as if its token is right; empty for none.
     """
 
-    __slots__ = ("actor", "address", "device", "fingerprint", "operator", "role", "tenant", "token")
+    __slots__ = ("actor", "address", "claimed", "device", "fingerprint", "operator", "role", "tenant", "token")
 
     def __init__(self, address: str, operator: Operator | None, device: str, token: bytes, fingerprint: bytes) -> None:
         self.address = address
@@ -62,7 +64,7 @@ class Visit:
         self.device = device
         self.token = token
         self.fingerprint = fingerprint
-        self.actor = self.role = self.tenant = ""
+        self.actor = self.role = self.tenant = self.claimed = ""
 
     @property
     def certified(self) -> bool:

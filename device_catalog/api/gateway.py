@@ -4,8 +4,8 @@ The way in: answers a device's poll itself and hands everything else on.
 A poll is most of what a catalog does, thousands a second, so it takes the shortest way: headers are read once, the
 register in memory is asked, and the answer is two small messages to the web server. Everything else is looked at
 (`callers`), slowed down where it comes too often, and handed to the application behind, which is made for many
-different requests rather than for many. What is changed by whom is written into the audit trail before the answer goes
-out.
+different requests rather than for many. What is changed by whom is written with the change itself, and into the audit
+trail before the answer goes out.
 """
 
 import contextlib
@@ -25,7 +25,8 @@ from device_catalog.contract.signatures import HEADER
 from device_catalog.errors import AskedTooOften, CatalogError, DeviceUnknown, NotAuthorised, PolledTooOften
 from device_catalog.fleet.desired import DesiredDocuments
 from device_catalog.fleet.fleet import Device, Fleet
-from device_catalog.storage.audit_trail import Act
+from device_catalog.storage.audit_trail import CUT_OFF, Act
+from device_catalog.storage.deeds import Deed, under_way
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -49,8 +50,8 @@ _log = logging.getLogger(__name__)
 class Trail(Protocol):
     """Where it is written who did what."""
 
-    async def note(self, act: Act) -> None:
-        """Add an act; it is durable afterwards."""
+    async def note(self, act: Act, begun: str = "", *, always: bool = True) -> None:
+        """Add an act, in the place of the row that its change wrote of it, or only then; it is durable afterwards."""
 
 
 class Gateway:
@@ -207,6 +208,7 @@ class Gateway:
         body = hashlib.sha256()
         length = 0
         noted: CatalogError | None = None
+        deed = Deed(lambda: _begun(visit, scope, body.hexdigest() if length else ""))
 
         async def receiving() -> Message:
             nonlocal length
@@ -220,9 +222,13 @@ class Gateway:
             nonlocal noted
             if message["type"] == "http.response.start" and _is_failed_entry(visit, scope, message["status"]):
                 await self._note_failure(visit, scope, message)
-            elif message["type"] == "http.response.start" and _is_audited(visit, scope, message["status"]):
+            elif message["type"] == "http.response.start" and (
+                deed.noted or _is_audited(visit, scope, message["status"])
+            ):
+                act = _act(visit, scope, message, body.hexdigest() if length else "")
                 try:
-                    await self._trail.note(_act(visit, scope, message, body.hexdigest() if length else ""))
+                    always = _is_audited(visit, scope, message["status"])
+                    await self._trail.note(act, deed.name if deed.noted else "", always=always)
                 except CatalogError as error:
                     noted = error
                     await say(error, send)
@@ -231,7 +237,12 @@ class Gateway:
             if message["type"] == "http.response.start" and message["status"] < 300:
                 self._changed()
 
-        await self._application(scope, receiving, sending)
+        token = under_way.set(deed)
+        try:
+            await self._application(scope, receiving, sending)
+        finally:
+            under_way.reset(token)
+            deed.noted = True  # what goes on behind the answer is the catalog's own doing
 
 
 def _is_failed_entry(visit: Visit, scope: Scope, status: int) -> bool:
@@ -248,6 +259,14 @@ def _is_audited(visit: Visit, scope: Scope, status: int) -> bool:
     path: str = scope["path"]
     # What a device says of itself all day long is no act of anybody's.
     return visit.role != "device" or not (path.endswith(_reported) or any(map(path.__contains__, _handed_in)))
+
+
+def _begun(visit: Visit, scope: Scope, body: str) -> Act | None:
+    """Say who is about to change something; None where that is not for the trail."""
+    if visit.actor and not _is_audited(visit, scope, 200):
+        return None
+    act = _act(visit, scope, {"status": CUT_OFF}, body)
+    return act if visit.actor else act._replace(actor=visit.claimed, role="device") if visit.claimed else None
 
 
 def _act(visit: Visit, scope: Scope, message: Message, body: str) -> Act:

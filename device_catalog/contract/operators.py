@@ -96,7 +96,7 @@ class AuditEntry(msgspec.Struct, frozen=True):
     actor, role, tenant, address : str
     method, path : str
     status : int
-        What it was answered with.
+        What it was answered with; 0 for what was done and, cut off by a power failure, never answered.
     before, after : str
         Entity tags of the revision it was made from and of the one it made.
     body : str

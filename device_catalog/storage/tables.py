@@ -340,6 +340,21 @@ audit_trail = Table(
     Index("audit_trail_by_tenant", "tenant", "number"),
 )
 
+acts_begun = Table(
+    "acts_begun",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("time_ns", BigInteger, nullable=False),
+    Column("actor", String(128), nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("tenant", String(64), nullable=False),
+    Column("address", String(64), nullable=False),
+    Column("method", String(8), nullable=False),
+    Column("path", Text, nullable=False),
+    Column("before", String(128), nullable=False),
+    Column("body", String(64), nullable=False),
+)
+
 support = Table(
     "support",
     metadata,

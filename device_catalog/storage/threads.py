@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -55,7 +56,8 @@ class StorageThreads:
         """
         self._loop = asyncio.get_running_loop()
         try:
-            return await self._in(self._writer, self._in_turn, function, *arguments)
+            # What the request is doing goes along, so that its change can say who makes it (`deeds`).
+            return await self._in(self._writer, copy_context().run, self._in_turn, function, *arguments)
         except StorageError:
             self.failed_writes += 1
             raise
