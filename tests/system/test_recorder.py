@@ -95,7 +95,7 @@ def test_a_dip_is_recorded_announced_and_read_by_others(plant):
         said["samples"],
     )
     assert label["sha256"] == said["sha256"]
-    wait_until(lambda: plant.reported("m-1")["recordings"]["recorded"], "a report")
+    wait_until(lambda: (plant.reported("m-1")["recordings"] or {}).get("recorded"), "a report")
     report = plant.reported("m-1")["recordings"]
     assert (report["recorded"], report["kept"], report["bytes"], report["last_error"]) == (1, 1, said["bytes"], "")
     # The process is there while it is needed and no longer.
