@@ -239,6 +239,8 @@ def _answer(options: argparse.Namespace, image: Image, results: list[Result]) ->
         say(f"{result.target}{whose} {told}" + (f" ({result.seconds:.0f} s)" if result.outcome == DONE else ""))
         for file in result.labels:
             say(f"label: {file}")
+        if result.reason:
+            note(f"warning: {result.reason}")
         return
     _show(results)
     if bad:

@@ -88,6 +88,14 @@ def test_a_meter_that_the_catalog_does_not_know_gets_no_card(flash, tmp_path):
     assert not boots(tmp_path / "card.img")
 
 
+def test_a_label_that_cannot_be_written_does_not_undo_a_card(flash, tmp_path):
+    (tmp_path / "labels").write_text("in the way")
+    done = flash("card.img", "--device", "m-0002")
+    assert "is written and read back" in done.stdout
+    assert "the label of m-0002 cannot be written" in done.stderr
+    assert boots(tmp_path / "card.img")
+
+
 def test_a_dry_run_writes_nothing_and_asks_for_no_token(flash, catalog, tmp_path):
     earlier = len(catalog.operator("GET", "/v1/audit").json()["items"])
     assert "may be written; nothing was" in flash("card.img", "--device", "m-0001", "--dry-run").stdout

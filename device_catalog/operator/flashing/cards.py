@@ -7,7 +7,7 @@ those for one reader follow each other, and between them somebody has to change 
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -43,7 +43,7 @@ class Result(msgspec.Struct, frozen=True):
     device, target : str
     outcome : str
     reason : str
-        Why it was not done, in one sentence; empty where it was.
+        Why it was not done, or what went wrong after that, in one sentence; empty for nothing.
     seconds : float
         [s]
     labels : tuple of str
@@ -128,7 +128,7 @@ class Cards:
         """Write one card; whatever stands in the way becomes its result."""
         began = time.monotonic()
         try:
-            outcome, labels = self._one(line)
+            outcome, labels, reason = self._one(line)
         except WritingFailed as error:
             return _result(line, FAILED, str(error), began)
         except OperatorError as error:
@@ -136,17 +136,19 @@ class Cards:
             return _result(line, REFUSED, reasons, began)
         finally:
             self._reporter.end(_name(line))
-        return msgspec.structs.replace(_result(line, outcome, "", began), labels=tuple(labels))
+        return msgspec.structs.replace(_result(line, outcome, reason, began), labels=labels)
 
-    def _one(self, line: Line) -> tuple[str, Iterable[str]]:
+    def _one(self, line: Line) -> tuple[str, tuple[str, ...], str]:
         if self.stop.is_set():
             raise TargetRefused("interrupted before its turn")
         disk = targets.look(Path(line.target))
         if found := self.objections(disk):
             raise TargetRefused("; ".join(found))
+        if self._orders.labels is not None and not self._orders.bare:
+            label.require()
         if self._orders.dry_run:
             self._prepare(line)
-            return WOULD, ()
+            return WOULD, (), ""
         with DiskMedium(disk) as medium:
             inside = self._inside(line)
             with Personal(self._image, inside) as personal:
@@ -156,12 +158,24 @@ class Cards:
                     lambda what, done, all_: self._reporter.tell(_name(line), what, done, all_),
                     self.stop,
                 )
+        return DONE, *self._afterwards(line, inside)
+
+    def _afterwards(self, line: Line, inside: Contents | None) -> tuple[tuple[str, ...], str]:
+        """Note and label a card that is done; what goes wrong here does not undo it, and is told."""
+        labels: tuple[str, ...] = ()
+        reasons = []
         with self._one_at_a_time:
-            if self._memory is not None:
-                self._memory.add(line.device, self._image.digest, line.target)
-            if inside is None or self._orders.labels is None:
-                return DONE, ()
-            return DONE, [str(file) for file in label.write(inside.card, self._orders.labels)]
+            try:
+                if self._memory is not None:
+                    self._memory.add(line.device, self._image.digest, line.target)
+            except OperatorError as error:
+                reasons.append(str(error))
+            try:
+                if inside is not None and self._orders.labels is not None:
+                    labels = tuple(str(file) for file in label.write(inside.card, self._orders.labels))
+            except OperatorError as error:
+                reasons.append(str(error))
+        return labels, "; ".join(reasons)
 
     def _prepare(self, line: Line) -> Contents | None:
         """Read what somebody wrote for this card; None where the catalog is to be asked."""

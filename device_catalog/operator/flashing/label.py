@@ -5,6 +5,7 @@ The code leads to the meter's page in the catalog, which asks for a login; nothi
 commissioning page of a meter that one stands before. 70 by 36 mm, a common size on sheets of labels.
 """
 
+import importlib.util
 import textwrap
 import warnings
 from collections.abc import Callable
@@ -68,14 +69,24 @@ def write(card: Card, folder: Path) -> tuple[Path, Path]:
     return picture, page
 
 
+def require() -> None:
+    """
+    Make sure, before a card is written for it, that a label can be drawn.
+
+    Raises
+    ------
+    UsageError
+    """
+    for name in ("segno", "matplotlib"):
+        if importlib.util.find_spec(name) is None:
+            raise UsageError(f"a label needs the library {name}; pip install 'tresma[flash]', or say --no-label")
+
+
 def _draw(card: Card) -> "Figure":
-    try:
-        import segno  # noqa: PLC0415 - only where a label is drawn
-        from matplotlib.figure import Figure  # noqa: PLC0415
-    except ModuleNotFoundError as error:
-        raise UsageError(
-            f"a label needs the library {error.name}; pip install 'tresma[flash]', or say --no-label"
-        ) from error
+    require()
+    import segno  # noqa: PLC0415 - only where a label is drawn
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
     figure = Figure(figsize=(WIDTH / _INCH, HEIGHT / _INCH), facecolor="white")
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, WIDTH), ylim=(HEIGHT, 0))
