@@ -25,6 +25,7 @@ from algorithms.api.records import Event, Kind, Record, Severity
 from algorithms.api.samples import Channel, SampleBlock, SampleFlag
 from algorithms.api.settings import problems_of, read_settings
 from algorithms.api.wire import NANOSECONDS
+from algorithms.builtin.faults.believable import all_believable, greatest
 from algorithms.builtin.faults.fault_blindness import Blindness
 from algorithms.builtin.faults.fault_occurrence import Occurrence
 from algorithms.builtin.faults.fault_thresholds import PHASES, SETTINGS, six_rows, thresholds
@@ -108,7 +109,7 @@ class FaultDetection(Algorithm):
         spoilt = False
         if self._rows:
             values = np.array(record.values[self._rows], dtype=float)
-            spoilt = not np.isfinite(values).all()
+            spoilt = not all_believable(values, self._limits)
             if self._facts is not None and self._facts.reverse:
                 values[3:] *= -1.0
         if spoilt:
@@ -134,6 +135,7 @@ class FaultDetection(Algorithm):
             self._channels, self._rate, self._earlier = block.channels, block.sample_rate, None
             rows, cycle = six_rows(block.channels), round(block.sample_rate / context.nominal_frequency)
             self._rows = rows if rows is not None and cycle >= LEAST_SAMPLES_PER_CYCLE else []
+            self._limits = greatest([block.channels[row] for row in self._rows])
             if not self._rows:
                 reason = "six channels and enough samples in a cycle are needed"
                 ended += self._blindness.between(self._seen_ns or block.time_ns, None, reason)

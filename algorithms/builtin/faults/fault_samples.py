@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from algorithms.api.samples import Channel, Quantity, SampleBlock
+from algorithms.api.samples import Channel, Quantity, SampleBlock, SampleFlag
+from algorithms.builtin.faults.believable import all_believable, greatest, without_others
 from algorithms.builtin.sample_store import SampleStore
 from algorithms.grid.faults.fault_scenarios import HeadMeasurement
 from algorithms.waveform.fault_phasors import TIME_CONSTANTS, Fitted, fit, frequency
@@ -63,6 +64,7 @@ class FaultSamples:
         self.rows, self.channels = list(rows), tuple(channels)
         currents = [reverse and channel.quantity is Quantity.CURRENT for channel in self.channels]
         self._turned = np.flatnonzero(currents)
+        self._limits = greatest(self.channels)
         self._nominal = nominal_frequency
         self._store: SampleStore | None = None
         self.end_ns = 0
@@ -78,9 +80,12 @@ class FaultSamples:
             self._store = SampleStore(len(self.channels), round(KEPT * block.sample_rate))
         values = block.values[self.rows]
         values[self._turned] *= -1.0
+        flags = block.flags
+        if not all_believable(values, self._limits):
+            values, flags = without_others(values, self._limits), flags | SampleFlag.MISSING
         chosen = SampleBlock(
             values, self.channels, block.sample_rate, block.first_index, block.time_ns,
-            block.time_uncertainty, block.flags, block.rate_uncertainty,
+            block.time_uncertainty, flags, block.rate_uncertainty,
         )  # fmt: skip
         for _ in self._store.push(chosen):
             pass
