@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from agent.errors import SlotError
 from agent.files import write_durably
 from agent.updates.slots.backend import Inactive, Slot, Slots
 
@@ -76,8 +77,8 @@ class FileSlots:
     def mark(self, verb: str, slot: str = "") -> None:
         record = self.record
         if verb == "bad":
-            if slot == record.default:
-                raise SystemExit("the default slot cannot be bad")
+            if slot in (record.default, self.booted):
+                raise SlotError("expected the slot that is not in use, found one that is")
             armed = "" if record.armed == slot else record.armed
             self._keep(armed=armed, states={**record.states, slot: "bad"})
         elif verb == "try":

@@ -209,7 +209,7 @@ class Desk:
     def _leave(self, reason: str, slots: Slots, ledger: Ledger) -> None:
         if slots.trying != slots.booted:
             raise SlotError("expected what runs to be on trial, found it confirmed; it stays")
-        self._failed(slots.booted, reason, ledger)
+        _fail(slots.booted, reason, ledger)  # it was armed for one start, and what runs cannot be spoilt
         log.warning("slot %s is left: %s", slots.booted, reason)
         self._at.restart()
 
@@ -217,11 +217,7 @@ class Desk:
         slot = self._other(slots)
         if slot == slots.default:
             raise SlotError("expected another slot than the default to be spoilt, found that one")
-        self._failed(slot, reason, ledger)
-
-    def _failed(self, slot: str, reason: str, ledger: Ledger) -> None:
-        words = shortened(printable(reason), 500)
-        ledger.enter(slot, msgspec.structs.replace(ledger[slot], state="failed", reason=words))
+        _fail(slot, reason, ledger)
         self._backend.mark("bad", slot)
 
     # ---- what is
@@ -239,6 +235,9 @@ class Desk:
             if slots.booted == slots.default and not on_trial:
                 known = msgspec.structs.replace(known, state="good", reason="")
             ledger.enter(slots.booted, known)
+        other = self._other(slots)
+        if not slots.trying and ledger[other].state == "failed" and slots.slots[other].state not in ("bad", "empty"):
+            self._backend.mark("bad", other)
         return slots, ledger
 
     def _status(self, slots: Slots, ledger: Ledger) -> SlotStatus:
@@ -269,6 +268,12 @@ class Desk:
             raise SlotError(found, passing=True) from error
         finally:
             os.close(descriptor)
+
+
+def _fail(slot: str, reason: str, ledger: Ledger) -> None:
+    """Enter that what stands in a slot is no good."""
+    words = shortened(printable(reason), 500)
+    ledger.enter(slot, msgspec.structs.replace(ledger[slot], state="failed", reason=words))
 
 
 def reading() -> Reading:
