@@ -41,7 +41,7 @@ test-image: ## the image in an emulated arm64 machine, with a catalog and broker
 	@$(venv)/python -m pytest --override-ini="addopts=-q --import-mode=importlib" tests/field/test_image.py $(ARGUMENTS)
 
 test-package: ## the package on a booted Debian: install, watchdog, upgrade, purge (root, minutes)
-	@PYTHON=$(PYTHON) packaging/install/prepare field
+	@PYTHON=$(PYTHON) packaging/install/prepare package
 	@$(venv)/python -m pytest --override-ini="addopts=-q --import-mode=importlib" tests/field/test_package.py $(ARGUMENTS)
 
 test-brokers: ## a plant on RabbitMQ with MQTT 3.1.1 (a minute)
