@@ -13,6 +13,7 @@ import os
 import secrets
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -191,6 +192,7 @@ class Keys:
         self.authority = Authority.open(folder)
         self._own = OwnCertificate(self.authority, folder)
         self._made: ServerCertificate | None = None
+        self._making = threading.Lock()  # several threads meet brokers at once
         self.context: ssl.SSLContext | None = None
         if not speaks_tls(config):
             return
@@ -213,7 +215,9 @@ class Keys:
 
     def broker_context(self) -> ssl.SSLContext:
         """Make a context for a connection to a broker."""
-        return client_context(self.authority.anchors, self._own.file(now()))
+        with self._making:
+            file = self._own.file(now())
+        return client_context(self.authority.anchors, file)
 
 
 class Stores(NamedTuple):

@@ -219,7 +219,8 @@ def _show_lines(options: argparse.Namespace, catalog: SupportCatalog, entry: Sup
             after = line.number
         sys.stdout.flush()
         if not page.open:
-            note(f"{_full(entry)} is over")
+            none = "" if after else "; no line came: a meter that no broker reaches hears of it with its next poll only"
+            note(f"{_full(entry)} is over{none}")
             return
         if not page.items:
             time.sleep(FOLLOWED)

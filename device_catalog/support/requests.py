@@ -57,7 +57,7 @@ MISSING = 50
 """Of what a device says is not in a bundle, so many entries are kept."""
 
 _DAY = 86_400 * NANOSECONDS
-_LAST = 2**62
+_LAST = 2**31 - 1  # no request has a larger number
 _AT_ONCE = 100
 
 Result = TypeVar("Result")
