@@ -40,6 +40,10 @@ test-image: ## the image in an emulated arm64 machine, with a catalog and broker
 	@PYTHON=$(PYTHON) packaging/install/prepare image
 	@$(venv)/python -m pytest --override-ini="addopts=-q --import-mode=importlib" tests/field/test_image.py $(ARGUMENTS)
 
+test-power-cuts: ## power cuts of the image at random moments, CUTS=4 of them (root; minutes for each)
+	@PYTHON=$(PYTHON) packaging/install/prepare image
+	@CUTS=$(or $(CUTS),4) $(venv)/python -m pytest --override-ini="addopts=-q -s --import-mode=importlib" tests/field/test_power_cuts.py $(ARGUMENTS)
+
 test-package: ## the package on a booted Debian: install, watchdog, upgrade, purge (root, minutes)
 	@PYTHON=$(PYTHON) packaging/install/prepare package
 	@$(venv)/python -m pytest --override-ini="addopts=-q --import-mode=importlib" tests/field/test_package.py $(ARGUMENTS)
@@ -86,4 +90,4 @@ pages: ## a page for each recording in a folder (RECORDINGS=folder), into ./page
 clean: ## what the other targets made, .venv included
 	rm -rf .venv .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info build dist
 
-.PHONY: help demo install test package image test-image test-package test-brokers test-proxy test-manifests lint types layers bench pages clean
+.PHONY: help demo install test package image test-image test-power-cuts test-package test-brokers test-proxy test-manifests lint types layers bench pages clean

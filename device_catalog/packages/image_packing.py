@@ -62,6 +62,7 @@ def pack_image(
     *,
     compatible: tuple[str, ...] = (),
     piece: int = PIECE,
+    preset: int = PRESET,
     tell: Tell | None = None,
 ) -> ImageManifest:
     """
@@ -78,6 +79,8 @@ def pack_image(
         Kinds of machine; the one that `about` names by default.
     piece : int
         [bytes]
+    preset : int
+        Of xz: less is faster, and longer to download.
     tell : callable, optional
         Takes how far it is [1].
 
@@ -95,7 +98,7 @@ def pack_image(
     unfinished = payload.with_name(f".{payload.name}.new")
     try:
         with image.open("rb") as source, unfinished.open("wb") as target:
-            for number, content in enumerate(_packed(source, piece, whole)):
+            for number, content in enumerate(_packed(source, piece, whole, preset)):
                 target.write(content)
                 packed.update(content)
                 pieces.append(Piece(len(content), hashlib.sha256(content).hexdigest()))
@@ -120,6 +123,12 @@ def pack_image(
     return read_manifest(manifest_text(manifest))
 
 
+def pack_piece(content: bytes, preset: int = PRESET) -> bytes:
+    """Compress one piece."""
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": preset, "dict_size": DICTIONARY}]
+    return lzma.compress(content, format=lzma.FORMAT_XZ, check=lzma.CHECK_CRC32, filters=filters)
+
+
 def manifest_text(manifest: ImageManifest) -> bytes:
     """Write a manifest as it is signed."""
     return msgspec.json.encode(manifest) + b"\n"
@@ -134,9 +143,8 @@ def check_payload(manifest: ImageManifest, payload: BinaryIO) -> str:
     return "expected no more than the manifest names, found more bytes" if payload.read(1) else ""
 
 
-def _packed(source: BinaryIO, piece: int, whole: Any) -> Iterator[bytes]:
+def _packed(source: BinaryIO, piece: int, whole: Any, preset: int) -> Iterator[bytes]:
     """Compress on every core, a few pieces ahead, in order."""
-    filters = [{"id": lzma.FILTER_LZMA2, "preset": PRESET, "dict_size": DICTIONARY}]
 
     def parts() -> Iterator[bytes]:
         while content := source.read(piece):
@@ -144,7 +152,7 @@ def _packed(source: BinaryIO, piece: int, whole: Any) -> Iterator[bytes]:
             yield content
 
     def pack(content: bytes) -> bytes:
-        return lzma.compress(content, format=lzma.FORMAT_XZ, check=lzma.CHECK_CRC32, filters=filters)
+        return pack_piece(content, preset)
 
     cores = os.cpu_count() or 1
     with ThreadPoolExecutor(cores) as pool:
