@@ -285,7 +285,8 @@ def _connection(seen: Observation, alive: list[str]) -> Finding:
         return Finding(item, Verdict.NOT_JUDGED, "needs the right phase sequence", "put the voltages right first")
     if not _all_flow(seen):
         idle = [NAMES[phase] for phase in PHASES if phase not in seen.currents or not _flows(seen, phase)]
-        found = f"too little current in {' and '.join(idle) or 'one phase'} to tell whether they are connected right"
+        where = _listed(idle) or "one phase"
+        found = f"Too little current in {where} to tell how the current transformers are connected"
         return Finding(
             item, Verdict.NOT_JUDGED, found, "switch loads on in all three phases, a few per cent of the range"
         )
@@ -327,10 +328,20 @@ def _in_words(explained: Explanation) -> tuple[str, str]:
         to_do.append("put each current transformer on its own phase")
     if turned:
         is_one = len(turned) == 1
-        which = f"current transformer{'' if is_one else 's'} of {' and '.join(turned)}"
+        which = f"current transformer{'' if is_one else 's'} of {_listed(turned)}"
         said.append(f"{'the' if said else 'The'} {which} {'is' if is_one else 'are'} the wrong way round")
         to_do.append(f"turn the {which}, or exchange {'its' if is_one else 'their'} two leads")
     return "; ".join(said), "; ".join(to_do)
+
+
+def _listed(names: list[str]) -> str:
+    """
+    Write names as a sentence has them.
+
+    >>> _listed(["L1", "L2", "L3"])
+    'L1, L2 and L3'
+    """
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
 def _frequency(seen: Observation) -> Finding:

@@ -19,8 +19,8 @@ CURRENT = 0.64
 """Length of the longest current in radii [1]."""
 
 HEAD = 10.0
-WIDTH, HEIGHT = 480.0, 150.0
-LEFT, RIGHT, TOP, BOTTOM = 46.0, 8.0, 12.0, 20.0
+WIDTH, HEIGHT = 360.0, 140.0
+LEFT, RIGHT, TOP, BOTTOM = 44.0, 6.0, 10.0, 20.0
 
 
 def phasor_diagram(voltage: Mapping[str, ChannelReading], current: Mapping[str, ChannelReading]) -> Markup:
@@ -138,13 +138,13 @@ def _frame(top: float, duration: float, unit: str) -> Iterator[Markup]:
         y = middle - value / top * (HEIGHT - TOP - BOTTOM) / 2 if top else middle
         yield element("line", class_="grid", x1=LEFT, y1=round(y, 1), x2=right, y2=round(y, 1))
         text = f"{value:g}" if value <= 0 else f"{value:g} {unit}"
-        yield element("text", text, class_="faint", x=LEFT - 5, y=round(y + 4, 1), text_anchor="end", font_size=11.0)
+        yield element("text", text, class_="faint", x=LEFT - 5, y=round(y + 4, 1), text_anchor="end", font_size=12.0)
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
         x = LEFT + share * (right - LEFT)
         yield element("line", class_="grid", x1=round(x, 1), y1=TOP, x2=round(x, 1), y2=HEIGHT - BOTTOM)
         anchor = "end" if share == 1.0 else "middle"
         text = f"{1e3 * share * duration:.0f} ms" if share else "0"
-        yield element("text", text, class_="faint", x=round(x, 1), y=HEIGHT - 5, text_anchor=anchor, font_size=11.0)
+        yield element("text", text, class_="faint", x=round(x, 1), y=HEIGHT - 5, text_anchor=anchor, font_size=12.0)
 
 
 def _line(one: Waveform, top: float) -> Markup:

@@ -68,12 +68,11 @@ class View:
 
 def live(view: View) -> Markup:
     """Write the parts that change by themselves."""
-    return together(*_live_parts(view))
+    return together(_device(view.device), *_live_parts(view), _finish(view))
 
 
 def main_page(name: str, view: View, token: str) -> Markup:
     """Write the page with everything on it."""
-    finish = element("a", "Write the report", class_="button", href="/finish")
     log_out = element("button", "Log out", class_="plain")
     leave = element("form", _hidden(token), log_out, method="post", action="/logout", class_="leave")
     silent = "No answer from the meter. Are you still connected to it?"
@@ -81,7 +80,7 @@ def main_page(name: str, view: View, token: str) -> Markup:
         name,
         view.device,
         element("div", silent, id="silent", role="alert", hidden=True),
-        element("main", live(view), element("div", finish, leave, class_="actions")),
+        element("main", *_live_parts(view), element("div", _finish(view), leave, class_="actions")),
         script=True,
         renew=RENEWED,
     )
@@ -213,7 +212,7 @@ def _document(name: str, device: str, *body: str, script: bool = False, renew: i
         head.append(element("noscript", element("meta", http_equiv="refresh", content=str(renew))))
     if script:
         head.append(element("script", src="/page.js", defer=True))
-    told = element("header", element("b", name), element("span", device or "commissioning"))
+    told = element("header", element("b", name), _device(device))
     return together(
         Markup("<!doctype html>"), element("html", element("head", *head), element("body", told, *body), lang="en")
     )
@@ -235,6 +234,16 @@ def _live_parts(view: View) -> Iterator[Markup]:
         first = []
     yield _region("signals", element("div", *first, class_="columns"))
     yield _region("findings", element("div", *groups, class_="columns masonry"))
+
+
+def _device(device: str) -> Markup:
+    return element("span", device or "commissioning", id="device", data_live=True)
+
+
+def _finish(view: View) -> Markup:
+    """Lead to the report, as soon as there is somebody to sign it."""
+    link = [element("a", "Write the report", class_="button", href="/finish")] if view.device else []
+    return _region("finish", *link)
 
 
 def _region(name: str, *children: str, role: str | None = None) -> Markup:

@@ -74,12 +74,19 @@ class Judgement:
         for verdict in (Verdict.FAILED, Verdict.NOT_JUDGED):
             found = [finding for finding in self.findings if finding.verdict is verdict]
             if found:
-                return found
+                return _without_repetition(found)
         return []
 
     def lines(self) -> tuple[VerdictLine, ...]:
         """Write them as a record has them."""
         return tuple(VerdictLine(one.item, one.verdict.value, one.found, one.remedy) for one in self.findings)
+
+
+def _without_repetition(findings: list[Finding]) -> list[Finding]:
+    """Leave out single currents that are too small where the transformers' own line tells the same."""
+    if not any(one.item == "Current transformers" and one.verdict is Verdict.NOT_JUDGED for one in findings):
+        return findings
+    return [one for one in findings if not one.item.startswith("Current L")]
 
 
 def put_together(
@@ -108,11 +115,12 @@ def put_together(
     """
     now = time.time() if now is None else now
     channels = [finding for finding in wiring if finding.item.startswith(("Voltage", "Current L", "Current N"))]
-    between = [finding for finding in wiring if finding not in channels]
+    frequency = [finding for finding in wiring if finding.item == "Frequency"]
+    between = [finding for finding in wiring if finding not in (*channels, *frequency)]
     groups = {
         HEADINGS[0]: channels,
         HEADINGS[1]: between,
-        HEADINGS[2]: [*_samples(agent, wiring, missing), _clock(agent, now)],
+        HEADINGS[2]: [*_samples(agent, wiring, missing), *frequency, _clock(agent, now)],
         HEADINGS[3]: [*_catalog(agent, now), *_brokers(agent)],
         HEADINGS[4]: [*_provisioning(provisioned), *_certificate(agent), *_settings(agent)],
     }
