@@ -133,6 +133,10 @@ class Making:
             stdin=asyncio.subprocess.PIPE,
             stdout=descriptor,
             stderr=asyncio.subprocess.PIPE,
+            env={
+                **os.environ,
+                "OPENBLAS_NUM_THREADS": "1",
+            },  # each thread of a library nobody computes with takes memory
         )
         try:
             async with asyncio.timeout(LONGEST):

@@ -175,7 +175,7 @@ def test_a_meter_hands_over_what_is_wrong_with_it_and_tells_its_log_until_the_ti
         plant.wait_for_revision("m-1", 1)
         revision = plant.configure("m-1", algorithms=[{"algorithm": "of-nobody-here"}])
         assert plant.wait_for_revision("m-1", revision)["refused"]["revision"] == revision
-        logs = tresma(plant, "logs", "m-1", "--for", "8s", "--follow", "--json")
+        logs = tresma(plant, "logs", "m-1", "--for", "5s", "--follow", "--json")
         wait_until(lambda: "the log is told until" in plant.agents[0].said(), "the log being told", timeout=20)
         request = tresma(plant, "request", "m-1", "--reason", "refuses", "--wait", "40", "-o", tmp_path / "b.tar.gz")
         words = request.communicate(timeout=60)[1]
