@@ -15,7 +15,7 @@ ETHERNET = "run/systemd/network/50-tresma-ethernet.network"
 WIFI = "run/systemd/network/50-tresma-wifi.network"
 LTE = "run/systemd/network/50-tresma-lte.network"
 SUPPLICANT = "etc/wpa_supplicant/wpa_supplicant-wlan0.conf"
-MODEM = "run/tresma-modem/modem.json"
+MODEM = "run/tresma-provision/modem.json"
 TIME = "etc/chrony/sources.d/tresma.sources"
 ALL = (ETHERNET, WIFI, LTE, SUPPLICANT, MODEM, TIME)
 """Below the root."""

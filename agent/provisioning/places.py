@@ -77,7 +77,8 @@ class Places:
         ------
         OSError
         """
-        make_folder(self.lent, 0o750)
+        make_folder(self.lent)
+        self.lent.chmod(0o750)
         path, owner = self.lent / name, service_user()
         if owner is not None:
             os.chown(self.lent, 0, owner.pw_gid)
@@ -92,15 +93,15 @@ class Places:
             os.chown(self.state, owner.pw_uid, owner.pw_gid)
 
 
-def make_folder(folder: Path, mode: int = 0o755) -> None:
-    """Make a folder and those above it where they are missing, whatever the umask is."""
+def make_folder(folder: Path) -> None:
+    """Make a folder that everybody may look into, and those above it, where they are missing, whatever the umask is."""
     missing = []
     while not folder.exists():
         missing.append(folder)
         folder = folder.parent
     for one in reversed(missing):
         one.mkdir(exist_ok=True)
-        one.chmod(mode)
+        one.chmod(0o755)
 
 
 def service_user() -> pwd.struct_passwd | None:

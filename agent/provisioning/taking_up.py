@@ -33,7 +33,7 @@ _README = """\
 This is the memory card of the tresma meter {device}.
 
 What stood here was taken over by the meter at its first start. To change its network, put a network.yaml here; to
-enrol it anew, a card.yaml with a new token. `tresma flash --help` shows both. They are read at the next start.
+enrol it anew, a new card.yaml. `tresma flash --help` shows both. They are read at the next start.
 """
 
 
