@@ -136,7 +136,7 @@ class Making:
             env={
                 **os.environ,
                 "OPENBLAS_NUM_THREADS": "1",
-            },  # each thread of a library nobody computes with takes memory
+            },  # nobody computes there
         )
         try:
             async with asyncio.timeout(LONGEST):
