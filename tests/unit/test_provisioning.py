@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from agent.commissioning.wiring import Verdict
 from agent.config import read_config
+from agent.console.check_command import provisioned
 from agent.console.provision_command import Provisioning
 from agent.identity.__main__ import Outcome
 from agent.identity.files import Facts, Identity, token_digest
@@ -329,3 +331,35 @@ def test_lines_that_somebody_added_to_the_agents_configuration_stay(meter):
     assert lines["log_level"] == "debug"
     assert lines["device"] == "m-0042"
     assert "token_file" not in lines
+
+
+@pytest.mark.parametrize(
+    ("state", "problem", "verdict"),
+    [
+        ("done", "", Verdict.OK),
+        ("done", "network.yaml: wrong", Verdict.WARNING),
+        ("waiting", "no network cable is plugged in", Verdict.WARNING),
+        ("failed", "this card's token was used before", Verdict.FAILED),
+    ],
+)
+def test_the_check_tells_how_far_a_meter_is(tmp_path, state, problem, verdict):
+    assert list(provisioned(tmp_path)) == []
+    now = status.Status(state, "card", problem, "do this", ("card.yaml: also wrong",) if problem else (), "m-0042")
+    status.write(now, tmp_path)
+    first, *others = provisioned(tmp_path)
+    assert (first.item, first.verdict) == ("provisioning", verdict)
+    assert (first.found, first.remedy) == ((problem, "do this") if problem else ("by its card, as m-0042", ""))
+    assert [one.found for one in others] == (["card.yaml: also wrong"] if problem else [])
+
+
+def test_no_link_of_the_services_stands_in_the_way_of_the_status(tmp_path):
+    """The folder is the service's: what it puts there must not make root write elsewhere."""
+    victim = tmp_path / "victim"
+    victim.write_text("untouched")
+    folder = (tmp_path / status.PATH).parent
+    folder.mkdir(parents=True)
+    for name in ("provisioning.json", "provisioning.json.new"):
+        (folder / name).symlink_to(victim)
+    status.write(status.Status("done", "enrolled"), tmp_path)
+    assert victim.read_text() == "untouched"
+    assert status.read(tmp_path).state == "done"
