@@ -25,7 +25,7 @@ import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -117,6 +117,34 @@ def _start(channel: Channel, start: StartAlgorithm, fds: list[int]) -> int:
         os.close(wake)
         reader, wake = None, -1
     return _Host(channel, spec, calls, usage, (reader, wake)).run()
+
+
+def rehearse(channel: Channel, start: StartAlgorithm, fds: list[int], ending: Callable[[], None]) -> None:
+    """
+    Live as a started algorithm does, in a process that goes on afterwards: neither confined nor silenced.
+
+    Parameters
+    ----------
+    channel : Channel
+    start : StartAlgorithm
+    fds : list of int
+        The ring's memory, and the reading end of a wake-up pipe.
+    ending : callable
+        Has the agent's side say stop.
+    """
+    algorithm_class = load_algorithm(start.spec.entry)
+    _folders_of(algorithm_class)
+    usage = Usage()
+    calls = AlgorithmCalls(algorithm_class, start.spec.settings)
+    reader = ring.RingReader(SealedMemory.open(fds[0]), calls.info.history)
+    calls.start(_context(start.spec, reader, None), start.spec.restored)
+    channel.send(AlgorithmStarted(calls.info, {}, calls.note))
+    host = _Host(channel, start.spec, calls, usage, (reader, fds[1]))
+    host.turn()
+    ending()
+    host.run()
+    host.close()
+    usage.close()
 
 
 def _loaded_first(spec: AlgorithmSpec, user: int) -> tuple[type[Algorithm], Usage, dict[str, bool]]:
@@ -243,7 +271,7 @@ class _Host:
     def run(self) -> int:
         try:
             while not self._stopping:
-                self._turn()
+                self.turn()
             self._send_checkpoint(asked=False)
             self._calls.stop()
             self._channel.send(AlgorithmStopped())
@@ -261,7 +289,14 @@ class _Host:
             return 70
         return 0
 
-    def _turn(self) -> None:
+    def close(self) -> None:
+        """Let go of ring and pipe; a process that ends need not."""
+        self._unlisten()
+        if self._reader is not None:
+            self._reader.close()
+
+    def turn(self) -> None:
+        """Wait until something is due or there, take what there is, and send what came of it."""
         due = [at for at in (self._report_at, self._checkpoint_at, self._tick_at) if at is not None]
         backlog = self._waiting or (self._reader is not None and self._reader.waiting > 0)
         timeout = 0.0 if backlog else max(0.0, min(due) - time.monotonic())

@@ -29,6 +29,7 @@ from agent.processes import algorithm_host, box, probe, sampling, sandbox
 from agent.processes.algorithm_messages import ToAlgorithm, record_decoder
 from agent.processes.channel import Channel, ChannelClosed, decoder_of
 from agent.processes.protocol import Exited, Fork, Forked, ForkFailed, Probe, Ready
+from agent.processes.rehearsal import rehearse
 from agent.processes.ring import Layout
 from agent.processes.sampler_messages import ToSampler
 
@@ -153,6 +154,10 @@ def main(arguments: list[str]) -> int:
         decoder_of(message_type)
     record_decoder()
     sandbox.prepare()
+    try:
+        rehearse()
+    except Exception as error:  # noqa: BLE001 - it saves memory and time, no more; the agent is told, and goes on
+        failed["the rehearsal of a start"] = f"{type(error).__name__}: {error}"
     gc.collect()
     gc.freeze()
     try:

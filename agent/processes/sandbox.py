@@ -36,7 +36,7 @@ from agent.processes import syscall_filter
 from agent.processes.libraries import libraries
 from algorithms.api.manifest import Limits
 
-_PR_SET_PDEATHSIG, _PR_SET_KEEPCAPS, _PR_SET_NO_NEW_PRIVS = 1, 8, 38
+_PR_SET_PDEATHSIG, _PR_GET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_NO_NEW_PRIVS = 1, 3, 8, 38
 _CAPABILITIES, _READ_SEARCH = 0x20080522, 1 << 2  # version of capset's layout, CAP_DAC_READ_SEARCH
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on every architecture
 
@@ -60,6 +60,17 @@ def prepare() -> None:
         getattr(library, name)
     syscall_filter.assembled()
     libraries()
+
+
+def rehearse() -> None:
+    """Do what of the confinement changes nothing for this process; see `rehearsal`."""
+    library = libc()
+    ruleset = _landlock_rules(library, libraries())
+    if ruleset >= 0:
+        os.close(ruleset)
+    _data_size()
+    _prctl(library, _PR_GET_DUMPABLE, 0)
+    syscall_filter.described()
 
 
 def die_with_parent() -> None:
@@ -131,18 +142,27 @@ def _limit(limits: Limits) -> bool:
 
 def _first_to_go() -> bool:
     try:
-        with open("/proc/self/oom_score_adj", "wb") as file:  # noqa: PTH123 - pathlib is not worth its memory here
-            file.write(b"1000")
+        descriptor = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
     except OSError:
         return False
+    try:
+        os.write(descriptor, b"1000")
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
     return True
 
 
 def _data_size() -> int:
     """Return what the process already counts against RLIMIT_DATA [bytes]."""
     try:
-        with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - as above
-            return int(file.read().split()[5]) * resource.getpagesize()
+        # Files without buffers: a process that is to be small would keep the memory of each.
+        descriptor = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return int(os.read(descriptor, 256).split()[5]) * resource.getpagesize()
+        finally:
+            os.close(descriptor)
     except (OSError, ValueError, IndexError):
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 

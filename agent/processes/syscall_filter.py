@@ -205,15 +205,20 @@ def assembled() -> tuple[str, tuple[bytes, ...]]:
     return machine, tuple(codes)
 
 
-def install(libc: ctypes.CDLL) -> bool:
-    """Put the filter in force for this process, for good; say whether the kernel took it. Needs no_new_privs."""
+def described() -> tuple[str, ctypes.Structure | None]:
+    """Write the filter for this process as the kernel reads it; None where the architecture is not known here."""
     machine, codes = assembled()
     code = struct.pack("=I", os.getpid()).join(codes)
-    if not code:
+    return machine, _Program(len(code) // 8, code) if code else None
+
+
+def install(libc: ctypes.CDLL) -> bool:
+    """Put the filter in force for this process, for good; say whether the kernel took it. Needs no_new_privs."""
+    machine, filtering = described()
+    if filtering is None:
         return False
-    described = _Program(len(code) // 8, code)
     set_mode_filter = 1
     result: int = libc.syscall(
-        ctypes.c_long(_SECCOMP[machine]), ctypes.c_long(set_mode_filter), ctypes.c_long(0), ctypes.byref(described)
+        ctypes.c_long(_SECCOMP[machine]), ctypes.c_long(set_mode_filter), ctypes.c_long(0), ctypes.byref(filtering)
     )
     return result == 0

@@ -29,6 +29,12 @@ class Usage:
         self._wall = time.monotonic()
         self._processor = time.process_time()
 
+    def close(self) -> None:
+        """Let go of the file; a process that ends need not."""
+        if self._rollup >= 0:
+            os.close(self._rollup)
+            self._rollup = -1
+
     def memory(self) -> int:
         """Return private memory [bytes]; the peak of all memory where the kernel does not tell."""
         now = time.monotonic()
