@@ -53,6 +53,9 @@ def _token(rules: Problems, card: Card, where: str, *, named: bool) -> None:
         remedy = "copy it whole, four parts with dots between"
         rules.expect(False, where, "a token as `tresma devices enrol` prints it", "something else", remedy)
         return
+    if card.least_policy and not token.root:
+        remedy = "have one made with --root or --trust, or leave least_policy out"
+        rules.found.append(Problem(where, "a token that names a root of trust", "one without", remedy))
     if named and token.device != card.device:
         remedy = f"have one made for {card.device}, or write this card for {token.device}"
         rules.found.append(Problem(where, f"a token for {card.device}", f"one for {token.device}", remedy))

@@ -79,6 +79,7 @@ def test_a_number_where_a_text_belongs_is_told_how_to_be_written_without_repeati
     [
         ({"token": "m-0042.short"}, "a token as `tresma devices enrol` prints it"),
         ({"token": TOKEN.replace("m-0042", "m-0043")}, "a token for m-0042, found one for m-0043"),
+        ({"least_policy": 7}, "expected a token that names a root of trust, found one without"),
         ({"page": {"pin": "12345"}}, "6 to 12 digits"),
         ({"page": {"pin": "48151623", "interfaces": ["eth0; rm -rf /"]}}, "an interface such as eth0"),
         ({"catalog": "https://user:word@example.org"}, "an address such as"),
