@@ -1,5 +1,6 @@
 """Two catalogs at one real PostgreSQL are one: what one was told the other knows, and one may die under load."""
 
+import hashlib
 import threading
 import time
 from collections.abc import Iterator
@@ -53,6 +54,24 @@ def test_devices_that_are_registered_configured_and_removed_through_one_are_so_t
     soon(lambda: other.poll("m-1", renewed).status_code == 401, "the device locked out")
     assert one.operator("DELETE", "/v1/devices/m-1").status_code == 204
     soon(lambda: other.operator("GET", "/v1/devices/m-1").status_code == 404, "the device not listed")
+
+
+def test_support_that_is_asked_of_one_is_wanted_and_taken_by_the_other(both):
+    one, other = both.first, both.second
+    credential = one.register("h-1")
+    soon(lambda: other.poll("h-1", credential).ok, "the device known to the other")
+    request = one.operator("POST", "/v1/devices/h-1/support", json={"kind": "bundle"}).json()["request"]
+    soon(lambda: other.poll("h-1", credential).json().get("support") == {"bundle": request}, "the wish")
+    path, device = f"/v1/devices/h-1/support/{request}", {"Authorization": f"Bearer {credential}"}
+    label = {"bytes": 6, "sha256": hashlib.sha256(b"bundle").hexdigest()}
+    assert other.operator("PUT", path, json=label, headers=device).json()["received"] == 0
+    part = {**device, "Upload-Offset": "0"}
+    assert other.operator("PATCH", f"{path}/file", data=b"bun", headers=part).json()["received"] == 3
+    part = {**device, "Upload-Offset": "3"}
+    assert one.operator("PATCH", f"{path}/file", data=b"dle", headers=part).json()["complete"]
+    assert other.operator("GET", f"{path}/file").content == b"bundle"
+    soon(lambda: "support" not in other.poll("h-1", credential).json(), "the end of the wish")
+    assert other.operator("GET", "/v1/support?device=h-1").json()["items"][0]["state"] == "here"
 
 
 def test_operators_networks_switches_groups_and_files_of_one_are_those_of_the_other(both):
