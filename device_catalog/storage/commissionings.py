@@ -7,11 +7,16 @@ calls block.
 
 from typing import NamedTuple
 
-from sqlalchemy import Engine, func, insert, select
+from sqlalchemy import ColumnElement, Engine, func, insert, select
 
-from device_catalog.storage.tables import commissionings
+from device_catalog.storage.tables import commissionings, devices
 
 _t = commissionings.c
+
+
+def _since(device: str) -> tuple[ColumnElement[bool]]:
+    registered = select(devices.c.created_ns).where(devices.c.device == device).scalar_subquery()
+    return (_t.received_ns >= registered,)
 
 
 class CommissioningRow(NamedTuple):
@@ -59,14 +64,14 @@ class CommissioningStore:
         return kept
 
     def of(self, device: str, limit: int) -> list[CommissioningRow]:
-        """Read a device's records, the newest first."""
-        query = select(*_t).where(_t.device == device).order_by(_t.number.desc()).limit(limit)
+        """Read a device's records, the newest first; since its registration: what was before may be another's."""
+        query = select(*_t).where(_t.device == device, *_since(device)).order_by(_t.number.desc()).limit(limit)
         with self._engine.connect() as connection:
             return [CommissioningRow._make(row) for row in connection.execute(query)]
 
     def find(self, device: str, number: int) -> CommissioningRow | None:
-        """Read one; None where there is none."""
-        query = select(*_t).where(_t.device == device, _t.number == number)
+        """Read one of its newest registration; None where there is none."""
+        query = select(*_t).where(_t.device == device, _t.number == number, *_since(device))
         with self._engine.connect() as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else CommissioningRow._make(row)

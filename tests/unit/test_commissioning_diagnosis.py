@@ -157,7 +157,7 @@ def test_no_load_is_not_judged_rather_than_green():
 
 def test_a_load_in_one_phase_only_says_which_are_idle():
     one = {phase: value if phase == "A" else value * 1e-5 for phase, value in loads().items()}
-    assert "too little current in L2 and L3" in told(seen(currents=one), Verdict.NOT_JUDGED)["Current transformers"]
+    assert "Too little current in L2 and L3" in told(seen(currents=one), Verdict.NOT_JUDGED)["Current transformers"]
 
 
 def test_inputs_that_clip_or_are_shifted_are_told_with_what_to_do():
