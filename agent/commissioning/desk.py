@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from agent.allowance import Allowance
 from agent.commissioning.messages import MAXIMUM_QUESTION, SOCKET, AgentState, HandIn, Look, Observed, Question, Taken
 from agent.processes.async_channel import AsyncChannel
 
@@ -25,6 +26,9 @@ GROUP = "tresma-page"
 
 MOST = 4
 """Connections at once."""
+
+QUESTIONS = 600
+"""A minute; the page asks once a second."""
 
 
 class Desk:
@@ -54,6 +58,7 @@ class Desk:
         self._state = state
         self._ring = ring
         self._hand_in = hand_in
+        self._questions = Allowance(QUESTIONS)
         self._sock: socket.socket | None = None
         self._channels: set[AsyncChannel] = set()
 
@@ -117,6 +122,10 @@ class Desk:
         self._channels.add(channel)
 
     def _take(self, channel: AsyncChannel, question: Question, _fds: Sequence[int]) -> None:
+        if not self._questions.take():
+            self._channels.discard(channel)
+            channel.close()
+            return
         match question:
             case Look():
                 fds = self._ring() if question.ring else []

@@ -93,7 +93,7 @@ class Handed(msgspec.Struct, frozen=True):
     Attributes
     ----------
     state : str
-        ``none``, ``signing``, ``waiting`` (for the catalog), ``accepted``, or ``refused``.
+        ``none``, ``waiting`` (for the catalog), ``accepted``, or ``refused``.
     made : str
         Of the record.
     answer : str

@@ -24,7 +24,7 @@ from agent.identity.files import Identity
 from algorithms.api.errors import shortened
 from algorithms.api.wire import time_from_text
 from device_catalog.contract.documents import Acquisition, Configuration
-from device_catalog.contract.reports import Reported
+from device_catalog.contract.reports import Reported, TimeReport
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ class Office:
             ),
             links=reported.links,
             source=reported.source,
-            time=reported.time or AgentState("", "").time,
+            time=reported.time or TimeReport(False),
             certificate_left=left,
             certificate_begins=begins,
             algorithms={name: one.state for name, one in reported.algorithms.items()},

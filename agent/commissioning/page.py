@@ -295,7 +295,6 @@ def _headline_of(finding: Finding) -> str:
 
 def _handed(handed: Handed) -> Iterator[Markup]:
     said = {
-        "signing": "The report is being signed.",
         "waiting": f"The report is signed and kept here. The catalog does not have it yet{_because(handed.problem)}.",
         "refused": f"The catalog does not take the report{_because(handed.problem)}.",
         "accepted": f"The catalog has report {handed.number} of this meter, {handed.answer}.",

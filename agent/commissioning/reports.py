@@ -18,6 +18,7 @@ from functools import partial
 
 import msgspec
 
+from agent.allowance import Allowance
 from agent.catalog import CatalogClient
 from agent.clock import Clock
 from agent.commissioning.messages import Handed, Observed
@@ -42,6 +43,9 @@ log = logging.getLogger(__name__)
 FILE = "commissioning.json"
 MAXIMUM_FILE = 512 * 1024
 """Longest file read back [bytes]."""
+
+REPORTS = 4
+"""Signed within a minute: each is a process, and written to the card."""
 
 TIMEOUT = 30.0
 """How long signing may take [s]."""
@@ -113,6 +117,7 @@ class Reports:
         self._path = config.state_dir / FILE
         self._task: asyncio.Task[None] | None = None
         self._making = asyncio.Lock()
+        self._allowance = Allowance(REPORTS)
         self._signed: SignedRecord | None = None
         self._chance = random.Random()
         self.handed = Handed()
@@ -142,8 +147,8 @@ class Reports:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _make(self, observed: Observed) -> str:
-        if self._making.locked():
-            return "another report is being signed"
+        if self._making.locked() or not self._allowance.take():
+            return "another report was just signed; wait a minute"
         async with self._making:
             record = self._record(observed)
             problems = problems_of(record, self._config.device)

@@ -5,6 +5,7 @@ Where it stands: `web` carries requests here; `watching` knows how everything is
 writes. Nothing is worked out for a request: what is shown was judged once a second, however many ask.
 """
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from importlib.resources import files
 from typing import Protocol
@@ -23,6 +24,8 @@ from agent.commissioning.page import (
 )
 from agent.commissioning.web import Answered, Asked
 from device_catalog.contract.commissioning import MAXIMUM_TEXT, Answer
+
+log = logging.getLogger(__name__)
 
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self'; "
@@ -174,7 +177,9 @@ class Site:
             said = f"Too many wrong PINs. Try again in {wait + 1:.0f} s."
             return _page(429, login_page(self._name, said), ("Retry-After", f"{wait + 1:.0f}"))
         if not self._pin.is_right(_form(asked).get("pin", "")):
+            log.warning("a wrong PIN was tried")
             return _page(401, login_page(self._name, "That is not the PIN on the label."))
+        log.info("somebody logged in")
         cookie = f"{COOKIE}={self._sessions.begin()}; Path=/; Max-Age={SESSION:.0f}; HttpOnly; SameSite=Strict"
         return _elsewhere("/", cookie)
 

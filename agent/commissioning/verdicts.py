@@ -122,7 +122,7 @@ def put_together(
         HEADINGS[1]: between,
         HEADINGS[2]: [*_samples(agent, wiring, missing), *frequency, _clock(agent, now)],
         HEADINGS[3]: [*_catalog(agent, now), *_brokers(agent)],
-        HEADINGS[4]: [*_provisioning(provisioned), *_certificate(agent), *_settings(agent)],
+        HEADINGS[4]: [*_provisioning(provisioned), *_meter(agent, provisioned), *_settings(agent)],
     }
     answer = answer_of(finding for found in groups.values() for finding in found)
     return Judgement({name: found for name, found in groups.items() if found}, answer)
@@ -257,24 +257,27 @@ def _provisioning(provisioned: Provisioned | None) -> Iterator[Finding]:
         yield Finding(item, Verdict.FAILED, found, provisioned.remedy or "wait: it goes on by itself")
 
 
-def _certificate(agent: AgentState | None) -> Iterator[Finding]:
-    item = "Identity"
-    if agent is None:
+def _meter(agent: AgentState | None, provisioned: Provisioned | None) -> Iterator[Finding]:
+    if agent is not None:
+        yield _certificate(agent)
+    elif provisioned is None or provisioned.state == "done":  # else it waits for that
         remedy = "wait a minute after switching on; if it stays, switch off and on, then call the operator"
         yield Finding("Meter", Verdict.FAILED, "The measuring program does not answer", remedy)
-        return
+
+
+def _certificate(agent: AgentState) -> Finding:
+    item = "Identity"
     left = agent.certificate_left
     if left is None:
-        yield Finding(
+        return Finding(
             item, Verdict.FAILED, "This meter has no certificate, so it can sign nothing", "ask the operator for a card"
         )
-    elif agent.certificate_begins > 0:
+    if agent.certificate_begins > 0:
         found = "The certificate is not valid yet by this clock"
-        yield Finding(item, Verdict.FAILED, found, "wait until the time service has set the clock")
-    elif left <= 0:
-        yield Finding(item, Verdict.FAILED, "The certificate has ended", "ask the operator to enrol this meter anew")
-    else:
-        yield Finding(item, Verdict.OK, f"{agent.device}, certificate for {left / _DAY:.0f} more days")
+        return Finding(item, Verdict.FAILED, found, "wait until the time service has set the clock")
+    if left <= 0:
+        return Finding(item, Verdict.FAILED, "The certificate has ended", "ask the operator to enrol this meter anew")
+    return Finding(item, Verdict.OK, f"{agent.device}, certificate for {left / _DAY:.0f} more days")
 
 
 def _settings(agent: AgentState | None) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ is asked now and then only, for the page must notice that its commissioning is o
 """
 
 import asyncio
+import logging
 import os
 import time
 from pathlib import Path
@@ -22,6 +23,8 @@ from agent.commissioning.verdicts import Provisioned, put_together
 from algorithms.api.records import MeasurementFrame
 from algorithms.api.wire import time_from_text
 from device_catalog.contract.commissioning import Answer
+
+log = logging.getLogger(__name__)
 
 PERIOD = 1.0
 IDLE_PERIOD = 10.0
@@ -146,7 +149,10 @@ class Watching:
             self._over_since = None
         elif self._over_since is None:
             self._over_since = time.monotonic()
-            self._state.close(made)
+            try:
+                self._state.close(made)
+            except OSError as error:  # then the next start finds out from the agent
+                log.error("that the commissioning is over cannot be kept: %s", error.strerror or error)
 
     def _provisioned(self) -> Provisioned | None:
         try:
