@@ -25,6 +25,8 @@ from algorithms.api.network import NetworkModel
 from algorithms.api.network_tables import Integers, Truths
 from algorithms.grid.primitives import star_points
 
+FEW = 200
+"""Links that are worth going through one by one [1]."""
 EARTH = -1
 """Number of what is at earth potential, or dead."""
 
@@ -172,11 +174,13 @@ def _touching_earth(model: NetworkModel, points: Points) -> Iterator[Integers]:
     """Give the points that some equipment connects to earth, by a conductor, a winding or a capacitance."""
     branches, at = model.branches, points.at_node
     ends = (branches.from_node, branches.to_node)
-    largest = np.abs(branches.y).max(axis=2, initial=0.0)
-    charged = np.abs(branches.y.sum(axis=2)) > 1e-12 * largest
+    charged = np.zeros(branches.conductors.shape, dtype=bool)
+    if branches.y.any():
+        largest = np.abs(branches.y).max(axis=2, initial=0.0)
+        charged = (np.abs(branches.y.sum(axis=2)) > 1e-12 * largest) & (largest > 0)
     for one, other in (ends, ends[::-1]):
         earthed = branches.conductors & points.energised[other] & (at[other] == EARTH)
-        yield at[one][earthed | (charged & (largest > 0))]
+        yield at[one][earthed | charged]
     stars = star_points(model.transformers)
     for end in (0, 1):
         terminals = points.at_transformer[:, 4 * end : 4 * end + 4]
@@ -224,9 +228,21 @@ def _components(count: int, links: Integers) -> Integers:
 def _joined(count: int, links: list[tuple[int, int]]) -> Integers:
     """Do as `_components` where few of many are linked."""
     lowest = np.arange(count)
-    if links:
+    if len(links) > FEW:
         linked, place = np.unique(np.array(links, dtype=np.intp), return_inverse=True)
         lowest[linked] = linked[_components(len(linked), place.reshape(-1, 2))]
+        return lowest
+    found: dict[int, int] = {}
+    for pair in links:  # a few are joined one by one: preparing to do them at once takes longer
+        ends = []
+        for end in pair:
+            while found.setdefault(end, end) != end:
+                end = found[end]  # noqa: PLW2901 - up to the lowest
+            ends.append(end)
+        found[max(ends)] = min(ends)
+    for one in sorted(found):  # the lowest comes first, so that what a number leads to is settled already
+        found[one] = found[found[one]]
+        lowest[one] = found[one]
     return lowest
 
 

@@ -18,6 +18,7 @@ Rules:
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.sparse import coo_array, csr_array
@@ -28,7 +29,7 @@ from algorithms.grid.points import EARTH, Points, Reference
 from algorithms.grid.primitives import pi_primitives
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Chains:
     """
     A network without the nodes inside chains.
@@ -44,15 +45,64 @@ class Chains:
         Points, as they are left, of A, B, C, N at both ends of each chain, shape (r, 8).
     primitives : numpy.ndarray
         Nodal admittance of the chains, shape (r, 8, 8) [S].
-    spread : scipy.sparse.csr_array or None
-        Voltages of all points for those of the points that are left, shape (k, c) [1]; None where all are left.
+    inside : Inside or None
+        The nodes inside chains; None where there are none.
     """
 
     number: Integers
     kept: Integers
     terminals: Integers
     primitives: Complexes
-    spread: csr_array | None
+    inside: "Inside | None"
+
+    @cached_property
+    def spread(self) -> csr_array | None:
+        """Voltages of all points for those of the points that are left, shape (k, c) [1]; None where all are left."""
+        return None if self.inside is None else _spread(self.kept, len(self.number) - 1, self.inside)
+
+    def everywhere(self, voltages: Complexes) -> Complexes:
+        """Give the voltages of all points for those that are left, shape (c,) or (c, j) [V]."""
+        if voltages.ndim > 1:
+            return voltages if self.spread is None else np.asarray(self.spread @ voltages)
+        if self.inside is None:
+            return voltages
+        inside, ended = self.inside, np.append(voltages, 0.0)
+        first, second = ended[inside.first], ended[inside.second]
+        found = np.empty(len(self.number), dtype=complex)
+        # A conductor that a node lacks is EARTH, the entry behind the last point.
+        found[inside.at] = first + np.einsum("nij,nj->ni", inside.share, second - first)
+        found[self.kept] = voltages
+        return found[:-1]
+
+    def left(self, watch: csr_array) -> csr_array:
+        """Give for combinations of the voltages of all points those of the points that are left, the same in value."""
+        if self.inside is None:
+            return watch
+        columns = self.number[watch.indices]
+        if (columns == EARTH).any():
+            return csr_array(watch @ self.spread)
+        return csr_array((watch.data, columns, watch.indptr), shape=(watch.shape[0], len(self.kept)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inside:
+    """
+    Nodes inside chains, and where between both ends they stand.
+
+    Attributes
+    ----------
+    at : numpy.ndarray
+        Points of their conductors A, B, C, N, `EARTH` for those they lack, shape (n, 4).
+    share : numpy.ndarray
+        Of the voltage from the first to the second end, shape (n, 4, 4) [1].
+    first, second : numpy.ndarray
+        Points of the ends, as they are left, shape (n, 4).
+    """
+
+    at: Integers
+    share: Complexes
+    first: Integers
+    second: Integers
 
 
 def find_chains(model: NetworkModel, points: Points, references: Iterable[Reference]) -> Chains:
@@ -85,13 +135,13 @@ def find_chains(model: NetworkModel, points: Points, references: Iterable[Refere
     number[kept] = np.arange(len(kept))
     both = tail[np.concatenate([walk[starts], alone])], head[np.concatenate([walk[ends], alone])]
     first, second = (number[np.where(there, points.at_node[end], EARTH)] for end in both)
-    spread = None
+    within = None
     if onward.any():
         of = chain[onward]
         share = -along[onward] @ primitives[of, :4, 4:]
         at = np.where(there[of], points.at_node[head[walk[onward]]], EARTH)
-        spread = _spread((points.count, len(kept)), kept, at, share, (first[of], second[of]))
-    return Chains(number, kept, np.concatenate([first, second], axis=1), primitives, spread)
+        within = Inside(at, share, first[of], second[of])
+    return Chains(number, kept, np.concatenate([first, second], axis=1), primitives, within)
 
 
 def _inside(model: NetworkModel, points: Points, references: Iterable[Reference]) -> Truths:
@@ -147,17 +197,15 @@ def _walked(tail: Integers, head: Integers, inside: Truths) -> tuple[Integers, I
     return last, left
 
 
-def _spread(
-    shape: tuple[int, int], kept: Integers, at: Integers, share: Complexes, ends: tuple[Integers, Integers]
-) -> csr_array:
-    """Give the voltages of all points, those `at` nodes inside chains being between those at both ends."""
+def _spread(kept: Integers, count: int, inside: Inside) -> csr_array:
+    """Give the voltages of all points, those inside chains being between those at both ends."""
     rows, columns, values = [kept], [np.arange(len(kept))], [np.ones(len(kept), dtype=complex)]
-    for end, part in zip(ends, (np.eye(4) - share, share), strict=True):
-        row = np.broadcast_to(at[:, :, np.newaxis], part.shape)
+    for end, part in ((inside.first, np.eye(4) - inside.share), (inside.second, inside.share)):
+        row = np.broadcast_to(inside.at[:, :, np.newaxis], part.shape)
         column = np.broadcast_to(end[:, np.newaxis, :], part.shape)
         there = (row != EARTH) & (column != EARTH) & (part != 0)
         rows.append(row[there])
         columns.append(column[there])
         values.append(part[there])
     entries = np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))
-    return csr_array(coo_array(entries, shape=shape))
+    return csr_array(coo_array(entries, shape=(count, len(kept))))

@@ -84,35 +84,45 @@ class Measurement:
 
 def check_measurements(model: NetworkModel, measurements: Sequence[Measurement]) -> list[Problem]:
     """Find everything wrong with a list of measurements of a network."""
-    problems: list[Problem] = []
-    seen: set[str] = set()
     tables = _tables(model)
     phases = {name: _phases(model, name) for name in tables}
-    conductors: dict[str, list[list[bool]]] = {}
+    odd = set(_not_plain(measurements, tables, phases))
+    if not odd and len({measurement.id for measurement in measurements}) == len(measurements):
+        return []
+    problems: list[Problem] = []
+    seen: set[str] = set()
+    conductors = _conductors(model)
     for index, measurement in enumerate(measurements):
-        plain = measurement.id not in seen and _is_plain(measurement, tables, phases)
-        if plain:
+        if index not in odd and measurement.id not in seen:
             seen.add(measurement.id)
             continue
         where = f"measurements[{measurement.id or index}]"
         if measurement.id in seen:
             problems.append(Problem(where, "a name of its own", "one used twice"))
         seen.add(measurement.id)
-        conductors = conductors or _conductors(model)
         problems += _of_one(model, measurement, where, tables, conductors)
     return problems
 
 
-def _is_plain(measurement: Measurement, tables: dict[str, Table], phases: dict[str, list[int]]) -> bool:
-    """Tell whether a measurement is of one phase, and right, as nearly all are: others are looked at more closely."""
-    bit = _BITS.get(measurement.phases, 0)
-    if not bit or not 0.0 < measurement.uncertainty < inf or measurement.end not in (0, 1):
-        return False
-    for name in _AT_NODES if measurement.quantity in VOLTAGES else tables:
-        row = tables[name].rows.get(measurement.place)
-        if row is not None:
-            return bool(phases[name][row] & bit)
-    return False
+def _not_plain(
+    measurements: Sequence[Measurement], tables: dict[str, Table], phases: dict[str, list[int]]
+) -> Iterator[int]:
+    """Give those that are not of one phase, or not right: all others need no closer look, and are nearly all."""
+    kinds = [(tables[kind].rows, phases[kind]) for kind in tables]
+    nodes, at_nodes = tables["node"].rows, phases["node"]
+    for index, one in enumerate(measurements):
+        there = 0
+        if one.quantity is Quantity.VOLTAGE or one.quantity is Quantity.VOLTAGE_ANGLE:
+            row = nodes.get(one.place)
+            there = 0 if row is None else at_nodes[row]
+        else:
+            for rows, at in kinds:
+                row = rows.get(one.place)
+                if row is not None:
+                    there = at[row]
+                    break
+        if not (there & _BITS.get(one.phases, 0) and 0.0 < one.uncertainty < inf and one.end in (0, 1)):
+            yield index
 
 
 def _phases(model: NetworkModel, kind: str) -> list[int]:

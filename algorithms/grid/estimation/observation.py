@@ -23,7 +23,7 @@ from algorithms.api.network_tables import Complexes, Floats, Integers
 from algorithms.grid.estimation.combination import Combinations, gathered
 from algorithms.grid.estimation.equations import ORDER, Equations, Rows
 from algorithms.grid.estimation.flow import Probes
-from algorithms.grid.estimation.measurement import ALL, POWERS, VOLTAGES, Measurement, Quantity
+from algorithms.grid.estimation.measurement import ALL, VOLTAGES, Measurement, Quantity
 from algorithms.grid.estimation.response import Response
 from algorithms.grid.estimation.terminals import Terminals
 
@@ -79,7 +79,6 @@ class Observation:
     def __init__(self, model: NetworkModel, response: Response, measurements: Sequence[Measurement]) -> None:
         self._response, self._terminals = response, Terminals(model, response)
         terminals, elements = self._terminals, response.elements
-        self.own: Integers = np.full((len(elements), 2), NONE, dtype=np.intp)
         voltages, currents = Combinations(), Combinations()
         across = zip(elements.first.tolist(), elements.second.tolist(), strict=True)
         for number, pair in enumerate(across):  # several may be between the same points
@@ -87,18 +86,20 @@ class Observation:
             voltages.keys.setdefault(pair, number)
         rows: Rows = {quantity: [] for quantity in ORDER}
         dead = []
+        told = [[NONE, NONE] for _ in range(len(elements))]
         for index, measurement in enumerate(measurements):
-            element = terminals.element(measurement) if measurement.quantity in POWERS else None
-            if element is not None:
-                column = int(measurement.quantity == Quantity.Q)
-                if self.own[element, column] == NONE:
-                    self.own[element, column] = index
+            quantity = measurement.quantity
+            if quantity is Quantity.P or quantity is Quantity.Q:
+                element = terminals.element(measurement)
+                if element is not None and told[element][quantity is Quantity.Q] == NONE:
+                    told[element][quantity is Quantity.Q] = index
                     continue
             parts = list(_parts(terminals, measurement, voltages, currents))
             if parts:
                 rows[measurement.quantity].append((index, parts))
             else:
                 dead.append(index)
+        self.own: Integers = np.array(told, dtype=np.intp).reshape(-1, 2)
         self.dead = tuple(dead)
         shift = voltages.count
         self.equations = Equations(rows, measurements, shift)

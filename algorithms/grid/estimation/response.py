@@ -80,7 +80,7 @@ class Response:
         self.size = len(self.emfs) + len(self.elements)
         self._model = model
         chains = find_chains(model, self.points, references)
-        self._spread = chains.spread
+        self._chains = chains
         left = _left(self.points, chains)
         held = tuple(replace(each, points=tuple(chains.number[list(each.points)].tolist())) for each in references)
         self._admittance: Admittance = join(model, left, held, chains.terminals, chains.primitives)
@@ -134,10 +134,6 @@ class Response:
         rows = [anchors[[reference.points[0]], :] * len(reference.points) for reference in references]
         return self._seen(csr_array(vstack(rows)))
 
-    def _everywhere(self, voltages: Complexes) -> Complexes:
-        """Give the voltages of all points."""
-        return voltages if self._spread is None else np.asarray(self._spread @ voltages)
-
     def voltages(self, inputs: Complexes) -> Complexes:
         """
         Give voltages of points.
@@ -153,11 +149,11 @@ class Response:
             Shape (k,) or (k, j) [V].
         """
         if self.dense:
-            return self._everywhere(self._matrix @ inputs)
+            return self._chains.everywhere(self._matrix @ inputs)
         if self._sweep is not None and inputs.ndim == 1:
             emfs = len(self.emfs)
             return self._sweep.respond(inputs[:emfs].reshape(-1, 3), inputs[emfs:])
-        return self._everywhere(self._factor.solve(np.asarray(self._drive @ inputs)))
+        return self._chains.everywhere(self._factor.solve(np.asarray(self._drive @ inputs)))
 
     def seen(self, watch: csr_array) -> Complexes:
         """
@@ -173,7 +169,7 @@ class Response:
         numpy.ndarray
             Shape (j, n).
         """
-        return self._seen(watch if self._spread is None else csr_array(watch @ self._spread))
+        return self._seen(self._chains.left(watch))
 
     def _seen(self, watch: csr_array) -> Complexes:
         if self.dense:
@@ -186,8 +182,9 @@ class Response:
 
     def back(self, towards: Complexes) -> Complexes:
         """Apply the conjugate transpose of `voltages`, shape (k, j) -> (n, j)."""
-        if self._spread is not None:
-            towards = np.asarray(self._spread.conj().T @ towards)
+        spread = self._chains.spread
+        if spread is not None:
+            towards = np.asarray(spread.conj().T @ towards)
         return np.asarray(self._drive.conj().T @ self._factor.solve(towards, transposed="H"))
 
 

@@ -48,6 +48,12 @@ class Terminals:
         for element, (row, column) in enumerate(zip(elements.row.tolist(), elements.column.tolist(), strict=True)):
             self._places[row, column] = element
             self._at_node.setdefault(nodes[row], []).append(element)
+        names = (*model.loads.ids, *model.generators.ids)
+        delta = [kind == Connection.DELTA for kind in (*model.loads.connection, *model.generators.connection)]
+        self._single = {
+            (names[row], PAIRS[column] if delta[row] else PHASES[column]): element
+            for (row, column), element in self._places.items()
+        }
 
     def between(self, measurement: Measurement, phase: str) -> tuple[int, int] | None:
         """Give the two points of a voltage; None where one of them is dead or absent."""
@@ -92,6 +98,9 @@ class Terminals:
 
     def element(self, measurement: Measurement) -> int | None:
         """Give the element whose power a measurement is, whole and alone."""
+        single = self._single.get((measurement.place, measurement.phases))
+        if single is not None:
+            return single
         model, place = self._model, measurement.place
         columns = range(3) if measurement.phases == ALL else (ALL.index(measurement.phases[0]),)
         loads = len(model.loads)
