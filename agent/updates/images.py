@@ -25,7 +25,7 @@ import msgspec
 from agent.clock import Clock
 from agent.errors import SlotError, TrustError
 from agent.updates.image_fetches import ImageFetches
-from agent.updates.image_health import Health, ailment, verdict
+from agent.updates.image_health import AWAY, GRACE, Health, ailment, verdict
 from agent.updates.image_journal import ImageChoice, ImageEntry, ImageFailure, ImageJournal
 from agent.updates.journal import Aside
 from agent.updates.slots import messages
@@ -197,23 +197,27 @@ class Images:
             ill = ailment(health, troubled)
             well = now if ill else well
             good, reason = verdict(health, ill, well_for=now - well, since=now - begin, probation=probation)
+            if good:
+                refusal = await self._confirm(chosen)
+                if not refusal:
+                    return
+                reason = refusal if now - begin > probation + AWAY + GRACE else ""
             if reason:
                 await self._leave(chosen, reason, innocent=not ill and not health.catalog)
                 return
-            if good and await self._confirm(chosen):
-                return
             await asyncio.sleep(LOOK)
 
-    async def _confirm(self, chosen: ImageChoice) -> bool:
+    async def _confirm(self, chosen: ImageChoice) -> str:
+        """Have what runs confirmed; say why that was refused, as by the image's own watch of its health."""
         try:
             status = await self._ask(SlotRequest(messages.GOOD))
         except SlotError as error:
             self._tell(chosen, "probation", str(error))
-            return False
+            return str(error)
         await self._journal.change(self._journal.entry.confirmed(chosen, status.other))
         log.info("%s %s is in force", chosen.name, chosen.version)
         self._tell(chosen, "active")
-        return True
+        return ""
 
     async def _leave(self, chosen: ImageChoice, reason: str, *, innocent: bool) -> None:
         """Go back by a restart; an image in which nobody was reached is tried again once the catalog is."""

@@ -86,6 +86,22 @@ def test_an_image_in_which_the_meter_is_not_well_is_left_and_never_tried_again(w
     run_quickly(story())
 
 
+def test_an_image_whose_own_watch_says_that_it_is_not_healthy_is_left_in_the_end(world):
+    setting = world.publish("1.1.0", 2)
+
+    async def story():
+        await world.run(setting)
+        world.boot()
+        (world.folder / "health.json").write_bytes(b'{"schema": "health/1", "healthy": false}')
+        await world.run(setting)
+        (world.folder / "health.json").unlink()
+        assert world.boot() == "1.0.0"
+        images = await world.run(setting, step_is("failed"))
+        assert "expected a healthy system" in images.report().update.reason
+
+    run_quickly(story())
+
+
 def test_what_did_not_run_before_says_nothing_about_an_image(world):
     setting = world.publish("1.1.0", 2)
     world.well = WELL._replace(troubled=frozenset({"broken"}))
