@@ -21,6 +21,7 @@ from agent.identity.files import Facts, Identity, token_digest
 from agent.provisioning.diagnosis import Wanted
 from agent.provisioning.places import Places, service_user
 from agent.provisioning.status import CATALOG, TOKEN, Trouble
+from algorithms.api.errors import shortened
 from device_catalog.contract.card import Card, without_token
 from device_catalog.contract.card_files import write
 from device_catalog.contract.enrolment import Token
@@ -71,11 +72,15 @@ def ask(order: Order) -> Outcome:
             check=False,
             **who,  # type: ignore[call-overload]  # of three types
         )
-        return msgspec.json.decode(done.stdout, type=Outcome)
     except subprocess.TimeoutExpired:
-        return Outcome(f"no answer within {TIMEOUT:g} s")
-    except (OSError, msgspec.DecodeError):
-        return Outcome("the process that asks for certificates ended without an answer")
+        return Outcome(f"the catalog gave no answer within {TIMEOUT:g} s")
+    except OSError as error:
+        return Outcome(f"the process that asks for certificates cannot be started: {error.strerror or error}")
+    try:
+        return msgspec.json.decode(done.stdout, type=Outcome)
+    except msgspec.DecodeError:
+        last = shortened(done.stderr.decode(errors="replace").strip().rpartition("\n")[2], 200)
+        return Outcome(f"the process that asks for certificates ended without an answer: {last or done.returncode}")
 
 
 class Enrolling:

@@ -87,7 +87,8 @@ class Places:
 
     def make_state(self) -> None:
         """Make the agent's folder, which is the service's own."""
-        self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self.state.parent)
+        self.state.mkdir(mode=0o700, exist_ok=True)
         owner = service_user()
         if owner is not None and self.state.stat().st_uid != owner.pw_uid:
             os.chown(self.state, owner.pw_uid, owner.pw_gid)
