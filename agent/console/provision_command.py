@@ -95,7 +95,8 @@ class Provisioning:
     def _enrol(self, card: Card) -> int:
         look = partial(diagnosis.look, network=self._network(), root=self._places.root)
         enrolling = Enrolling(self._places, card, look)
-        attempts = 0
+        attempts = times = 0
+        step = ""
         while True:
             attempts += 1
             try:
@@ -108,7 +109,9 @@ class Provisioning:
                 if self._places.is_machine:
                     start_agent()
                 return 0
-            pause = enrolling.pause(attempts)
+            times = times + 1 if trouble.step == step else 1
+            step = trouble.step
+            pause = enrolling.pause(trouble, times)
             self._tell(trouble, attempts, 0.0 if self._once else pause)
             if self._once:
                 return 1

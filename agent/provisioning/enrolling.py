@@ -20,7 +20,7 @@ from agent.identity.__main__ import Order, Outcome
 from agent.identity.files import Facts, Identity, token_digest
 from agent.provisioning.diagnosis import Wanted
 from agent.provisioning.places import Places, service_user
-from agent.provisioning.status import CATALOG, TOKEN, Trouble
+from agent.provisioning.status import CATALOG, CLOCK, NETWORK, TOKEN, Trouble
 from algorithms.api.errors import shortened
 from device_catalog.contract.card import Card, without_token
 from device_catalog.contract.card_files import write
@@ -30,8 +30,10 @@ log = logging.getLogger(__name__)
 
 TIMEOUT = 90.0
 """How long one asking may take [s]."""
-FIRST, LONGEST = 5.0, 300.0
+FIRST, LONGEST = 2.0, 300.0
 """Bounds of the wait after a failure, which doubles each time [s]."""
+NEAR = 15.0
+"""Longest wait while the way to the catalog is looked for, which asks nothing of it; somebody may stand there [s]."""
 _LENT = "enrolment-token"
 
 
@@ -122,9 +124,10 @@ class Enrolling:
         self._settle()
         return None
 
-    def pause(self, attempts: int) -> float:
-        """Say how long to wait before asking again [s]."""
-        return min(LONGEST, FIRST * 2.0 ** min(attempts - 1, 20)) * (0.5 + 0.5 * self._chance.random())
+    def pause(self, trouble: Trouble, times: int) -> float:
+        """Say how long to wait before the next look [s], where the same step has failed so many times on end."""
+        longest = NEAR if trouble.step in (NETWORK, CLOCK) else LONGEST
+        return min(longest, FIRST * 2.0 ** min(times - 1, 20)) * (0.5 + 0.5 * self._chance.random())
 
     def _ask_with_token(self, whom: Wanted) -> Outcome:
         """Lend the token to the asking process in memory: what is on the data partition is root's alone."""
