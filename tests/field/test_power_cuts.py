@@ -16,6 +16,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import zlib
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -197,7 +198,7 @@ def urgent_of(path):
     with sqlite3.connect(path) as database:
         rows = database.execute("SELECT content FROM urgent").fetchall()
     database.close()
-    return {(one.boot, one.number) for (content,) in rows for one in decode(content)}
+    return {(one.boot, one.number) for (content,) in rows for one in decode(zlib.decompress(content))}
 
 
 def wait_for_frames(plant, timeout):
