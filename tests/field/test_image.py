@@ -98,7 +98,7 @@ def began():
 def machine(card, frames, began):
     """Switched on, with somebody listening."""
     assert not frames.heard
-    with Emulated(card) as one:
+    with Emulated(card, folder=card.parent) as one:
         began.append(time.monotonic())
         yield one
 
@@ -274,7 +274,7 @@ def test_file_systems_are_clean_after_all_that(machine, card, tmp_path):
 
 def test_the_same_card_starts_a_raspberry_pi_3(image, plant, frames, tmp_path):
     card = flashed(tmp_path / "card.img", image, plant, "m-pi", 4 << 30)
-    with Emulated(card, kind="raspi3b") as machine:
+    with Emulated(card, folder=tmp_path, kind="raspi3b") as machine:
         began = time.monotonic()
         machine.wait_serial("tresma: slot A", timeout=120.0)
         wait_until(lambda: any("/m-pi/" in topic for topic, _ in frames.heard), "a frame", timeout=900.0, interval=0.5)
