@@ -6,7 +6,9 @@ cannot be used (sysexits.h).
 """
 
 import argparse
+import contextlib
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -41,6 +43,19 @@ def main(arguments: list[str] | None = None) -> int:
         return EX_SOFTWARE
     except KeyboardInterrupt:
         return 130
+    finally:
+        _hand_to_service(options)
+
+
+def _hand_to_service(options: argparse.Namespace) -> None:
+    """Give what root made beside a service that runs as another user to that user: commands are typed as root."""
+    if os.name == "nt" or os.geteuid() != 0 or options.command is _run or not hasattr(options, "config"):
+        return
+    from agent.config import read_config  # noqa: PLC0415
+    from agent.files import hand_to_owner  # noqa: PLC0415
+
+    with contextlib.suppress(ConfigError, OSError):  # what cannot be read was said; what cannot be given was not taken
+        hand_to_owner(read_config(options.config).state_dir)
 
 
 def _parser() -> argparse.ArgumentParser:

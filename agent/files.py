@@ -55,3 +55,24 @@ def move_aside(path: Path, suffix: str = ".damaged") -> Path:
     path.replace(aside)
     sync_folder(path.parent)
     return aside
+
+
+def hand_to_owner(folder: Path) -> None:
+    """
+    Give what root wrote into a folder of somebody else's to its owner: a service could not use it otherwise.
+
+    Nothing happens where this is not root, or the folder is root's own. Links are not followed, nor replaced folders.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+    """
+    if os.name == "nt" or os.geteuid() != 0 or not folder.is_dir():
+        return
+    owner = folder.stat()
+    if owner.st_uid == 0:
+        return
+    for _, folders, files, descriptor in os.fwalk(folder):
+        for name in (*folders, *files):
+            if os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_uid == 0:
+                os.chown(name, owner.st_uid, owner.st_gid, dir_fd=descriptor, follow_symlinks=False)

@@ -11,7 +11,7 @@ import yaml
 
 from agent.config import default_state_dir, read_config
 from agent.errors import ConfigError
-from agent.files import write_durably
+from agent.files import hand_to_owner, write_durably
 from agent.identity.exchange import EnrolmentError, enrol
 from agent.identity.files import Identity
 from algorithms.api.errors import Problem, shortened
@@ -26,6 +26,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         facts = enrol(token, catalog, Identity(state), options.ca)
+        hand_to_owner(state)
         written = _write_config(options, token.device, catalog)
     except OSError as error:
         found = f"{error.filename or state}: {error.strerror}"
@@ -66,8 +67,8 @@ def _address(text: str) -> str:
 
 def _state(options: argparse.Namespace, device: str, catalog: str) -> Path:
     """Find the agent's folder: given, or what its configuration says, which must be about this device."""
-    if options.config.exists():
-        lines = _lines(options.config)
+    lines = _lines(options.config)
+    if lines:
         problems = [
             Problem(f"{options.config}: {key}", wanted, shortened(lines.get(key)), "move that file away to begin anew")
             for key, wanted in (("device", device), ("catalog", catalog))
@@ -81,7 +82,7 @@ def _state(options: argparse.Namespace, device: str, catalog: str) -> Path:
 
 
 def _write_config(options: argparse.Namespace, device: str, catalog: str) -> bool:
-    if options.config.exists():
+    if _lines(options.config):
         read_config(options.config)  # whatever else is wrong with it is said now
         return False
     lines = {"device": device, "catalog": catalog}
@@ -95,8 +96,11 @@ def _write_config(options: argparse.Namespace, device: str, catalog: str) -> boo
 
 
 def _lines(path: Path) -> dict[str, object]:
+    """Read a configuration; nothing where there is none, or only what the package says about one."""
     try:
-        lines = yaml.safe_load(path.read_bytes()[:65_536])
+        lines = yaml.safe_load(path.read_bytes()[:65_536]) or {}
+    except FileNotFoundError:
+        return {}
     except (OSError, yaml.YAMLError):
         lines = None
     if not isinstance(lines, dict):
