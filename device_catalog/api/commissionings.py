@@ -4,7 +4,6 @@ The REST interface of commissionings: a meter hands in its signed record, operat
 The report (PDF) is made from the record each time it is asked for, and carries the record with its signature.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
@@ -20,7 +19,6 @@ from device_catalog.contract.commissioning import (
     COMMISSIONING_REPORT,
     COMMISSIONINGS,
     MAXIMUM_SIGNED,
-    CommissioningEntry,
     SignedRecord,
 )
 from device_catalog.errors import Refused
@@ -69,40 +67,43 @@ def handlers(
     @get(_route(COMMISSIONING))
     async def one(request: AnyRequest) -> Response[bytes]:
         access.own(request)
-        signed, _ = await _found(request)
+        try:
+            signed, _ = await commissionings.signed(_device(request), _number(str(request.path_params["number"])))
+        except CommissioningUnknown as error:
+            raise HttpError(404, str(error)) from error
         return _json(_encode(signed))
 
     @get(_route(COMMISSIONING_REPORT))
     async def paper(request: AnyRequest) -> Response[bytes]:
         access.operator(request)
-        signed, entry = await _found(request)
-        return await printed(signed, entry)
-
-    async def _found(request: AnyRequest) -> Any:
-        text = str(request.path_params["number"])
-        if text != "newest" and not (text.isascii() and text.isdigit() and 0 < len(text) < 10):
-            raise HttpError(404, f"expected the number of a commissioning, or newest, found {shortened(text)}")
-        try:
-            return await commissionings.signed(_device(request), 0 if text == "newest" else int(text))
-        except CommissioningUnknown as error:
-            raise HttpError(404, str(error)) from error
+        return await printed(commissionings, _device(request), str(request.path_params["number"]))
 
     return [hand_in, page, one, paper]
 
 
-async def printed(signed: SignedRecord, entry: CommissioningEntry) -> Response[bytes]:
-    """Answer with the report of a record."""
-    name = f"{entry.device}_commissioning_{entry.number}.pdf"
-    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
-    made = await asyncio.to_thread(_report, signed, entry)
-    return Response(made, headers=headers, media_type="application/pdf")
+async def printed(commissionings: Commissionings, device: str, number: str) -> Response[bytes]:
+    """
+    Answer with the report of a record.
+
+    Raises
+    ------
+    HttpError
+        When there is none of that number.
+    """
+    try:
+        paper = await commissionings.paper(device, _number(number))
+    except CommissioningUnknown as error:
+        raise HttpError(404, str(error)) from error
+    headers = {"Content-Disposition": f'attachment; filename="{paper.name}"', "Cache-Control": "no-store"}
+    return Response(paper.content, headers=headers, media_type="application/pdf")
 
 
-def _report(signed: SignedRecord, entry: CommissioningEntry) -> bytes:
-    """Make the report; takes half a second, and the library some memory that a catalog without reports does not pay."""
-    from device_catalog.pages.commissioning_report import report  # noqa: PLC0415
-
-    return report(signed, entry)
+def _number(text: str) -> int:
+    if text == "newest":
+        return 0
+    if not (text.isascii() and text.isdigit() and 0 < len(text) < 10 and int(text)):
+        raise HttpError(404, f"expected the number of a commissioning, or newest, found {shortened(text)}")
+    return int(text)
 
 
 def _device(request: AnyRequest) -> str:

@@ -5,8 +5,11 @@ A record is refused unless it was signed by a certificate of this device that is
 matter then. The same record again is the same number. Nothing is ever changed or removed.
 """
 
+import asyncio
+import sys
 from collections.abc import Callable
 from math import ceil
+from typing import NamedTuple
 
 import msgspec
 
@@ -24,7 +27,7 @@ from device_catalog.contract.commissioning import (
     read_record,
 )
 from device_catalog.documents import moment
-from device_catalog.errors import AskedTooOften, CatalogError, Refused
+from device_catalog.errors import AskedTooOften, CatalogError, Overloaded, Refused
 from device_catalog.fleet.register import Register
 from device_catalog.storage.commissionings import CommissioningRow, CommissioningStore
 
@@ -33,6 +36,18 @@ MOST = 200
 
 SHOWN = 50
 """Of a list, the newest."""
+
+
+AT_ONCE = 2
+PATIENCE = 60.0
+"""Reports made at the same time, and how long one may take [s]."""
+
+
+class Paper(NamedTuple):
+    """A report: the name of its file, and the PDF."""
+
+    name: str
+    content: bytes
 
 
 class CommissioningUnknown(CatalogError):  # noqa: N818 - reads as the sentence it is
@@ -67,6 +82,7 @@ class Commissionings:
         self._certificates = certificates
         self._anchors = anchors
         self._wait = wait
+        self._printing = 0
 
     async def hand_in(self, device: str, signed: SignedRecord) -> Kept:
         """
@@ -114,6 +130,26 @@ class Commissionings:
             raise CommissioningUnknown(f"expected a commissioning of {device}, found {found}")
         return msgspec.json.decode(row.document, type=SignedRecord), _entry(row)
 
+    async def paper(self, device: str, number: int) -> Paper:
+        """
+        Make the report of a record; number 0 for the newest.
+
+        Raises
+        ------
+        DeviceUnknown, CommissioningUnknown
+        Overloaded
+            When too many are being made.
+        """
+        signed, entry = await self.signed(device, number)
+        if self._printing >= AT_ONCE:
+            raise Overloaded(f"expected fewer than {AT_ONCE} reports being made, found as many; ask again", 5)
+        self._printing += 1
+        try:
+            content = await _printed(msgspec.json.encode({"signed": signed, "entry": entry}))
+        finally:
+            self._printing -= 1
+        return Paper(f"{entry.device}_commissioning_{entry.number}.pdf", content)
+
     def _believed(self, device: str, signed: SignedRecord) -> bytes:
         """Return the fingerprint of the certificate that signed; refuse what is not signed or not right."""
         length = len(signed.record.encode())
@@ -130,6 +166,25 @@ class Commissionings:
         if problems:
             raise Refused(problems)
         return verified.fingerprint
+
+
+async def _printed(order: bytes) -> bytes:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "device_catalog.pages.commissioning_report"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(PATIENCE):
+            content, complaints = await process.communicate(order)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode:
+        raise RuntimeError(f"a report could not be made: {shortened(complaints[-2000:].decode(errors='replace'), 500)}")
+    return content
 
 
 def _entry(row: CommissioningRow) -> CommissioningEntry:

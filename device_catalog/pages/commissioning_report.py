@@ -1,6 +1,9 @@
 """
 The commissioning report as a PDF: two pages of paper made from a signed record, which travels inside as an attachment.
 
+Made by a process of its own (``python -m``): the library takes 45 MB that the catalog would keep, and seconds of a lock
+that its polls need.
+
 What counts is the record with its signature; paper can be made by anybody. The report therefore says so, names the
 record's digest and the certificate, and carries the record: ``tresma devices report --verify FILE`` needs nothing else
 but the authorities. The same record makes the same paper: its date is that of its arrival.
@@ -8,6 +11,7 @@ but the authorities. The same record makes the same paper: its date is that of i
 
 import logging
 import math
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,7 +20,13 @@ from fpdf import FPDF
 from fpdf.enums import XPos, YPos
 
 from algorithms.api.readings import ChannelReading
-from device_catalog.contract.commissioning import Answer, CommissioningEntry, CommissioningRecord, SignedRecord
+from device_catalog.contract.commissioning import (
+    MAXIMUM_SIGNED,
+    Answer,
+    CommissioningEntry,
+    CommissioningRecord,
+    SignedRecord,
+)
 
 ATTACHMENT = "commissioning.json"
 """Name of the record in the PDF."""
@@ -47,6 +57,20 @@ _LEFT, _WIDE = 18.0, 174.0
 _BOTTOM = 22.0
 _columns = (12.0, 24.0, 18.0, 24.0, 18.0, 18.0)
 """Of the table of readings [mm]."""
+
+
+class Order(msgspec.Struct, frozen=True):
+    """What a report is made of; see `report`."""
+
+    signed: SignedRecord
+    entry: CommissioningEntry
+
+
+def main() -> int:
+    """Make the report of the order on standard input; the PDF goes to standard output."""
+    order = msgspec.json.decode(sys.stdin.buffer.read(4 * MAXIMUM_SIGNED), type=Order)
+    sys.stdout.buffer.write(report(order.signed, order.entry))
+    return 0
 
 
 def report(signed: SignedRecord, entry: CommissioningEntry) -> bytes:
@@ -344,3 +368,7 @@ def _seconds(seconds: float) -> str:
         if seconds * factor >= 1:
             return f"{seconds * factor:.2g} {unit}"
     return f"{seconds * 1e9:.2g} ns"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

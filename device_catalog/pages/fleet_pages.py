@@ -21,7 +21,7 @@ from device_catalog.contract.register import DeviceDetail, DeviceKind
 from device_catalog.contract.support import SupportKind
 from device_catalog.contract.topics import is_identifier
 from device_catalog.errors import DeviceUnknown, HistoryUnknown
-from device_catalog.fleet.commissionings import Commissionings, CommissioningUnknown
+from device_catalog.fleet.commissionings import Commissionings
 from device_catalog.fleet.fleet import Fleet
 from device_catalog.fleet.leases import State
 from device_catalog.fleet.questions import Questions
@@ -153,14 +153,8 @@ class FleetPages:
 
     async def report(self, request: AnyRequest, _who: Operator) -> Response[bytes]:
         """Give the report of a commissioning."""
-        name, number = str(request.path_params["device"]), str(request.path_params["number"])
-        if not (number.isascii() and number.isdigit() and 0 < len(number) < 10):
-            raise HttpError(404, f"expected the number of a commissioning, found {shortened(number)}")
-        try:
-            signed, entry = await self._commissionings.signed(name, int(number))
-        except CommissioningUnknown as error:
-            raise HttpError(404, str(error)) from error
-        return await printed(signed, entry)
+        path = request.path_params
+        return await printed(self._commissionings, str(path["device"]), str(path["number"]))
 
     async def _detail(self, name: str) -> DeviceDetail | None:
         try:
