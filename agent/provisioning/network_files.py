@@ -58,7 +58,8 @@ def files(network: NetworkSettings) -> dict[str, File]:
 
 
 def _addresses(way: Ethernet | WiFi, kind: str) -> str:
-    lines = ["[Link]", "RequiredForOnline=no", "[Network]", "LinkLocalAddressing=yes", "IPv6AcceptRA=yes"]
+    # Each way counts for being online: where none did, whatever waits for the network would wait in vain.
+    lines = ["[Network]", "LinkLocalAddressing=yes", "IPv6AcceptRA=yes"]
     lines += [f"DNS={server}" for server in way.dns]
     if way.method is Method.STATIC:
         lines.append(f"Address={way.address}")
