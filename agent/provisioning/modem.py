@@ -162,13 +162,8 @@ def _link(bearer: dict[str, Any]) -> Link | Trouble:
 
 def file_of(link: Link) -> File:
     """Make the file by which networkd gives a connection its addresses."""
-    lines = [
-        "# Made by tresma-agent modem of what the mobile network gave.",
-        "[Match]",
-        f"Name={link.interface}",
-        "[Link]",
-    ]
-    lines += ["RequiredForOnline=no", *([f"MTUBytes={link.mtu}"] if link.mtu else [])]
+    lines = ["# Made by tresma-agent modem of what the mobile network gave.", "[Match]", f"Name={link.interface}"]
+    lines += ["[Link]", f"MTUBytes={link.mtu}"] if link.mtu else []
     lines += ["[Network]", "LinkLocalAddressing=no", *(f"DNS={server}" for server in link.dns)]
     if link.method == "dhcp":
         lines += ["DHCP=ipv4", "[DHCPv4]", f"RouteMetric={_METRIC}"]

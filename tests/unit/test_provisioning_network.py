@@ -50,6 +50,8 @@ def test_a_cable_comes_before_wifi_and_wifi_before_a_mobile_network():
     metrics = [int(sections(made[place].content)["DHCPv4", "RouteMetric"][0]) for place in (ETHERNET, WIFI, LTE)]
     assert metrics == sorted(metrics)
     assert set(made) == set(ALL) - {TIME}
+    # Where no link is required for being online, systemd-networkd-wait-online waits for all its time.
+    assert not [place for place in made if "RequiredForOnline" in made[place].content]
 
 
 def test_no_name_of_a_network_can_say_anything_else_in_a_file():
