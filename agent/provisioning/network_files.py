@@ -5,6 +5,7 @@ They are made anew at each start from what is kept, in places that a restart emp
 settings that are gone. A cable is preferred to Wi-Fi, Wi-Fi to a mobile network, by the metric of its routes. Pure.
 """
 
+import hashlib
 from typing import NamedTuple
 
 import msgspec
@@ -74,11 +75,18 @@ def _addresses(way: Ethernet | WiFi, kind: str) -> str:
 
 
 def _supplicant(wifi: WiFi) -> str:
-    """Write the name in hexadecimal, so that no letter of it means anything; a pass phrase is printable ASCII."""
-    phrase = wifi.psk if len(wifi.psk) == 64 else f'"{wifi.psk}"'
-    keys = "WPA-PSK WPA-PSK-SHA256" + ("" if len(wifi.psk) == 64 else " SAE")
+    """Write name and pass phrase in hexadecimal: quotes and number signs in them mean something to wpa_supplicant."""
+    keys, phrases = "WPA-PSK WPA-PSK-SHA256", f"  psk={wifi.psk.lower()}\n"
+    if len(wifi.psk) < 64:
+        keys = f"{keys} SAE"
+        phrases = f"  psk={_key(wifi)}\n  sae_password={wifi.psk.encode().hex()}\n"
     return (
         f"{_made}ctrl_interface=DIR=/run/wpa_supplicant\ncountry={wifi.country}\nnetwork={{\n"
         f"  ssid={wifi.ssid.encode().hex()}\n  scan_ssid={int(wifi.hidden)}\n  key_mgmt={keys}\n"
-        f"  ieee80211w=1\n  psk={phrase}\n}}\n"
+        f"  ieee80211w=1\n{phrases}}}\n"
     )
+
+
+def _key(wifi: WiFi) -> str:
+    """Make the key of a pass phrase, as IEEE 802.11-2020 has it in J.4.1."""
+    return hashlib.pbkdf2_hmac("sha1", wifi.psk.encode(), wifi.ssid.encode(), 4096, 32).hex()

@@ -199,7 +199,7 @@ def test_a_wrong_file_changes_nothing_and_stays_to_be_put_right(meter):
     assert [str(one) for one in taken.problems] == [
         "network.yaml: wifi.psk: expected a pass phrase of 8 to 63 characters (no umlauts), found something else"
     ]
-    assert 'psk="correct horse"' in meter.read("etc/wpa_supplicant/wpa_supplicant-wlan0.conf")
+    assert b"correct horse".hex() in meter.read("etc/wpa_supplicant/wpa_supplicant-wlan0.conf")
     assert (meter.folder / "network.yaml").exists()
     meter.insert(network_yaml=write(NetworkSettings()))
     assert meter.take_up().problems == []

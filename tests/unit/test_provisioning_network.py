@@ -54,14 +54,27 @@ def test_a_cable_comes_before_wifi_and_wifi_before_a_mobile_network():
     assert not [place for place in made if "RequiredForOnline" in made[place].content]
 
 
-def test_no_name_of_a_network_can_say_anything_else_in_a_file():
-    wifi = WiFi('x"\n}#', 'quote" and # hash', "DE", hidden=True)
+def test_no_name_and_no_pass_phrase_can_say_anything_else_in_a_file():
+    wifi = WiFi('Ca"b\n}#in', 'quote" and # hash', "DE", hidden=True)
     made = files(NetworkSettings(None, wifi))[SUPPLICANT]
     lines = made.content.splitlines()
     assert f"  ssid={wifi.ssid.encode().hex()}" in lines
-    assert '  psk="quote" and # hash"' in lines  # wpa_supplicant takes the last quote of the line
+    assert f"  sae_password={wifi.psk.encode().hex()}" in lines
     assert "  scan_ssid=1" in lines
+    assert not set(made.content.partition("country")[2]) & {'"', "#"}
     assert made.mode == 0o600
+
+
+def test_the_key_of_a_pass_phrase_is_the_standards():
+    """IEEE Std 802.11-2020, J.4.2, test vectors 1 and 2; a key that was given stands as it is."""
+    for ssid, phrase, key in (
+        ("IEEE", "password", "f42c6fc52df0ebef9ebb4b90b38a5f902e83fe1b135a70e23aed762e9710a12e"),
+        ("ThisIsASSID", "ThisIsAPassword", "0dc0d6eb90555ed6419756b9a15ec3e3209b63df707dd508d14581f8982721af"),
+        ("any", "AB" * 32, "ab" * 32),
+    ):
+        made = files(NetworkSettings(None, WiFi(ssid, phrase, "DE")))[SUPPLICANT].content
+        assert f"  psk={key}" in made.splitlines()
+        assert ("SAE" in made) == (len(phrase) < 64)
 
 
 def test_a_pin_of_a_sim_card_is_roots_alone_and_time_servers_are_chronys():
