@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 import requests
 
-from device_catalog.api.openapi import OPERATIONS
+from device_catalog.api.operations import OPERATIONS
 from device_catalog.api.roles import role_of
 from tests.support.catalog import CatalogProcess
 from tests.support.layered_network import layered_document, states_of
