@@ -10,8 +10,10 @@ Nothing of a wish is kept: after a restart the next poll brings it again, if it 
 """
 
 import asyncio
+import contextlib
 import logging
 import random
+import time
 from collections import deque
 from pathlib import Path
 from typing import Any
@@ -50,6 +52,10 @@ FIRST_WAIT, LONGEST_WAIT = 2.0, 300.0
 
 _over = (404, 409, 410)
 _refused = 422
+
+
+class _Refused(Exception):  # noqa: N818 - reads as what it says
+    """The catalog does not take what it is told, and would not the next time."""
 
 
 class SupportDesk:
@@ -99,6 +105,8 @@ class SupportDesk:
             wish = SupportWish()
         self._wish, self._tenant = wish, tenant
         loop = asyncio.get_running_loop()
+        if not wish.bundle and self._bundle_task is None:
+            self._making.clear()  # what was made before a restart, and is waited for no more
         if wish.bundle and wish.bundle not in self._settled and self._bundle_task is None:
             self._bundle_task = loop.create_task(self._hand_over_bundles(), name="support")
         if wish.logs is not None and wish.logs.request not in self._settled and self._tail_task is None:
@@ -162,14 +170,18 @@ class SupportDesk:
             if label.failed:
                 log.warning("no support bundle is made: %s", label.failed)
             received = await self._patiently(requests, request, client.announce, request, label)
-            loop = asyncio.get_running_loop()
             while received is not None and place is not None and not received.complete:
-                began = loop.time()
-                part = place.part(received.received, PART)
+                began = time.monotonic()
+                part = await asyncio.to_thread(place.part, received.received, PART)
                 received = await self._patiently(requests, request, client.hand_over, request, received.received, part)
-                await asyncio.sleep(max(0.0, len(part) / RATE - (loop.time() - began)))
-            if received is not None and received.complete:
+                await asyncio.sleep(max(0.0, len(part) / RATE - (time.monotonic() - began)))
+            if received is not None and not label.failed:
                 log.info("support bundle %s is handed over, %d bytes", request, label.bytes)
+        except (_Refused, OSError) as error:  # the card gave something else than it was told, or nothing
+            log.error("support bundle %s is given up: %s", request, error)
+            why = BundleLabel(0, "", failed=f"expected a bundle that is as it was told of, found: {error}")
+            with contextlib.suppress(_Refused):
+                await self._patiently(requests, request, client.announce, request, why)
         finally:
             if place is not None:
                 place.close()
@@ -183,13 +195,15 @@ class SupportDesk:
         return f"expected at most {BUNDLES_A_DAY} bundles in a day, found as many made already; ask again tomorrow"
 
     async def _patiently(self, requests: RequestThread, request: str, call: Any, *words: Any) -> Received | None:
-        """Ask the catalog until it answers; None where it wants the bundle no more."""
+        """Ask the catalog until it answers; None where it wants the bundle no more; `_Refused` where it says no."""
         failures = 0
         while self._wish.bundle == request:
             try:
                 return await requests.run(lambda: call(*words))
             except CatalogError as error:
-                if error.status in _over or (error.status == _refused and failures >= 3):
+                if error.status == _refused:
+                    raise _Refused(str(error)) from error
+                if error.status in _over:
                     log.warning("support bundle %s is given up: %s", request, error)
                     return None
                 failures += 1

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from agent.config import AgentConfig
-from agent.errors import ConfigError
+from agent.errors import CatalogError, ConfigError
 from agent.settings_in_force import SettingsInForce
 from agent.store import Store
 from agent.support import desk as desks
@@ -19,6 +19,7 @@ from agent.support.kept_log import KeptLog
 from agent.support.scrubbing import Scrubber
 from agent.support.tail import BURST, LogTail
 from algorithms.api.errors import Problem
+from device_catalog.contract.recordings import Received
 from device_catalog.contract.support import LINES_AT_ONCE, LONGEST_LINE, LogLevel, LogWish, SupportWish
 from device_catalog.fleet.domain import Guard
 from device_catalog.fleet.fleet import Fleet
@@ -170,6 +171,41 @@ def test_a_broker_that_is_away_keeps_lines_in_memory_only(desk):
         await turn()
 
     asyncio.run(story())
+
+
+class SmallCatalog:
+    """Takes a bundle, and does not believe it; what it is told is kept."""
+
+    def __init__(self, _config):
+        SmallCatalog.told, SmallCatalog.parts = [], 0
+
+    def announce(self, _request, label):
+        SmallCatalog.told.append(label)
+        return Received(0, complete=bool(label.failed))
+
+    def hand_over(self, _request, _offset, _part):
+        SmallCatalog.parts += 1
+        raise CatalogError("another digest", status=422)
+
+    def close(self):
+        pass
+
+
+def test_a_bundle_that_is_not_believed_is_told_as_failed_and_not_sent_for_ever(desk, monkeypatch):
+    monkeypatch.setattr(desks, "SupportClient", SmallCatalog)
+
+    async def story():
+        for number in range(desks.BUNDLES_A_DAY + 1):
+            (desk._making._folder).mkdir(exist_ok=True)
+            (desk._making._folder / f"s-{number}.tar.gz").write_bytes(b"made before a restart")
+            desk.heed(SupportWish(f"s-{number}"), "default")
+            await desk._bundle_task
+            assert SmallCatalog.parts == (1 if number < desks.BUNDLES_A_DAY else 0)
+            assert SmallCatalog.told[-1].failed.startswith("expected")
+            assert not list(desk._making._folder.glob("*.tar.gz*"))
+
+    asyncio.run(story())
+    assert "at most 6 bundles in a day" in SmallCatalog.told[0].failed
 
 
 def test_a_wish_is_heeded_of_settings_that_are_refused_and_never_from_the_card(tmp_path):
