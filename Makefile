@@ -42,7 +42,7 @@ test-image: ## the image in an emulated arm64 machine, with a catalog and broker
 
 test-power-cuts: ## power cuts of the image at random moments, CUTS=4 of them (root; minutes for each)
 	@PYTHON=$(PYTHON) packaging/install/prepare image
-	@CUTS=$(or $(CUTS),4) $(venv)/python -m pytest --override-ini="addopts=-q -s --import-mode=importlib" tests/field/test_power_cuts.py $(ARGUMENTS)
+	@CUTS=$(or $(CUTS),4) $(venv)/python -m pytest --override-ini="addopts=-q -s --import-mode=importlib" tests/field/test_image_update.py tests/field/test_power_cuts.py $(ARGUMENTS)
 
 test-package: ## the package on a booted Debian: install, watchdog, upgrade, purge (root, minutes)
 	@PYTHON=$(PYTHON) packaging/install/prepare package

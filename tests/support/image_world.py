@@ -70,7 +70,8 @@ class Brought:
 
     async def payload(self, chosen: ImageChoice, _manifest: ImageManifest, _rate: float) -> None:
         self.payloads += 1
-        shutil.copy(self._table / f"{chosen.name}-{chosen.version}.image", self.files(chosen)[1])
+        content = (self._table / f"{chosen.name}-{chosen.version}.image").read_bytes()
+        self.files(chosen)[1].write_bytes(content)
 
     def share(self, _chosen: ImageChoice, _manifest: ImageManifest) -> float:
         return 0.5

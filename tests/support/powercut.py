@@ -174,6 +174,7 @@ class Disk:
             elif leftover == "some":
                 file.apply(content, [_torn(change, chance) for change in file.changes if chance.random() < 0.5])
             (target / name).parent.mkdir(parents=True, exist_ok=True)
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
             (target / name).write_bytes(content)
 
 

@@ -1,13 +1,8 @@
 """The helper that writes root slots: what it believes, what it refuses, and what a kill leaves of a slot."""
 
 import hashlib
-import os
-import subprocess
-import sys
 import time
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -18,14 +13,13 @@ from agent.trust.image_fetching import documents_of, fetch_image, root_from
 from agent.updates import image_payload
 from agent.updates.image_fetch import MANIFEST
 from agent.updates.image_payload import PayloadQuestion, download
-from agent.updates.slots.client import NoSlots, SlotClient
 from agent.updates.slots.messages import GOOD, STATUS, TRY, WRITE, Offer, SlotRequest
 from agent.updates.slots.offered import judged
 from device_catalog.contract.images import payload_path
 from tests.support.images import NAME, content_of, image_of, served_names
 from tests.support.slot_files import FileSlots
+from tests.support.slot_helper import helper
 from tests.support.trust import NOW, Dso, ask_fork, endless, saying, serving
-from tests.support.waiting import wait_until
 
 CLOCK = Reading(NOW.timestamp(), True)
 
@@ -147,42 +141,6 @@ def test_a_download_is_no_faster_than_it_may(shelf, tmp_path, monkeypatch):
 
 
 # ---- the helper as a process
-
-
-@contextmanager
-def helper(folder, root):
-    """Run the helper; the machine is two files and a word in a third."""
-    (folder / "root.json").write_bytes(root)
-    command = folder / "slot"
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m tests.support.slot_files {folder}/slots "$@"\n')
-    command.chmod(0o755)
-    path = folder / "slots.sock"
-    options = {
-        "--socket": [path],
-        "--state": [folder / "helper"],
-        "--about": [folder / "about.json"],
-        "--health": [folder / "health.json"],
-        "--root": [folder / "root.json"],
-        "--slot": [command],
-        "--restart": ["touch", folder / "restarted"],
-    }
-    words = [str(word) for option, values in options.items() for word in (option, *values)]
-    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
-    process = subprocess.Popen([sys.executable, "-m", "agent", "slots", *words], env=environment)
-    client = SlotClient(path)
-    try:
-        wait_until(lambda: answers(client), 60)
-        yield client, process
-    finally:
-        process.kill()
-        process.wait()
-
-
-def answers(client):
-    try:
-        return client.ask(SlotRequest(STATUS))
-    except NoSlots:
-        return None
 
 
 def write(client, folder, payload, tell=lambda _: None):

@@ -63,7 +63,7 @@ def write_image(
     try:
         for number, piece in enumerate(manifest.pieces):
             content = unpacked(payload.read(piece.length), manifest, number)
-            _write_all(descriptor, content)
+            _write_all(descriptor, content, written)
             written += len(content)
             if number % TOGETHER == TOGETHER - 1:
                 os.fsync(descriptor)
@@ -124,7 +124,8 @@ def _opened(device: Path) -> int:
     return os.open(device, os.O_WRONLY | os.O_CLOEXEC | exclusive)
 
 
-def _write_all(descriptor: int, content: bytes) -> None:
+def _write_all(descriptor: int, content: bytes, offset: int) -> None:
     view = memoryview(content)
     while view:
-        view = view[os.write(descriptor, view) :]
+        done = os.pwrite(descriptor, view, offset)
+        view, offset = view[done:], offset + done
