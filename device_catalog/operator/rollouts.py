@@ -51,6 +51,8 @@ examples:
       runs beside the old version, compares what both make, and waits for `tresma rollout promote`
   tresma rollout start voltage-band==1.2.0 --to pilot --add --set limit=1.1
       also where it does not run yet
+  tresma rollout start tresma-rpi==1.3.0 --to pilot --percent 1,10,100 --soak 1d --deadline 2d
+      an image of meters' root slots; each restarts into it, at a time of the day that its configuration allows
 """
 
 _STATUS = """\
@@ -74,7 +76,7 @@ examples:
 def add_commands(subjects: Any, command: AddCommand, epilog: str) -> None:
     """Add ``rollout`` and ``group`` to the command line."""
     subject = subjects.add_parser(
-        "rollout", help="bring a version of an algorithm to devices, in stages", epilog=epilog
+        "rollout", help="bring a version of an algorithm, or an image, to devices, in stages", epilog=epilog
     )
     commands = subject.add_subparsers(required=True, metavar="start|status|list|pause|resume|abort|promote")
     _start_command(commands, command)
@@ -118,8 +120,8 @@ def add_commands(subjects: Any, command: AddCommand, epilog: str) -> None:
 
 
 def _start_command(commands: Any, command: AddCommand) -> None:
-    start = command(commands, "start", "bring a signed version of an algorithm to devices, stage by stage", _START)
-    start.add_argument("what", metavar="ALGORITHM==VERSION", help="as `tresma repository push` brought it")
+    start = command(commands, "start", "bring a signed algorithm or image to devices, stage by stage", _START)
+    start.add_argument("what", metavar="NAME==VERSION", help="as `tresma repository push` brought it")
     who = start.add_argument_group("to whom (all that is said must fit)")
     who.add_argument("--to", metavar="GROUP", action="append", default=[], help="members of a group; may be repeated")
     who.add_argument("--device", metavar="ID", action="append", default=[], help="one by name; may be repeated")
