@@ -15,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from device_catalog.contract.card import AUTHORITIES, NETWORK, Card, Page
-from device_catalog.operator.errors import OperatorError, UsageError
+from device_catalog.operator.errors import CatalogAway, OperatorError, UsageError
 from device_catalog.operator.flashing import label, targets
 from device_catalog.operator.flashing.contents import Contents, Personal, contents, read_files, read_limited
 from device_catalog.operator.flashing.errors import TargetRefused, WritingFailed
@@ -106,6 +106,7 @@ class Cards:
         self._image, self._orders, self._ask = image, orders, ask
         self._reporter, self._memory = reporter, memory
         self._one_at_a_time = threading.Lock()
+        self._away: CatalogAway | None = None
         self.stop = threading.Event()
 
     def objections(self, disk: Disk) -> list[str]:
@@ -199,11 +200,21 @@ class Cards:
             return inside
         authorities = read_limited(self._orders.authorities) if self._orders.authorities else b""
         network = self._network(line)
-        with self._one_at_a_time:
-            card = self._ask(line.device)
+        card = self._asked(line.device)
         changes = {"label": line.place, "tenant": line.tenant or card.tenant}
         page = Page(line.pin, card.page.interfaces, card.page.port)
         return contents(msgspec.structs.replace(card, page=page, **changes), network, authorities)
+
+    def _asked(self, device: str) -> Card:
+        """Ask the catalog; one that is away is not waited for once more by every card."""
+        with self._one_at_a_time:
+            if self._away is not None:
+                raise CatalogAway(str(self._away))
+            try:
+                return self._ask(device)
+            except CatalogAway as error:
+                self._away = error
+                raise
 
     def _network(self, line: Line) -> bytes:
         path = Path(line.network) if line.network else self._orders.network

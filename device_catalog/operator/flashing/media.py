@@ -91,7 +91,9 @@ class DiskMedium:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and self.is_new and not os.fstat(self._file).st_size:
+            self._path.unlink(missing_ok=True)  # nothing was written to it
         for number in (self._file, self._past_cache):
             if number is not None:
                 os.close(number)

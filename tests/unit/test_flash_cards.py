@@ -1,0 +1,123 @@
+"""Many cards side by side: each has its own end, and what stops one stops no other."""
+
+import pytest
+
+from device_catalog.contract.card import Card
+from device_catalog.contract.card_files import read_card, write
+from device_catalog.contract.enrolment import Token, digest
+from device_catalog.operator.errors import CatalogAway, OperatorError
+from device_catalog.operator.flashing.cards import DONE, REFUSED, WOULD, Cards, Orders, rounds
+from device_catalog.operator.flashing.image import Image
+from device_catalog.operator.flashing.progress import Reporter
+from device_catalog.operator.flashing.tray import Line, Memory
+from tests.support.card_image import boots, make_image, read_file
+
+
+def token(device):
+    return Token(device, "s" * 43, digest(b"authorities"), "").text()
+
+
+class Catalog:
+    """Gives tokens, and counts how often it was asked."""
+
+    def __init__(self, error=None):
+        self.asked, self.error = [], error
+
+    def __call__(self, device):
+        self.asked.append(device)
+        if self.error is not None:
+            raise self.error
+        return Card(device, "https://catalog.example.org", token(device))
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory):
+    with Image(make_image(tmp_path_factory.mktemp("images") / "meter.img")) as one:
+        yield one
+
+
+@pytest.fixture
+def written(image):
+    """Write cards for meters into files of a folder; give the results by meter."""
+
+    def run(*lines, catalog=None, orders=None, memory=None, jobs=4):
+        cards = Cards(image, orders or Orders(), catalog or Catalog(), Reporter(is_terminal=False), memory)
+        return {result.device: result for result in cards.side_by_side(lines, jobs)}
+
+    return run
+
+
+def line(folder, device, **more):
+    return Line(2, device, str(folder / f"{device}.img"), **more)
+
+
+def test_each_card_is_for_its_own_meter_and_a_bad_one_costs_no_token(image, written, tmp_path):
+    (tmp_path / "m-2.img").write_bytes(b"something of somebody's")
+    catalog, memory = Catalog(), Memory(tmp_path / "done")
+    results = written(*(line(tmp_path, f"m-{n}") for n in range(4)), catalog=catalog, memory=memory)
+    assert {device: one.outcome for device, one in results.items()} == {
+        "m-0": DONE, "m-1": DONE, "m-2": REFUSED, "m-3": DONE,
+    }  # fmt: skip
+    assert sorted(catalog.asked) == ["m-0", "m-1", "m-3"]
+    for device in catalog.asked:
+        assert read_card(read_file(tmp_path / f"{device}.img", "tresma/card.yaml")).device == device
+        assert memory.done(device, image.digest)
+    assert "something in it" in results["m-2"].reason
+
+
+def test_a_catalog_that_is_away_is_asked_once_for_all_and_no_empty_file_stays(written, tmp_path):
+    catalog = Catalog(CatalogAway("the catalog cannot be reached"))
+    results = written(*(line(tmp_path, f"m-{n}") for n in range(5)), catalog=catalog, jobs=1)
+    assert {one.outcome for one in results.values()} == {REFUSED}
+    assert len(catalog.asked) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_refusal_of_the_catalogs_stops_no_other_card(written, tmp_path):
+    catalog = Catalog()
+
+    def picky(device):
+        if device == "m-1":
+            raise OperatorError("the catalog knows no m-1")
+        return catalog(device)
+
+    results = written(*(line(tmp_path, f"m-{n}") for n in range(3)), catalog=picky)
+    assert [results[f"m-{n}"].outcome for n in range(3)] == [DONE, REFUSED, DONE]
+
+
+def test_a_card_that_was_written_before_is_taken_with_the_place_of_the_list(written, tmp_path):
+    (tmp_path / "card.yaml").write_bytes(write(Card("m-7", "https://c.example.org", token("m-7"), label="Old Street")))
+    given = line(tmp_path, "m-7", card=str(tmp_path / "card.yaml"), place="New Street", pin="12345678")
+    catalog = Catalog()
+    assert written(given, catalog=catalog)["m-7"].outcome == DONE
+    card = read_card(read_file(tmp_path / "m-7.img", "tresma/card.yaml"))
+    assert (card.label, card.page.pin) == ("New Street", "12345678")
+    assert catalog.asked == []
+    wrong = line(tmp_path, "m-8", card=str(tmp_path / "card.yaml"))
+    assert "expected a card for m-8, found one for m-7" in written(wrong)["m-8"].reason
+
+
+def test_a_dry_run_judges_what_would_be_on_a_card_and_asks_nobody(written, tmp_path):
+    (tmp_path / "bad.yaml").write_text("schema: network/1\nlte: {apn: 'a b'}\n")
+    catalog, orders = Catalog(), Orders(dry_run=True)
+    good, bad = line(tmp_path, "m-1"), line(tmp_path, "m-2", network=str(tmp_path / "bad.yaml"))
+    results = written(good, bad, catalog=catalog, orders=orders)
+    assert (results["m-1"].outcome, results["m-2"].outcome) == (WOULD, REFUSED)
+    assert "network.yaml: lte.apn" in results["m-2"].reason
+    assert catalog.asked == []
+    assert not (tmp_path / "m-1.img").exists()
+
+
+def test_cards_for_one_reader_follow_each_other(tmp_path):
+    (tmp_path / "link.img").symlink_to("a.img")
+    (tmp_path / "a.img").write_bytes(b"")
+    lines = [Line(n, f"m-{n}", str(tmp_path / name)) for n, name in enumerate(["a.img", "b.img", "link.img", "a.img"])]
+    assert [[one.device for one in batch] for batch in rounds(lines)] == [["m-0", "m-1"], ["m-2"], ["m-3"]]
+
+
+def test_an_interrupted_tray_leaves_no_card_that_boots_half_written(image, tmp_path):
+    cards = Cards(image, Orders(), Catalog(), Reporter(is_terminal=False))
+    cards.stop.set()
+    (result,) = cards.side_by_side([line(tmp_path, "m-1")], 1)
+    assert (result.outcome, result.reason) == (REFUSED, "interrupted before its turn")
+    assert not (tmp_path / "m-1.img").exists() or not boots(tmp_path / "m-1.img")
