@@ -87,6 +87,7 @@ def judge(
     now_ns: int,
     deadline: float,
     probation: Callable[[], float],
+    wait: float = 0.0,
 ) -> Verdict:
     """
     Judge a device.
@@ -105,6 +106,8 @@ def judge(
         [s]
     probation : callable
         Tells how long the version has to prove itself there [s]; asked where it is about that time.
+    wait : float
+        How long it may have to wait for a time at which it may change, as long as it is heard [s].
     """
     algorithm = None if report is None else report.of(target.algorithm)
     if told.state is DeviceState.DONE:
@@ -116,6 +119,7 @@ def judge(
         return beside if beside.state is DeviceState.FAILED else Verdict(DeviceState.DONE, "running")
     verdict = _shadowed(target, told, algorithm) if target.shadow else _updated(target, told, report, algorithm)
     waited = (now_ns - told.since_ns) / 1e9
+    deadline += 0.0 if silent else wait
     late = told.state is DeviceState.OVERDUE or waited > deadline
     if late and verdict.step == "probation" and not silent and told.state is DeviceState.CHOSEN:
         late = waited > deadline + probation()

@@ -122,6 +122,7 @@ class Look:
             now_ns=self._now_ns,
             deadline=self.request.deadline,
             probation=lambda: self._telling.probation(told.device),
+            wait=self._telling.wait(told.device),
         )
         texts = {"step": printable(verdict.step), "reason": printable(verdict.reason)}
         verdict = verdict._replace(**texts, restarts=max(0, min(verdict.restarts, LARGEST_RESTARTS)))

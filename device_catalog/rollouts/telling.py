@@ -20,6 +20,9 @@ from device_catalog.storage.rollouts import SHADOW_STAGE, Raised, ToldRow, name_
 TOLD_AT_ONCE = 500
 """Devices that one look tells; the next ones are told in the next look."""
 
+DAY = 86_400.0
+"""[s]"""
+
 RESTORED_AT_ONCE = 1000
 """Devices that one look tells to go back."""
 
@@ -75,6 +78,15 @@ class Telling:
         if self._request.probation is not None:
             return self._request.probation
         return (self.assignment(device) or Assignment("")).probation
+
+    def wait(self, device: str) -> float:
+        """Tell how long a device may have to wait for a time of the day at which it may restart [s]."""
+        if not self._request.image:
+            return 0.0
+        known = self._work.known(device)
+        image = None if known is None else _decode(known.configuration, type=Configuration).image
+        windows = self._request.settings.get("windows") if image is None else image.windows
+        return DAY if windows else 0.0
 
     def report(self, device: str) -> Report | None:
         """Give what a device said last; None where it is nothing that can be read."""

@@ -93,6 +93,17 @@ def test_an_image_in_which_a_meter_is_not_well_stops_the_rollout_and_goes_from_w
     assert {world.desired(name).image.version for name in world.meters} == {""}
 
 
+@pytest.mark.parametrize(("windows", "state"), [(("01:00-02:00",), "running"), ((), "failed")])
+def test_a_meter_that_waits_for_the_time_at_which_it_may_restart_is_not_late_for_a_day(world, windows, state):
+    (meter,) = world.many(1)
+    meter._probation = 1e6
+    world.configure(meter.name, Configuration(poll=Poll(1.0, 5.0), image=ImageSetting(NAME, windows=windows)))
+    world.run(2)
+    name = world.begin_rollout(stages=STAGES, probation=1.0)
+    world.run(60)
+    assert world.summary(name).state == state
+
+
 def test_an_aborted_rollout_asks_for_the_image_before(world):
     world.many(4)
     world.run(2)
