@@ -25,7 +25,7 @@ and NAME-VERSION.image, the payload that it names piece by piece.
 examples:
   tresma image pack dist/tresma-rpi-1.2.0.root.ext4 --about dist/tresma-rpi-1.2.0.json -o out
   tresma repository add trust out/tresma-rpi-1.2.0.json        then sign, publish and push, as for algorithms
-  tresma rollout start tresma-rpi==1.2.0 --to pilot --percent 1,10,100 --soak 1d --deadline 2d
+  tresma rollout start tresma-rpi==1.2.0 --to pilot --percent 1,10,100 --soak 1d
 """
 _INSPECT = "example:\n  tresma image inspect out/tresma-rpi-1.2.0.json"
 SUFFIX = ".image"

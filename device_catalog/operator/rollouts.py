@@ -51,7 +51,7 @@ examples:
       runs beside the old version, compares what both make, and waits for `tresma rollout promote`
   tresma rollout start voltage-band==1.2.0 --to pilot --add --set limit=1.1
       also where it does not run yet
-  tresma rollout start tresma-rpi==1.3.0 --to pilot --percent 1,10,100 --soak 1d --deadline 2d
+  tresma rollout start tresma-rpi==1.3.0 --to pilot --percent 1,10,100 --soak 1d
       an image of meters' root slots; each restarts into it, at a time of the day that its configuration allows
 """
 
