@@ -17,8 +17,9 @@ import msgspec
 
 from agent.calibration import calibrated, own_calibration
 from agent.catalog import CatalogClient
+from agent.commissioning import wiring
 from agent.config import AgentConfig, read_config
-from agent.console import calibration_readings, wiring
+from agent.console import calibration_readings
 from agent.console.believed import read_believed
 from agent.console.calibration_measurement import Change, calibration_of, changes_of
 from agent.console.observation import agent_runs, frames_of, observe
