@@ -169,12 +169,12 @@ def settle(places: Places, card: Card) -> bool:
 
 
 def start_agent(manager: Path = Path("/run/systemd/system")) -> None:
-    """Have the service manager start the agent, which it skipped while there was nobody to be."""
+    """Have the agent started, which was skipped while there was nobody to be, or started anew as who it is now."""
     if not manager.is_dir():
         return
     try:
         subprocess.run(
-            ["systemctl", "start", "--no-block", "tresma-agent.service"],  # noqa: S607 - the system's own
+            ["systemctl", "restart", "--no-block", "tresma-agent.service"],  # noqa: S607 - the system's own
             capture_output=True, timeout=30, check=True,
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError) as error:
