@@ -12,14 +12,11 @@ import logging
 import os
 import secrets
 import socket
-import ssl
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
-from typing import NamedTuple
 
 import uvicorn
 from sqlalchemy import Engine
@@ -27,20 +24,9 @@ from sqlalchemy import Engine
 from device_catalog.access.audit import Audit
 from device_catalog.access.certificates import Certificates
 from device_catalog.access.enrolments import Enrolments
+from device_catalog.access.keys import Keys
 from device_catalog.access.operators import Operators
-from device_catalog.access.tls import (
-    ClientCertificates,
-    Files,
-    OwnCertificate,
-    ServerCertificate,
-    client_context,
-    is_loopback,
-    load,
-    names_of,
-    now,
-    server_context,
-    speaks_tls,
-)
+from device_catalog.access.tls import ClientCertificates, is_loopback, speaks_tls
 from device_catalog.api.application import make_application
 from device_catalog.api.callers import Reception
 from device_catalog.api.gateway import Gateway
@@ -50,6 +36,7 @@ from device_catalog.authority.authority import Authority
 from device_catalog.brokers.files import BrokerFiles
 from device_catalog.brokers.publisher import Publisher
 from device_catalog.brokers.rights import Rights
+from device_catalog.clocks import Clocks
 from device_catalog.cluster.joining import folder_id, joined
 from device_catalog.cluster.member import Member
 from device_catalog.cluster.news import News, Rooms
@@ -81,42 +68,20 @@ from device_catalog.rollouts.orders import RolloutOrders
 from device_catalog.rollouts.questions import RolloutQuestions
 from device_catalog.rollouts.releases import read_releases
 from device_catalog.rollouts.ticking import Ticking
-from device_catalog.storage.access import AccessStore
-from device_catalog.storage.audit_trail import AuditTrail
-from device_catalog.storage.commissionings import CommissioningStore
 from device_catalog.storage.database import held, migrate, open_engine
-from device_catalog.storage.faults import FaultStore
-from device_catalog.storage.groups import GroupStore
-from device_catalog.storage.network_leases import NetworkLeaseStore
-from device_catalog.storage.networks import NetworkStore
 from device_catalog.storage.recording_files import RecordingFiles
-from device_catalog.storage.recordings import RecordingStore
-from device_catalog.storage.rollouts import RolloutStore
-from device_catalog.storage.store import Store
-from device_catalog.storage.support import SupportStore
+from device_catalog.storage.stores import Stores
 from device_catalog.storage.threads import StorageThreads
 from device_catalog.support.requests import SupportRequests
 
-TICK = 0.1
-"""How often leases are looked at [s]."""
-
 BACKLOG = 4096
 """Connections that may wait to be accepted: a fleet comes back at once after an outage."""
-
-SWEEP_ROUND = 300.0
-"""In this time the signs of life of the whole fleet are written once [s]."""
 
 DAY = 86_400.0
 """[s]"""
 
 COMMISSIONINGS = 12
 """Records of commissionings that one device may hand in within an hour."""
-
-ROLLOUT_TICK = 1.0
-"""How often rollouts are looked at [s]."""
-
-TIDYING = 60.0
-"""How often old recordings are looked for [s]."""
 
 BURST = 1000
 """Requests that one operator, or one device, may make at once after a quiet time."""
@@ -172,87 +137,6 @@ def identity(config: CatalogConfig) -> dict[str, str]:
     }
 
 
-class Keys:
-    """
-    The catalog's authority, and the certificates that it made for the catalog itself.
-
-    Parameters
-    ----------
-    config : CatalogConfig
-
-    Attributes
-    ----------
-    authority : Authority
-    context : ssl.SSLContext or None
-        For the server; None where it speaks plain HTTP.
-    """
-
-    def __init__(self, config: CatalogConfig) -> None:
-        folder = Path(config.state) / "authority"
-        self.authority = Authority.open(folder)
-        self._own = OwnCertificate(self.authority, folder)
-        self._made: ServerCertificate | None = None
-        self._making = threading.Lock()  # several threads meet brokers at once
-        self.context: ssl.SSLContext | None = None
-        if not speaks_tls(config):
-            return
-        if config.certificate:
-            files = Files(Path(config.certificate), Path(config.key))
-        else:
-            made = folder
-            if not config.database.startswith("sqlite:"):  # several machines share the folder, each with its name
-                made = folder / "hosts" / socket.gethostname()
-                made.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._made = ServerCertificate(self.authority, made, names_of(config.host, config.names))
-            self._made.ensure(now())
-            files = self._made.files
-        self.context = server_context(files, self.authority.issuers)
-
-    def renew(self) -> None:
-        """Make the server's certificate anew where it ends soon."""
-        if self._made is not None and self.context is not None and self._made.ensure(now()):
-            load(self.context, self._made.files)
-
-    def broker_context(self) -> ssl.SSLContext:
-        """Make a context for a connection to a broker."""
-        with self._making:
-            file = self._own.file(now())
-        return client_context(self.authority.anchors, file)
-
-
-class Stores(NamedTuple):
-    """The tables, by subject."""
-
-    devices: Store
-    recordings: RecordingStore
-    support: SupportStore
-    networks: NetworkStore
-    leases: NetworkLeaseStore
-    faults: FaultStore
-    rollouts: RolloutStore
-    groups: GroupStore
-    access: AccessStore
-    trail: AuditTrail
-    commissionings: CommissioningStore
-
-    @classmethod
-    def of(cls, engine: Engine) -> "Stores":
-        """Make all of them over one database."""
-        return cls(
-            Store(engine),
-            RecordingStore(engine),
-            SupportStore(engine),
-            NetworkStore(engine),
-            NetworkLeaseStore(engine),
-            FaultStore(engine),
-            RolloutStore(engine),
-            GroupStore(engine),
-            AccessStore(engine),
-            AuditTrail(engine),
-            CommissioningStore(engine),
-        )
-
-
 class Server:
     """One running catalog."""
 
@@ -288,10 +172,10 @@ class Server:
         shelf = Shelf(stores.networks)
         self._networks = Networks(register, stores.networks, shelf, self._publisher, config.tenant)
         self._missing = "the register is being read"
-        self._rollouts = Ticking(register, stores.rollouts)
+        rollouts = Ticking(register, stores.rollouts)
         signed = Path(config.state) / "trust"
         rollout_orders = RolloutOrders(
-            register, stores.rollouts, stores.groups, self._rollouts, lambda: read_releases(signed)
+            register, stores.rollouts, stores.groups, rollouts, lambda: read_releases(signed)
         )
         leases = NetworkLeases(stores.leases, stores.networks, self._threads)
         self._operators = Operators(first, stores.access, self._threads, self._fleet.wall)
@@ -348,7 +232,15 @@ class Server:
             self._broker_files.changed,
             application,
         )
-        self._clocks: list[asyncio.Task[None]] = []
+        self._clocks = Clocks(
+            fleet=self._fleet,
+            publisher=self._publisher,
+            signs_of_life=self._signs_of_life,
+            rollouts=rollouts,
+            keys=self._keys,
+            recordings=self._recordings,
+            support=self._support,
+        )
         self._member: Member | None = None
         if shared is not None and self._news is not None:
             name = f"{socket.gethostname()[:32]}-{os.getpid()}-{secrets.token_hex(4)}"
@@ -399,7 +291,7 @@ class Server:
         self._publisher.start(self._fleet.everything)
         self._broker_files.start()
         self._fleet.tick()
-        self._clocks = [asyncio.create_task(clock()) for clock in (self._tick, self._sweep, self._tidy, self._roll)]
+        self._clocks.start()
         self._missing = ""
         _log.info("ready; %d devices registered", len(self._fleet.devices))
 
@@ -446,10 +338,7 @@ class Server:
         self._missing = "the catalog is ending"
         for listener in self._listeners:
             await asyncio.get_running_loop().run_in_executor(None, listener.stop)
-        for clock in self._clocks:
-            clock.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await clock
+        await self._clocks.stop()
         try:
             if self._fleet.leads:
                 await self._signs_of_life.write_all()
@@ -465,53 +354,3 @@ class Server:
             await self._member.close()
         self._threads.close()
         self._store.close()
-
-    async def _tick(self) -> None:
-        while True:
-            try:
-                self._fleet.tick()
-                self._publisher.insist()
-            except Exception:  # noqa: BLE001 - one bad look must not end the watch; it is logged
-                _log.exception("looking at the leases failed")
-            await asyncio.sleep(TICK)
-
-    async def _sweep(self) -> None:
-        failing = False
-        while True:
-            await asyncio.sleep(1)
-            if not self._fleet.leads:
-                continue
-            try:
-                written = await self._signs_of_life.write_share(1 / SWEEP_ROUND)
-            except StorageError as error:
-                if not failing:
-                    _log.warning("signs of life are kept in memory only, until the database takes them: %s", error)
-                failing = True
-            except Exception:  # noqa: BLE001 - one bad round must not end the sweep; it is logged
-                _log.exception("writing signs of life failed; trying again")
-            else:
-                if failing and written:
-                    _log.warning("the database takes signs of life again")
-                    failing = False
-
-    async def _roll(self) -> None:
-        while True:
-            await asyncio.sleep(ROLLOUT_TICK)
-            try:
-                await self._rollouts.tick()
-            except StorageError as error:
-                _log.warning("rollouts stand still until the database takes them: %s", error)
-            except Exception:  # noqa: BLE001 - one bad look must not end the watch; it is logged
-                _log.exception("looking at the rollouts failed; trying again")
-
-    async def _tidy(self) -> None:
-        while True:
-            try:
-                await asyncio.to_thread(self._keys.renew)
-                dropped = await self._recordings.tidy()
-                await self._support.tidy()
-                if dropped:
-                    _log.info("%d recordings dropped for their age, or for want of room", dropped)
-            except Exception:  # noqa: BLE001 - one bad round must not end the tidying; it is logged
-                _log.exception("old recordings could not be dropped; trying again")
-            await asyncio.sleep(TIDYING)
