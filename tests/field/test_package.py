@@ -20,7 +20,7 @@ from tests.support.booted import Booted
 from tests.support.listener import Listener
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(600, func_only=True)  # what the fixtures make has limits of its own
 
 PROJECT = Path(__file__).parents[2]
 METER = (
@@ -29,6 +29,8 @@ METER = (
 )
 EXPOSURE = 20
 """Largest exposure that `systemd-analyze security` may find, in tenths."""
+MAKING = 2400.0
+"""A Debian to build in, or one to boot, from its packages, on a machine that has much else to do [s]."""
 WATCHDOG = 30.0
 """Of the unit [s]."""
 
@@ -41,7 +43,7 @@ def packages(tmp_path_factory):
     for version in ("", "99.0"):
         said = subprocess.run(
             [PROJECT / "packaging/install/package", folder, *([version] if version else [])],
-            check=True, capture_output=True, text=True, timeout=900,
+            check=True, capture_output=True, text=True, timeout=MAKING,
         )  # fmt: skip
         built.append(Path(said.stdout.strip()))
     return built
@@ -51,7 +53,7 @@ def packages(tmp_path_factory):
 def root():
     """A Debian as a meter has it, before the package."""
     folder = PROJECT / ".roots/meter-trixie"
-    subprocess.run([PROJECT / "packaging/install/root", folder, "trixie", METER], check=True, timeout=900)
+    subprocess.run([PROJECT / "packaging/install/root", folder, "trixie", METER], check=True, timeout=MAKING)
     return folder
 
 
