@@ -24,8 +24,8 @@ pytestmark = pytest.mark.timeout(600, func_only=True)  # what the fixtures make 
 
 PROJECT = Path(__file__).parents[2]
 METER = (
-    "systemd-sysv,dbus,udev,ca-certificates,python3,python3-cryptography,python3-msgspec,python3-numpy,python3-paho-mqtt,"
-    "python3-requests,python3-scipy,python3-securesystemslib,python3-systemd,python3-tuf,python3-yaml"
+    "systemd-sysv,dbus,udev,ca-certificates,python3,python3-cryptography,python3-h11,python3-msgspec,python3-numpy,"
+    "python3-paho-mqtt,python3-requests,python3-scipy,python3-securesystemslib,python3-systemd,python3-tuf,python3-yaml"
 )
 EXPOSURE = 20
 """Largest exposure that `systemd-analyze security` may find, in tenths."""
