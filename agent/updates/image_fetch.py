@@ -17,28 +17,12 @@ from agent.errors import TrustError
 from agent.files import write_durably
 from agent.processes.sandbox import die_with_parent
 from agent.trust import verifier
-from agent.trust.decisions import Reading
 from agent.trust.image_fetching import documents_of, fetch_image, root_from
 from agent.updates.fetch_messages import FetchAnswer
+from agent.updates.image_messages import MANIFEST, OFFER, ImageQuestion
 from agent.updates.slots.messages import Offer
 
-MANIFEST, OFFER, PAYLOAD = "manifest.json", "offer.json", "payload"
-"""In the folder of one image."""
 _PROCESSOR, _MEMORY = 120, 1024 * 2**20
-
-
-class ImageQuestion(msgspec.Struct, frozen=True):
-    """Which image is wanted, from where, and what is known; see `agent.trust.image_fetching.fetch_image`."""
-
-    name: str
-    version: str
-    state: str
-    folder: str
-    root: bytes
-    repository: str
-    clock: Reading
-    least: int
-    ca: str = ""
 
 
 def answer(question: ImageQuestion) -> FetchAnswer:

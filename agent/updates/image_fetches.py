@@ -25,9 +25,15 @@ from agent.identity.tls import anchors_of
 from agent.trust.decisions import Reading
 from agent.updates.fetch_messages import FetchAnswer
 from agent.updates.fetches import disagreement
-from agent.updates.image_fetch import MANIFEST, OFFER, PAYLOAD, ImageQuestion
 from agent.updates.image_journal import ImageChoice
-from agent.updates.image_payload import PayloadAnswer, PayloadQuestion
+from agent.updates.image_messages import (
+    MANIFEST,
+    OFFER,
+    PAYLOAD,
+    ImageQuestion,
+    PayloadAnswer,
+    PayloadQuestion,
+)
 from algorithms.api.errors import shortened
 from device_catalog.contract.documents import PackageReference
 from device_catalog.contract.images import ImageError, ImageManifest, read_manifest

@@ -25,6 +25,7 @@ import requests
 
 from agent.errors import TrustError
 from agent.processes.sandbox import die_with_parent
+from agent.updates.image_messages import PayloadAnswer, PayloadQuestion
 from algorithms.api.errors import shortened
 from device_catalog.contract.images import MAXIMUM_PAYLOAD, Piece, payload_path, read_manifest
 from device_catalog.contract.trust import TARGETS
@@ -36,36 +37,6 @@ CONNECT = 10.0
 TOGETHER = 4
 """Pieces that are made durable together."""
 _MEMORY = 512 * 2**20
-
-
-class PayloadQuestion(msgspec.Struct, frozen=True):
-    """
-    What to download.
-
-    Attributes
-    ----------
-    repository : str
-    manifest : str
-        File of the manifest, which was verified.
-    path : str
-        Where it goes.
-    rate : float
-        [bytes/s]
-    ca : str
-    """
-
-    repository: str
-    manifest: str
-    path: str
-    rate: float
-    ca: str = ""
-
-
-class PayloadAnswer(msgspec.Struct, frozen=True):
-    """What came of it: why not, empty where it is there, and whether that may pass by itself."""
-
-    refusal: str = ""
-    passing: bool = False
 
 
 def download(question: PayloadQuestion) -> None:

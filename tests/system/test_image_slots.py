@@ -1,6 +1,8 @@
 """The helper that writes root slots: what it believes, what it refuses, and what a kill leaves of a slot."""
 
 import hashlib
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -11,8 +13,8 @@ from agent.errors import SlotError, TrustError
 from agent.trust.decisions import Reading
 from agent.trust.image_fetching import documents_of, fetch_image, root_from
 from agent.updates import image_payload
-from agent.updates.image_fetch import MANIFEST
-from agent.updates.image_payload import PayloadQuestion, download
+from agent.updates.image_messages import MANIFEST, PayloadQuestion
+from agent.updates.image_payload import download
 from agent.updates.slots.messages import GOOD, STATUS, TRY, WRITE, Offer, SlotRequest
 from agent.updates.slots.offered import judged
 from device_catalog.contract.images import payload_path
@@ -212,3 +214,9 @@ def test_a_helper_that_is_killed_while_it_writes_leaves_a_slot_that_is_not_boote
             client.ask(SlotRequest(TRY))
         assert write(client, tmp_path, payload).other.state == "written"
     assert hashlib.sha256(machine.content("B")[:50_000]).digest() == hashlib.sha256(content_of("1.1.0", 2)).digest()
+
+
+def test_the_agent_itself_never_loads_what_only_its_short_lived_processes_need():
+    command = "import sys, agent.service; print(*{'tuf', 'numpy', 'cryptography'}.intersection(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == ""
