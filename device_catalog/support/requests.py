@@ -203,7 +203,8 @@ class SupportRequests:
         row = await self._known(device, request)
         data = await self._with_files(self._files.read, row.sha256) if row.state == "here" else None
         if data is None:
-            raise SupportUnknown(f"expected a bundle that is here, found {request} {row.state}; list those there are")
+            found = f"{request} without its file; ask anew" if row.state == "here" else f"{request} {row.state}"
+            raise SupportUnknown(f"expected a bundle that is here, found {found}; list those there are")
         now_ns = self._fleet.wall()
         await self._threads.write(self._store.note, device, now_ns, author, "support-fetched", request)
         return data, row.sha256
