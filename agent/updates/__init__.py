@@ -6,4 +6,8 @@ in place by a short-lived process (`fetch_process`, over `agent.trust`); `trial`
 the same records, and decides by `turn` (pure: who of two is told) and `probation` (pure: whether it makes what the one
 before made). What is in force, what was before, what is on probation and what failed stands in `journal`, on the card.
 `shadow` runs a version beside the one in force for `comparison` (pure) only. `places` knows what is on the card.
+
+The image that the meter itself runs from comes in the same spirit, as far as a restart allows: `images` brings it
+about with `image_fetches` (two more short-lived processes), `image_health` (pure) and `image_journal`; what only root
+may do a helper does that believes nothing (`slots`).
 """

@@ -14,7 +14,7 @@ from tests.support.image_world import World
 from tests.support.powercut import LEFTOVERS, Disk, calls, strace
 from tests.support.quick_loop import run_quickly
 
-CUTS = int(os.environ.get("TRESMA_IMAGE_CUTS", "12"))
+CUTS = int(os.environ.get("TRESMA_IMAGE_CUTS", "8"))
 """Of each kind; the ordinary suite takes a sample."""
 
 
