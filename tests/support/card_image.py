@@ -67,3 +67,10 @@ def boots(image: Path) -> bool:
     """Tell whether there is anything that a computer could start from."""
     with image.open("rb") as file:
         return file.read(512)[510:] == b"\x55\xaa"
+
+
+def mounted(image: Path, folder: Path) -> Path:
+    """Copy the folder ``tresma`` of the FAT partition, as a meter sees it once it is mounted."""
+    folder.mkdir(parents=True)
+    subprocess.run(["mcopy", "-s", "-i", f"{image}@@{FIRMWARE}", "::tresma", folder], check=True)
+    return folder / "tresma"

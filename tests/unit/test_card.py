@@ -4,7 +4,7 @@ import contextlib
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from device_catalog.contract.card import Card, Ethernet, Lte, Method, NetworkSettings, Page, WiFi, host_name
@@ -148,6 +148,7 @@ def test_a_card_that_is_to_let_a_meter_in_needs_a_token():
     assert "tresma devices enrol" in str(problem)
 
 
+@settings(max_examples=40)
 @given(st.binary(max_size=300) | st.text(max_size=300).map(str.encode))
 def test_no_content_is_anything_but_read_or_refused(content):
     for read in (read_card, read_network):
@@ -155,6 +156,7 @@ def test_no_content_is_anything_but_read_or_refused(content):
             read(content)
 
 
+@settings(max_examples=40)
 @given(st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True))
 def test_every_device_has_a_host_name_that_a_network_takes(device):
     name = host_name(device)

@@ -108,6 +108,14 @@ def test_a_dry_run_judges_what_would_be_on_a_card_and_asks_nobody(written, tmp_p
     assert not (tmp_path / "m-1.img").exists()
 
 
+def test_a_label_that_cannot_be_written_does_not_undo_a_card(written, tmp_path):
+    (tmp_path / "labels").write_text("in the way")
+    result = written(line(tmp_path, "m-1"), orders=Orders(labels=tmp_path / "labels"))["m-1"]
+    assert result.outcome == DONE
+    assert "the label of m-1 cannot be written" in result.reason
+    assert boots(tmp_path / "m-1.img")
+
+
 def test_cards_for_one_reader_follow_each_other(tmp_path):
     (tmp_path / "link.img").symlink_to("a.img")
     (tmp_path / "a.img").write_bytes(b"")
