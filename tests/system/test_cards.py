@@ -1,4 +1,4 @@
-"""From the operator's desk to an enrolled meter: ``tresma flash``, then ``tresma-agent provision``, with a real catalog."""
+"""From a desk to an enrolled meter: ``tresma flash``, then ``tresma-agent provision``, with a real catalog."""
 
 import json
 import os
