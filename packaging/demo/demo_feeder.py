@@ -123,7 +123,7 @@ def switching() -> dict[str, dict[str, Any]]:
         {"kind": "result", "areas": list(SWITCHES)},
         {"kind": "frame", "devices": [METER]},
     ]
-    settings = {"closed_loop": True, "response": 3.0}
+    settings = {"closed_loop": True, "response": 3.0, "aftercare": 0.0}  # its recordings follow no switch
     algorithm = {"algorithm": "reconfiguration", "settings": settings, "neighbours": hears}
     return {**found, CONTROL: {"algorithms": [algorithm], "topology": topology}}
 

@@ -192,7 +192,7 @@ def add_agents(plant: Plant, case: FlisrCase, files: Mapping[str, str], **more: 
         algorithms=[
             {
                 "algorithm": "reconfiguration",
-                "settings": {"closed_loop": True, "response": 3.0},
+                "settings": {"closed_loop": True, "response": 3.0, "aftercare": 0.0},  # recordings follow no switch
                 "neighbours": [
                     {"kind": "event", "areas": [NETWORK]},
                     {"kind": "result", "areas": list(SWITCHES)},

@@ -435,3 +435,20 @@ def test_a_network_that_cannot_be_radial_and_wrong_settings_are_refused():
         Reconfiguration({"patience": 2.0, "response": 5.0}).start(
             Context("r", network=parse(feeder_pair_document())), None
         )
+
+
+def test_service_that_a_lost_lease_left_dark_is_brought_back_once_there_is_one_again():
+    made = world({"p3-far": {"operating_time": 4.0}}, patience=30.0)
+    made.lease.seconds = 8.0
+    fault(made)
+    made.until(lambda: made.commands, SOON)
+    made.lease.answers = False
+    assert ended(made)["outcome"] == "lease-lost"
+    assert made.outcome["reason"].endswith("it is tried once more after a while")
+    orders = len(made.commands)
+    made.wait(20.0)
+    assert len(made.commands) == orders
+    made.lease.answers, made.lease.seconds = True, 60.0
+    made.until(lambda: len(made.events) == 2, 60.0)
+    assert made.outcome["outcome"] == "restored"
+    assert set(made.model.nodes.ids) - made.live() == {"p3a", "p3b"}

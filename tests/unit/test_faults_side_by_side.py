@@ -269,3 +269,21 @@ def test_a_lease_that_cannot_be_had_is_asked_for_once_more_and_then_a_person_mus
     assert "a person must see to it" in made.outcome["reason"]
     made.wait(30.0)
     assert len(made.events) == 2
+
+
+@pytest.mark.parametrize("gap", [3.8, 4.0, 4.2])
+def test_a_relay_elsewhere_that_trips_while_service_is_restored_is_not_taken_for_the_same_fault(gap):
+    made = world()
+    made.strike("p-line3")
+    made.wait(0.3)
+    tell(made, "t-ph", "p-line3")
+    made.wait(gap)
+    made.strike("q-line2")  # just when service on the other feeder comes back
+    made.wait(0.3)
+    tell(made, "t-qh", "q-line2")
+    made.wait(60.0)
+    assert "tripped-again" not in [event.evidence["outcome"] for event in made.events]
+    assert {"p1", "p2", "q1"} <= made.live()
+    assert made.loops() == ()
+    opened = [one.recipient for one in made.commands if one.verb == "open"]
+    assert sorted(opened) == ["p3-far", "p3-near", "q2-far", "q2-near"]

@@ -228,3 +228,43 @@ def test_rest_after_a_change_outlives_a_kill_and_ends_also_where_the_clock_was_a
         made.skip(58.0)
         if len(made.events) > 1:
             break
+
+
+def test_what_was_told_to_be_over_is_not_begun_again_by_a_kill_just_after():
+    made = world()
+    made.strike("p-line3")
+    made.wait(0.3)
+    made.tell("p-line3")
+    made.until(lambda: made.events, 60.0)
+    made.kill()
+    made.wait(30.0)
+    assert [event.evidence["outcome"] for event in made.events] == ["restored"]
+
+
+def test_isolation_that_a_kill_cut_off_while_a_switch_moved_goes_on_as_soon_as_that_stands_open():
+    made = World(feeder_pair_document(), {"p3-far": {"operating_time": 2.0}}, closed_loop=True)
+    made.wait(1.0)
+    made.strike("p-line3")
+    made.wait(0.3)
+    made.tell("p-line3")
+    made.until(lambda: made.commands, 60.0)
+    made.kill()
+    made.wait(10.0)
+    assert made.outcome["outcome"] == "restored"
+    assert {"p1", "p2", "p4", "p5", "p6"} <= made.live()
+
+
+def test_a_clock_that_was_ahead_when_a_fault_was_noted_does_not_hold_up_its_restoration():
+    made = world()
+    made.time += 3.0e7
+    made.wait(0.1)
+    made.strike("p-line3")
+    made.wait(0.3)
+    made.tell("p-line3")
+    made.wait(0.2)
+    made.kill()
+    made.time -= 3.0e7
+    made._framed = made._kept = made.time
+    made.wait(60.0)
+    assert made.outcome["outcome"] in ("restored", "nothing-to-do")
+    assert {"p1", "p2", "p4", "p5", "p6"} <= made.live()

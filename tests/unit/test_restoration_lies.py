@@ -72,3 +72,10 @@ def test_a_relay_that_trips_later_is_no_lie():
     made.strike("q-line2")
     made.wait(40.0)
     assert "dark" not in outcomes(made)
+
+
+def test_where_meters_cannot_see_it_they_are_not_asked():
+    made = world({"tie": {"behaviour": "lies"}}, aftercare=0.0)
+    restored(made)
+    made.wait(20.0)
+    assert outcomes(made) == ["restored"]

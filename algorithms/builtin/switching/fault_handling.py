@@ -32,6 +32,7 @@ from algorithms.builtin.switching.plan_run import PlanRun
 from algorithms.builtin.switching.positions_before import PositionsBefore
 from algorithms.builtin.switching.protection_wait import wait_for_protection
 from algorithms.builtin.switching.reconfiguration_settings import HandlingSettings
+from algorithms.builtin.switching.restoration_checks import may_feed
 from algorithms.builtin.switching.restoration_end import ending
 from algorithms.builtin.switching.restoration_plan import make_plan
 from algorithms.builtin.switching.second_chance import SecondChance
@@ -79,7 +80,7 @@ class FaultHandling:
         self.known = KnownFaults(self.board, self.ground)
         self._proof = DeadProof(self.known, self.voltages, self.settings)
         self._run = PlanRun(self.board, self.settings)
-        self._supply = SupplyWatch(self.board, self.voltages)
+        self._supply = SupplyWatch(self.board, self.voltages, self.settings.aftercare)
 
     @property
     def wants_lease(self) -> bool:
@@ -114,9 +115,9 @@ class FaultHandling:
         if self.phase is not Phase.SWITCHING or before is None or self._run.plan is None:
             return []
         if moved and report.state is SwitchState.OPEN and report.cause is Cause.PROTECTION:
-            if closed := self._run.done_by("close"):
+            if closed := [one for one in self._run.done_by("close") if may_feed(self.board, name, one)]:
                 return self._tripped_again(AfterTrip(name, closed[-1]), now_ns)
-            self._again = True
+            self._again = True  # it tripped for another fault
         if self._run.unlocked_by_others(name, report):
             return self._end("disturbed", f"{name} was locked open and is no longer", now_ns)
         self._again |= moved and not ours

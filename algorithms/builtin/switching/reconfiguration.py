@@ -262,6 +262,7 @@ class Reconfiguration(Algorithm):
         meant = self._losses.remembered()
         given = [*self._lost, *self._faults.advance(self._now_ns), *self._losses.advance(self._now_ns)]
         self.keep_now |= self._losses.remembered() != meant  # before the orders go out, and once they are done with
+        self.keep_now |= any(isinstance(one, Event) for one in given)  # what is told to be over is not begun again
         self._lost.clear()
         given += self._untold.look(self._faults.known.accounted_for(), self._now_ns)
         return [*given, *self._leases.keep(self._now_ns, wanted=self._faults.wants_lease or self._losses.wants_lease)]

@@ -48,6 +48,14 @@ SETTINGS = (
     _number(
         "hearing", "Meters that fell silent with the breaker's opening are waited for so long.", "s", 2.0, 0.0, 60.0
     ),
+    _number(
+        "aftercare",
+        "For which meters are listened to after service was restored, whether they see it; 0 where they cannot.",
+        "s",
+        120.0,
+        0.0,
+        3600.0,
+    ),
     _number("silence", "After this a switch that says nothing is not counted on.", "s", 35.0, 1.0, 3600.0),
     Setting(
         "proof",
@@ -81,6 +89,8 @@ class HandlingSettings:
         Meters that spoke before the breaker opened are waited for so long, before those that spoke since count [s].
     by_meters : bool
         Whether a meter must prove the line dead, rather than the breaker's word alone.
+    aftercare : float
+        For which meters are listened to after service was restored [s].
     """
 
     closed_loop: bool
@@ -91,6 +101,7 @@ class HandlingSettings:
     settle: float
     hearing: float
     by_meters: bool
+    aftercare: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +164,7 @@ def handling_settings(values: Mapping[str, Any]) -> HandlingSettings:
         settle=values["settle"],
         hearing=values["hearing"],
         by_meters=values["proof"] == METERS,
+        aftercare=values["aftercare"],
     )
 
 

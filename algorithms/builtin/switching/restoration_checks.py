@@ -185,3 +185,15 @@ def taken_over(cases: Sequence[FaultCase], board: SwitchBoard, ground: Positions
         if taken:
             return f"{taken}: a person has taken over"
     return ""
+
+
+def may_feed(board: SwitchBoard, breaker: str, switch: str) -> bool:
+    """Tell whether a breaker, were it closed, lies between a switch and what feeds it; in a loop it may."""
+    model = board.model
+    network, closed = SwitchedNetwork(model, np.ones(len(model.switches), dtype=bool)), board.closed()
+    row, at = model.switches.rows[breaker], model.switches.rows[switch]
+    closed[[row, at]] = True
+    tree = network.tree(closed)
+    ends = int(model.switches.from_node[at]), int(model.switches.to_node[at])
+    on_the_way = {at} | {int(tree.edge[place]) - network.branches for node in ends for place in tree.way(node)}
+    return bool(tree.loops) or row in on_the_way

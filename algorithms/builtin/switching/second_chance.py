@@ -13,6 +13,7 @@ from algorithms.api.wire import NANOSECONDS
 CHANCES = {
     "not-dead": "it is tried once more when meters say that the line is dead",
     "no-lease": "it is tried once more after a while",
+    "lease-lost": "it is tried once more after a while",
 }
 """What may end otherwise a second time, and when it is tried."""
 LOOK = 10.0
@@ -54,7 +55,7 @@ class SecondChance:
         if not self._after or now_ns - self._looked_ns < round(LOOK * NANOSECONDS):
             return False
         self._looked_ns = now_ns
-        changed = not patient if self._after == "no-lease" else not alive()
+        changed = not alive() if self._after == "not-dead" else not patient
         if changed:
             self._after, self._tried = "", True
         return changed

@@ -22,18 +22,26 @@ from algorithms.grid.switching.switched import SwitchedNetwork
 
 SETTLING = 2.0
 """What meters see counts so long after the last closing: their clocks may be ahead [s]."""
-WATCHED = 120.0
-"""Meters are listened to for so long: some speak seldom [s]."""
 LOOKED = 1.0
 """How often [s]."""
 
 
 @dataclass(slots=True)
 class SupplyWatch:
-    """The watch over what was brought back last."""
+    """
+    The watch over what was brought back last.
+
+    Parameters
+    ----------
+    board : SwitchBoard
+    voltages : VoltageWatch
+    lasting : float
+        For which meters are listened to, since some speak seldom [s]; 0 for not at all.
+    """
 
     board: SwitchBoard
     voltages: VoltageWatch
+    lasting: float
     _nodes: set[str] = field(default_factory=set)
     _by: tuple[str, ...] = ()
     _closed: Truths | None = None
@@ -56,7 +64,7 @@ class SupplyWatch:
 
     def look(self, cases: Sequence[FaultCase], now_ns: int) -> list[Event]:
         """Tell, once, of meters that see nothing of it [ns UTC]."""
-        if not self._nodes or now_ns - self._looked_ns < round(LOOKED * NANOSECONDS):
+        if not (self._nodes and self.lasting) or now_ns - self._looked_ns < round(LOOKED * NANOSECONDS):
             return []
         self._looked_ns = now_ns
         if self._closed is None or (self.board.surely_closed() != self._closed).any():
@@ -64,7 +72,7 @@ class SupplyWatch:
             return []
         blind = self.voltages.contradicting(self._nodes, self._since_ns)
         if not blind:
-            if now_ns - self._since_ns > round(WATCHED * NANOSECONDS):
+            if now_ns - self._since_ns > round(self.lasting * NANOSECONDS):
                 self.end()
             return []
         self.end()
