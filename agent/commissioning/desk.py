@@ -1,16 +1,18 @@
 """
 The agent's side of the commissioning page: answers over a local socket how everything is, and takes reports to sign.
 
-Where it stands: owned by `service`; the page is another process without any credential (`commission`). Who may connect
-is the file system's to say: the socket is the agent's user's, and of the group of the page where that is set up. A few
-connections at once, bounded messages, no answer without a question; a page that does not read is cut off.
+Where it stands: owned by `service`; the page is another process without any credential (`commission`). Anybody on this
+machine may knock; who is let in is told by the kernel (SO_PEERCRED): root, the agent's own user, and the page's. Giving
+the socket to the page's group instead would need a call that the service's filter forbids. A few connections at once,
+bounded messages, no answer without a question; a page that does not read is cut off.
 """
 
 import asyncio
-import grp
 import logging
 import os
+import pwd
 import socket
+import struct
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -21,14 +23,17 @@ from agent.processes.async_channel import AsyncChannel
 
 log = logging.getLogger(__name__)
 
-GROUP = "tresma-page"
-"""Whose members may connect, where there is such a group."""
+USER = "tresma-page"
+"""Whom the page runs as, where there is such a user."""
 
 MOST = 4
 """Connections at once."""
 
 QUESTIONS = 600
 """A minute; the page asks once a second."""
+
+
+_credentials = struct.Struct("3i")  # process, user, group
 
 
 class Desk:
@@ -68,8 +73,7 @@ class Desk:
         try:
             self._path.unlink(missing_ok=True)
             sock.bind(str(self._path))
-            self._path.chmod(0o600)
-            self._let_in()
+            self._path.chmod(0o666)
             sock.listen(MOST)
         except OSError as error:
             sock.close()
@@ -90,21 +94,12 @@ class Desk:
             channel.close()
         self._channels.clear()
 
-    def _let_in(self) -> None:
-        try:
-            group = grp.getgrnam(GROUP).gr_gid
-        except KeyError:  # no page of another user's on this machine
-            return
-        with suppress(PermissionError):  # an agent that was started by hand, outside the group
-            os.chown(self._path, -1, group)
-            self._path.chmod(0o660)
-
     def _accept(self) -> None:
         with suppress(OSError):
             if self._sock is None:
                 return
             sock, _ = self._sock.accept()
-            if len(self._channels) >= MOST:
+            if len(self._channels) >= MOST or not is_let_in(_user_of(sock)):
                 sock.close()
                 return
             self._converse(sock)
@@ -133,6 +128,21 @@ class Desk:
             case HandIn():
                 handing = self._hand_in(question.observed)
                 handing.add_done_callback(lambda done: channel.send(_taken(done)))
+
+
+def is_let_in(user: int) -> bool:
+    """Tell whether a user may ask."""
+    if user in (0, os.geteuid()):
+        return True
+    try:
+        return user == pwd.getpwnam(USER).pw_uid
+    except KeyError:  # no page of another user's on this machine
+        return False
+
+
+def _user_of(sock: socket.socket) -> int:
+    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _credentials.size)
+    return int(_credentials.unpack(credentials)[1])
 
 
 def _taken(done: "asyncio.Future[str]") -> Taken:

@@ -101,7 +101,8 @@ class Office:
         if wanted <= made or _read(path) == wanted:
             return
         try:
-            write_durably(path, f"{wanted:.3f}".encode(), 0o644)
+            write_durably(path, f"{wanted:.3f}".encode())
+            path.chmod(0o644)  # the page's user reads it, whatever the service's mask is
         except OSError as error:
             log.error("the commissioning page cannot be opened again: %s: %s", path, error.strerror or error)
 

@@ -74,7 +74,8 @@ class PageState:
 
     def _keep(self, kept: _Kept) -> None:
         self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        write_durably(self._path, msgspec.json.encode(kept), 0o644)
+        write_durably(self._path, msgspec.json.encode(kept))
+        self._path.chmod(0o644)  # root and the page read each other's
 
 
 def _read_time(path: Path) -> float:
