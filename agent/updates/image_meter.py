@@ -22,6 +22,8 @@ from device_catalog.contract.topics import BrokerName
 
 FEW = 20
 """Messages that are always under way where measuring goes on."""
+AHEAD = 300.0
+"""A clock this near to the catalog's is right enough to tell a time of the day [s]."""
 _ill = ("backoff", "quarantined")
 
 
@@ -34,10 +36,22 @@ class Settings(Protocol):
 
 
 class Catalog(Protocol):
-    """Who asks the catalog: when it answered last [s, monotonic], and why not since."""
+    """
+    Who asks the catalog.
+
+    Attributes
+    ----------
+    answered : float or None
+        When it answered last [s, monotonic].
+    problem : str
+        Why not since.
+    ahead : float or None
+        By how much this machine's clock is ahead of the catalog's [s].
+    """
 
     answered: float | None
     problem: str
+    ahead: float | None
 
 
 class AgentMeter:
@@ -89,8 +103,10 @@ class AgentMeter:
         return all(pending.get(name, 0) <= FEW for name, link in self._links.items() if link.report().connected)
 
     def utc(self) -> float | None:
-        """Tell the time [s since 1970]; None while the clock is not set."""
-        return self._clock.now_ns() / 1e9 if synchronisation().synchronised else None
+        """Tell the time [s since 1970]; None while neither kernel nor catalog says that the clock is set."""
+        ahead = self._catalog.ahead
+        is_set = synchronisation().synchronised or (ahead is not None and abs(ahead) < AHEAD)
+        return self._clock.now_ns() / 1e9 if is_set else None
 
 
 def images_of(config: AgentConfig, store: Store, meter: AgentMeter, clock: Clock) -> Images:
