@@ -139,6 +139,8 @@ def finish_page(name: str, view: View, token: str, said: Mapping[str, str], prob
         tick = element("input", type="checkbox", name="known", value=answer.value, required=True)
         wrong = [element("span", problems["known"], class_="wrong", role="alert")] if "known" in problems else []
         fields.append(element("label", tick, element("span", words, *wrong), class_="tick"))
+    elif "known" in problems:
+        fields.append(element("p", problems["known"], class_="wrong", role="alert"))
     after = {
         Answer.FAILED: "The report is signed by the meter and kept by the catalog. This page stays open.",
         Answer.PASSED: "The report is signed by the meter and kept by the catalog. This page then closes.",

@@ -15,9 +15,10 @@ from agent.commissioning.page import View
 from agent.commissioning.settings import read_settings
 from agent.commissioning.site import Site
 from agent.commissioning.state import PageState
-from agent.commissioning.verdicts import put_together
+from agent.commissioning.verdicts import Judgement, put_together
 from agent.commissioning.web import Answered, Asked, WebServer
 from agent.errors import ConfigError
+from device_catalog.contract.commissioning import Answer
 
 HOST = "tresma-0042.local"
 
@@ -156,6 +157,9 @@ def test_a_report_needs_a_name_a_place_and_that_a_red_answer_was_seen(site):
     changed = {**good, "seen": "passed", "known": "failed"}
     assert b"changed meanwhile" in ask(site, "POST", "/finish", form=changed, cookie=cookie).body
     assert ask(site, "POST", "/finish", form={**good, "note": "x" * 201}, cookie=cookie).status == 422
+    red, site._watch.view = site._watch.view, View("m-1", Judgement({}, Answer.PASSED))
+    assert b"changed meanwhile" in ask(site, "POST", "/finish", form=good, cookie=cookie).body
+    site._watch.view = red
     assert ask(site, "POST", "/finish", form={**good, "known": "failed"}, cookie=cookie).status == 303
     assert site._watch.handed_in == [("Zoë Čapek", "cabinet <7>", "")]
 
