@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from agent.allowance import Allowance
+from agent.calibration import own_calibration
 from agent.config import AgentConfig
 from agent.files import write_durably
+from agent.store import Store
 from agent.trust import judgement
 from agent.trust.judgement import DesiredFloor
 from agent.trust.orders import OrderMemory
@@ -113,6 +115,8 @@ class TrustInForce:
         policy = self._keeper.policy
         if policy is None:
             return []
+        if self._is_own_calibration(desired):  # somebody measured it here; the catalog only gives it back
+            desired = msgspec.structs.replace(desired, calibration=None)
         problems = judgement.problems_of_document(
             policy, desired, self._floor, now=self._keeper.now(), policy_until=self._keeper.until
         )
@@ -123,6 +127,12 @@ class TrustInForce:
         if problems:
             self._keeper.ask_soon()
         return problems
+
+    def _is_own_calibration(self, desired: Desired) -> bool:
+        if desired.calibration is None:
+            return False
+        own, _ = own_calibration(Store(self._config.state_dir).calibration(), desired.device)
+        return own == desired.calibration
 
     def in_force(self, desired: Desired, *, known: bool) -> None:
         """Take note of what is in force now, so that nothing older comes again."""

@@ -458,3 +458,17 @@ def test_a_calibration_that_a_catalog_hands_out_beyond_the_policys_bounds_is_ref
         channel = ChannelCalibration("u_a", 0, 1.0, gain=gain)
         found = Calibration("m-1", datetime.fromtimestamp(NOW, UTC), "anna", channels=(channel,))
         assert bench.take(msgspec.json.encode(msgspec.structs.replace(plain, calibration=found))) == refused
+
+
+def test_what_was_measured_at_the_meter_itself_comes_back_from_the_catalog_whatever_the_policy_bounds(tmp_path):
+    bench = Bench(tmp_path)
+    bounds = [{"setting": "calibration.gain", "maximum": 1.1}, {"setting": "calibration", "allowed": [None]}]
+    bench.signed = FetchedPolicy(policy_bytes(bounds=bounds), NOW + 1e6, NOW)
+    bench.refresh()
+    found = Calibration(
+        "m-1", datetime.fromtimestamp(NOW, UTC), "anna", channels=(ChannelCalibration("u_a", 0, 1.0, gain=1.3),)
+    )
+    with_it = msgspec.structs.replace(msgspec.json.decode(document(3), type=Desired), calibration=found)
+    assert bench.take(msgspec.json.encode(with_it)) == ["calibration.channels[0].gain", "calibration"]
+    bench.store.keep_calibration(msgspec.json.encode(found))
+    assert bench.take(msgspec.json.encode(with_it)) == []
