@@ -7,7 +7,8 @@ of them heard; the one that has the lead tells the grid broker. Rules:
 1. The lead is a row with an end, moved on with every round. Who stands still or has lost the database has lost it by
    its own clock before another can take it.
 2. Whoever takes the lead tells what the broker was not told, and nothing else: what it acknowledged is in the rounds,
-   and what only a leader that died knew, the broker itself remembers (`publisher`).
+   and what only a leader that died knew, the broker itself remembers (`publisher`). A device that came back in the last
+   moment of that leader, which alone heard it, is still gone to the others; its next poll has the same word said again.
 3. While a catalog that was there is not heard, or the database does not answer, silence means nothing. When it is
    given up, silence counts from then: polls that it alone heard may be lost.
 """
