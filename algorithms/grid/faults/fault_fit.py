@@ -27,6 +27,8 @@ LIKELY = 9.0
 """An alternative's cost exceeds the best by no more than this: three standard deviations."""
 UNEXPLAINED = 2e-5
 """Share of a voltage that no model explains: converters are not quite linear, no load is a constant [1]."""
+SMALL = 0.05
+"""And what of none is explained, however small it is [V]."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -204,8 +206,9 @@ class PlaceFit:
         change = change[1:].transpose(1, 2, 0)
         covariance = change @ change.transpose(0, 2, 1)
         expected = self._expected[0][use]
-        own = np.square(self._uncertainty[use] * expected) + np.square(UNEXPLAINED * expected + 0.05)
-        floor = UNEXPLAINED * self._nominal
+        own = np.square(self._uncertainty[use] * expected) + np.square(UNEXPLAINED * expected + SMALL)
+        loop = float(np.abs(self.plain.volts[0, 0] @ hypothesis.across()))
+        floor = UNEXPLAINED * loop + SMALL
         places = np.arange(covariance.shape[1])
         covariance[:, places, places] += np.concatenate([[np.square(floor)], own])
         lower = np.linalg.cholesky(covariance)
