@@ -74,6 +74,8 @@ class Iteration:
     converged : bool
     lowest, highest : float
         Voltages across elements, relative to nominal [1].
+    reached : float
+        Least objective of the last careful search [1].
     """
 
     def __init__(self, response: Response, observation: Observation) -> None:
@@ -86,6 +88,7 @@ class Iteration:
         self.residuals: Floats = np.zeros(0)
         self.steps, self.change, self.converged = 0, math.inf, False
         self.lowest = self.highest = 1.0
+        self.reached = math.inf
         self._per_unit = 1.0 / response.elements.nominal
         self._per_emf = 1.0 / response.emfs
 
@@ -195,8 +198,13 @@ class Iteration:
         walk = self._walk(scan, gain, None, turn)
         best, halved, flat, done = math.inf, 0, 0, 0
         straight = bend = np.zeros(len(walk.along) + len(walk.parts))
-        aside, given_up, directions = float(self._aside > 0.0), 0.0, len(walk.along)
-        asked = taken = np.zeros(0)
+        aside, given_up, directions, asked, taken = (
+            float(self._aside > 0.0),
+            0.0,
+            len(walk.along),
+            np.zeros(0),
+            np.zeros(0),
+        )
         still, bent, change, size = False, math.inf, math.inf, math.inf
         with np.errstate(all="ignore"):
             while not still and done < limit + halved:
@@ -218,6 +226,7 @@ class Iteration:
                     continue
                 flat = flat + 1 if not halved and best - objective < FLAT else 0
                 if halved >= ASTRAY:
+                    best = objective
                     break
                 best, halved, bent = objective, 0, math.inf
                 straight, bend = walk.towards(residuals), np.zeros(len(straight))
@@ -235,7 +244,7 @@ class Iteration:
                     aside += given_up
             walk.draw()
         converged = still and math.isfinite(best)
-        self._keep(walk, residuals, done, max(change, 1e-3 * size), converged=converged)
+        self._keep(walk, residuals, done, max(change, 1e-3 * size), best, converged=converged)
         left = aside * self._aside_state if aside else np.zeros(len(gain.right))
         if converged:
             self._started_from(walk, scan)
@@ -280,9 +289,11 @@ class Iteration:
             seen = walk.look()
         return seen, change
 
-    def _keep(self, walk: Walk, residuals: Floats, steps: int, change: float, *, converged: bool) -> None:
+    def _keep(
+        self, walk: Walk, residuals: Floats, steps: int, change: float, reached: float = math.inf, *, converged: bool
+    ) -> None:
         self.inputs, self.powers, self.along, self.residuals = walk.inputs, walk.powers, walk.along, residuals
-        self.steps, self.change, self.converged = steps, change, converged
+        self.steps, self.change, self.converged, self.reached = steps, change, converged, reached
         if self._count:
             size = np.abs(walk.across) * self._per_unit
             self.lowest, self.highest = float(size.min()), float(size.max())

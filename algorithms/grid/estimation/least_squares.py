@@ -63,7 +63,12 @@ SAME = 0.01
 """Sigmas that differ by less, relatively, are those the gain was made with."""
 PATCHED = 24
 """Most rows worked into a gain; more make a new one."""
-ITERATIONS = 60
+CREPT = 0.25
+"""
+Two searches on fresh derivatives that change the objective by less end: the state is within half its sigma, in all
+directions together. Magnitudes of idle currents, whose equations bend most where they matter least, let it creep [1].
+"""
+ITERATIONS = 90
 RELINEARISED = 8
 """Most steps on derivatives that were made anew within a scan, before they are made anew again."""
 
@@ -198,12 +203,16 @@ class Estimator:
     def _solve(self, scan: Scan, gain: Gain, patch: Patch | None, turn: float, iterations: int) -> Estimate:
         iteration = self._iteration
         iteration.run(scan, gain, patch, turn, iterations)
-        steps = iteration.steps
+        steps, reached, crept = iteration.steps, math.inf, 0
         while not iteration.converged and steps < iterations:
             # The operating point has moved too far for the derivatives: take them where the steps have led.
             gain, patch = self._moved(gain, scan, iteration), None
             iteration.run_carefully(scan, gain, turn, min(RELINEARISED, iterations - steps))
             steps += iteration.steps
+            creeps = abs(reached - iteration.reached) < CREPT and iteration.change < MOVED
+            crept = crept + 1 if creeps else 0
+            reached = iteration.reached
+            iteration.converged |= crept >= 2
         iteration.steps = steps
         return Estimate(self.model, self.measurements, gain, patch, scan, turn, iteration)
 
