@@ -129,7 +129,9 @@ class Plant:
 
 @pytest.fixture
 def plant(tmp_path):
-    with SecureBrokers(tmp_path / "plant", names=(HOST,)) as brokers:
+    folder = tmp_path / "plant"
+    folder.mkdir()
+    with SecureBrokers(folder, names=(HOST,)) as brokers:
         yield Plant(tmp_path, brokers)
 
 
