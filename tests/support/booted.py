@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from uuid import uuid4
 
 from tests.support.waiting import wait_until
 
@@ -46,12 +47,17 @@ class Booted:
         with self._log.open("wb") as log:
             self._nspawn = subprocess.Popen(
                 ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--boot",
-                 f"--system-call-filter={_LANDLOCK}", "--directory", self.root],
+                 f"--machine=tresma-{uuid4().hex[:12]}", f"--system-call-filter={_LANDLOCK}", "--directory", self.root],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )  # fmt: skip
-        wait_until(self._is_up, "the machine having booted", timeout=60, interval=0.1)
+        try:
+            wait_until(self._is_up, "the machine having booted", timeout=180, interval=0.1)
+        except AssertionError as error:
+            said = self._log.read_text(errors="replace")[-2000:]
+            self.__exit__(None, None, None)
+            raise AssertionError(f"{error}; it said: {said}") from error
         return self
 
     def __exit__(
