@@ -36,7 +36,8 @@ StandardOutput=null
 StandardError=null
 Environment=PATH=/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8
 """
-_WANTS = "[Unit]\nWants=look.service\n"
+_WANTS = "[Unit]\nWants=l.service\n"
+"""Of the root's mount, since the name of what the firmware hands over has 55 characters at most."""
 _MARK = "--look-ended--"
 
 
@@ -139,8 +140,8 @@ class Emulated:
             *("-chardev", f"socket,id=look,path={self._folder / 'look'},server=on,wait=off"),
             *("-device", "virtserialport,chardev=look,name=look"),
             *("-device", "i6300esb", "-action", "watchdog=reset"),
-            *("-fw_cfg", f"name={credential}.extra-unit.look.service,file={self._folder / 'look.service'}"),
-            *("-fw_cfg", f"name={credential}.unit-dropin.multi-user.target,file={self._folder / 'wants.conf'}"),
+            *("-fw_cfg", f"name={credential}.extra-unit.l.service,file={self._folder / 'look.service'}"),
+            *("-fw_cfg", f"name={credential}.unit-dropin.-.mount,file={self._folder / 'wants.conf'}"),
         ]
 
     def _raspberry(self) -> list[str]:
