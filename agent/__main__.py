@@ -242,6 +242,14 @@ def _provision_command(commands: "argparse._SubParsersAction[argparse.ArgumentPa
     provision.add_argument("--once", action="store_true", help="ask the catalog once, and end")
     provision.set_defaults(command=_provision)
 
+    clock = commands.add_parser(
+        "clock",
+        help="tell services that may not ask the kernel how good the machine's time is",
+        description="Ask the kernel once a second how good the machine's time is, and leave it in a file for services "
+        "that may not ask. The service manager runs it.",
+    )
+    clock.add_argument("--file", type=Path, default=None, metavar="FILE", help="where (/run/tresma-clock/quality)")
+    clock.set_defaults(command=_clock)
     modem = commands.add_parser(
         "modem",
         help="keep the meter joined to the mobile network of its card; the service manager runs it",
@@ -401,6 +409,22 @@ def _provision(options: argparse.Namespace) -> int:
     from agent.console import provision_command  # noqa: PLC0415
 
     return provision_command.run(options)
+
+
+def _clock(options: argparse.Namespace) -> int:
+    from hardware.timebase_clocks import kernel_clock  # noqa: PLC0415
+    from hardware.told_clock import TOLD, tell  # noqa: PLC0415
+
+    def ask() -> tuple[float | None, float | None]:
+        found = kernel_clock()
+        return found.uncertainty, found.frequency
+
+    try:
+        tell(ask, options.file or TOLD)
+    except OSError as error:
+        sys.stderr.write(f"tresma-agent clock: expected a file that can be written, found {error}\n")
+        return 1
+    return 0
 
 
 def _modem(options: argparse.Namespace) -> int:

@@ -3,12 +3,15 @@ The clocks of the machine that a time base is fed with: UTC, a steady one, and w
 
 The only part of the time base that touches the world. On Linux the steady clock is CLOCK_MONOTONIC_RAW, which no time
 daemon steers; on Windows it is the performance counter. The kernel tells by adjtimex(2) whether UTC follows a
-reference, how well, and at which rate it makes UTC run apart from slews.
+reference, how well, and at which rate it makes UTC run apart from slews; a process that may not ask it, as a confined
+service may not, hears it from one that may (`told_clock`).
 """
 
 import ctypes
 import time
 from dataclasses import dataclass
+
+from hardware.told_clock import told
 
 UNTOLD = 1e-3
 """Uncertainty of a disciplined clock whose daemon tells none, as systemd-timesyncd does [s]."""
@@ -69,7 +72,9 @@ def kernel_clock() -> KernelClock:
         return KernelClock()
     timex = _Timex()
     state = adjtimex(ctypes.byref(timex))
-    if state < 0 or state == _TIME_ERROR or timex.status & _STA_UNSYNC:
+    if state < 0:
+        return KernelClock(*told())
+    if state == _TIME_ERROR or timex.status & _STA_UNSYNC:
         return KernelClock()
     frequency = (timex.tick / _NOMINAL_TICK) * (1.0 + timex.freq / _SCALED_PPM) - 1.0
     return KernelClock(

@@ -139,6 +139,16 @@ def test_the_check_and_the_manual_are_there_and_other_programs_do_not_see_our_mo
     assert (machine.root / "usr/share/bash-completion/completions/tresma-agent").exists()
 
 
+def test_the_meter_hears_how_good_its_clock_is_though_it_may_not_ask_the_kernel(machine, packages, plant, frames):
+    machine.install(packages[0])
+    configure(machine, plant, "m-1")
+    wait_for_frames(frames, 5)
+    read = ("runuser", "-u", "tresma", "--", "sha256sum", "/run/tresma-clock/quality")
+    first = machine.run(*read)
+    wait_until(lambda: machine.run(*read) != first, "a newer answer", timeout=30.0, interval=0.5)
+    machine.run("systemd-analyze", "security", f"--threshold={EXPOSURE}", "tresma-clock")
+
+
 def test_a_meter_that_stands_still_is_ended_by_the_watchdog_and_measures_again(machine, packages, plant, frames):
     machine.install(packages[0])
     configure(machine, plant, "m-1")
