@@ -203,9 +203,14 @@ def urgent_of(path):
     return {(one.boot, one.number) for (content,) in rows for one in decode(zlib.decompress(content))}
 
 
-def wait_for_frames(plant, timeout):
+def wait_for_frames(plant, machine, timeout):
     before = plant.frames()
-    wait_until(lambda: plant.frames() > before + 2, "frames", timeout=timeout, interval=0.2)
+
+    def come():
+        assert machine.runs, f"the emulator itself was ended: {machine.said()[-1000:]}"
+        return plant.frames() > before + 2
+
+    wait_until(come, "frames", timeout=timeout, interval=0.2)
 
 
 def test_a_meter_comes_back_from_every_power_cut(plant, card, tmp_path):
@@ -213,7 +218,7 @@ def test_a_meter_comes_back_from_every_power_cut(plant, card, tmp_path):
     kinds = list(SPANS)
     results, urgent = [], set()
     with Emulated(card, folder=tmp_path) as machine:
-        wait_for_frames(plant, BACK * SLOWER)
+        wait_for_frames(plant, machine, BACK * SLOWER)
         say(f"{CUTS} cuts, seed {SEED}; the first image is {plant.images.about.version}")
         for number in range(1, CUTS + 1):
             kind = kinds[(number - 1) % len(kinds)]
@@ -234,7 +239,7 @@ def test_a_meter_comes_back_from_every_power_cut(plant, card, tmp_path):
             began = time.monotonic()
             machine.start()
             try:
-                wait_for_frames(plant, BACK * SLOWER)
+                wait_for_frames(plant, machine, BACK * SLOWER)
                 taken = time.monotonic() - began
             except AssertionError:
                 taken = None
