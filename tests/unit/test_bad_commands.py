@@ -30,7 +30,7 @@ def service_in(folder, utc, root=b""):
         AgentConfig("m-1", "http://127.0.0.1:1", "x", folder, root=root),
         store=Store(folder),
         outbox=SimpleNamespace(boot=1),
-        workers=None,
+        workers=SimpleNamespace(ring=list),
         catalog=None,
         clock=SetClock(utc),
         manager=None,

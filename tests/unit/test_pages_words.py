@@ -130,6 +130,10 @@ def test_every_text_of_a_device_is_escaped_and_nothing_may_run():
         "facts": facts_of(one),
         "states": states_of(one, NOW.timestamp()),
         "recordings": [],
+        "commissionings": [
+            dict.fromkeys(("made", "answer", "place", "installer", "number"), HOSTILE) | {"tone": "bad"}
+        ],
+        "support": None,
         "kept": [],
         "changes": [],
     }
