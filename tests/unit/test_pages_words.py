@@ -119,6 +119,7 @@ def test_every_text_of_a_device_is_escaped_and_nothing_may_run():
     one = detail([], report, description=HOSTILE, terminal=HOSTILE, services={HOSTILE: HOSTILE})
     row = row_of(one, NOW.timestamp())
     common = {"who": None, "refresh": 0, "now": 0}
+    written = ("made", "answer", "place", "installer", "number")
     values = {
         "summary": one.summary,
         "presence": row.presence,
@@ -130,9 +131,7 @@ def test_every_text_of_a_device_is_escaped_and_nothing_may_run():
         "facts": facts_of(one),
         "states": states_of(one, NOW.timestamp()),
         "recordings": [],
-        "commissionings": [
-            dict.fromkeys(("made", "answer", "place", "installer", "number"), HOSTILE) | {"tone": "bad"}
-        ],
+        "commissionings": [dict.fromkeys(written, HOSTILE) | {"tone": "bad", "address": "/fleet/m-1"}],
         "support": None,
         "kept": [],
         "changes": [],
