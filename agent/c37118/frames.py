@@ -1,7 +1,7 @@
 r"""
 Frames of IEEE C37.118.2: measurement frames and configurations written as others' phasor concentrators read them. Pure.
 
-Where it stands: `c37118_stream` decides what to write, `c37118_server` sends it. Written are data, header and the two
+Where it stands: `stream` decides what to write, `server` sends it. Written are data, header and the two
 older configuration frames, read are command frames (IEEE Std C37.118.2-2011, clause 6). Phasors are RMS values in
 32-bit floats, rectangular or polar; frequency and its rate are floats or 16-bit integers. All numbers are big-endian.
 Every frame begins with SYNC, FRAMESIZE, IDCODE, SOC and FRACSEC and ends with CHK::

@@ -1,7 +1,7 @@
 """
 From measurement frames to a C37.118.2 stream: what it holds, and each frame of it. Pure.
 
-Where it stands: `outputs` feeds it the records of one algorithm, `c37118_server` sends what comes out. The layout is
+Where it stands: `outputs` feeds it the records of one algorithm, `server` sends what comes out. The layout is
 learnt from the records themselves: phases from the first, the rate from the first two. A phase that is not measured
 any more is NaN; one that appears changes the layout, and its number of changes. So does another rate: a higher one at
 once, a lower one when it has lasted, because a longer period alone is a gap.

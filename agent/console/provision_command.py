@@ -82,8 +82,10 @@ class Provisioning:
             self._tell(_NOBODY, 0, 0.0)
             return 0 if not self._once else 1
         if is_enrolled(self._places, card):
-            settle(self._places, card)
+            changed = settle(self._places, card)
             self._manager.ready(f"{card.device} is enrolled")
+            if changed and self._places.is_machine:  # a start that was broken off had left the agent nobody to be
+                start_agent()
             self._done()
             return 0
         self._manager.ready(f"{card.device} is not enrolled yet")

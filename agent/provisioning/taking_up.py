@@ -137,6 +137,13 @@ def _keep_card(places: Places, files: dict[str, bytes], kept: Card | None) -> No
     if not card.token and facts is None:
         remedy = f"`tresma devices enrol {card.device}` gives one"
         raise DocumentError([Problem(f"{CARD}: token", "a token that lets this meter in", "nothing", remedy)])
+    if kept is not None:  # a card that only brings a new token takes nothing away that was told before
+        card = msgspec.structs.replace(
+            card,
+            page=card.page if card.page.pin else kept.page,
+            label=card.label or kept.label,
+            least_policy=max(card.least_policy, kept.least_policy),
+        )
     is_new = card.token and (kept is None or kept.token != card.token)
     if is_new and AUTHORITIES not in files:
         places.drop(places.authorities)  # another catalog's, perhaps

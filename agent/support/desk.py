@@ -170,7 +170,10 @@ class SupportDesk:
             if label.failed:
                 log.warning("no support bundle is made: %s", label.failed)
             received = await self._patiently(requests, request, client.announce, request, label)
+            turns = 0
             while received is not None and place is not None and not received.complete:
+                turns += 1
+                _count(turns, label)
                 began = time.monotonic()
                 part = await asyncio.to_thread(place.part, received.received, PART)
                 received = await self._patiently(requests, request, client.hand_over, request, received.received, part)
@@ -245,3 +248,9 @@ class SupportDesk:
     def _send(self, payload: dict[str, Any]) -> None:
         record = Result(LINES, self._config.device, self._clock.now_ns(), payload)
         self._outbox.put("grid", topics.log(self._tenant, self._config.device), record)
+
+
+def _count(turns: int, label: BundleLabel) -> None:
+    """Whoever has the catalog may not keep a meter's line busy for ever."""
+    if turns > 2 * (label.bytes // PART + 2):
+        raise _Refused("a catalog that asks for the same parts again and again")

@@ -70,7 +70,7 @@ def versions() -> dict[str, Any]:
         "kernel": lambda: f"{platform.system()} {platform.release()} {platform.version()}",
         "python": platform.python_version,
         "system": lambda: content_of(Path("/etc/os-release").resolve(), 4096).decode(errors="replace").splitlines(),
-        "image": lambda: content_of(Path("/etc/tresma-image"), 4096).decode(errors="replace").splitlines(),
+        "image": lambda: content_of(Path("/usr/lib/tresma/image.json"), 4096).decode(errors="replace").splitlines(),
         "packages": lambda: said_by(
             ["dpkg-query", "-W", "-f=${Package} ${Version} ${db:Status-Abbrev}\n", *_packages], 16_384, 10.0
         ).splitlines(),
@@ -82,7 +82,7 @@ def versions() -> dict[str, Any]:
 _packages = (
     *("tresma-agent", "python3", "python3-cryptography", "python3-msgspec", "python3-numpy", "python3-paho-mqtt"),
     *("python3-requests", "python3-scipy", "python3-systemd", "python3-tuf", "bubblewrap", "chrony", "systemd"),
-    *("libusb-1.0-0", "modemmanager", "wpasupplicant", "raspi-firmware", "rauc"),
+    *("libusb-1.0-0", "modemmanager", "wpasupplicant", "u-boot-rpi"),
 )
 
 

@@ -69,8 +69,9 @@ class Scrubber:
 
 def _without_value(found: "re.Match[str]") -> str:
     name, value = found["name"].lower(), found["value"]
-    number = value.isdigit() and not name.endswith(("pin", "puk"))  # leases are counted by tokens
-    if number or (_harmless.fullmatch(value) and not name.endswith(("pin", "puk"))):
+    counted = value.isdigit() and name.endswith(("token", "tokens"))  # leases are counted by tokens
+    of_digits = value.isdigit() and not counted  # a PIN, or a pass word that somebody made of digits
+    if counted or (_harmless.fullmatch(value) and not of_digits):
         return found[0]
     return f"{found['name']}{found['join']}{LEFT_OUT}"
 

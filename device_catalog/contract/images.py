@@ -16,7 +16,6 @@ from device_catalog.contract.rules import IDENTIFIER, Problems
 from device_catalog.contract.topics import is_identifier
 from device_catalog.contract.update_rules import is_version
 
-IMAGES = "/v1/trust/targets/images"
 IMAGE_FILE = "/v1/trust/targets/images/{image}/{file}"
 """A manifest or a payload, under the name of its own digest."""
 

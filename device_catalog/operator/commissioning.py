@@ -8,17 +8,20 @@ catalog tells; the paper around it proves nothing.
 import argparse
 import io
 import os
+import sys
 import tempfile
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from algorithms.api.errors import printable, shortened
+from algorithms.api.wire import NANOSECONDS, time_from_text
 from device_catalog.contract.commissioning import (
     COMMISSIONING,
     COMMISSIONING_REPORT,
@@ -121,10 +124,10 @@ def _show_list(options: argparse.Namespace, catalog: CommissioningCatalog) -> No
     for item in items:
         record = item.record
         made = record.made[:19].replace("T", " ")
-        words = (record.answer.value, *map(printable, (record.place, record.installer, record.note)))
-        table.add_row(str(item.number), made, *words)
+        words = (record.place, record.installer, record.note)  # as somebody typed them: not markup of ours
+        table.add_row(str(item.number), made, record.answer.value, *(Text(printable(one)) for one in words))
     if items:
-        Console().print(table)
+        (Console() if sys.stdout.isatty() else Console(width=500, no_color=True)).print(table)
     note(f"{len(items)} commissioning{'' if len(items) == 1 else 's'}")
 
 
@@ -157,10 +160,10 @@ def _verify(options: argparse.Namespace) -> None:
     anchors, told_by = _anchors(options)
     try:
         verified = verify(signed, anchors)
+        made = datetime.fromtimestamp(time_from_text(verified.record.made) / NANOSECONDS, UTC)
     except ValueError as error:
         raise OperatorError(f"{options.verify}: {error}") from error
     record, digest = verified.record, digest_of(signed.record)
-    made = datetime.fromisoformat(f"{record.made[:19]}+00:00")
     if not verified.not_before <= made <= verified.not_after:
         wanted = f"{verified.not_before:%Y-%m-%d} to {verified.not_after:%Y-%m-%d}"
         raise OperatorError(

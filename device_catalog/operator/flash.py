@@ -255,5 +255,7 @@ def _show(results: list[Result]) -> None:
     for one in results:
         outcome = Text(one.outcome, style=styles.get(one.outcome, "bold red"))
         seconds = f"{one.seconds:.0f}" if one.outcome == DONE else ""
-        table.add_row(str(one.line), one.device, one.target, outcome, seconds, printable(one.reason))
+        table.add_row(
+            str(one.line), one.device, Text(printable(one.target)), outcome, seconds, Text(printable(one.reason))
+        )
     (Console() if sys.stdout.isatty() else Console(width=500, no_color=True)).print(table)

@@ -23,9 +23,6 @@ FLICKER_LIMIT = 1.0
 VOLTAGE_BANDS = ((0.95, 0.90, 1.10), (1.0, 0.85, 1.10))
 """Share of the time, and the band of the declared voltage that it must be within [1]."""
 FREQUENCY_BANDS = ((0.995, 0.99, 1.01), (1.0, 0.94, 1.04))
-INTERVALS = 1008
-"""Ten minutes in a week."""
-
 DIP_ROWS = ((0.8, 0.9, "90 > u ≥ 80"), (0.7, 0.8, "80 > u ≥ 70"), (0.4, 0.7, "70 > u ≥ 40"),
             (0.05, 0.4, "40 > u ≥ 5"), (-1.0, 0.05, "5 > u"))  # fmt: skip
 DIP_COLUMNS = ((0.2, "10 to 200 ms"), (0.5, "to 500 ms"), (1.0, "to 1 s"), (5.0, "to 5 s"), (60.0, "to 1 min"),

@@ -154,7 +154,7 @@ def test_the_token_is_gone_from_the_card_and_the_meter_says_that_it_is_enrolled(
 def test_the_root_is_not_written_and_what_lasts_is_on_data(machine):
     mounts = {line.split()[1]: line.split() for line in machine.run("cat /proc/mounts").splitlines()}
     assert mounts["/"][2] == "overlay"
-    assert mounts["/run/tresma/below"][3].startswith("ro")
+    assert mounts["/run/tresma-root/below"][3].startswith("ro")
     assert mounts["/boot/firmware"][3].startswith("ro")
     for place in ("/etc/tresma", "/var/lib/tresma", "/var/lib/tresma-slots", "/var/log/journal", "/var/lib/chrony"):
         assert mounts[place][0] == mounts["/data"][0], place
@@ -177,12 +177,12 @@ def test_the_watchdog_is_armed_and_the_clock_is_asked_for(machine, plant):
 
 def test_the_root_reports_its_health_and_ends_the_count_of_the_last_resort(machine):
     wait_until(
-        lambda: machine.run("cat /run/tresma/health.json", check=False).strip(),
+        lambda: machine.run("cat /run/tresma-health/health.json", check=False).strip(),
         "a verdict",
         timeout=400.0,
         interval=2.0,
     )
-    said = json.loads(machine.run("cat /run/tresma/health.json"))
+    said = json.loads(machine.run("cat /run/tresma-health/health.json"))
     assert said == {"schema": "health/1", "healthy": True, "problems": []}
     assert inside(machine)["booted"] == "A"
     assert machine.run("dd if=/dev/vda bs=512 skip=2048 count=1 status=none | tr '\\0' ' '").count("slot_left=9") == 1

@@ -144,6 +144,8 @@ class Chromium:
         while True:
             answer = self._answer(deadline)
             if answer.get("id") == self._number:
+                if method == "Runtime.evaluate" and "navigated" in answer.get("error", {}).get("message", ""):
+                    return self._call(method, **parameters)  # the next page came in between: it is asked
                 assert "error" not in answer, answer
                 return dict(answer["result"])
             self._note(answer)

@@ -157,11 +157,22 @@ def test_what_went_wrong_is_said_in_one_sentence(error, said):
         write(Source(), CardInMemory(breaks_at=6, error=error))
 
 
-def test_a_card_that_was_exchanged_is_not_made_bootable():
+def test_a_card_that_was_exchanged_before_the_first_byte_is_left_as_it_is():
     card = CardInMemory()
-    card.gone = "exchanged"
+    card.gone, before = "exchanged", card.durable
     with pytest.raises(WritingFailed, match="exchanged"):
         write(Source(), card)
+    assert (card.durable, bytes(card.content)) == (before, before)
+
+
+def test_a_card_that_was_exchanged_meanwhile_is_not_made_bootable():
+    card = CardInMemory()
+
+    def exchanged(what, _done, _all):
+        card.gone = "exchanged" if what == "reading back" else ""
+
+    with pytest.raises(WritingFailed, match="exchanged"):
+        write(Source(), card, exchanged)
     assert not card.boots
 
 

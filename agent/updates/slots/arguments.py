@@ -7,7 +7,7 @@ COMMAND = ("/usr/lib/tresma/slot",)
 STATE = Path("/var/lib/tresma-slots")
 SOCKET = Path("/run/tresma-slots.sock")
 ABOUT = Path("/usr/lib/tresma/image.json")
-HEALTH = Path("/run/tresma/health.json")
+HEALTH = Path("/run/tresma-health/health.json")
 ROOTS = (Path("/etc/tresma/root.json"), Path("/var/lib/tresma/identity/root.json"))
 RESTART = ("systemctl", "--no-block", "reboot")
 

@@ -10,6 +10,7 @@ written whole and read back can be tried, or the one that was in force before. W
 default slot and what boots as they were.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import logging
@@ -225,6 +226,8 @@ class Desk:
     def _settled(self) -> tuple[Slots, Ledger]:
         """Read how it is; what runs and is the default is good, whatever a cut kept from being written."""
         slots, ledger = self._backend.status(), Ledger(self._at.state)
+        with contextlib.suppress(OSError):  # none yet; pinned with the first question, while the meter is new
+            self._at.root()
         about = self._about()
         if about is not None:
             running = SlotContent(about.name, about.version, about.release)

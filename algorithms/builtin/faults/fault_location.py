@@ -3,7 +3,8 @@ Fault location: a fault on the feeder ahead in, the place of it out.
 
 Where it stands: `fault_detection` tells of a fault (`Event` of kind ``fault``); this algorithm measures it in its own
 samples, asks the voltage meters along the feeder (`fault_voltages`), and tells where it is in an `Event` of kind
-``fault-located``, which goes to the network's faults on the grid broker. `grid.fault_location` finds the place. Rules:
+``fault-located``, which goes to the network's faults on the grid broker. `grid.faults.fault_location` finds
+the place. Rules:
 
 - An answer goes out when all meters have answered, or when they have had `answer_time`: a silent meter costs accuracy
   and nothing else. One that answers later makes a second, better event if it changes anything.

@@ -190,10 +190,6 @@ class Interval:
         cycles, duration = self.turns.tolist()
         return cycles / duration if duration > 0 else None
 
-    def flagged_at_all(self, window: float = 0.25) -> bool:
-        """Tell whether something was flagged, or more than one window [s] is missing."""
-        return bool(self.not_counted) or self.missing > window
-
     def rms(self) -> Floats:
         """Return square roots of the means of squares (n_channels, n_values); NaN where nothing was counted."""
         counts = np.where(self.counts > 0, self.counts, np.nan)

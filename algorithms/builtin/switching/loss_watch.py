@@ -1,9 +1,9 @@
 """
 Watches whether another position of the switches would serve better, for long enough to be worth it. Pure.
 
-Where it stands: the core of the reconfiguration plug-in while there is no fault. `grid.reconfiguration` says where to
-end, `grid.switching_order` how to get there, `exchange_run` carries it out; the plug-in brings grid states and the
-lease, and sends what this gives.
+Where it stands: the core of the reconfiguration plug-in while there is no fault. Of `grid.switching`, `reconfiguration`
+says where to end and `switching_order` how to get there; `exchange_run` carries it out; the plug-in brings grid states
+and the lease, and sends what this gives.
 
 Rules:
 

@@ -22,7 +22,7 @@ import msgspec
 
 from algorithms.api.network_operation import SwitchState
 from algorithms.api.records import Command
-from algorithms.api.switching import CLAIM, CLOSE, OPEN, UNLOCK, Order, Outcome, SwitchReport, tags_of
+from algorithms.api.switching import CLAIM, CLOSE, OPEN, Order, Outcome, SwitchReport, tags_of
 from algorithms.api.wire import NANOSECONDS
 
 ATTEMPTS = 2
@@ -247,8 +247,3 @@ def closing(switch: str, patience: float) -> Wish:
 def claiming(switch: str, patience: float) -> Wish:
     """Wish that a switch obeys no older lease from now on."""
     return Wish(switch, CLAIM, patience)
-
-
-def unlocking(switch: str, patience: float, tag: str) -> Wish:
-    """Wish a lock taken off."""
-    return Wish(switch, UNLOCK, patience, tag)

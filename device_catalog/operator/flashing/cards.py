@@ -167,13 +167,13 @@ class Cards:
         reasons = []
         with self._one_at_a_time:
             try:
-                if self._memory is not None:
-                    self._memory.add(line.device, self._image.digest, line.target)
-            except OperatorError as error:
-                reasons.append(str(error))
-            try:
                 if inside is not None and self._orders.labels is not None:
                     labels = tuple(str(file) for file in label.write(inside.card, self._orders.labels))
+            except OperatorError as error:
+                reasons.append(f"{error}; its PIN is {inside.card.page.pin}" if inside is not None else str(error))
+            try:
+                if self._memory is not None:
+                    self._memory.add(line.device, self._image.digest, line.target)
             except OperatorError as error:
                 reasons.append(str(error))
         return labels, "; ".join(reasons)

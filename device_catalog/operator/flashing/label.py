@@ -59,11 +59,13 @@ def write(card: Card, folder: Path) -> tuple[Path, Path]:
     figure = _draw(card)
     picture, page = folder / f"{card.device}.png", folder / f"{card.device}.pdf"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # a PIN stands on labels
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph", UserWarning)  # a script that the font lacks: the id is there
             figure.savefig(picture, dpi=DOTS)
             figure.savefig(page, metadata={"CreationDate": None, "Title": f"Label of {card.device}"})
+        for file in (picture, page):
+            file.chmod(0o600)
     except OSError as error:
         raise OperatorError(f"the label of {card.device} cannot be written to {folder}: {error.strerror}") from error
     return picture, page

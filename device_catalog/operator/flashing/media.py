@@ -87,6 +87,16 @@ class DiskMedium:
             raise TargetRefused(f"{disk.path} is being written by somebody else; wait for the other program") from error
         if self.is_new:
             self._disk = look(self._path)
+        elif not disk.is_file:
+            opened = os.fstat(self._file).st_rdev
+            if f"{os.major(opened)}:{os.minor(opened)}" != disk.identity.split()[0]:
+                self._close()
+                raise TargetRefused(f"{disk.path} is another disk than a moment ago; look at `lsblk`, and begin again")
+
+    def _close(self) -> None:
+        for number in (self._file, self._past_cache):
+            if number is not None:
+                os.close(number)
 
     def __enter__(self) -> Self:
         return self
@@ -94,9 +104,7 @@ class DiskMedium:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None and self.is_new and not os.fstat(self._file).st_size:
             self._path.unlink(missing_ok=True)  # nothing was written to it
-        for number in (self._file, self._past_cache):
-            if number is not None:
-                os.close(number)
+        self._close()
 
     def write(self, offset: int, data: bytes) -> None:
         """Write all of `data`; an `OSError` where that fails."""

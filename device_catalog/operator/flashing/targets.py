@@ -111,9 +111,16 @@ def _of_file(disk: Disk, needed: int, *, overwrite: bool) -> Iterator[str]:
         yield f"{disk.path} cannot be written; check its permissions"
     if 0 < disk.size < needed:
         yield f"expected room for {_amount(needed)}, found a file of {_amount(disk.size)}"
-    with path.open("rb") as file:
-        if not overwrite and any(file.read(1024 * 1024)):
-            yield "expected a new or a blank file, found one with something in it; remove it, or say --overwrite"
+    if overwrite:
+        return
+    try:
+        with path.open("rb") as file:
+            begins = file.read(1024 * 1024)
+    except OSError as error:
+        yield f"{disk.path} cannot be read: {error.strerror}"
+        return
+    if any(begins):
+        yield "expected a new or a blank file, found one with something in it; remove it, or say --overwrite"
 
 
 def _of_disk(disk: Disk, needed: int, *, allow_fixed: bool, sys: Path, proc: Path) -> Iterator[str]:

@@ -62,6 +62,7 @@ def write(
     """
     stop = stop or threading.Event()
     try:
+        medium.look_again()  # what was asked about may have been exchanged since
         _clear(source, medium)
         _write_body(source, medium, progress, stop)
         _compare(source, medium, progress, stop)
