@@ -327,7 +327,8 @@ def test_card_that_takes_no_more_is_said_and_costs_nothing_while_memory_lasts(tm
         report = json.loads(told)
         assert "kept in memory only" in report["problem"]
         assert report["pending"] == {"grid": 0, "data": 0}
-        assert report["acknowledged"]["data"] == len(lines)
+        # At least once: what was under way when a link broke goes out again, and is acknowledged again.
+        assert 0 <= report["acknowledged"]["data"] - len(lines) <= 20
 
 
 def test_publisher_killed_again_and_again_loses_nothing_urgent(tmp_path):
