@@ -24,8 +24,8 @@ from algorithms.waveform.superimposed import FORTESCUE
 
 TIME_CONSTANTS = (0.004, 0.008, 0.015, 0.025, 0.04, 0.06, 0.09, 0.14, 0.25)
 """Of the decaying part [s]: between those that leave least the one that does is looked for."""
-REFINED = 4
-"""Steps of that search."""
+REFINED = 6
+"""Steps of that search: what is left is 5e-6 of the decaying part at most, after four 9e-5 [1]."""
 SPIKE = 6.0
 """A sample this many standard deviations off is a spike [1]."""
 AUDIBLE = 10.0

@@ -238,7 +238,6 @@ def _judge_one(  # noqa: PLR0917 - one trial
     examined = examine(own, values, prior=prior, u_prior=metering.u_prior)
     ours = bool(examined.suspects) and examined.suspects[0].measurement == name
     named = {other for one in examined.suspects for other in (one.measurement, *one.alternatives)}
-    theirs, alarm = False, True
     try:
         exact = judge.estimate(
             values,
@@ -254,7 +253,7 @@ def _judge_one(  # noqa: PLR0917 - one trial
         limit = 3.0 if alarm else norm.ppf(1 - (1 - CONFIDENCE) / (2 * judged))
         theirs = largest == bad and normalised[largest] > limit
     except ArithmeticError:
-        pass  # exact least squares find no state at all
+        theirs, alarm = False, True  # exact least squares find no state at all
     found.draws += 1
     found.ours += ours
     found.exact += theirs

