@@ -4,7 +4,8 @@ from typing import Any, cast
 
 from tuf.api.metadata import Root, Targets
 
-from device_catalog.packages.repository import SNAPSHOT, TIMESTAMP, Repository
+from device_catalog.packages.repository import Repository
+from device_catalog.packages.signed_metadata import SNAPSHOT, TIMESTAMP
 
 
 def status(repository: Repository) -> list[dict[str, Any]]:
