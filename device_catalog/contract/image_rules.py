@@ -11,8 +11,10 @@ from datetime import UTC, datetime
 from device_catalog.contract.documents import Configuration
 from device_catalog.contract.rules import IDENTIFIER, Problems
 from device_catalog.contract.topics import is_identifier
-from device_catalog.contract.update_rules import LONGEST_PROBATION, is_version, judge_package
+from device_catalog.contract.update_rules import is_version, judge_package
 
+LONGEST_IMAGE_PROBATION = 3600.0
+"""So long at most an image may take to prove itself; a meter leaves one that nobody confirmed soon after [s]."""
 MAXIMUM_WINDOWS = 16
 SLOWEST, FASTEST = 1_000.0, 100e6
 """Rates of a download [bytes/s]."""
@@ -37,7 +39,7 @@ def judge_image(problems: Problems, configuration: Configuration, where: str) ->
         judge_package(problems, image.package, f"{where}.package")
     is_named = not image.rollout or is_identifier(image.rollout)
     problems.expect(is_named, f"{where}.rollout", f"{IDENTIFIER}, or nothing", image.rollout)
-    problems.number(image.probation, f"{where}.probation", 0, LONGEST_PROBATION, above=True)
+    problems.number(image.probation, f"{where}.probation", 0, LONGEST_IMAGE_PROBATION, above=True)
     problems.number(image.rate, f"{where}.rate", SLOWEST, FASTEST)
     most = MAXIMUM_WINDOWS
     problems.expect(len(image.windows) <= most, f"{where}.windows", f"at most {most}", len(image.windows))

@@ -15,7 +15,7 @@ import msgspec
 
 from algorithms.api.errors import Problem, shortened
 from device_catalog.contract.documents import Configuration, ImageSetting, PackageReference
-from device_catalog.contract.image_rules import judge_image
+from device_catalog.contract.image_rules import LONGEST_IMAGE_PROBATION, judge_image
 from device_catalog.contract.rollouts import (
     GroupChange,
     GroupChanged,
@@ -294,6 +294,8 @@ def _problems_of_image(request: RolloutRequest) -> list[Problem]:
     problems = Problems()
     remedy = "an image is tried by a restart; begin with few devices instead, such as --percent 1,10,100"
     problems.expect(request.shadow is None, "rollout.shadow", "none for an image", "one", remedy)
+    if request.probation is not None:
+        problems.number(request.probation, "rollout.probation", 0, LONGEST_IMAGE_PROBATION)
     settings = {**request.settings, "name": request.algorithm}
     try:
         image = msgspec.convert(settings, ImageSetting)

@@ -145,3 +145,10 @@ def test_the_repository_tells_images_from_algorithms(tmp_path):
     assert [releases.is_image(name) for name in (NAME, "voltage-band")] == [True, False]
     package, problems = releases.find(NAME, "1.1.0", NOW)
     assert (package.release, package.length, problems) == (2, len(data), [])
+
+
+def test_a_probation_after_which_a_meter_has_left_the_image_is_refused(world):
+    world.many(1)
+    with pytest.raises((Refused, ProblemsError)) as refusal:
+        world.begin_rollout(probation=7200.0)
+    assert "rollout.probation" in str(refusal.value.problems)

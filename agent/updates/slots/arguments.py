@@ -11,15 +11,14 @@ HEALTH = Path("/run/tresma-health/health.json")
 ROOTS = (Path("/etc/tresma/root.json"), Path("/var/lib/tresma/identity/root.json"))
 RESTART = ("systemctl", "--no-block", "reboot")
 
-PATIENCE = 2700.0
-"""So long after the start an image may remain unconfirmed, while the agent runs [s]."""
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
     parser.add_argument("--socket", type=Path, metavar="PATH", help="listen there instead of serving standard input")
     parser.add_argument("--overdue", action="store_true", help="leave an image on trial that nobody confirmed")
-    parser.add_argument("--patience", type=float, default=PATIENCE, metavar="S", help=f"for how long ({PATIENCE:g})")
+    parser.add_argument(
+        "--patience", type=float, metavar="S", help="that long after the start [s] (when no agent judges it any more)"
+    )
     parser.add_argument("--state", type=Path, default=STATE, metavar="FOLDER", help=f"its own folder ({STATE})")
     parser.add_argument("--about", type=Path, default=ABOUT, metavar="FILE", help=f"which image runs ({ABOUT})")
     parser.add_argument("--health", type=Path, default=HEALTH, metavar="FILE", help=f"the image's verdict ({HEALTH})")

@@ -21,13 +21,19 @@ import msgspec
 
 from agent.errors import SlotError
 from agent.files import write_durably
+from agent.updates.image_health import AWAY, GRACE
 from agent.updates.slots.arguments import ROOTS
 from agent.updates.slots.backend import CommandBackend
 from agent.updates.slots.desk import Desk, Surroundings, reading
 from agent.updates.slots.messages import MAXIMUM_LINE, SlotAnswer, SlotRequest
+from device_catalog.contract.image_rules import LONGEST_IMAGE_PROBATION
 from device_catalog.contract.trust import MAXIMUM_ROOT
 
 AGENT = ("systemctl", "--quiet", "is-active", "tresma-agent.service")
+START = 600.0
+"""So long after the machine its agent may start, on the slowest card [s]."""
+PATIENCE = START + LONGEST_IMAGE_PROBATION + AWAY + GRACE
+"""So long after the start an image may remain unconfirmed while the agent runs: by then that has judged it [s]."""
 _QUIET = 120.0
 _STEP = 0.02
 
@@ -46,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     )
     desk = Desk(CommandBackend(options.slot), surroundings)
     if options.overdue:
-        return _look(desk, options.patience)
+        return _look(desk, PATIENCE if options.patience is None else options.patience)
     if options.socket is not None:
         _listen(desk, options.socket)
         return 0
