@@ -10,27 +10,24 @@ to stop ends whatever is under way, also a start.
 import asyncio
 import logging
 import signal
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from importlib.metadata import version
 from pathlib import Path
 
-from agent.allowance import Allowance
 from agent.apply import apply
 from agent.calibration import Calibrations
 from agent.catalog import CatalogClient
 from agent.checkpoints import Checkpoints
 from agent.clock import Clock, StepWatch, synchronisation
-from agent.commands import judge, read_command
+from agent.command_gate import CommandGate
 from agent.commissioning.office import Office
 from agent.config import AgentConfig
 from agent.conversation import Conversation
-from agent.delivery.broker import Credentials, Link
-from agent.delivery.inbox import Inbox
+from agent.delivery.links import Links
 from agent.delivery.outbox import Outbox
 from agent.delivery.replay import SUBJECT, Replay
 from agent.errors import ConfigError
-from agent.identity.tls import broker_context
 from agent.network import Networks
 from agent.network_duty import NetworkDuty
 from agent.network_leases import SUBJECT as LEASE
@@ -54,26 +51,19 @@ from agent.updates.image_meter import AgentMeter, images_of
 from agent.updates.journal import Journal
 from agent.updates.places import Places
 from agent.updates.updates import Updates
-from algorithms.api.errors import WireError, shortened
+from agent.watchdog import Watchdog
 from algorithms.api.records import Command, Event, Record, Request
-from algorithms.api.switching import read_order
 from algorithms.api.wire import Header
 from device_catalog.contract import topics
-from device_catalog.contract.documents import Configuration, Desired, Neighbours, Poll
+from device_catalog.contract.documents import Configuration, Desired, Poll
 from device_catalog.contract.presence import Session
 from device_catalog.contract.reports import Reported, TimeReport
-from device_catalog.contract.topics import BROKERS, BrokerName
+from device_catalog.contract.topics import BrokerName
 
 log = logging.getLogger(__name__)
 
 HOUSEKEEPING = 1.0
 """How often the agent looks after itself [s]."""
-
-STALL = 10.0
-"""Sampling that stands still this long, without the supervisor knowing, starves the watchdog [s]."""
-
-BAD_COMMANDS = 10
-"""Lines a minute in the log about commands that are not obeyed; the rest is a number [1]."""
 
 
 class Service:
@@ -122,13 +112,14 @@ class Service:
             heed=lambda desired: self._support.heed(desired.support, desired.tenant),
         )
         self._outbox = outbox
+        self._links = Links(config, outbox, self._birth, self._hear)
         self._workers = workers
         self._clock = clock
         self._manager = manager
         self._outputs = Outputs(config.device)
         self._checkpoints = Checkpoints(store)
         self._running = RunningSet(
-            workers, self._checkpoints, clock, self._publish, self._outputs.take, ask=self._ask_neighbours
+            workers, self._checkpoints, clock, self._publish, self._outputs.take, ask=self._links.ask
         )
         self._changing = asyncio.Lock()  # one thing at a time changes what runs
         self._networks = Networks(
@@ -151,8 +142,8 @@ class Service:
         self._leases = LeaseDesk(
             config.device, CatalogClient(config), clock, lambda reply: self._running.deliver(config.device, reply)
         )
-        self._links: dict[BrokerName, Link] = {}
-        self._inbox: Inbox | None = None
+        self._commands = CommandGate(config.device, self._trust, self._leases, clock, self._running.deliver)
+        self._watchdog = Watchdog(manager, self._running, self._settings, self._links.by_broker, clock)
         self._configuration = Configuration()
         self._steps = StepWatch(clock)
         self._time = synchronisation()
@@ -165,15 +156,13 @@ class Service:
             ring=workers.ring,
             asking=self._conversation,
         )
-        meter = AgentMeter(self._settings, self._running, outbox, self._links, self._conversation, clock)
+        meter = AgentMeter(self._settings, self._running, outbox, self._links.by_broker, self._conversation, clock)
         self._images = images_of(config, store, meter, clock)
         self._stopping = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._duty = NetworkDuty(self._networks, self._running, self._changing, self._conversation.ask_now)
         self._isolation: dict[str, bool] = {}
-        self._bad_commands = Allowance(BAD_COMMANDS)
         self._version = version("tresma")
-        self._progress = (0, clock.monotonic())
 
     async def run(self) -> None:
         """Run until told to stop, then end in order."""
@@ -201,7 +190,7 @@ class Service:
         self._trust.load()
         self._commissioning.open()
         await self._settings.start_from_store()
-        self._manager.ready(self._status())
+        self._watchdog.ready()
         tasks = [
             loop.create_task(self._converse(), name="catalog"),
             loop.create_task(self._networks.hold(), name="network"),
@@ -225,7 +214,7 @@ class Service:
             ends.callback(self._images.close)
             ends.callback(self._outbox.close)
             ends.callback(self._checkpoints.close)
-            ends.push_async_callback(self._part_from_brokers)
+            ends.push_async_callback(self._links.stop)
             ends.push_async_callback(self._workers.stop)
             ends.push_async_callback(self._handover.close)
             ends.push_async_callback(self._support.close)
@@ -238,9 +227,6 @@ class Service:
             for task in tuple(self._tasks):
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _part_from_brokers(self) -> None:
-        await asyncio.gather(*(link.stop() for link in self._links.values()))
 
     # ---- settings
 
@@ -286,42 +272,24 @@ class Service:
         await self._outputs.configure(configuration)
         self._commissioning.configure(configuration)
         self._running.reroute()
-        self._links["grid"].announce()
+        self._links.by_broker["grid"].announce()
 
     def _meet_brokers(self, tenant: str) -> None:
         """Make the links at the first settings; where a device belongs is fixed at its registration."""
-        if self._links:
+        if self._links.by_broker:
             return
         device = self._config.device
-        self._outbox.tenant = tenant
-        credentials = Credentials(device, self._config.credential or None)
-        for broker in BROKERS:
-            birth = self._birth if broker == "grid" else None
-            self._links[broker] = Link(
-                broker,
-                self._outbox,
-                device=device,
-                tenant=tenant,
-                birth=birth,
-                credentials=lambda: credentials,
-                tls=lambda _: broker_context(self._config),
-            )
-        self._inbox = Inbox(device, tenant, self._links, self._hear)
-        self._inbox.answer(SUBJECT, Replay(self._outbox, device, tenant).answer)
-        self._inbox.answer(RECORD, self._recorder.answer)
-        self._inbox.listen("grid", topics.commands(tenant, device), self._obey)
-        self._duty.meet(self._inbox, tenant)
-        self._inbox.listen("grid", topics.notify(tenant, device), lambda *_: self._conversation.ask_now())
-        for link in self._links.values():
-            link.start()
-
-    def _ask_neighbours(self, wishes: Sequence[Neighbours], levels: Mapping[str, str]) -> None:
-        if self._inbox is not None:
-            self._inbox.ask(wishes, levels)
+        inbox = self._links.make(tenant)
+        inbox.answer(SUBJECT, Replay(self._outbox, device, tenant).answer)
+        inbox.answer(RECORD, self._recorder.answer)
+        inbox.listen("grid", topics.commands(tenant, device), self._commands.obey)
+        self._duty.meet(inbox, tenant)
+        inbox.listen("grid", topics.notify(tenant, device), lambda *_: self._conversation.ask_now())
+        self._links.start()
 
     def set_endpoints(self, broker: BrokerName, endpoints: tuple[str, ...]) -> None:
         """Use these endpoints from now on."""
-        self._links[broker].set_endpoints(endpoints)
+        self._links.by_broker[broker].set_endpoints(endpoints)
 
     def set_poll(self, poll: Poll) -> None:
         """Ask the catalog at this pace."""
@@ -373,7 +341,7 @@ class Service:
             applied_revision=self._settings.applied,
             refused=self._settings.refused,
             algorithms=self._updates.reports(self._running.algorithm_reports()),
-            links={name: link.report() for name, link in self._links.items()},
+            links={name: link.report() for name, link in self._links.by_broker.items()},
             source=self._running.sampler.report(),
             time=self._time,
             calibration=self._calibrations.report(),
@@ -392,61 +360,26 @@ class Service:
             self._leases.take(record)
             return
         if isinstance(record, Command):
-            objection = self._leases.objection(record)
-            if not objection:
-                record, objection = self._trust.signed(record, where.maker)
-            if objection:
-                if self._bad_commands.take():
-                    log.warning("command %s to %s is not sent: %s", record.id, record.recipient, objection)
+            signed = self._commands.signed(record, where.maker)
+            if signed is None:
                 return
+            record = signed
         self._outbox.put(where.broker, where.topic, record, retain=where.retain, urgent=where.urgent)
         if isinstance(record, Event):
             self._recorder.take(record)
         if isinstance(record, Command) and self._running.has_switch(record.recipient):
-            self._obey_order(record)
+            self._commands.obey_order(record)
 
     def _hear(self, header: Header, record: Record) -> None:
         if isinstance(record, Command):
-            self._obey_order(record)
+            self._commands.obey_order(record)
             return
         self._running.deliver(header.device, record)
-
-    def _obey_order(self, command: Command) -> None:
-        """Hand an order to a switch of this device to its algorithm, unless it is stale or nobody's who may give it."""
-        order = read_order(command)
-        try:
-            judge(command, self._trust.now_ns(self._clock.now_ns()))
-            self._expect_authority(command, order.network if order is not None else "")
-        except WireError as error:
-            if self._bad_commands.take():
-                log.warning("an order to switch %s is not obeyed: %s", shortened(command.recipient), error)
-            return
-        log.info("order %s: %s %s", command.id, command.verb, command.recipient)
-        self._running.deliver(self._config.device, command)
-
-    def _obey(self, payload: bytes, retained: bool) -> None:
-        """Hand an order to the algorithms that take commands; one that must not be obeyed is told and forgotten."""
-        try:
-            now_ns = self._trust.now_ns(self._clock.now_ns())
-            command = read_command(payload, retained=retained, device=self._config.device, now_ns=now_ns)
-            self._expect_authority(command, None)
-        except WireError as error:
-            if self._bad_commands.take():
-                log.warning("a command is not obeyed: %s", error)
-            return
-        log.info("command %s: %s", command.id, command.verb)
-        self._running.deliver(self._config.device, command)
-
-    def _expect_authority(self, command: Command, network: str | None) -> None:
-        objection = self._trust.objection(command, network)
-        if objection:
-            raise WireError(f"command {command.id}: {objection}")
 
     # ---- looking after itself
 
     async def _keep_house(self) -> None:
-        interval = min(HOUSEKEEPING, self._manager.watchdog / 3) if self._manager.watchdog else HOUSEKEEPING
-        status = ""
+        interval = self._watchdog.interval(HOUSEKEEPING)
         while True:
             await asyncio.sleep(interval)
             step = self._steps.look()
@@ -455,14 +388,8 @@ class Service:
                 self._aside("restamp", self._restamp())
             time = synchronisation()
             self._time = TimeReport(time.synchronised, time.uncertainty, self._steps.steps)
-            untold = self._bad_commands.withheld()
-            if untold:
-                log.warning("%d more commands were not obeyed within a minute", untold)
-            if self._samples_advance():
-                self._manager.alive()
-            if self._status() != status:
-                status = self._status()
-                self._manager.status(status)
+            self._commands.tell_withheld()
+            self._watchdog.look()
             if self._conversation.report_is_due():
                 self._aside("report", self._conversation.report())
             if self._support.is_due():
@@ -480,24 +407,3 @@ class Service:
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    def _samples_advance(self) -> bool:
-        """Tell whether sampling moves, or the supervisor knows that it does not."""
-        now = self._clock.monotonic()
-        samples, since = self._progress
-        if self._running.sampler.samples != samples or self._running.sampler.current is None:
-            self._progress = (self._running.sampler.samples, now)
-            return True
-        return now - since < STALL
-
-    def _status(self) -> str:
-        source = self._running.sampler.report()
-        parts = [f"revision {self._settings.applied}" if self._settings.applied else "waiting for the catalog"]
-        if source is not None:
-            parts.append(f"source {source.state}")
-        states = [report.state for report in self._running.algorithm_reports().values()]
-        parts.append(f"{states.count('running')} of {len(states)} algorithms run")
-        parts.extend(
-            f"{name} broker {'up' if link.report().connected else 'away'}" for name, link in self._links.items()
-        )
-        return ", ".join(parts)

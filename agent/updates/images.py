@@ -357,9 +357,17 @@ class Images:
             since = since if why.startswith("messages") else self._clock.monotonic()
             await asyncio.sleep(min(WAIT, LOOK if why.startswith("messages") else WAIT))
         troubled = tuple(sorted(self._meter.health().troubled))
-        await self._journal.change(self._journal.entry.armed(chosen, troubled))
+        before = self._journal.entry
+        await self._journal.change(before.armed(chosen, troubled))
         self._tell(chosen, "starting")
-        await self._ask(SlotRequest(messages.TRY))
+        try:
+            await self._ask(SlotRequest(messages.TRY))
+        except SlotError as error:
+            self._tell(chosen, "installed", str(error))
+            status = await self._ask(SlotRequest(messages.STATUS))
+            if not status.trying:  # nothing boots but what runs: that was no start of it
+                await self._journal.change(before)
+            raise
         await self._restarting()
 
     def _not_yet(self, setting: ImageSetting, waited: float) -> str:

@@ -48,8 +48,14 @@ else
     setexpr slot_left ${slot_left} - 1
 fi
 
-setenv keep 'env export -c -s 200 ${record_at} ${names}; ${devtype} write ${record_at} 800 1; ${devtype} write ${record_at} 2000 1'
-run keep
+setenv keep 'env export -c -s 200 ${record_at} ${names} && ${devtype} write ${record_at} 800 1 && ${devtype} write ${record_at} 2000 1'
+if run keep; then
+    setenv kept yes
+else
+    # A trial that cannot be struck off would be started for ever.
+    echo "tresma: the record of the slots cannot be written"
+    setenv slot ${slot_default}
+fi
 
 if test ${slot} = A; then setenv part 2; else setenv part 3; fi
 echo "tresma: slot ${slot}"

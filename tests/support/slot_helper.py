@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent.updates.slots.client import NoSlots, SlotClient
+from agent.errors import SlotError
+from agent.updates.slots.client import SlotClient
 from agent.updates.slots.messages import STATUS, SlotRequest, SlotStatus
 from tests.support.waiting import wait_until
 
@@ -44,5 +45,5 @@ def helper(folder: Path, root: bytes) -> Iterator[tuple[SlotClient, subprocess.P
 def answers(client: SlotClient) -> SlotStatus | None:
     try:
         return client.ask(SlotRequest(STATUS))
-    except NoSlots:
+    except SlotError:  # not there yet, or not yet listening
         return None

@@ -4,8 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from agent.command_gate import BAD_COMMANDS
 from agent.config import AgentConfig
-from agent.service import BAD_COMMANDS, Service
+from agent.service import Service
 from agent.store import Store
 from agent.trust.decisions import RELEASED
 from algorithms.api.records import Command
@@ -40,7 +41,7 @@ def service_in(folder, utc, root=b""):
 def test_commands_that_are_not_obeyed_cost_a_few_lines_a_minute(tmp_path, caplog):
     service = service_in(tmp_path, RELEASED)
     for number in range(20 * BAD_COMMANDS):
-        service._obey(b'{"schema": "command/%d"}' % number, retained=False)
+        service._commands.obey(b'{"schema": "command/%d"}' % number, retained=False)
     assert caplog.text.count("a command is not obeyed") == BAD_COMMANDS
     service._checkpoints.close()
 
@@ -53,8 +54,8 @@ def test_an_order_that_was_held_back_is_not_obeyed_because_the_clock_is_set_back
     to_switch, to_device = (
         Command("o-1", name, "open", issued_ns, issued_ns + 60 * NANOSECONDS) for name in ("s-1", "m-1")
     )
-    service._obey_order(to_switch)
-    service._obey(encode(to_device, Header("anna", 1, 1, 1, issued_ns)), retained=False)
+    service._commands.obey_order(to_switch)
+    service._commands.obey(encode(to_device, Header("anna", 1, 1, 1, issued_ns)), retained=False)
     expired = caplog.text.count("command o-1 expired at")
     assert expired == (2 if root else 0)  # without a root of trust there is no trusted time
     service._checkpoints.close()

@@ -1,8 +1,9 @@
 """
 The agent's side of the helper that writes slots: one connection for each request, in a thread.
 
-Rules: every wait has a limit; a helper that is not there is a device without slots, which is said once. Ending the
-connection ends what was asked: a slot that was half written stays marked as not to be booted.
+Rules: every wait has a limit; where no socket of a helper is, there is a device without slots, which is said once.
+One that is there and cannot be reached is a failure that may pass, and says nothing of the device or of an image.
+Ending the connection ends what was asked: a slot that was half written stays marked as not to be booted.
 """
 
 import socket
@@ -62,8 +63,15 @@ class SlotClient:
             connection.settimeout(QUIET)
             try:
                 connection.connect(str(self._path))
+            except FileNotFoundError as error:
+                raise NoSlots(f"expected a helper at {self._path}, found: {error.strerror}") from error
+            except PermissionError as error:
+                found = f"expected to be let in at {self._path}, found: {error.strerror}"
+                remedy = "the agent's user has to be of that socket's group"
+                raise SlotError(f"{found}; {remedy}", passing=True) from error
             except OSError as error:
-                raise NoSlots(f"expected a helper at {self._path}, found: {error.strerror or error}") from error
+                found = error.strerror or str(error)
+                raise SlotError(f"expected a helper that answers at {self._path}, found: {found}", passing=True) from error
             self._connection = connection
             try:
                 return self._conversation(connection, request, files, tell)
