@@ -1,15 +1,24 @@
 """What the helper that writes root slots takes from whom, and how long it waits for an agent's judgement."""
 
 import asyncio
+import contextlib
+import os
+import socket
 
 import msgspec
+import pytest
 
+from agent.errors import SlotError
+from agent.store import Store
+from agent.updates.image_journal import ImageJournal
+from agent.updates.slots.client import NoSlots, SlotClient
 from agent.updates.slots.command import PATIENCE, START
+from agent.updates.slots.messages import STATUS, SlotRequest
 from device_catalog.contract.configuration_rules import problems_of
 from device_catalog.contract.documents import Configuration
 from device_catalog.contract.image_rules import LONGEST_IMAGE_PROBATION
-from tests.support.image_world import WELL, World
-from tests.support.quick_loop import run_quickly
+from tests.support.image_world import WELL, World, at_once
+from tests.support.quick_loop import run_quickly, until
 
 
 def test_the_longest_probation_that_may_be_asked_for_ends_before_an_image_is_overdue(tmp_path):
@@ -29,5 +38,85 @@ def test_the_longest_probation_that_may_be_asked_for_ends_before_an_image_is_ove
         await world.run(setting)
         assert world.restarts == 2
         assert asyncio.get_running_loop().time() - begin < PATIENCE - START + 10.0
+
+    run_quickly(story())
+
+
+def test_a_start_that_the_boot_record_refused_is_none_that_the_image_failed(tmp_path, monkeypatch):
+    world = World(tmp_path)
+    world.flash()
+    setting = world.publish("1.1.0", 2)
+    refusals = 5
+    mark = world.slots.mark
+
+    def refusing(verb, slot=""):
+        nonlocal refusals
+        if verb == "try" and refusals:
+            refusals -= 1
+            raise SlotError("`slot try B`: expected a record that can be written, found a read-only card")
+        mark(verb, slot)
+
+    monkeypatch.setattr(world.slots, "mark", refusing)
+
+    def is_told(images):
+        report = images.report()
+        return report and report.update and "read-only card" in report.update.reason
+
+    async def story():
+        assert (await world.run(setting, is_told)).report().update.step == "installed"
+        await world.run(setting)
+        assert (refusals, world.restarts, world.slots.record.armed) == (0, 1, "B")
+        assert ImageJournal(Store(world.folder / "agent"), at_once).entry.trial.starts == 1
+
+    run_quickly(story())
+
+
+@contextlib.contextmanager
+def as_somebody(folder):
+    """Be somebody who may not look into a folder, also where tests run as root."""
+    folder.chmod(0)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+        folder.chmod(0o700)
+
+
+def test_only_where_there_is_no_socket_a_device_has_no_slots(tmp_path):
+    path = tmp_path / "run" / "slots.sock"
+    with pytest.raises(NoSlots, match="No such file"):
+        SlotClient(path).ask(SlotRequest(STATUS))
+    path.parent.mkdir()
+    with as_somebody(path.parent), pytest.raises(SlotError, match="that socket's group") as denied:
+        SlotClient(path).ask(SlotRequest(STATUS))
+    with socket.socket(socket.AF_UNIX) as listener:  # bound, and nobody listens
+        listener.bind(str(path))
+        with pytest.raises(SlotError, match="found: Connection refused") as refused:
+            SlotClient(path).ask(SlotRequest(STATUS))
+    for found in (denied, refused):
+        assert not isinstance(found.value, NoSlots)
+        assert found.value.passing
+
+
+def test_a_helper_that_is_away_for_a_while_fails_no_image(tmp_path):
+    world = World(tmp_path)
+    world.flash()
+    setting = world.publish("1.1.0", 2)
+    (tmp_path / "slots.sock").write_bytes(b"")
+    images = world.agent()
+    images._slots = SlotClient(tmp_path / "slots.sock")
+
+    async def story():
+        images.want(setting)
+        task = asyncio.ensure_future(images.hold())
+        await until(lambda: images.report() is not None and images.report().last_error, step=1.0)
+        assert images.report().update is None
+        images._slots = world
+        await until(lambda: world.off, step=1.0)
+        task.cancel()
+        assert world.restarts == 1
 
     run_quickly(story())

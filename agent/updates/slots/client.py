@@ -70,8 +70,8 @@ class SlotClient:
                 remedy = "the agent's user has to be of that socket's group"
                 raise SlotError(f"{found}; {remedy}", passing=True) from error
             except OSError as error:
-                found = error.strerror or str(error)
-                raise SlotError(f"expected a helper that answers at {self._path}, found: {found}", passing=True) from error
+                found = f"expected a helper that answers at {self._path}, found: {error.strerror or error}"
+                raise SlotError(found, passing=True) from error
             self._connection = connection
             try:
                 return self._conversation(connection, request, files, tell)
