@@ -4,16 +4,19 @@ import asyncio
 import contextlib
 import os
 import socket
+import threading
 
 import msgspec
 import pytest
 
 from agent.errors import SlotError
 from agent.store import Store
+from agent.trust.decisions import Reading
 from agent.updates.image_journal import ImageJournal
 from agent.updates.slots.client import NoSlots, SlotClient
-from agent.updates.slots.command import PATIENCE, START
-from agent.updates.slots.messages import STATUS, SlotRequest
+from agent.updates.slots.command import PATIENCE, START, pinned, serve
+from agent.updates.slots.desk import Desk, Surroundings
+from agent.updates.slots.messages import STATUS, WRITE, SlotRequest
 from device_catalog.contract.configuration_rules import problems_of
 from device_catalog.contract.documents import Configuration
 from device_catalog.contract.image_rules import LONGEST_IMAGE_PROBATION
@@ -120,3 +123,40 @@ def test_a_helper_that_is_away_for_a_while_fails_no_image(tmp_path):
         assert world.restarts == 1
 
     run_quickly(story())
+
+
+@contextlib.contextmanager
+def answering(desk):
+    """A connection to a helper that serves it; gives the other end, which gets what it answered."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        thread = threading.Thread(target=serve, args=(desk, theirs), daemon=True)
+        thread.start()
+        ours.settimeout(10)
+        yield ours
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+def test_the_helper_waits_for_no_pipe_that_the_agent_hands_over(tmp_path):
+    world = World(tmp_path)
+    world.flash()
+    reading, writing = os.pipe()  # open for writing: reading from it has no end
+    plain = os.open(world.folder / "about.json", os.O_RDONLY)
+    surroundings = Surroundings(tmp_path, tmp_path, tmp_path, bytes, bytes, lambda: Reading(0.0, False))
+    with answering(Desk(world.slots, surroundings)) as connection:
+        socket.send_fds(connection, [msgspec.json.encode(SlotRequest(WRITE, "x", "1.0.0")) + b"\n"], [plain, reading])
+        assert b"expected plain files" in connection.recv(4096)
+    for one in (reading, writing, plain):
+        os.close(one)
+
+
+def test_a_root_of_trust_is_read_only_from_a_plain_file(tmp_path):
+    pipe, link, plain = (tmp_path / name for name in ("pipe.json", "link.json", "root.json"))
+    os.mkfifo(pipe)
+    plain.write_bytes(b'{"signed": {"_type": "root"}}')
+    link.symlink_to(plain)
+    state = tmp_path / "state"
+    state.mkdir()
+    assert pinned(state, [pipe, link]) == b""
+    assert pinned(state, [pipe, link, plain]) == plain.read_bytes()

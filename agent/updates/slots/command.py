@@ -4,6 +4,9 @@
 Where it stands: wires `desk`. The connection is standard input (``Accept=yes``), or this process listens by itself
 where there is no service manager. ``--overdue`` is for the timer that leaves an image which nobody confirmed: because
 the agent does not come up in it at all, or goes on and on without an answer.
+
+Rules: what the agent hands over, and what stands where it may write, is read only where it is a plain file: anything
+else may never begin or never end, and whoever waits for it keeps the slots from everybody.
 """
 
 import argparse
@@ -11,6 +14,7 @@ import contextlib
 import logging
 import os
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -69,6 +73,9 @@ def serve(desk: Desk, connection: socket.socket) -> None:
         with contextlib.ExitStack() as opened:
             line, descriptors, _, _ = socket.recv_fds(connection, MAXIMUM_LINE, 2)
             files = [opened.enter_context(os.fdopen(one, "rb")) for one in descriptors]
+            if not all(map(_is_plain, files)):
+                _say(connection, SlotAnswer(error="expected plain files beside the request, found something else"))
+                return
             while b"\n" not in line and len(line) < MAXIMUM_LINE:
                 more = connection.recv(MAXIMUM_LINE)
                 if not more:
@@ -89,9 +96,9 @@ def pinned(state: Path, places: Sequence[Path]) -> bytes:
     kept = state / "root.json"
     for path in (kept, *places):
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             with os.fdopen(descriptor, "rb") as file:
-                root = file.read(MAXIMUM_ROOT + 1)
+                root = file.read(MAXIMUM_ROOT + 1) if _is_plain(file) else b""
             if len(root) > MAXIMUM_ROOT or msgspec.json.decode(root)["signed"]["_type"] != "root":
                 continue
         except (OSError, msgspec.DecodeError, KeyError, TypeError):
@@ -100,6 +107,10 @@ def pinned(state: Path, places: Sequence[Path]) -> bytes:
             write_durably(kept, root)
         return root
     return b""
+
+
+def _is_plain(file: BinaryIO) -> bool:
+    return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
 
 
 def _answer(desk: Desk, line: bytes, files: list[BinaryIO], connection: socket.socket) -> SlotAnswer:
