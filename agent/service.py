@@ -10,7 +10,6 @@ to stop ends whatever is under way, also a start.
 import asyncio
 import logging
 import signal
-from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from importlib.metadata import version
 from pathlib import Path
@@ -27,6 +26,7 @@ from agent.conversation import Conversation
 from agent.delivery.links import Links
 from agent.delivery.outbox import Outbox
 from agent.delivery.replay import SUBJECT, Replay
+from agent.errands import Errands
 from agent.errors import ConfigError
 from agent.network import Networks
 from agent.network_duty import NetworkDuty
@@ -159,7 +159,7 @@ class Service:
         meter = AgentMeter(self._settings, self._running, outbox, self._links.by_broker, self._conversation, clock)
         self._images = images_of(config, store, meter, clock)
         self._stopping = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._errands = Errands()
         self._duty = NetworkDuty(self._networks, self._running, self._changing, self._conversation.ask_now)
         self._isolation: dict[str, bool] = {}
         self._version = version("tresma")
@@ -224,9 +224,7 @@ class Service:
             ends.push_async_callback(self._running.close)
             ends.push_async_callback(self._updates.close)
             ends.push_async_callback(self._commissioning.close)
-            for task in tuple(self._tasks):
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._errands.close()
 
     # ---- settings
 
@@ -385,25 +383,16 @@ class Service:
             step = self._steps.look()
             if step:
                 log.warning("the clock was stepped by %+.3f s", step)
-                self._aside("restamp", self._restamp())
+                self._errands.begin("restamp", self._restamp())
             time = synchronisation()
             self._time = TimeReport(time.synchronised, time.uncertainty, self._steps.steps)
             self._commands.tell_withheld()
             self._watchdog.look()
             if self._conversation.report_is_due():
-                self._aside("report", self._conversation.report())
+                self._errands.begin("report", self._conversation.report())
             if self._support.is_due():
-                self._aside("support", self._support.keep(self.reported()))
+                self._errands.begin("support", self._support.keep(self.reported()))
 
     async def _restamp(self) -> None:
         async with self._changing:
             await self._running.sampler.restamp()
-
-    def _aside(self, name: str, work: Coroutine[None, None, None]) -> None:
-        """Do something that may take long beside the housekeeping, which feeds the watchdog."""
-        if any(task.get_name() == name for task in self._tasks):
-            work.close()  # the one before is still at it
-            return
-        task = asyncio.get_running_loop().create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
