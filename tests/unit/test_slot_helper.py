@@ -14,7 +14,7 @@ from agent.store import Store
 from agent.trust.decisions import Reading
 from agent.updates.image_journal import ImageJournal
 from agent.updates.slots.client import NoSlots, SlotClient
-from agent.updates.slots.command import PATIENCE, START, pinned, serve
+from agent.updates.slots.command import APART, PATIENCE, START, look, pinned, serve
 from agent.updates.slots.desk import Desk, Surroundings
 from agent.updates.slots.messages import STATUS, WRITE, SlotRequest
 from device_catalog.contract.configuration_rules import problems_of
@@ -160,3 +160,29 @@ def test_a_root_of_trust_is_read_only_from_a_plain_file(tmp_path):
     state.mkdir()
     assert pinned(state, [pipe, link]) == b""
     assert pinned(state, [pipe, link, plain]) == plain.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("found", "left"), [([False, False, True], False), ([False] * 6, True), ([True], False), ([True, False], False)]
+)
+def test_an_agent_that_is_just_being_restarted_costs_no_image(tmp_path, found, left):
+    world = World(tmp_path)
+    world.flash()
+    setting = world.publish("1.1.0", 2)
+    run_quickly(world.run(setting))
+    world.boot()
+    surroundings = Surroundings(
+        world.folder / "helper", world.folder / "about.json", tmp_path, bytes, bytes, lambda: Reading(0.0, False)
+    )
+    waited = []
+    looks = iter(found)
+    assert look(Desk(world.slots, surroundings), 1e12, lambda: next(looks), waited.append) == 0
+    assert world.ask(SlotRequest(STATUS)).running.state == ("failed" if left else "written")
+    assert sum(waited) == APART * (min(len(found), 6) - 1 if not found[0] else 0)
+
+
+def test_where_nothing_is_on_trial_nobody_is_looked_for(tmp_path):
+    world = World(tmp_path)
+    world.flash()
+    surroundings = Surroundings(tmp_path, tmp_path, tmp_path, bytes, bytes, lambda: Reading(0.0, False))
+    assert look(Desk(world.slots, surroundings), 0.0, lambda: pytest.fail("nobody needs to run")) == 0

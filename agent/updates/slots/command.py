@@ -17,7 +17,8 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -40,6 +41,8 @@ PATIENCE = START + LONGEST_IMAGE_PROBATION + AWAY + GRACE
 """So long after the start an image may remain unconfirmed while the agent runs: by then that has judged it [s]."""
 _QUIET = 120.0
 _STEP = 0.02
+LOOKS, APART = 6, 20.0
+"""An agent that is being restarted does not run for a moment: it is looked for so often, so far apart [s]."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -56,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     )
     desk = Desk(CommandBackend(options.slot), surroundings)
     if options.overdue:
-        return _look(desk, PATIENCE if options.patience is None else options.patience)
+        return look(desk, PATIENCE if options.patience is None else options.patience, _agent_runs)
     if options.socket is not None:
         _listen(desk, options.socket)
         return 0
@@ -146,17 +149,49 @@ def _listen(desk: Desk, path: Path) -> None:
                 serve(desk, connection)
 
 
-def _look(desk: Desk, patience: float) -> int:
-    """Leave an image on trial: at once where the agent does not run, and in any case after a while."""
-    runs = _run(AGENT) == 0
+def look(desk: Desk, patience: float, runs: Callable[[], bool], wait: Callable[[float], None] = time.sleep) -> int:
+    """
+    Leave an image on trial: soon where the agent does not run, and in any case after a while.
+
+    Parameters
+    ----------
+    desk : Desk
+    patience : float
+        After the start [s].
+    runs : callable
+        Tells whether the agent runs.
+    wait : callable, optional
+        Waits so long [s].
+
+    Raises
+    ------
+    SlotError
+        When the slots cannot be asked; the timer has it tried again.
+    """
+    if not desk.is_on_trial():
+        return 0
+    found = runs()
+    for _ in range(LOOKS - 1):  # one that is just being started anew comes back
+        if found:
+            break
+        wait(APART)
+        found = runs()
     uptime = float(Path("/proc/uptime").read_text().split()[0])
-    if runs and uptime < patience:
+    if found and uptime < patience:
         return 0
     reason = f"nobody confirmed it within {uptime / 60:.0f} min"
-    if not runs:
+    if not found:
         reason = f"the agent did not run in it {uptime / 60:.0f} min after the start"
     desk.leave_if_overdue(reason)
     return 0
+
+
+def _agent_runs() -> bool:
+    try:
+        return _run(AGENT) == 0
+    except (OSError, subprocess.TimeoutExpired) as error:  # nobody who manages services answers
+        logging.getLogger(__name__).warning("whether the agent runs cannot be asked: %s", error)
+        return False
 
 
 def _run(command: Sequence[str]) -> int:

@@ -139,11 +139,21 @@ class Desk:
         ------
         SlotError
         """
-        slots = self._backend.status()
-        if slots.trying != slots.booted:
+        if not self.is_on_trial():
             return False
         self.answer(SlotRequest(messages.LEAVE, reason=reason), [], lambda _: None)
         return True
+
+    def is_on_trial(self) -> bool:
+        """
+        Tell whether what runs was not confirmed yet.
+
+        Raises
+        ------
+        SlotError
+        """
+        slots = self._backend.status()
+        return slots.trying == slots.booted
 
     # ---- what is asked
 
