@@ -24,7 +24,8 @@ from device_catalog.contract.paths import APPLIED_HEADER, BOOT_HEADER, DEVICES, 
 from device_catalog.contract.signatures import HEADER
 from device_catalog.errors import AskedTooOften, CatalogError, DeviceUnknown, NotAuthorised, PolledTooOften
 from device_catalog.fleet.desired import DesiredDocuments
-from device_catalog.fleet.fleet import Device, Fleet
+from device_catalog.fleet.device import Device
+from device_catalog.fleet.fleet import Fleet
 from device_catalog.storage.audit_trail import CUT_OFF, Act
 from device_catalog.storage.deeds import Deed, under_way
 

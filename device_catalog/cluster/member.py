@@ -26,7 +26,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from device_catalog.cluster.news import News
 from device_catalog.cluster.rounds import Received, Round, Rounds, Told
 from device_catalog.errors import StorageError
-from device_catalog.fleet.fleet import Device, Fleet, Shared
+from device_catalog.fleet.device import Device, Shared
+from device_catalog.fleet.fleet import Fleet
 from device_catalog.fleet.leases import State
 from device_catalog.storage.database import storage_error
 from device_catalog.storage.threads import StorageThreads

@@ -7,29 +7,20 @@ method says otherwise. What changes is told to an `Announcer`, which returns at 
 
 import hashlib
 import hmac
-import sys
 import time
-import zlib
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-import msgspec
-
-from device_catalog.contract.paths import etag
 from device_catalog.contract.presence import Availability
 from device_catalog.contract.support import SupportWish
 from device_catalog.errors import DeviceUnknown, NotAuthorised
+from device_catalog.fleet.device import Device, Shared
 from device_catalog.fleet.domain import Guard, Presence, Reason, Transition
-from device_catalog.fleet.leases import NEVER, Lease, State
+from device_catalog.fleet.entity_tags import EntityTags, Signer
+from device_catalog.fleet.leases import NEVER, State
 from device_catalog.storage.rows import DeviceRow, Seen
 
 NANOSECONDS = 1_000_000_000
-
-MOST_TAGS = 65_536
-"""Entity tags that devices share in memory."""
-
-LOOK = 3600.0
-"""Whether a document is to be signed anew is looked at this often at least: the catalog's clock may be set [s]."""
 
 BURST = 60
 """Polls a device may send at once after a quiet time: an operator's changes ask for one each."""
@@ -39,90 +30,6 @@ SLOWEST_PACE = 1.0
 
 _hash = hashlib.sha256
 _equal = hmac.compare_digest
-
-
-class Device(Lease):
-    """
-    A registered device, as it is kept in memory.
-
-    Attributes
-    ----------
-    terms : tuple or None
-        Interval and a shorter lease [s] that count as soon as the device has the document that says so: until
-        then it polls as it did before.
-    renewal : float
-        When its document's entity tag is to be looked at again, because it may be signed anew [s, monotonic].
-    paced : float
-        Until when its polls so far are paid for, at a tenth of its interval each [s, monotonic].
-    written : float
-        When it was last heard as far as the database knows [s, monotonic].
-    told : bool or None
-        Whether the grid broker was told that it is there; None while nobody knows. Where several catalogs serve.
-    """
-
-    __slots__ = (
-        "applied",
-        "boot",
-        "digest",
-        "last_seen_ns",
-        "paced",
-        "renewal",
-        "revision",
-        "tag",
-        "tenant",
-        "terms",
-        "told",
-        "written",
-    )
-
-    def __init__(self, row: DeviceRow, tag: bytes) -> None:
-        super().__init__(row.device, row.interval, row.lease, expected=row.available)
-        self.tenant = sys.intern(row.tenant)
-        self.digest = row.digest
-        self.revision = row.revision
-        self.tag = tag
-        self.applied = row.applied_revision
-        self.boot = row.boot
-        self.last_seen_ns = row.last_seen_ns
-        self.written = NEVER
-        self.paced = NEVER
-        self.renewal = float("inf")
-        self.terms: tuple[float, float] | None = None
-        self.told: bool | None = True if row.available else None if row.last_seen_ns is None else False
-
-
-class Signer(Protocol):
-    """Whoever signs desired documents (`device_catalog.fleet.director`)."""
-
-    @property
-    def series(self) -> str:
-        """Tells its signatures from those of another, in entity tags."""
-
-    def period(self, device: str, now_ns: int) -> "Period":
-        """Tell within which time a device's document stays as it is signed."""
-
-    def signature(self, document: bytes) -> str:
-        """Sign a document."""
-
-
-class Period(Protocol):
-    """A time within which a device's document stays as it is signed [ns UTC]."""
-
-    @property
-    def number(self) -> int:
-        """Which one it is."""
-
-    @property
-    def begins_ns(self) -> int:
-        """Its first moment."""
-
-    @property
-    def ends_ns(self) -> int:
-        """Its last moment."""
-
-    @property
-    def expires_ns(self) -> int:
-        """Until when its signatures count."""
 
 
 class Announcer(Protocol):
@@ -136,32 +43,6 @@ class Announcer(Protocol):
 
     def state(self, tenants: list[str], state: str, time_ns: int) -> None:
         """Say whether silence is judged."""
-
-
-class Shared:
-    """
-    What a fleet keeps for the other catalogs that serve it (`device_catalog.cluster`).
-
-    Attributes
-    ----------
-    leads_until : float
-        Until when this catalog tells the grid broker who is there [s, monotonic].
-    fresh : dict
-        Devices heard since the others were told, by name.
-    settled : dict
-        Revision by device, of those that have the document that says another interval or lease.
-    early : dict
-        The same, of devices whose change is not known here yet.
-    gone : list
-        Devices removed lately, with when [s, monotonic].
-    """
-
-    def __init__(self) -> None:
-        self.leads_until = NEVER
-        self.fresh: dict[str, Device] = {}
-        self.settled: dict[str, int] = {}
-        self.early: dict[str, int] = {}
-        self.gone: list[tuple[float, Device]] = []
 
 
 class Fleet:
@@ -215,8 +96,7 @@ class Fleet:
         self.support: dict[str, SupportWish] = {}
         self.shared: Shared | None = None
         self._announcer = announcer
-        self._tags: dict[int, bytes] = {}
-        self._shared: dict[bytes, bytes] = {}
+        self._tags = EntityTags(signer, monotonic, wall)
         self._tenants: set[str] = set()
         self._waiting: bool | None = None
 
@@ -229,18 +109,11 @@ class Fleet:
     def hold(self, row: DeviceRow) -> Device:
         """Take in a device."""
         device = Device(row, b"")
-        self.renew(device)
+        self._renew(device)
         self.devices[row.device] = device
         self._tenants.add(device.tenant)
         self.presence.add(device, self.monotonic())
         return device
-
-    def tag(self, revision: int) -> bytes:
-        """Write an entity tag; devices of one revision share it."""
-        tag = self._tags.get(revision)
-        if tag is None:
-            tag = self._tags[revision] = etag(revision).encode()
-        return tag
 
     def want(self, name: str, recordings: tuple[str, ...], *, notify: bool = True) -> None:
         """
@@ -254,7 +127,7 @@ class Fleet:
         self.wanted[name] = recordings
         if not recordings:
             del self.wanted[name]
-        self.renew(device)
+        self._renew(device)
         if notify:
             self._announcer.notify(device.tenant, device.device, device.revision)
 
@@ -266,29 +139,12 @@ class Fleet:
         self.support[name] = wish
         if wish == SupportWish():
             del self.support[name]
-        self.renew(device)
+        self._renew(device)
         if notify:
             self._announcer.notify(device.tenant, device.device, device.revision)
 
-    def renew(self, device: Device) -> None:
-        """Write the entity tag of a device's desired document, which changes when it is to be signed anew."""
-        series = ""
-        if self.signer is not None:
-            now_ns = self.wall()
-            period = self.signer.period(device.device, now_ns)
-            series = f".{self.signer.series}{period.number}"
-            left = (period.ends_ns - now_ns) / NANOSECONDS
-            device.renewal = self.monotonic() + min(max(left, 0.0), LOOK)
-        recordings = self.wanted.get(device.device)
-        if recordings is not None:
-            series += f"+{zlib.crc32(' '.join(recordings).encode()):08x}"
-        wish = self.support.get(device.device)
-        if wish is not None:
-            series += f"+{zlib.crc32(msgspec.json.encode(wish)):08x}"
-        if len(self._shared) > MOST_TAGS:
-            self._shared.clear()
-        tag = f'"{device.revision}{series}"'.encode() if series else self.tag(device.revision)
-        device.tag = self._shared.setdefault(tag, tag)
+    def _renew(self, device: Device) -> None:
+        self._tags.renew(device, self.wanted.get(device.device), self.support.get(device.device))
 
     def authenticate(self, name: str, token: bytes) -> Device:
         """
@@ -324,7 +180,7 @@ class Fleet:
         if self.shared is not None:
             self.shared.fresh[device.device] = device
         if now >= device.renewal:
-            self.renew(device)
+            self._renew(device)
         if device.terms is not None and known == device.tag:
             self.presence.change(device, *device.terms, now)
             device.terms = None
@@ -357,7 +213,7 @@ class Fleet:
 
     def _take(self, device: Device, revision: int, interval: float, lease: float) -> None:
         device.revision = revision
-        self.renew(device)
+        self._renew(device)
         device.terms = (interval, lease)
         there = device.state in (State.AVAILABLE, State.LATE)
         early = self.shared is not None and self.shared.early.pop(device.device, -1) == revision

@@ -5,7 +5,7 @@ Leases live in memory; the database gets a share of them each second, so that a 
 next to nothing, and the rest at the end.
 """
 
-from device_catalog.fleet.fleet import Device
+from device_catalog.fleet.device import Device
 from device_catalog.fleet.leases import State
 from device_catalog.fleet.register import Register
 

@@ -5,8 +5,9 @@ import hashlib
 import pytest
 
 from device_catalog.brokers.words import Word, Words
+from device_catalog.fleet.device import Shared
 from device_catalog.fleet.domain import Guard
-from device_catalog.fleet.fleet import NANOSECONDS, Fleet, Shared
+from device_catalog.fleet.fleet import NANOSECONDS, Fleet
 from device_catalog.storage.rows import DeviceRow
 
 DIGEST = hashlib.sha256(b"credential").digest()

@@ -8,7 +8,8 @@ from device_catalog.config import ConfigError
 from device_catalog.contract.signatures import read_signatures
 from device_catalog.fleet.director import Director, read_director
 from device_catalog.fleet.domain import Guard
-from device_catalog.fleet.fleet import LOOK, NANOSECONDS, Fleet
+from device_catalog.fleet.entity_tags import LOOK
+from device_catalog.fleet.fleet import NANOSECONDS, Fleet
 from device_catalog.storage.rows import DeviceRow
 from tests.support.policies import Key
 
