@@ -102,10 +102,11 @@ class EntityTags:
             series += f"+{zlib.crc32(msgspec.json.encode(wish)):08x}"
         if len(self._shared) > MOST_TAGS:
             self._shared.clear()
-        tag = f'"{device.revision}{series}"'.encode() if series else self._of_revision(device.revision)
+        tag = f'"{device.revision}{series}"'.encode() if series else self.of_revision(device.revision)
         device.tag = self._shared.setdefault(tag, tag)
 
-    def _of_revision(self, revision: int) -> bytes:
+    def of_revision(self, revision: int) -> bytes:
+        """Write the tag of a revision that nothing is added to; devices of one revision share it."""
         tag = self._of_revisions.get(revision)
         if tag is None:
             tag = self._of_revisions[revision] = etag(revision).encode()

@@ -115,6 +115,10 @@ class Fleet:
         self.presence.add(device, self.monotonic())
         return device
 
+    def tag(self, revision: int) -> bytes:
+        """Write the entity tag of a revision that nothing is added to."""
+        return self._tags.of_revision(revision)
+
     def want(self, name: str, recordings: tuple[str, ...], *, notify: bool = True) -> None:
         """
         Ask a device for these recordings, and for no others any more.
