@@ -47,7 +47,8 @@ a tray of cards, with a table of device,target,place[,network,card,tenant,pin]:
   m-0043,/dev/sdc,Main Street 9
   m-0044,/dev/sdb,Mill Lane 1                                         the next card in the same reader
 
-What is done stands in tray.csv.done; the same command again does the rest (--again does all).
+What is done stands in tray.csv.done; the same command again does the rest (--again does all). A card that was just
+written and is still in the reader is known by what is on it, and left alone.
 
 network.yaml (Ethernet by DHCP where there is none):
   schema: network/1

@@ -1,5 +1,7 @@
 """Many cards side by side: each has its own end, and what stops one stops no other."""
 
+import subprocess
+
 import pytest
 
 from device_catalog.contract.card import Card
@@ -10,7 +12,7 @@ from device_catalog.operator.flashing.cards import DONE, REFUSED, WOULD, Cards, 
 from device_catalog.operator.flashing.image import Image
 from device_catalog.operator.flashing.progress import Reporter
 from device_catalog.operator.flashing.tray import Line, Memory
-from tests.support.card_image import boots, make_image, read_file
+from tests.support.card_image import FIRMWARE, boots, make_image, read_file
 
 
 def token(device):
@@ -129,3 +131,24 @@ def test_an_interrupted_tray_leaves_no_card_that_boots_half_written(image, tmp_p
     (result,) = cards.side_by_side([line(tmp_path, "m-1")], 1)
     assert (result.outcome, result.reason) == (REFUSED, "interrupted before its turn")
     assert not (tmp_path / "m-1.img").exists() or not boots(tmp_path / "m-1.img")
+
+
+def test_a_tray_that_goes_on_leaves_the_card_alone_that_is_still_in_the_reader(written, tmp_path):
+    memory, orders, catalog = Memory(tmp_path / "tray.csv.done"), Orders(overwrite=True), Catalog()
+    reader = tmp_path / "reader.img"
+    first, second = (Line(2, device, str(reader)) for device in ("m-1", "m-2"))
+    assert written(first, memory=memory, catalog=catalog, orders=orders)["m-1"].outcome == DONE
+    before = reader.read_bytes()
+    refused = written(second, memory=Memory(memory.path), catalog=catalog, orders=orders)["m-2"]
+    assert refused.outcome == REFUSED
+    assert "expected the next card in" in refused.reason
+    assert "found the one that was written for m-1 (20" in refused.reason
+    assert (catalog.asked, reader.read_bytes()) == (["m-1"], before)
+    again = written(first, memory=Memory(memory.path), catalog=catalog, orders=orders)["m-1"]
+    assert again.outcome == DONE  # for the same meter it may be written again
+    # Another card was put in; and the one of before has been in its meter, which took the files off it.
+    reader.unlink()
+    assert written(second, memory=memory, catalog=catalog, orders=orders)["m-2"].outcome == DONE
+    subprocess.run(["mdel", "-i", f"{reader}@@{FIRMWARE}", "::tresma/card.yaml"], check=True, capture_output=True)
+    third = Line(4, "m-3", str(reader))
+    assert written(third, memory=memory, catalog=catalog, orders=orders)["m-3"].outcome == DONE

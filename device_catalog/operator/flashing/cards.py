@@ -19,6 +19,7 @@ from device_catalog.operator.errors import CatalogAway, OperatorError, UsageErro
 from device_catalog.operator.flashing import label, targets
 from device_catalog.operator.flashing.contents import Contents, Personal, contents, read_files, read_limited
 from device_catalog.operator.flashing.errors import TargetRefused, WritingFailed
+from device_catalog.operator.flashing.held import holder
 from device_catalog.operator.flashing.image import Image
 from device_catalog.operator.flashing.media import DiskMedium
 from device_catalog.operator.flashing.progress import Reporter
@@ -145,6 +146,8 @@ class Cards:
         disk = targets.look(Path(line.target))
         if found := self.objections(disk):
             raise TargetRefused("; ".join(found))
+        if self._memory is not None:
+            self._refuse_done(disk, line, self._memory)
         if self._orders.labels is not None and not self._orders.bare:
             label.require()
         if self._orders.dry_run:
@@ -160,6 +163,18 @@ class Cards:
                     self.stop,
                 )
         return DONE, *self._afterwards(line, inside)
+
+    @staticmethod
+    def _refuse_done(disk: Disk, line: Line, memory: Memory) -> None:
+        """Leave a card alone that this tray made for another meter: nobody has changed the card in the reader."""
+        other = holder(disk)
+        entry = memory.newest(other) if other and other != line.device else None
+        if entry is not None:
+            raise TargetRefused(
+                f"expected the next card in {line.target}, found the one that was written for {other} "
+                f"({entry.time:%Y-%m-%d %H:%M} UTC); put in another, or take the line of {other} out of "
+                f"{memory.path.name} to write this one again"
+            )
 
     def _afterwards(self, line: Line, inside: Contents | None) -> tuple[tuple[str, ...], str]:
         """Note and label a card that is done; what goes wrong here does not undo it, and is told."""

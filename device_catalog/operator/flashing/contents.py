@@ -188,6 +188,17 @@ def put(partition: IO[bytes], files: Mapping[str, bytes]) -> None:
             raise OperatorError(f"{name} cannot be read back from the image's FAT partition; is the image damaged?")
 
 
+def read_from(medium: Path, start: int, name: str) -> bytes:
+    """
+    Read a file of the FAT partition that begins at `start` [bytes] of a disk or an image; empty where there is none.
+
+    Raises
+    ------
+    OperatorError
+    """
+    return _mtools("mtype", "-i", f"{medium}@@{start}", f"::{name}", may_fail=True)
+
+
 def _mtools(program: str, *arguments: str, content: bytes = b"", may_fail: bool = False) -> bytes:
     if shutil.which(program) is None:
         raise UsageError(f"expected mtools, which write FAT partitions, found no {program}; apt install mtools")

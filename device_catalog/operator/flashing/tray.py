@@ -170,6 +170,11 @@ class Memory:
         """Find the entry of a meter's card with an image; None where it is not done."""
         return self._done.get((device, image))
 
+    def newest(self, device: str) -> Entry | None:
+        """Find the newest entry of a meter's card, with whatever image; None where there is none."""
+        entries = [entry for entry in self._done.values() if entry.device == device]
+        return max(entries, key=lambda entry: entry.time, default=None)
+
     def add(self, device: str, image: str, target: str) -> None:
         """Note a card that is done; durable when this returns."""
         entry = Entry(device, image, target, datetime.now(tz=UTC))
