@@ -29,10 +29,10 @@ from device_catalog.errors import HistoryUnknown, Refused
 from device_catalog.history.arrival import Content, document_of
 from device_catalog.history.codec import Kept, unpack
 from device_catalog.history.fields import chosen, values_of
-from device_catalog.history.keeper import SPAN_NS, SUMMED
 from device_catalog.history.rollups import NANOSECONDS, Step, merged, step_from, steps_of, widened
 from device_catalog.history.rollups import document_of as document_of_step
 from device_catalog.history.store import MINUTES, RAW, HistoryStore
+from device_catalog.history.stretches import SPAN_NS, SUMMED
 
 MAXIMUM_PAGE = 10_000
 MINUTE = 60

@@ -14,8 +14,9 @@ from types import FrameType
 from device_catalog.config import CatalogConfig
 from device_catalog.errors import StorageError
 from device_catalog.history.arrival import Arrival, Content
-from device_catalog.history.keeper import Keeper, Limits
+from device_catalog.history.keeper import Keeper
 from device_catalog.history.listener import HistoryListener
+from device_catalog.history.room import Limits
 from device_catalog.history.sink import LineSink
 from device_catalog.history.store import HistoryStore
 from device_catalog.storage.database import held, open_engine

@@ -22,9 +22,10 @@ from algorithms.api.records import MeasurementFrame
 from algorithms.api.wire import Header, encode
 from device_catalog.contract import topics
 from device_catalog.history.arrival import Content
-from device_catalog.history.keeper import Keeper, Limits
+from device_catalog.history.keeper import Keeper
 from device_catalog.history.listener import BATCH
 from device_catalog.history.questions import History, Range
+from device_catalog.history.room import Limits
 from device_catalog.history.store import MINUTES, RAW, HistoryStore
 from device_catalog.storage.database import open_engine
 from tests.benchmarks.report import Report, arguments

@@ -13,9 +13,11 @@ from device_catalog.contract import topics
 from device_catalog.errors import HistoryUnknown
 from device_catalog.history.arrival import Content
 from device_catalog.history.codec import unpack
-from device_catalog.history.keeper import SETTLED, Keeper, Limits
+from device_catalog.history.keeper import Keeper
 from device_catalog.history.questions import History, Range
+from device_catalog.history.room import Limits
 from device_catalog.history.store import MINUTES, RAW, Block, HistoryStore
+from device_catalog.history.stretches import SETTLED
 from device_catalog.storage.database import open_engine
 from tests.support.history import SECOND, Speaker, frames
 from tests.support.postgresql import PostgreSQL
