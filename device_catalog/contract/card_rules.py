@@ -61,6 +61,23 @@ def _token(rules: Problems, card: Card, where: str, *, named: bool) -> None:
         rules.found.append(Problem(where, f"a token for {card.device}", f"one for {token.device}", remedy))
 
 
+def is_here(catalog: str) -> bool:
+    """
+    Tell whether an address means the very machine that uses it.
+
+    >>> is_here("http://127.0.0.1:8080"), is_here("https://localhost"), is_here("https://catalog.example.org")
+    (True, True, False)
+    """
+    try:
+        host = (urlsplit(catalog).hostname or "").rstrip(".")
+    except ValueError:
+        return False
+    address = _address(host)
+    if address is not None:
+        return address.is_loopback or address.is_unspecified
+    return host == "localhost" or host.endswith(".localhost")
+
+
 def _is_address(text: str) -> bool:
     try:
         parts = urlsplit(text)

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from device_catalog.contract.card import Card
+from device_catalog.contract.card_rules import is_here
 from device_catalog.contract.enrolment import Token
 from device_catalog.operator.access import AccessCatalog, duration, promised
 from device_catalog.operator.errors import Answered, OperatorError, UsageError
@@ -24,7 +25,7 @@ from device_catalog.operator.flashing.image import Image
 from device_catalog.operator.flashing.progress import Reporter
 from device_catalog.operator.flashing.tray import Line, Memory, read_list
 from device_catalog.operator.output import note, printable, say, say_json
-from device_catalog.operator.settings import KEYS, read_settings
+from device_catalog.operator.settings import KEYS, Settings, read_settings
 
 _EXAMPLES = """\
 What happens to a card: its partition table is cleared, the image is written and read back, and only then the card is
@@ -49,6 +50,17 @@ a tray of cards, with a table of device,target,place[,network,card,tenant,pin]:
 
 What is done stands in tray.csv.done; the same command again does the rest (--again does all). A card that was just
 written and is still in the reader is known by what is on it, and left alone.
+
+card.yaml, as it stands in the folder tresma and as --card takes it (label, page and what follows may be left out):
+  schema: card/1
+  device: m-0042
+  catalog: https://catalog.example.org:8080
+  token: ...                                                        # `tresma devices enrol m-0042` prints one
+  label: "Main Street 7, cabinet 3"
+  page: {pin: "48151623", interfaces: [eth0], port: 80}
+  tenant: default
+  least_policy: 3                                                   # only with a token made with --root or --trust
+  host_name: tresma-m-0042
 
 network.yaml (Ethernet by DHCP where there is none):
   schema: network/1
@@ -80,6 +92,10 @@ def add_commands(subjects: Any, command: AddCommand) -> None:
         "--card-ca", metavar="FILE", type=Path, help="authorities for the card, beside the token's (PEM)"
     )
     parser.add_argument("--pin", metavar="DIGITS", default="", help="of the commissioning page (made and printed)")
+    parser.add_argument(
+        "--page-interface", metavar="NAME", action="append", default=[], dest="page_interfaces",
+        help="where the page answers on every address, such as eth0; elsewhere on link-local ones only; repeatable",
+    )  # fmt: skip
     parser.add_argument("--expires", type=duration, default=30 * 86_400.0, metavar="TIME", help="of the token (30d)")
     parser.add_argument("--root", metavar="FILE", help="the DSO's root of trust, instead of the catalog's")
     parser.add_argument("--trust", metavar="FOLDER", type=Path, help="the DSO's signed repository: its root and policy")
@@ -109,6 +125,8 @@ def _flash(options: argparse.Namespace) -> None:
         options.overwrite,
         options.dry_run,
         options.bare,
+        tuple(options.page_interfaces),
+        _address(options, lines),
     )
     with Reporter() as reporter:
         image = Image(options.image, options.key, lambda *told: reporter.tell(options.image.name, *told))
@@ -119,6 +137,19 @@ def _flash(options: argparse.Namespace) -> None:
     with image:
         results = _write(options, image, orders, lines, memory)
     _answer(options, image, results)
+
+
+def _address(options: argparse.Namespace, lines: list[Line]) -> str:
+    """Tell which address of the catalog will stand on cards that it is asked for; empty where none is asked for."""
+    if options.bare or all(line.card for line in lines):
+        return ""
+    address: str = options.card_catalog or _settings(options).catalog
+    if not options.card_catalog and is_here(address):
+        raise UsageError(
+            f"expected an address by which meters reach the catalog, found {address}, which would be each meter "
+            "itself; say --card-catalog https://catalog.example.org"
+        )
+    return address
 
 
 def _lines(options: argparse.Namespace) -> list[Line]:
@@ -213,7 +244,11 @@ def _later(line: Line) -> Result:
 
 
 def _catalog(options: argparse.Namespace) -> AccessCatalog:
-    return AccessCatalog(read_settings({name: getattr(options, name, None) for name in KEYS}))
+    return AccessCatalog(_settings(options))
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    return read_settings({name: getattr(options, name, None) for name in KEYS})
 
 
 def _invited(catalog: AccessCatalog, device: str, options: argparse.Namespace, promise: tuple[str, int]) -> Card:

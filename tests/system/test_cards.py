@@ -53,8 +53,9 @@ def flash(catalog, desk):
     environment |= {"TRESMA_OPERATOR_FILE": str(desk / "none.yaml"), "TRESMA_CA": str(catalog.anchors)}
 
     def run(*words, status=0):
+        command = [sys.executable, "-m", "device_catalog.operator", "flash", "meter.img.zst"]
         done = subprocess.run(
-            [sys.executable, "-m", "device_catalog.operator", "flash", "meter.img.zst", *words],
+            [*command, *words, "--card-catalog", catalog.url],
             capture_output=True, text=True, timeout=60, env=environment, cwd=desk, check=False,
         )  # fmt: skip
         assert done.returncode == status, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"

@@ -1,12 +1,14 @@
 """Many cards side by side: each has its own end, and what stops one stops no other."""
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
-from device_catalog.contract.card import Card
+from device_catalog.contract.card import Card, Page
 from device_catalog.contract.card_files import read_card, write
 from device_catalog.contract.enrolment import Token, digest
+from device_catalog.operator.__main__ import main
 from device_catalog.operator.errors import CatalogAway, OperatorError
 from device_catalog.operator.flashing.cards import DONE, REFUSED, WOULD, Cards, Orders, rounds
 from device_catalog.operator.flashing.image import Image
@@ -152,3 +154,60 @@ def test_a_tray_that_goes_on_leaves_the_card_alone_that_is_still_in_the_reader(w
     subprocess.run(["mdel", "-i", f"{reader}@@{FIRMWARE}", "::tresma/card.yaml"], check=True, capture_output=True)
     third = Line(4, "m-3", str(reader))
     assert written(third, memory=memory, catalog=catalog, orders=orders)["m-3"].outcome == DONE
+
+
+@pytest.mark.parametrize(
+    ("wrong", "orders", "said"),
+    [
+        ({"pin": "12"}, {}, "card.yaml: page.pin: expected 6 to 12 digits"),
+        ({"tenant": "a b"}, {}, "card.yaml: tenant"),
+        ({"place": "x" * 101}, {}, "card.yaml: label"),
+        ({}, {"interfaces": ("no such thing",)}, "card.yaml: page.interfaces[0]: expected an interface such as eth0"),
+        ({}, {"catalog": "ftp://catalog.example.org"}, "card.yaml: catalog: expected an address"),
+        ({}, {"authorities": "ca.pem"}, "catalog-ca.pem: expected certificates"),
+    ],
+)
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_what_is_wrong_with_a_card_costs_no_token_and_is_found_by_a_dry_run(
+    written, tmp_path, *, wrong, orders, said, dry_run
+):
+    (tmp_path / "ca.pem").write_text("no certificate")
+    files = {"authorities": tmp_path / "ca.pem"} if "authorities" in orders else {}
+    catalog, given = Catalog(), Orders(dry_run=dry_run, **{**orders, **files})
+    result = written(line(tmp_path, "m-1", **wrong), catalog=catalog, orders=given)["m-1"]
+    assert (result.outcome, catalog.asked) == (REFUSED, [])
+    assert said in result.reason
+    assert not (tmp_path / "m-1.img").exists()
+
+
+def test_where_the_page_answers_is_said_for_all_cards_or_by_each(written, tmp_path):
+    (tmp_path / "card.yaml").write_bytes(
+        write(Card("m-7", "https://c.example.org", token("m-7"), page=Page(interfaces=("eth0",))))
+    )
+    given = line(tmp_path, "m-7", card=str(tmp_path / "card.yaml"))
+
+    def interfaces(orders, one):
+        written(one, orders=orders)
+        return read_card(read_file(Path(one.target), "tresma/card.yaml")).page.interfaces
+
+    assert interfaces(Orders(overwrite=True), given) == ("eth0",)
+    assert interfaces(Orders(overwrite=True, interfaces=("eth1", "ap0")), given) == ("eth1", "ap0")
+    assert interfaces(Orders(interfaces=("eth1",)), line(tmp_path, "m-8")) == ("eth1",)
+
+
+def test_a_card_that_sends_a_meter_to_itself_is_told(written, tmp_path):
+    (tmp_path / "card.yaml").write_bytes(write(Card("m-7", "http://127.0.0.1:8080", token("m-7"))))
+    given = line(tmp_path, "m-7", card=str(tmp_path / "card.yaml"))
+    for orders, outcome in ((Orders(dry_run=True), WOULD), (Orders(), DONE)):
+        result = written(given, orders=orders)["m-7"]
+        assert result.outcome == outcome
+        assert "http://127.0.0.1:8080, which is the meter itself" in result.reason
+
+
+def test_an_operators_own_address_of_the_catalog_does_not_get_onto_cards(image, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("TRESMA_OPERATOR_FILE", str(tmp_path / "none.yaml"))
+    words = ["flash", str(image.path), str(tmp_path / "m-1.img"), "--catalog", "http://localhost:8080", "--dry-run"]
+    assert main([*words, "--device", "m-1"]) == 2
+    said = capsys.readouterr().err
+    assert "found http://localhost:8080, which would be each meter itself; say --card-catalog" in said
+    assert main([*words, "--device", "m-1", "--card-catalog", "https://catalog.example.org"]) == 0

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from device_catalog.contract.card import AUTHORITIES, NETWORK, Card, Page
+from device_catalog.contract.card_rules import is_here
 from device_catalog.operator.errors import CatalogAway, OperatorError, UsageError
 from device_catalog.operator.flashing import label, targets
 from device_catalog.operator.flashing.contents import Contents, Personal, contents, read_files, read_limited
@@ -75,6 +76,10 @@ class Orders(NamedTuple):
         Folder; None for no labels.
     network, authorities : pathlib.Path or None
         Files that go onto cards.
+    interfaces : tuple of str
+        Where the commissioning page answers on every address; none for what each card says.
+    catalog : str
+        Address of the catalog as it will stand on the cards that it is asked for; empty where that is not known.
     """
 
     labels: Path | None = None
@@ -84,6 +89,8 @@ class Orders(NamedTuple):
     overwrite: bool = False
     dry_run: bool = False
     bare: bool = False
+    interfaces: tuple[str, ...] = ()
+    catalog: str = ""
 
 
 class Cards:
@@ -151,8 +158,7 @@ class Cards:
         if self._orders.labels is not None and not self._orders.bare:
             label.require()
         if self._orders.dry_run:
-            self._prepare(line)
-            return WOULD, (), ""
+            return WOULD, (), _doubt(None if self._orders.bare else self._prepare(line))
         with DiskMedium(disk) as medium:
             inside = self._inside(line)
             with Personal(self._image, inside) as personal:
@@ -179,7 +185,7 @@ class Cards:
     def _afterwards(self, line: Line, inside: Contents | None) -> tuple[tuple[str, ...], str]:
         """Note and label a card that is done; what goes wrong here does not undo it, and is told."""
         labels: tuple[str, ...] = ()
-        reasons = []
+        reasons = [doubt] if (doubt := _doubt(inside)) else []
         with self._one_at_a_time:
             try:
                 if inside is not None and self._orders.labels is not None:
@@ -194,16 +200,15 @@ class Cards:
         return labels, "; ".join(reasons)
 
     def _prepare(self, line: Line) -> Contents | None:
-        """Read what somebody wrote for this card; None where the catalog is to be asked."""
+        """Judge all that is known of this card; give what somebody wrote, None where the catalog is to be asked."""
         if not line.card:
-            if line.network or self._orders.network:
-                contents(_stand_in(line), self._network(line))
+            contents(self._stand_in(line), self._network(line), self._authorities())
             return None
         network = Path(line.network) if line.network else self._orders.network
         inside = read_files(Path(line.card), network, self._orders.authorities)
         if line.device and inside.card.device != line.device:
             raise UsageError(f"{line.card}: expected a card for {line.device}, found one for {inside.card.device}")
-        page = Page(line.pin or inside.card.page.pin, inside.card.page.interfaces, inside.card.page.port)
+        page = self._page(line, inside.card.page)
         card = msgspec.structs.replace(inside.card, label=line.place or inside.card.label, page=page)
         return contents(card, inside.files[NETWORK], inside.files.get(AUTHORITIES, b""))
 
@@ -213,12 +218,22 @@ class Cards:
         inside = self._prepare(line)
         if inside is not None:
             return inside
-        authorities = read_limited(self._orders.authorities) if self._orders.authorities else b""
-        network = self._network(line)
-        card = self._asked(line.device)
-        changes = {"label": line.place, "tenant": line.tenant or card.tenant}
-        page = Page(line.pin, card.page.interfaces, card.page.port)
-        return contents(msgspec.structs.replace(card, page=page, **changes), network, authorities)
+        authorities, network = self._authorities(), self._network(line)
+        return contents(self._of_line(self._asked(line.device), line), network, authorities)
+
+    def _of_line(self, card: Card, line: Line) -> Card:
+        page = self._page(line, card.page)
+        return msgspec.structs.replace(card, label=line.place, tenant=line.tenant or card.tenant, page=page)
+
+    def _page(self, line: Line, page: Page) -> Page:
+        return Page(line.pin or page.pin, self._orders.interfaces or page.interfaces, page.port)
+
+    def _stand_in(self, line: Line) -> Card:
+        """Make a card that has all a real one has, so that it can be judged before the catalog is asked."""
+        from device_catalog.contract.enrolment import Token, digest  # noqa: PLC0415
+
+        token = Token(line.device, "0" * 43, digest(b""), "").text()
+        return self._of_line(Card(line.device, self._orders.catalog or "https://catalog.invalid", token), line)
 
     def _asked(self, device: str) -> Card:
         """Ask the catalog; one that is away is not waited for once more by every card."""
@@ -234,6 +249,9 @@ class Cards:
     def _network(self, line: Line) -> bytes:
         path = Path(line.network) if line.network else self._orders.network
         return read_limited(path) if path else b""
+
+    def _authorities(self) -> bytes:
+        return read_limited(self._orders.authorities) if self._orders.authorities else b""
 
 
 def rounds(lines: Sequence[Line]) -> list[list[Line]]:
@@ -267,9 +285,8 @@ def _result(line: Line, outcome: str, reason: str, began: float) -> Result:
     return Result(line.number, line.device, line.target, outcome, reason, round(time.monotonic() - began, 3))
 
 
-def _stand_in(line: Line) -> Card:
-    """Make a card that has all a real one has, so that the rest can be judged before the catalog is asked."""
-    from device_catalog.contract.enrolment import Token, digest  # noqa: PLC0415
-
-    token = Token(line.device, "0" * 43, digest(b""), "").text()
-    return Card(line.device, "https://catalog.invalid", token, label=line.place, page=Page(line.pin))
+def _doubt(inside: Contents | None) -> str:
+    """Say what is hardly meant, though a meter can use it; empty for nothing."""
+    if inside is None or not is_here(inside.card.catalog):
+        return ""
+    return f"on the card the catalog is at {inside.card.catalog}, which is the meter itself"
