@@ -32,8 +32,16 @@ _SERIALS = ("sys/firmware/devicetree/base/serial-number", "sys/class/dmi/id/prod
 _README = """\
 This is the memory card of the tresma meter {device}.
 
-What stood here was taken over by the meter at its first start. To change its network, put a network.yaml here; to
-enrol it anew, a new card.yaml. `tresma flash --help` shows both. They are read at the next start.
+What stood here was taken over by the meter at its first start. To change its network, put a file network.yaml beside
+this one; to enrol it anew, a new card.yaml. Both are read at the next start. `tresma flash --help` shows all that they
+may say, and an operator of the catalog gives what a card.yaml needs to let a meter in.
+
+network.yaml, for example (a line for each way that is there; with DHCP the first is `ethernet: {{}}`):
+
+schema: network/1
+ethernet: {{method: static, address: 192.0.2.10/24, gateway: 192.0.2.1, dns: [192.0.2.53]}}
+wifi: {{ssid: Cabinet, psk: "pass phrase", country: DE}}
+lte: {{apn: internet.example, pin: "0123"}}
 """
 
 

@@ -1,18 +1,22 @@
 """What a memory card tells a meter: read strictly, judged whole, in an installer's words, and no secret repeated."""
 
 import contextlib
+import textwrap
 
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.provisioning import taking_up
 from device_catalog.contract.card import Card, Ethernet, Lte, Method, NetworkSettings, Page, WiFi, host_name
 from device_catalog.contract.card_files import problems, read_card, read_network, write
 from device_catalog.contract.enrolment import Token, digest
 from device_catalog.contract.validation import DocumentError
+from device_catalog.operator import flash
 
 TOKEN = Token("m-0042", "s" * 43, digest(b"authorities"), "").text()
+ROOTED = Token("m-0042", "s" * 43, digest(b"authorities"), digest(b"root")).text()
 CARD = {"schema": "card/1", "device": "m-0042", "catalog": "https://catalog.example.org", "token": TOKEN}
 WIFI = {"ssid": "Cabinet", "psk": "correct horse", "country": "DE"}
 
@@ -164,3 +168,26 @@ def test_every_device_has_a_host_name_that_a_network_takes(device):
     assert name[0].isalnum()
     assert name[-1].isalnum()
     assert read_card(write(Card(device, "https://c", host_name=name))).host == name
+
+
+def _block(text, first):
+    """Cut a document out of a text: from its first line to the next empty one."""
+    return textwrap.dedent(f"  {first}" + text.partition(f"  {first}")[2].partition("\n\n")[0]).encode()
+
+
+def test_what_help_shows_of_a_card_is_what_a_meter_reads():
+    card = _block(flash._EXAMPLES, "schema: card/1").replace(b"token: ...", b"token: " + ROOTED.encode())
+    read = read_card(card)
+    assert (read.device, read.page.interfaces, read.least_policy) == ("m-0042", ("eth0",), 3)
+    assert read.host == "tresma-m-0042"
+    assert read_network(_block(flash._EXAMPLES, "schema: network/1")).time_servers == ("ntp.example.org",)
+
+
+def test_what_stays_on_a_card_shows_how_the_network_is_changed():
+    words = taking_up._README.format(device="m-0042")
+    network = read_network(f"schema: network/1{words.partition('schema: network/1')[2]}".encode())
+    assert network.wifi is not None
+    assert network.lte is not None
+    assert network.ethernet.address == "192.0.2.10/24"
+    assert "m-0042" in words
+    assert "token" not in words
