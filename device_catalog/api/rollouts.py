@@ -24,8 +24,9 @@ from device_catalog.contract.paths import (
     ROLLOUT_ORDERS,
     ROLLOUTS,
 )
+from device_catalog.contract.rollout_progress import RolloutDetail
 from device_catalog.contract.rollout_rules import parse_order, parse_rollout
-from device_catalog.contract.rollouts import DeviceState, RolloutDetail, RolloutRequest, RolloutState
+from device_catalog.contract.rollouts import DeviceState, RolloutRequest, RolloutState
 from device_catalog.contract.topics import is_identifier
 from device_catalog.errors import Refused, RolloutUnknown
 from device_catalog.rollouts.orders import RolloutOrders

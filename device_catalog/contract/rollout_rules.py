@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from algorithms.api.errors import Problem
+from device_catalog.contract.groups import GroupChange
 from device_catalog.contract.rollouts import (
     Amount,
     Budget,
-    GroupChange,
     Order,
     RolloutOrder,
     RolloutRequest,

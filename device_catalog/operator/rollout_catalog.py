@@ -7,20 +7,16 @@ from typing import Any
 import msgspec
 
 from device_catalog.contract import paths
+from device_catalog.contract.groups import GroupChange, GroupChanged, GroupDetail, GroupEntry, GroupPage
 from device_catalog.contract.register import ProblemDocument
-from device_catalog.contract.rollouts import (
+from device_catalog.contract.rollout_progress import (
     DevicePage,
     DeviceProgress,
-    GroupChange,
-    GroupChanged,
-    GroupDetail,
-    GroupEntry,
-    GroupPage,
     RolloutDetail,
-    RolloutOrder,
     RolloutPage,
     RolloutSummary,
 )
+from device_catalog.contract.rollouts import RolloutOrder
 from device_catalog.operator.catalog import MAXIMUM_PAGES, PAGE, Catalog, read
 from device_catalog.operator.errors import OperatorError
 

@@ -7,17 +7,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from device_catalog.contract.rollout_progress import Comparison, Counts, DeviceProgress, RolloutDetail, RolloutSummary
 from device_catalog.contract.rollout_rules import amount_of
-from device_catalog.contract.rollouts import (
-    Back,
-    Comparison,
-    Counts,
-    DeviceProgress,
-    RolloutDetail,
-    RolloutState,
-    RolloutSummary,
-    Selector,
-)
+from device_catalog.contract.rollouts import Back, RolloutState, Selector
 from device_catalog.operator.output import printable
 
 BAR = 40

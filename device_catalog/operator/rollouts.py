@@ -10,15 +10,10 @@ from typing import Any
 from rich.console import Console, RenderableType
 from rich.live import Live
 
+from device_catalog.contract.groups import GroupChange
 from device_catalog.contract.register import DeviceKind
-from device_catalog.contract.rollouts import (
-    DeviceState,
-    GroupChange,
-    Order,
-    RolloutDetail,
-    RolloutOrder,
-    RolloutState,
-)
+from device_catalog.contract.rollout_progress import RolloutDetail
+from device_catalog.contract.rollouts import DeviceState, Order, RolloutOrder, RolloutState
 from device_catalog.operator.algorithm_commands import AddCommand
 from device_catalog.operator.errors import Answered, OperatorError, UsageError
 from device_catalog.operator.output import note, say, say_json

@@ -10,7 +10,8 @@ from device_catalog.access.operators import Operator
 from device_catalog.api.callers import AnyRequest
 from device_catalog.api.roles import role_of
 from device_catalog.contract.operators import AUDIT, AuditEntry
-from device_catalog.contract.rollouts import DeviceState, RolloutState, RolloutSummary, Selector
+from device_catalog.contract.rollout_progress import RolloutSummary
+from device_catalog.contract.rollouts import DeviceState, RolloutState, Selector
 from device_catalog.contract.topics import is_identifier
 from device_catalog.errors import NotAllowed, RolloutUnknown
 from device_catalog.pages.shell import Shell

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from device_catalog.contract.reports import ShadowReport
-from device_catalog.contract.rollouts import Comparison, ShadowTest
+from device_catalog.contract.rollout_progress import Comparison
+from device_catalog.contract.rollouts import ShadowTest
 
 LEAST_PROCESSOR = 0.001
 """Below this share of one core nobody can say how two versions compare [1]."""

@@ -12,7 +12,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from device_catalog.contract.report_bounds import LARGEST_RESTARTS, printable
 from device_catalog.contract.reports import ShadowReport
-from device_catalog.contract.rollouts import Back, Comparison, DeviceState, RolloutRequest, RolloutState, ShadowTest
+from device_catalog.contract.rollout_progress import Comparison
+from device_catalog.contract.rollouts import Back, DeviceState, RolloutRequest, RolloutState, ShadowTest
 from device_catalog.fleet.device import Device
 from device_catalog.fleet.fleet import NANOSECONDS, Fleet
 from device_catalog.fleet.leases import NEVER, State

@@ -15,16 +15,9 @@ import msgspec
 
 from algorithms.api.errors import Problem, shortened
 from device_catalog.contract.documents import Configuration, ImageSetting, PackageReference
+from device_catalog.contract.groups import GroupChange, GroupChanged
 from device_catalog.contract.image_rules import LONGEST_IMAGE_PROBATION, judge_image
-from device_catalog.contract.rollouts import (
-    GroupChange,
-    GroupChanged,
-    Order,
-    RolloutOrder,
-    RolloutRequest,
-    RolloutState,
-    Selector,
-)
+from device_catalog.contract.rollouts import Order, RolloutOrder, RolloutRequest, RolloutState, Selector
 from device_catalog.contract.rules import IDENTIFIER, Problems
 from device_catalog.contract.topics import is_identifier
 from device_catalog.errors import Conflict, Refused, RevisionOutdated, RolloutUnknown

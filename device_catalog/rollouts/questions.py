@@ -5,24 +5,19 @@ from collections.abc import Mapping
 import msgspec
 
 from device_catalog.contract.documents import PackageReference
+from device_catalog.contract.groups import GroupDetail, GroupEntry, GroupPage
 from device_catalog.contract.reports import ShadowReport
-from device_catalog.contract.rollouts import (
-    Back,
+from device_catalog.contract.rollout_progress import (
     Comparison,
     Counts,
     DevicePage,
     DeviceProgress,
-    DeviceState,
-    GroupDetail,
-    GroupEntry,
-    GroupPage,
     RolloutDetail,
     RolloutPage,
-    RolloutRequest,
-    RolloutState,
     RolloutSummary,
     Transition,
 )
+from device_catalog.contract.rollouts import Back, DeviceState, RolloutRequest, RolloutState
 from device_catalog.documents import moment
 from device_catalog.errors import RolloutUnknown
 from device_catalog.rollouts.comparison import total

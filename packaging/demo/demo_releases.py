@@ -18,7 +18,8 @@ from demo_words import say
 from securesystemslib.signer import CryptoSigner
 
 from device_catalog.contract.packages import Package
-from device_catalog.contract.rollouts import RolloutDetail, RolloutState
+from device_catalog.contract.rollout_progress import RolloutDetail
+from device_catalog.contract.rollouts import RolloutState
 from device_catalog.operator.errors import OperatorError
 from device_catalog.operator.repository_push import TrustCatalog
 from device_catalog.operator.rollout_catalog import RolloutCatalog

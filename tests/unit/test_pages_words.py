@@ -13,7 +13,8 @@ from algorithms.api.readings import ChannelReading
 from device_catalog.contract.documents import Assignment, Configuration, Desired, Shadow
 from device_catalog.contract.register import DeviceDetail, DeviceKind, DeviceSummary
 from device_catalog.contract.reports import AlgorithmReport, Reported, TimeReport, UpdateReport
-from device_catalog.contract.rollouts import Counts, RolloutState, RolloutSummary, Selector, Stage
+from device_catalog.contract.rollout_progress import Counts, RolloutSummary
+from device_catalog.contract.rollouts import RolloutState, Selector, Stage
 from device_catalog.pages import sessions
 from device_catalog.pages.charts import Line, Reading, Span, chart
 from device_catalog.pages.fleet_page import row_of

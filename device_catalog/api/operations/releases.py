@@ -1,6 +1,7 @@
 """What can be asked about versions: signed files, groups, rollouts."""
 
 from device_catalog.api.operations.operation import KNOWN, PAGE, UNREAD, Operation
+from device_catalog.contract.groups import GroupChange, GroupChanged, GroupDetail, GroupPage
 from device_catalog.contract.images import IMAGE_FILE
 from device_catalog.contract.paths import (
     GROUP,
@@ -14,17 +15,8 @@ from device_catalog.contract.paths import (
 )
 from device_catalog.contract.policy import Policy
 from device_catalog.contract.recordings import Received
-from device_catalog.contract.rollouts import (
-    DevicePage,
-    GroupChange,
-    GroupChanged,
-    GroupDetail,
-    GroupPage,
-    RolloutDetail,
-    RolloutOrder,
-    RolloutPage,
-    RolloutRequest,
-)
+from device_catalog.contract.rollout_progress import DevicePage, RolloutDetail, RolloutPage
+from device_catalog.contract.rollouts import RolloutOrder, RolloutRequest
 from device_catalog.contract.trust import METADATA, METADATA_FILE, POLICY_FILE, TARGET_FILE, Push, Pushed
 
 RELEASE_OPERATIONS = (
