@@ -21,7 +21,7 @@ from agent.provisioning.modem import PROBLEM
 from agent.provisioning.status import CATALOG, CLOCK, NETWORK, Trouble
 from agent.trust.decisions import RELEASED
 from algorithms.api.errors import shortened
-from device_catalog.contract.card import NetworkSettings
+from device_catalog.contract.card import AUTHORITIES, NetworkSettings
 from device_catalog.contract.enrolment import AUTHORITY, AuthorityDocument, digest
 from device_catalog.contract.trust import MAXIMUM_ROOT
 
@@ -59,6 +59,7 @@ def look(
         _interfaces(network, root, is_near=_is_near(host))
         or _clock(wall(), parts.scheme)
         or _way(host, port, network)
+        or (_authorities(wanted) if parts.scheme == "https" else None)
         or _answer(wanted, host, port, is_secure=parts.scheme == "https")
     )
 
@@ -135,6 +136,20 @@ def _way(host: str, port: int, network: NetworkSettings) -> Trouble | None:
     )
     problem = f"the catalog at {host}, port {port}, cannot be reached: {words}"
     return Trouble(NETWORK, problem, f"check that the network lets through to port {port}, and that the catalog runs")
+
+
+def _authorities(wanted: Wanted) -> Trouble | None:
+    """Look whether the meter's own file of authorities can be read: nobody is at the other end of that."""
+    if not wanted.ca:
+        return None
+    try:
+        ssl.create_default_context(cafile=wanted.ca)
+    except OSError as error:  # an ssl.SSLError is one
+        found = shortened(getattr(error, "reason", "") or error.strerror or str(error), 120)
+        problem = f"the file of authorities ({AUTHORITIES}) on this card cannot be used: {found}"
+        remedy = f"put {AUTHORITIES} onto the card anew, whole, as the operator gives it (certificates, PEM)"
+        return Trouble(CATALOG, problem, remedy, needs_somebody=True)
+    return None
 
 
 def _answer(wanted: Wanted, host: str, port: int, *, is_secure: bool) -> Trouble | None:

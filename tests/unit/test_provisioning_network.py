@@ -172,6 +172,21 @@ def test_a_page_behind_tls_is_no_catalog_either(tmp_path):
         assert "captive" in look(Wanted(f"https://127.0.0.1:{port}", digest(b"ours")), CABLE).problem
 
 
+@pytest.mark.parametrize("broken", [b"", b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"])
+def test_a_file_of_authorities_that_cannot_be_used_is_told_as_that_and_blames_no_network(tmp_path, broken):
+    key = new_key()
+    anchors = pem(authority_certificate("x", key)).decode()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(write_identity(tmp_path / "server.pem", key, anchors))
+    own = tmp_path / "catalog-ca.pem"
+    own.write_bytes(broken)
+    with server(authority(anchors), context) as port:
+        trouble = look(Wanted(f"https://127.0.0.1:{port}", digest(anchors.encode()), str(own)), CABLE)
+    assert "the file of authorities (catalog-ca.pem) on this card cannot be used: " in trouble.problem
+    assert "put catalog-ca.pem onto the card anew" in trouble.remedy
+    assert trouble.needs_somebody
+
+
 def test_a_catalog_that_does_not_run_and_a_name_that_nobody_knows_are_told(monkeypatch):
     port = free_port()
     trouble = look(Wanted(f"http://127.0.0.1:{port}"), CABLE)
