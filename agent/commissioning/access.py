@@ -4,8 +4,9 @@ Who may see and use the commissioning page. Pure: time and randomness come in.
 The page is plain HTTP on a cable or an access point that reaches no further than the installer's hand; what it guards
 against is everybody else who can send it a request:
 
-- **The PIN** on the card's label lets in. After a few wrong ones each further try must wait, ever longer, whoever it
-  comes from; so guessing six digits takes months, and a right PIN is never locked out for more than half a minute.
+- **The PIN** on the card's label lets in. After a few wrong ones each further try from the same address must wait, ever
+  longer, and after some more every try from an address that never was let in, since addresses are had for nothing; so
+  guessing six digits takes months. Whoever was let in once waits for nobody's tries but their own.
 - **A session** is a random cookie that scripts cannot read and other sites do not send, and ends by itself.
 - **A form's token** is bound to its session, and its Origin must be the page's own: another site's form does nothing.
 - **The Host** asked for must be the meter's name or the very address that was connected to: a name of somebody else's
@@ -18,22 +19,47 @@ import ipaddress
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+Thing = TypeVar("Thing")
 
 COOKIE = "commissioning"
 
 FREE_TRIES = 5
+FREE_FOR_ALL = 20
 LONGEST_WAIT = 30.0
 FORGIVEN = 3600.0
-"""Wrong PINs that cost nothing, the longest wait [s], and after how long without one all is forgotten [s]."""
+"""Wrong PINs that cost nothing, of one address and of all; the longest wait, and until all is forgotten [s]."""
+MOST_ADDRESSES = 64
+"""Addresses that are remembered for their wrong PINs, and for having been let in."""
 
 SESSION = 4 * 3600.0
 MOST_SESSIONS = 8
 """How long a login lasts [s], and how many there are at once; the oldest ends."""
 
 
+class _Tries:
+    """Wrong PINs one after the other."""
+
+    def __init__(self) -> None:
+        self._wrong = 0
+        self._last = 0.0
+
+    def wait(self, now: float, free: int) -> float:
+        since = now - self._last
+        if self._wrong and since > FORGIVEN:
+            self._wrong = 0
+        if self._wrong < free:
+            return 0.0
+        return max(0.0, min(LONGEST_WAIT, 2.0 ** min(self._wrong - free + 1, 16)) - since)
+
+    def add(self, now: float) -> None:
+        self._wrong, self._last = self._wrong + 1, now
+
+
 class Pin:
     """
-    The PIN, and how often it was guessed wrong.
+    The PIN, and how often it was guessed wrong by whom.
 
     Parameters
     ----------
@@ -45,24 +71,28 @@ class Pin:
     def __init__(self, pin: str, now: Callable[[], float]) -> None:
         self._pin = pin.encode()
         self._now = now
-        self._wrong = 0
-        self._last = 0.0
+        self._all = _Tries()
+        self._by: OrderedDict[str, _Tries] = OrderedDict()
+        self._let_in: OrderedDict[str, None] = OrderedDict()
 
-    def wait(self) -> float:
-        """Say how long the next try must wait [s]."""
-        since = self._now() - self._last
-        if self._wrong and since > FORGIVEN:
-            self._wrong = 0
-        if self._wrong < FREE_TRIES:
-            return 0.0
-        return max(0.0, min(LONGEST_WAIT, 2.0 ** (self._wrong - FREE_TRIES + 1)) - since)
+    def wait(self, address: str) -> float:
+        """Say how long the next try from an address must wait [s]."""
+        now = self._now()
+        own = self._by[address].wait(now, FREE_TRIES) if address in self._by else 0.0
+        return own if address in self._let_in else max(own, self._all.wait(now, FREE_FOR_ALL))
 
-    def is_right(self, guess: str) -> bool:
+    def is_right(self, guess: str, address: str) -> bool:
         """Try a PIN; to be asked only where `wait` is 0."""
-        right = hmac.compare_digest(self._pin, "".join(guess.split()).encode())
-        self._wrong = 0 if right else self._wrong + 1
-        self._last = self._now()
-        return right
+        if hmac.compare_digest(self._pin, "".join(guess.split()).encode()):
+            self._by.pop(address, None)
+            _remember(self._let_in, address, None)
+            return True
+        tries = self._by.get(address) or _Tries()
+        tries.add(self._now())
+        _remember(self._by, address, tries)
+        if address not in self._let_in:
+            self._all.add(self._now())
+        return False
 
 
 class Sessions:
@@ -103,6 +133,14 @@ class Sessions:
     def is_own_form(self, session: str, token: str) -> bool:
         """Tell whether a form was made for this session."""
         return hmac.compare_digest(self.form_token(session).encode(), token.encode())
+
+
+def _remember(among: OrderedDict[str, Thing], address: str, thing: Thing) -> None:
+    """Keep what is known of an address; the oldest gives way."""
+    among.pop(address, None)
+    while len(among) >= MOST_ADDRESSES:
+        among.popitem(last=False)
+    among[address] = thing
 
 
 def session_of(cookies: str) -> str:

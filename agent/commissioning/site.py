@@ -172,11 +172,11 @@ class Site:
         return _elsewhere("/", f"{COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict")
 
     def _enter(self, asked: Asked) -> Answered:
-        wait = self._pin.wait()
+        wait = self._pin.wait(asked.visitor)
         if wait:
             said = f"Too many wrong PINs. Try again in {wait + 1:.0f} s."
             return _page(429, login_page(self._name, said), ("Retry-After", f"{wait + 1:.0f}"))
-        if not self._pin.is_right(_form(asked).get("pin", "")):
+        if not self._pin.is_right(_form(asked).get("pin", ""), asked.visitor):
             log.warning("a wrong PIN was tried")
             return _page(401, login_page(self._name, "That is not the PIN on the label."))
         log.info("somebody logged in")

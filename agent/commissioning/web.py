@@ -46,6 +46,9 @@ class Asked(NamedTuple):
     address : str
         This machine's own, which was connected to.
     port : int
+        Likewise.
+    visitor : str
+        The other end's address.
     """
 
     method: str
@@ -54,6 +57,7 @@ class Asked(NamedTuple):
     body: bytes
     address: str
     port: int
+    visitor: str = ""
 
 
 class Answered(NamedTuple):
@@ -104,12 +108,13 @@ class WebServer:
     async def _serve(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         own = sock.getsockname()
+        visitor = str(sock.getpeername()[0])
         reader, writer = await asyncio.open_connection(sock=sock, limit=MAXIMUM_HEAD)
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAXIMUM_HEAD)
         try:
             for _ in range(MOST_REQUESTS):
                 async with asyncio.timeout(ASKING):
-                    asked = await self._read(reader, writer, connection, (str(own[0]), int(own[1])))
+                    asked = await self._read(reader, writer, connection, (str(own[0]), int(own[1]), visitor))
                 if asked is None:
                     return
                 answered = asked.answer if isinstance(asked, NotServed) else await self._answer(asked)
@@ -132,7 +137,7 @@ class WebServer:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         connection: h11.Connection,
-        own: tuple[str, int],
+        ends: tuple[str, int, str],
     ) -> Asked | NotServed | None:
         head: h11.Request | None = None
         body = b""
@@ -154,12 +159,12 @@ class WebServer:
                 if len(body) > MAXIMUM_BODY:
                     return NotServed(413, f"expected at most {MAXIMUM_BODY} bytes, found more")
             elif isinstance(event, h11.EndOfMessage) and head is not None:
-                return _asked(head, body, own)
+                return _asked(head, body, ends)
             else:  # the other end is done, or changes the protocol
                 return None
 
 
-def _asked(head: h11.Request, body: bytes, own: tuple[str, int]) -> Asked | NotServed:
+def _asked(head: h11.Request, body: bytes, ends: tuple[str, int, str]) -> Asked | NotServed:
     headers: dict[str, str] = {}
     for name, value in head.headers:
         headers.setdefault(name.decode("ascii"), value.decode("latin-1"))
@@ -167,7 +172,7 @@ def _asked(head: h11.Request, body: bytes, own: tuple[str, int]) -> Asked | NotS
         path = head.target.decode("ascii").partition("?")[0]
     except UnicodeDecodeError:
         return NotServed(400, "expected an address of ASCII characters, found another")
-    return Asked(head.method.decode("ascii"), path, headers, body, *own)
+    return Asked(head.method.decode("ascii"), path, headers, body, *ends)
 
 
 async def _write(

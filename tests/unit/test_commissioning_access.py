@@ -8,7 +8,15 @@ from urllib.parse import urlencode
 import pytest
 
 from agent.commissioning import web
-from agent.commissioning.access import FREE_TRIES, LONGEST_WAIT, Pin, Sessions, is_own_host, is_same_origin
+from agent.commissioning.access import (
+    FREE_FOR_ALL,
+    FREE_TRIES,
+    LONGEST_WAIT,
+    Pin,
+    Sessions,
+    is_own_host,
+    is_same_origin,
+)
 from agent.commissioning.listening import is_served, local_interfaces, open_at
 from agent.commissioning.messages import Handed
 from agent.commissioning.page import View
@@ -309,3 +317,32 @@ def test_connections_are_few_and_slow_ones_are_cut_off(monkeypatch):
     assert ends == web.MOST_CONNECTIONS + 3
     assert seconds < 5
     assert after.endswith(b"hello")
+
+
+# ---- strangers on the same cable
+
+
+def enter(site, visitor, pin):
+    """Try a PIN from an address; return the status."""
+    body = urlencode({"pin": pin}).encode()
+    sent = {"host": HOST, "origin": f"http://{HOST}", "content-type": "application/x-www-form-urlencoded"}
+    return asyncio.run(site.answer(Asked("POST", "/login", sent, body, "169.254.7.7", 80, visitor))).status
+
+
+def test_a_stranger_who_guesses_does_not_lock_out_the_installer(site):
+    for _ in range(20):
+        enter(site, "fe80::bad%eth0", "00000000")
+    assert enter(site, "fe80::bad%eth0", "48151623") == 429
+    assert enter(site, "fe80::1%eth0", "48151623") == 303
+
+
+def test_a_stranger_of_many_addresses_guesses_no_faster_and_locks_nobody_out_who_was_let_in(site, hands):
+    assert enter(site, "fe80::1%eth0", "48151623") == 303
+    tried = 0
+    for number in range(1200):  # twenty minutes, a new address a second
+        hands.time += 1.0
+        tried += enter(site, f"fe80::{number + 2:x}%eth0", "00000000") == 401
+    assert FREE_FOR_ALL < tried <= FREE_FOR_ALL + 45
+    assert enter(site, "fe80::ffff:1%eth0", "48151623") == 429
+    assert enter(site, "fe80::1%eth0", "48151624") == 401  # their own tries count, as ever
+    assert enter(site, "fe80::1%eth0", "48151623") == 303
