@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-BACKLOG = 8
+BACKLOG = 64
 _ETHERNET = "1"
 """ARPHRD_ETHER, which Wi-Fi and bridges have, too."""
 

@@ -2,8 +2,9 @@
 HTTP for one page and few visitors: what a browser says is read within limits, answered, and forgotten.
 
 Where it stands: `site` answers; this only carries, with h11 for the protocol. Everything has a bound: connections at
-once, the time one may take to ask and to listen, how long a head and a body are, how many requests come over one
-connection. Beyond them a connection is closed; the meter's measuring is never touched.
+once, of one address and of all, the time one may take to ask and to listen, how long a head and a body are, how many
+requests come over one connection. Beyond them a connection is closed; the meter's measuring is never touched. Where
+there is no room for a new one, the one goes that has been silent longest: who only holds the line keeps nobody out.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 
 import h11
@@ -27,9 +29,10 @@ LISTENING = 10.0
 
 _NO_CONTENT = 204
 
-MOST_CONNECTIONS = 16
+MOST_CONNECTIONS = 24
+MOST_OF_ONE = 8
 MOST_REQUESTS = 500
-"""At once, and over one connection."""
+"""At once, at once from one address (browsers open six), and over one connection."""
 
 
 class Asked(NamedTuple):
@@ -76,6 +79,17 @@ class NotServed(Exception):  # noqa: N818 - the name says what happened
         self.answer = Answered(status, said.encode(), (("Content-Type", "text/plain; charset=utf-8"),))
 
 
+class _Visitor:
+    """A connection: its socket until it is served, whose it is, since when it is silent [s], whether it ever asked."""
+
+    def __init__(self, sock: socket.socket, address: str, now: float) -> None:
+        self.sock: socket.socket | None = sock
+        self.address = address
+        self.silent_since: float | None = now
+        self.has_asked = False
+        self.task: asyncio.Task[None] | None = None
+
+
 class WebServer:
     """
     Serves connections that others accepted.
@@ -89,15 +103,45 @@ class WebServer:
     def __init__(self, answer: Callable[[Asked], Awaitable[Answered]]) -> None:
         self._answer = answer
         self._tasks: set[asyncio.Task[None]] = set()
+        self._visitors: list[_Visitor] = []
 
     def serve(self, sock: socket.socket) -> None:
-        """Serve a connection, which this owns from now on; one too many is closed."""
-        if len(self._tasks) >= MOST_CONNECTIONS:
+        """Serve a connection, which this owns from now on; one too many takes the place of the longest silent one."""
+        try:
+            address = str(sock.getpeername()[0])
+        except OSError:  # gone already
             sock.close()
             return
-        task = asyncio.get_running_loop().create_task(self._serve(sock), name="visitor")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        own = [one for one in self._visitors if one.address == address]
+        if not (self._room(own, MOST_OF_ONE) and self._room(self._visitors, MOST_CONNECTIONS)):
+            sock.close()
+            return
+        loop = asyncio.get_running_loop()
+        visitor = _Visitor(sock, address, loop.time())
+        visitor.task = loop.create_task(self._serve(visitor), name="visitor")
+        self._visitors.append(visitor)
+        self._tasks.add(visitor.task)
+        visitor.task.add_done_callback(partial(self._gone, visitor))
+
+    def _room(self, among: list["_Visitor"], most: int) -> bool:
+        """Make room for one more; tell whether there is."""
+        if len(among) < most:
+            return True
+        silent = [one for one in among if one.silent_since is not None]
+        if not silent:
+            return False
+        one = min(silent, key=lambda visitor: (visitor.has_asked, visitor.silent_since))
+        self._visitors.remove(one)
+        if one.task is not None:
+            one.task.cancel()
+        return True
+
+    def _gone(self, visitor: "_Visitor", task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if visitor in self._visitors:
+            self._visitors.remove(visitor)
+        if visitor.sock is not None:  # it gave way before its turn
+            visitor.sock.close()
 
     async def close(self) -> None:
         """End every connection."""
@@ -105,16 +149,21 @@ class WebServer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _serve(self, sock: socket.socket) -> None:
+    async def _serve(self, visitor: "_Visitor") -> None:
+        sock, visitor.sock = visitor.sock, None
+        if sock is None:
+            return
         sock.setblocking(False)
         own = sock.getsockname()
-        visitor = str(sock.getpeername()[0])
         reader, writer = await asyncio.open_connection(sock=sock, limit=MAXIMUM_HEAD)
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAXIMUM_HEAD)
         try:
             for _ in range(MOST_REQUESTS):
+                visitor.silent_since = asyncio.get_running_loop().time()
+                ends = (str(own[0]), int(own[1]), visitor.address)
                 async with asyncio.timeout(ASKING):
-                    asked = await self._read(reader, writer, connection, (str(own[0]), int(own[1]), visitor))
+                    asked = await self._read(reader, writer, connection, ends)
+                visitor.silent_since, visitor.has_asked = None, True
                 if asked is None:
                     return
                 answered = asked.answer if isinstance(asked, NotServed) else await self._answer(asked)

@@ -346,3 +346,64 @@ def test_a_stranger_of_many_addresses_guesses_no_faster_and_locks_nobody_out_who
     assert enter(site, "fe80::ffff:1%eth0", "48151623") == 429
     assert enter(site, "fe80::1%eth0", "48151624") == 401  # their own tries count, as ever
     assert enter(site, "fe80::1%eth0", "48151623") == 303
+
+
+def test_silent_connections_do_not_shut_the_page():
+    def from_(own, address):
+        return socket.create_connection(address, timeout=5, source_address=(own, 0))
+
+    def talk(address):
+        silent = [from_(f"127.0.0.{2 + number // 8}", address) for number in range(40)]
+        served = []
+        for own in ("127.0.0.1", "127.0.0.2"):  # an installer; and somebody behind the very address that is silent
+            with from_(own, address) as sock:
+                sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                served.append(sock.makefile("rb").read())
+        for sock in silent:
+            sock.close()
+        return served
+
+    began = time.monotonic()
+    assert all(answer.endswith(b"hello") for answer in over_a_connection(talk))
+    assert time.monotonic() - began < web.ASKING / 2
+
+
+def test_one_address_holds_no_more_than_its_part():
+    """Requests that are being answered are not cut off for others; one address cannot have all the room."""
+
+    async def main():
+        asked, go = asyncio.Semaphore(0), asyncio.Event()
+
+        async def slow(_asked):
+            asked.release()
+            await go.wait()
+            return Answered(200, b"hello")
+
+        server, loop = WebServer(slow), asyncio.get_running_loop()
+        door = open_at("127.0.0.1", 0)
+        loop.add_reader(door, lambda: server.serve(door.accept()[0]))
+        request = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        try:
+            many = []
+            for own, count in (("127.0.0.2", web.MOST_OF_ONE), ("127.0.0.3", 1)):
+                for _ in range(count):
+                    many.append(await asyncio.open_connection(*door.getsockname(), local_addr=(own, 0)))
+                    many[-1][1].write(request)
+                    await asyncio.wait_for(asked.acquire(), 5)
+            reader, writer = await asyncio.open_connection(*door.getsockname(), local_addr=("127.0.0.2", 0))
+            writer.write(request)
+            refused = await asyncio.gather(asyncio.wait_for(reader.read(), 5), return_exceptions=True)
+            go.set()
+            answers = [await asyncio.wait_for(one.read(), 5) for one, _ in many]
+            for _, end in [*many, (reader, writer)]:
+                end.close()
+                await asyncio.gather(end.wait_closed(), return_exceptions=True)
+            return refused, answers
+        finally:
+            loop.remove_reader(door)
+            door.close()
+            await server.close()
+
+    (refused,), answers = asyncio.run(main())
+    assert refused == b"" or isinstance(refused, ConnectionError)
+    assert all(answer.endswith(b"hello") for answer in answers)
