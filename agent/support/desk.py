@@ -31,9 +31,9 @@ from agent.support.tail import LogTail
 from agent.support.upload import RATE, SupportClient
 from algorithms.api.records import Result
 from device_catalog.contract import topics
-from device_catalog.contract.recordings import Received
+from device_catalog.contract.recordings import PART, Received
 from device_catalog.contract.reports import Reported
-from device_catalog.contract.support import LINES, PART, BundleLabel, SupportWish, problems_of_wish
+from device_catalog.contract.support import LINES, BundleLabel, SupportWish, problems_of_wish
 
 log = logging.getLogger(__name__)
 

@@ -24,8 +24,6 @@ SUPPORT_LINES = "/v1/devices/{device}/support/{support}/lines"
 
 MAXIMUM_BUNDLE = 16 * 1024 * 1024
 """Longest bundle [bytes]."""
-PART = 64 * 1024
-"""What a device hands over at a time [bytes]."""
 BUNDLE_DAYS = 7.0
 """How long a bundle is waited for [d]: a device may be away for the weekend."""
 LONGEST_TAIL = 3600.0

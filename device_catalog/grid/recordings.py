@@ -7,11 +7,7 @@ memory, and a poll costs nothing more. Files come in parts, go on where they bro
 digest. Old files go by age and budget, what was taken in first goes first.
 """
 
-import asyncio
-import errno
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from collections.abc import Sequence
 
 import msgspec
 
@@ -19,7 +15,6 @@ from algorithms.api.errors import Problem, shortened
 from algorithms.api.wire import time_from_text
 from device_catalog.contract.recordings import (
     MAXIMUM_WANTED,
-    PART,
     Received,
     RecordingEntry,
     RecordingInfo,
@@ -27,11 +22,12 @@ from device_catalog.contract.recordings import (
     problems_of,
 )
 from device_catalog.documents import moment
-from device_catalog.errors import Conflict, RecordingUnknown, Refused, StorageError, StorageFull
+from device_catalog.errors import Conflict, RecordingUnknown, Refused
 from device_catalog.fleet.fleet import NANOSECONDS, Fleet
 from device_catalog.storage.recording_files import RecordingFiles
 from device_catalog.storage.recordings import Key, RecordingStore, Row
 from device_catalog.storage.threads import StorageThreads
+from device_catalog.storage.uploads import Uploads
 
 MAXIMUM_KNOWN = 2000
 """Recordings of one device that are listed; beyond that the oldest that nobody asked for are forgotten."""
@@ -44,8 +40,6 @@ MOST_AROUND = 50
 _DAY = 86_400 * NANOSECONDS
 _LONGEST = 600 * NANOSECONDS  # a recording lasts no longer
 _DROPPED_AT_ONCE = 100
-
-Result = TypeVar("Result")
 
 
 class Recordings:
@@ -79,7 +73,7 @@ class Recordings:
         self._threads = threads
         self._budget = budget
         self._age_ns = round(days * _DAY)
-        self._disk = ThreadPoolExecutor(1, "catalog-files")  # a long file must not hold up a configuration
+        self._uploads = Uploads(files, "catalog-files", "recordings")
 
     def load(self) -> None:
         """Read what is asked for; once, after the register, before anybody is served."""
@@ -100,7 +94,7 @@ class Recordings:
 
     def close(self) -> None:
         """Finish what was begun."""
-        self._disk.shutdown()
+        self._uploads.close()
 
     # ------------------------------------------------------------------ the device
 
@@ -181,13 +175,9 @@ class Recordings:
             return Received(row.size, complete=True)
         if not row.requested:
             raise Conflict(f"expected a recording that was asked for, found {device}/{name}; keep it until it is")
-        if len(data) > PART:
-            raise Refused([Problem("body", f"at most {PART} bytes at a time", f"{len(data)} bytes")])
-        received = await self._with_files(self._files.append, key, offset, data, row.size)
+        received = await self._uploads.take(key, offset, data, row.size, row.sha256)
         if received < row.size:
             return Received(received)
-        if not await self._with_files(self._files.complete, key, row.sha256):
-            raise Refused([Problem("file", f"content with the digest {row.sha256}", "another", "send it anew")])
         await self._threads.write(self._arrived, key)
         return Received(row.size, complete=True)
 
@@ -289,7 +279,7 @@ class Recordings:
             When it is not here.
         """
         row = await self._known(Key(device, name))
-        data = await self._with_files(self._files.read, row.sha256) if row.arrived_ns is not None else None
+        data = await self._uploads.read(row.sha256) if row.arrived_ns is not None else None
         if data is None:
             found = f"{device}/{name} is not here yet; ask for it (PUT …/request)"
             raise RecordingUnknown(f"expected a recording whose file is here, found that {found}")
@@ -357,21 +347,13 @@ class Recordings:
     async def _entry(self, row: Row) -> RecordingEntry:
         received = row.size if row.arrived_ns is not None else 0
         if row.requested:
-            received = await self._with_files(self._files.received, row.key)
+            received = await self._uploads.received(row.key)
         info = msgspec.json.decode(row.document, type=RecordingInfo)
         return RecordingEntry(info, _state(row), received, moment(row.told_ns))
 
     def _wanted_changed(self, device: str) -> None:
         """Let the device know what it is asked for; called while writing."""
         self._threads.in_loop(self._fleet.want, device, self._store.requested_of(device))
-
-    async def _with_files(self, function: Callable[..., Result], *arguments: Any) -> Result:
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._disk, lambda: function(*arguments))
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise StorageFull from error
-            raise StorageError(f"expected a disk that takes recordings, found: {error.strerror or error}") from error
 
 
 def _state(row: Row) -> str:

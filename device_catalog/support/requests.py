@@ -1,18 +1,14 @@
 """
 Requests for support: made by people, answered by devices, ended by themselves.
 
-What is wanted stands in the device's desired document (`Fleet.help`), as a wish for a recording does, so a device that
-is away gets it with its next poll and nothing has to be remembered. One bundle and one log tail are open for a device
+What is wanted stands in the device's desired document (`wishes`), as a wish for a recording does, so a device that is
+away gets it with its next poll and nothing has to be remembered. One bundle and one log tail are open for a device
 at a time. A bundle comes in parts, goes on where it broke off, is believed by its digest, and is kept for `KEPT_DAYS`;
 lines of a tail come by the grid broker (`hear`), only while one is open. Who asked and why, who fetched it, and who
 ended it stands in the device's history and in the audit trail.
 """
 
-import asyncio
-import errno
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from collections.abc import Sequence
 
 import msgspec
 
@@ -20,29 +16,28 @@ from algorithms.api.errors import Problem, WireError, printable, shortened
 from device_catalog.contract.recordings import Received
 from device_catalog.contract.support import (
     MOST_LINES,
-    PART,
     BundleLabel,
     LogLevel,
     LogLine,
     LogLines,
-    LogWish,
     SupportEntry,
     SupportKind,
     SupportPage,
     SupportWanted,
-    SupportWish,
     ends_of,
     problems_of_label,
     problems_of_wanted,
 )
 from device_catalog.documents import moment
-from device_catalog.errors import Conflict, Refused, StorageError, StorageFull, SupportUnknown
+from device_catalog.errors import Conflict, Refused, SupportUnknown
 from device_catalog.fleet.fleet import NANOSECONDS, Fleet
 from device_catalog.storage.recording_files import RecordingFiles
 from device_catalog.storage.recordings import Key
 from device_catalog.storage.support import WAITING, SupportRow, SupportStore
 from device_catalog.storage.threads import StorageThreads
+from device_catalog.storage.uploads import Uploads
 from device_catalog.support.lines import read_lines
+from device_catalog.support.wishes import Wishes, name_of, number_of
 
 KEPT_DAYS = 30.0
 """How long a bundle, and the lines of a tail, are kept [d]."""
@@ -59,8 +54,6 @@ MISSING = 50
 _DAY = 86_400 * NANOSECONDS
 _LAST = 2**31 - 1  # no request has a larger number
 _AT_ONCE = 100
-
-Result = TypeVar("Result")
 
 
 class SupportRequests:
@@ -81,26 +74,22 @@ class SupportRequests:
         self._files = files
         self._fleet = fleet
         self._threads = threads
-        self._disk = ThreadPoolExecutor(1, "catalog-support")
+        self._uploads = Uploads(files, "catalog-support", "bundles")
+        self._wishes = Wishes(store, fleet, threads)
 
     def load(self) -> None:
         """Read what is wanted; once, after the register, before anybody is served."""
         waiting = self._store.waiting()
         self._files.clear({Key(row.device, name_of(row)) for row in waiting})
-        for device in {row.device for row in waiting}:
-            self._fleet.help(device, self._wish(device), notify=False)
+        self._wishes.load({row.device for row in waiting})
 
     def follow(self, devices: Sequence[str] | None) -> None:
         """Take over what another catalog wants of some devices, or of all; called while writing."""
-        if devices is None:
-            devices = list({*self._fleet.support, *(row.device for row in self._store.waiting())})
-        for device in devices:
-            wish = self._wish(device)
-            self._threads.in_loop(lambda name=device, now=wish: self._fleet.help(name, now, notify=False))
+        self._wishes.follow(devices)
 
     def close(self) -> None:
         """Finish what was begun."""
-        self._disk.shutdown()
+        self._uploads.close()
 
     # ------------------------------------------------------------------ the operator
 
@@ -134,7 +123,7 @@ class SupportRequests:
         state = "open" if wanted.kind is SupportKind.LOGS else "asked"
         row = SupportRow(0, device, wanted.kind.value, level, author, wanted.reason, now_ns, until_ns, state, "", 0, "")
         row = row._replace(number=self._store.add(row))
-        self._wanted_changed(device)
+        self._wishes.changed(device)
         return row
 
     async def one(self, device: str, request: str) -> SupportEntry:
@@ -201,7 +190,7 @@ class SupportRequests:
             When it is not here.
         """
         row = await self._known(device, request)
-        data = await self._with_files(self._files.read, row.sha256) if row.state == "here" else None
+        data = await self._uploads.read(row.sha256) if row.state == "here" else None
         if data is None:
             found = f"{request} without its file; ask anew" if row.state == "here" else f"{request} {row.state}"
             raise SupportUnknown(f"expected a bundle that is here, found {found}; list those there are")
@@ -248,9 +237,9 @@ class SupportRequests:
             await self._threads.write(self._failed, row.number, label)
             return Received(0, complete=True)
         if label.sha256 != row.sha256:
-            await self._with_files(self._files.abandon, Key(device, request))
+            await self._uploads.abandon(Key(device, request))
             await self._threads.write(self._coming, row.number, label)
-        return Received(await self._with_files(self._files.received, Key(device, request)))
+        return Received(await self._uploads.received(Key(device, request)))
 
     def _failed(self, number: int, label: BundleLabel) -> None:
         row = self._store.find(number)
@@ -276,13 +265,9 @@ class SupportRequests:
         key = Key(device, request)
         if row.state != "coming":
             raise Conflict(f"expected the label of {request} first, found a part of it")
-        if len(data) > PART:
-            raise Refused([Problem("body", f"at most {PART} bytes at a time", f"{len(data)} bytes")])
-        received = await self._with_files(self._files.append, key, offset, data, row.size)
+        received = await self._uploads.take(key, offset, data, row.size, row.sha256)
         if received < row.size:
             return Received(received)
-        if not await self._with_files(self._files.complete, key, row.sha256):
-            raise Refused([Problem("file", f"content with the digest {row.sha256}", "another", "send it anew")])
         await self._threads.write(self._arrived, row.number)
         return Received(row.size, complete=True)
 
@@ -290,7 +275,7 @@ class SupportRequests:
         row = self._store.find(number)
         if row is not None:
             self._store.change(number, state="here", until_ns=self._fleet.wall() + round(KEPT_DAYS * _DAY))
-            self._wanted_changed(row.device)
+            self._wishes.changed(row.device)
 
     async def hear(self, topic: str, payload: bytes) -> None:
         """Take lines of a log tail; what nobody asked for is left alone."""
@@ -338,7 +323,7 @@ class SupportRequests:
             self._files.abandon(Key(device, name_of(row)))
             if row.sha256 and not self._store.uses(row.sha256):
                 self._files.remove(row.sha256)
-        self._wanted_changed(device)
+        self._wishes.changed(device)
 
     # ------------------------------------------------------------------ helpers
 
@@ -350,23 +335,7 @@ class SupportRequests:
             self._files.abandon(Key(row.device, name_of(row)))
             if row.state == "here" and not self._store.uses(row.sha256):
                 self._files.remove(row.sha256)
-        self._wanted_changed(row.device)
-
-    def _wanted_changed(self, device: str) -> None:
-        """Let the device know what is wanted of it; called while writing."""
-        self._threads.in_loop(self._fleet.help, device, self._wish(device))
-
-    def _wish(self, device: str) -> SupportWish:
-        now_ns = self._fleet.wall()
-        bundle, logs = "", None
-        for row in self._store.waiting(device):
-            if row.until_ns <= now_ns:
-                continue
-            if row.kind == SupportKind.BUNDLE:
-                bundle = bundle or name_of(row)
-            elif logs is None:
-                logs = LogWish(name_of(row), LogLevel(row.level), moment(row.asked_ns), moment(row.until_ns))
-        return SupportWish(bundle, logs)
+        self._wishes.changed(row.device)
 
     async def _known(self, device: str, request: str) -> SupportRow:
         number = number_of(request)
@@ -386,7 +355,7 @@ class SupportRequests:
         label = msgspec.json.decode(row.label, type=BundleLabel) if row.label else BundleLabel(0, "")
         received = row.size if row.state == "here" else 0
         if row.state == "coming":
-            received = await self._with_files(self._files.received, Key(row.device, name_of(row)))
+            received = await self._uploads.received(Key(row.device, name_of(row)))
         if row.kind == SupportKind.LOGS:
             received = await self._threads.read(self._store.count_lines, row.number)
         over = row.state in WAITING and row.until_ns <= self._fleet.wall()
@@ -409,31 +378,6 @@ class SupportRequests:
             missing=label.missing,
             failed=failed,
         )
-
-    async def _with_files(self, function: Callable[..., Result], *arguments: Any) -> Result:
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._disk, lambda: function(*arguments))
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise StorageFull from error
-            raise StorageError(f"expected a disk that takes bundles, found: {error.strerror or error}") from error
-
-
-def name_of(row: SupportRow) -> str:
-    """Name a request."""
-    return f"s-{row.number}"
-
-
-def number_of(name: str) -> int | None:
-    """
-    Read the name of a request; None where it is none.
-
-    >>> number_of("s-17"), number_of("17"), number_of("s-x")
-    (17, None, None)
-    """
-    digits = name.removeprefix("s-")
-    right = name.startswith("s-") and digits.isascii() and digits.isdigit() and len(digits) < 10
-    return int(digits) if right else None
 
 
 def _text(label: BundleLabel) -> str:
