@@ -3,8 +3,9 @@ Taking secrets out of text that was written for people: lines of logs, last word
 
 Where it stands: every line the agent says passes through it, and everything in a support bundle once more. Two nets:
 what is known to be a secret of this device is taken out wherever it stands; beyond that whatever looks like one goes:
-blocks of PEM, what follows ``Bearer``, user names and passwords in addresses, values after words such as ``password``,
-and long words without a meaning. Of digests the first eight digits stay, by which a person tells them apart.
+blocks of PEM, what follows ``Bearer``, user names and passwords in addresses, values after words such as ``password``
+(also in JSON inside of JSON, and as a program's option), what a modem is told of a SIM card's PIN, and long words
+without a meaning. Of digests the first eight digits stay, by which a person tells them apart.
 """
 
 import re
@@ -19,13 +20,32 @@ SHORTEST = 6
 _pem = re.compile(r"-----BEGIN [A-Z0-9 ]{1,40}-----.*?(?:-----END [A-Z0-9 ]{1,40}-----|\Z)", re.DOTALL)
 _scheme = re.compile(r"\b(bearer|basic|digest)(\s+)(?=[A-Za-z0-9._~+/=-]{6})[A-Za-z0-9._~+/=-]+", re.IGNORECASE)
 _userinfo = re.compile(r"""(?<=://)[^\s"'<>]{0,300}@""")
+_login = re.compile(r"""(?<![\w.+%/@-])[\w.+%-]{1,64}:[^\s"'<>@]{1,200}@(?=[A-Za-z0-9\[])""")
+_told_modem = re.compile(r"(\bAT\+(?:CPIN|CPIN2|CLCK|CPWD|CGAUTH)\s*=)[^\r\n]{1,300}", re.IGNORECASE)
+_names = r"""
+    (?: pass(?:word|wd|phrase|code)? | pwd | psk | secret | credentials? | tokens? | pin | puk
+      | api[_-]?keys? | (?:private|secret|command|shared|access)[_-]?keys? | cookie | authorization )
+"""
+_values = r"""
+    (?P<value>
+        "(?:[^"\\]|\\.){0,2000}" | '(?:[^'\\]|\\.){0,2000}'
+      | (?P<escape>\\+) (?P<quote>["']) [^\n]{0,2000}? (?<!\\) (?P=escape) (?P=quote)
+      | \\* ["'] [^\n]{0,2000} (?=\n|\Z)
+      | [^\s,;&}\])]{1,2000} )
+"""
 _named = re.compile(
-    r"""(?ix)
-    (?P<name> (?<![a-z0-9]) (?:[\w.]{0,40}[_.-])?
-        (?: pass(?:word|wd|phrase|code)? | pwd | psk | secret | credentials? | tokens? | pin | puk
-          | api[_-]?keys? | (?:private|secret|command|shared|access)[_-]?keys? | cookie | authorization ) )
-    (?P<join> ["']? \s* [:=] \s* )
-    (?P<value> "(?:[^"\\]|\\.){0,2000}" | '(?:[^'\\]|\\.){0,2000}' | [^\s,;&}\])]{1,2000} )
+    rf"""(?ix)
+    (?P<name> (?<![a-z0-9]) (?:[\w.]{{0,40}}[_.-])? {_names} )
+    (?P<join> \\* ["']? \s* [:=] \s* )
+    {_values}
+    """
+)
+_option = re.compile(
+    rf"""(?ix)
+    (?P<name> (?<![\w-]) --? (?:[\w.-]{{0,40}}[_.-])? {_names} )
+    (?P<join> (?: \s+ | ["'] \s* , \s* ) )
+    (?! - )
+    {_values}
     """
 )
 _hexadecimal = re.compile(r"\b[0-9a-fA-F]{32,}\b")
@@ -62,7 +82,10 @@ class Scrubber:
         text = _pem.sub(LEFT_OUT, text)
         text = _scheme.sub(rf"\1\2{LEFT_OUT}", text)
         text = _userinfo.sub(f"{LEFT_OUT}@", text)
+        text = _login.sub(f"{LEFT_OUT}@", text)
+        text = _told_modem.sub(rf"\1{LEFT_OUT}", text)
         text = _named.sub(_without_value, text)
+        text = _option.sub(_without_value, text)
         text = _hexadecimal.sub(lambda found: f"{found[0][:8]}...", text)
         return _word.sub(_without_riddle, text)
 

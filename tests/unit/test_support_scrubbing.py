@@ -27,6 +27,18 @@ SECRET = {
     "a line MHcCAQEEIGk9Zq0xv3Yt5Wj2Kq8rN1bL6mP4sD7f+Aa/Bb9Cc1Dd2Ee= of a key": ["MHcCAQEEIGk9"],
     "key 9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60": ["ba844af492ec2cc4"],
     "the credential is swordfish": ["swordfish"],
+    r"answered {\"password\": \"hunter2 behind\", \"device\": \"m-1\"}": ["hunter2", "behind"],
+    r'kept "{\\\"psk\\\": \\\"correct \\\\\\\"horse\\\\\\\"\\\"}"': ["correct", "horse"],
+    r"{\'pin\': \'4711\'}": ["4711"],
+    'cut off here: {"secret": "two words and then': ["two", "words", "then"],
+    "ran mosquitto_sub --username me --password hunter2 -t x": ["hunter2"],
+    "ran ['x', '--password', 'hunter2', '--pin', '4711']": ["hunter2", "4711"],
+    "mmcli --sim 0 --pin=4711 and --puk 12345678": ["4711", "12345678"],
+    "lost meter:hunter2@broker.example.org:8883": ["hunter2"],
+    "proxy admin:p%40ss/word@192.0.2.1:3128 answers": ["p%40ss", "word@"],
+    'to the modem: AT+CPIN="4711"': ["4711"],
+    'to the modem: at+cpin = 12345678, "0815"': ["12345678", "0815"],
+    'to the modem: AT+CLCK="SC",1,"4711"': ["4711"],
 }
 
 PLAIN = [
@@ -38,6 +50,10 @@ PLAIN = [
     "credential_file: expected a readable file /etc/tresma/credential, found Permission denied",
     "lease token 5912345678 of feeder was given back",
     "command o-1: expected an id of letters, digits, _ and - (at most 64), found a b",
+    "from the modem: +CPIN: SIM PIN",
+    "asked of the modem: AT+CPIN?",
+    "systemd: Started tresma-slots@3.service at 07:20:18, tresma-broker@grid.service: exited",
+    "give --token-file /etc/tresma/token, or --pin-file -; there is no --password-x option",
     "meter 6f1c2a30-7d1e-4f0a-9b0c-1d2e3f405162 and _tie-switch-nr-17-of-the-northern-feeder",
 ]
 
@@ -89,7 +105,8 @@ def test_a_secret_in_a_traceback_is_left_out(caplog):
 
 def test_a_long_line_costs_no_more_than_its_length():
     """Linear in what others may make long: the patterns look back at nothing."""
-    for unit in ("pass_", "a.b-", "://x:", "token=", "-----BEGIN A", "bearer "):
+    units = ("pass_", "a.b-", "://x:", "token=", "-----BEGIN A", "bearer ")
+    for unit in (*units, 'token=\\"', "--pin ", "--pin '", "a:b%", "AT+CPIN=", "\\", 'pin="'):
         assert len(Scrubber(["swordfish"]).text(unit * 20_000)) < 200_000
 
 
