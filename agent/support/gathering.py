@@ -102,7 +102,7 @@ def meter_of(config_file: Path | None, environment: Mapping[str, str], state: Pa
         try:
             read = yaml.safe_load(content_of(config_file.resolve(), 64 * 1024))
             raw = {str(name): value for name, value in read.items()} if isinstance(read, dict) else {}
-        except (Missing, yaml.YAMLError, ValueError, RecursionError):
+        except (Missing, OSError, yaml.YAMLError, ValueError, RuntimeError):  # RuntimeError: links in a circle
             raw = {}
     config: AgentConfig | None = None
     trouble: tuple[str, ...] = ()
@@ -110,7 +110,7 @@ def meter_of(config_file: Path | None, environment: Mapping[str, str], state: Pa
         config = read_config(config_file, environment)
     except ConfigError as error:
         trouble = tuple(map(str, error.problems))
-    except AgentError as error:
+    except (AgentError, OSError, RuntimeError) as error:
         trouble = (str(error),)
     named = environment.get("TRESMA_STATE_DIR") or raw.get("state_dir")
     folder = state or (config.state_dir if config else Path(str(named or "/var/lib/tresma")))
@@ -188,13 +188,19 @@ def _items(meter: Meter) -> list[Item]:
 def _put(bundle: Bundle, item: Item, say: Callable[[str], None]) -> None:
     try:
         content = item.content()
-        bundle.add(item.name, content, item.about)
     except Missing as error:
         bundle.missing[item.name] = str(error)
-    except OSError:
-        raise  # the archive cannot be written: there is nothing to go on with
+        return
+    except OSError as error:
+        bundle.missing[item.name] = f"expected to collect it, found: {error.strerror or type(error).__name__}"
+        return
     except Exception as error:  # noqa: BLE001 - a broken meter is what this is for; it is named in the manifest
         bundle.missing[item.name] = f"expected to collect it, found {type(error).__name__}"
+        return
+    try:
+        bundle.add(item.name, content, item.about)  # an OSError is the archive's own: there is nothing to go on with
+    except Missing as error:
+        bundle.missing[item.name] = str(error)
     else:
         say(f"{item.name}: {len(content) / 1000:.0f} kB")
 
@@ -242,7 +248,7 @@ def _secrets(
     for file in files:
         try:
             lines = content_of(file.resolve(), 64 * 1024).decode("latin-1").splitlines()
-        except (Missing, OSError):
+        except (Missing, OSError, RuntimeError):
             continue
         found += [line.strip() for line in lines if line.strip() and not line.startswith("-----")]
     if config_file is not None and "credential" in raw:

@@ -1,5 +1,6 @@
 """A support bundle: everything that helps, nothing that is secret, whatever state the meter is in."""
 
+import errno
 import gzip
 import hashlib
 import io
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.support import gathering
 from tests.support.support_meter import SECRETS, environment_with, fake_programs, make_meter
 
 COMMAND = [sys.executable, "-m", "agent", "support-bundle"]
@@ -142,3 +144,34 @@ def test_it_is_bounded_whatever_lies_on_the_card(tmp_path):
     files = opened(run("--config", config, "-o", "-").stdout)
     assert len(files["log/agent.log"]) <= 2 * 1024 * 1024
     assert "found more" in json.loads(files["manifest.json"])["missing"]["settings/settings.json"]
+
+
+def test_a_card_that_cannot_be_read_any_more_costs_a_sentence_for_each_file_and_not_the_bundle(tmp_path, monkeypatch):
+    """As `OSError` of any look at the meter; one of the archive's own ends it, since nobody would get it."""
+    meter = gathering.meter_of(make_meter(tmp_path), {})
+    worn = OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def broken(*_words):
+        raise worn
+
+    monkeypatch.setattr(gathering.machine, "state_of", broken)
+    monkeypatch.setattr(gathering, "_settings", broken)
+    out = io.BytesIO()
+    bundle = gathering.gather(meter, out, lambda _: None)
+    files = opened(out.getvalue())
+    missing = json.loads(files["manifest.json"])["missing"]
+    for name in ("machine.json", "settings/settings.json", "settings/settings.before.json"):
+        assert missing[name] == "expected to collect it, found: Input/output error"
+    assert {"log/agent.log", "versions.json", "README.txt"} <= set(files)
+    assert len(bundle.files) > 10
+    monkeypatch.setattr(gathering.Bundle, "add", broken)
+    with pytest.raises(OSError, match="Input/output error"):
+        gathering.gather(meter, io.BytesIO(), lambda _: None)
+
+
+def test_a_configuration_that_is_a_link_to_itself_is_told_in_the_bundle(tmp_path):
+    circle = tmp_path / "agent.yaml"
+    circle.symlink_to(circle)
+    done = run("--config", circle, "--state-dir", tmp_path, "-o", "-")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(opened(done.stdout)["configuration.json"])["problems"]
