@@ -4,7 +4,7 @@ import pytest
 
 from agent.console.modem_command import Keeper
 from agent.notify import ServiceManager
-from agent.provisioning import diagnosis
+from agent.provisioning import diagnosis, modem
 from agent.provisioning.diagnosis import Wanted
 from agent.provisioning.modem import NETWORK_FILE, Link, ModemError, file_of, step
 from device_catalog.contract.card import Lte, NetworkSettings
@@ -125,3 +125,15 @@ def test_a_modem_is_kept_joined_and_what_is_wrong_is_known_to_whoever_looks_for_
     assert reloads == [True], "what has not changed is not read again"
     manager.generic["state"] = "registered"
     assert keeper.once() == 30
+
+
+def test_an_order_with_a_pin_in_its_words_lives_no_longer_than_a_sim_card_needs(tmp_path, monkeypatch):
+    program = tmp_path / "mmcli"
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert modem.PIN_PATIENCE <= 30
+    monkeypatch.setattr(modem, "PIN_PATIENCE", 0.2)
+    with pytest.raises(ModemError, match=r"no answer within 0\.2 s") as late:
+        modem.mmcli("--sim", "0", "--pin=4711")
+    assert "4711" not in str(late.value)
