@@ -13,16 +13,15 @@ import msgspec
 from litestar import Response, get, patch
 from litestar.handlers import HTTPRouteHandler
 
-from algorithms.api.errors import Problem, shortened
+from algorithms.api.errors import shortened
 from device_catalog.api.callers import Access, AnyRequest
+from device_catalog.api.parameters import part_of_list
 from device_catalog.api.problems import HttpError
 from device_catalog.contract.faults import FaultDetail, parse_change
 from device_catalog.contract.paths import FAULT, FAULTS, MAXIMUM_DOCUMENT
 from device_catalog.contract.topics import is_identifier
-from device_catalog.errors import FaultUnknown, Refused, RevisionOutdated
+from device_catalog.errors import FaultUnknown, RevisionOutdated
 from device_catalog.grid.faults import MAXIMUM_PAGE, Faults
-
-QUERY = ("network", "cursor", "limit")
 
 ReadBody = Callable[[AnyRequest, int], Awaitable[bytes]]
 
@@ -42,7 +41,8 @@ def handlers(faults: Faults, access: Access, read_body: ReadBody) -> Sequence[HT
     @get(FAULTS)
     async def page(request: AnyRequest) -> Response[bytes]:
         operator = access.operator(request)
-        return _tagged(request, msgspec.json.encode(await faults.page(*_query(request), operator.tenant)))
+        network, cursor, limit = part_of_list(request, "network", MAXIMUM_PAGE)
+        return _tagged(request, msgspec.json.encode(await faults.page(network, cursor, limit, operator.tenant)))
 
     @get(FAULT.replace("{fault}", "{fault:str}"))
     async def one(request: AnyRequest) -> Response[bytes]:
@@ -74,24 +74,6 @@ def handlers(faults: Faults, access: Access, read_body: ReadBody) -> Sequence[HT
         return found
 
     return [page, one, change]
-
-
-def _query(request: AnyRequest) -> tuple[str, str, int]:
-    query = dict(request.query_params)
-    problems = [
-        Problem(f"query.{shortened(name, 40)}", ", ".join(QUERY), "an unknown parameter", "remove it")
-        for name in query
-        if name not in QUERY
-    ]
-    network, cursor, text = query.get("network", ""), query.get("cursor", ""), query.get("limit", "100")
-    limit = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
-    if not 1 <= limit <= MAXIMUM_PAGE:
-        problems.append(Problem("query.limit", f"a number from 1 to {MAXIMUM_PAGE}", shortened(text)))
-    if network and not is_identifier(network):
-        problems.append(Problem("query.network", "letters, digits, _ and - (at most 64)", shortened(network)))
-    if problems:
-        raise Refused(problems)
-    return network, cursor, limit
 
 
 def _tag_of(body: bytes) -> str:

@@ -16,8 +16,8 @@ from litestar.handlers import HTTPRouteHandler
 
 from algorithms.api.errors import Problem, shortened
 from algorithms.api.wire import time_from_text
+from device_catalog.api.callers import Access, AnyRequest
 from device_catalog.api.problems import HttpError
-from device_catalog.api.recordings import Access, AnyRequest
 from device_catalog.contract.paths import CURSOR_HEADER, KEPT, KEPT_DEVICE, KEPT_RECORDS
 from device_catalog.contract.topics import is_identifier
 from device_catalog.errors import Refused

@@ -13,8 +13,8 @@ from litestar.handlers import HTTPRouteHandler
 
 from algorithms.api.errors import shortened
 from algorithms.api.forms import read_struct
+from device_catalog.api.callers import AnyRequest
 from device_catalog.api.problems import HttpError
-from device_catalog.api.recordings import AnyRequest
 from device_catalog.contract.network_leases import LeaseRequest, SwitchNewsDocument
 from device_catalog.contract.paths import NETWORK_LEASE, NETWORK_LEASE_STATES
 from device_catalog.contract.rules import IDENTIFIER

@@ -6,42 +6,21 @@ lists them, asks for one, and fetches its file once it is here.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
-from litestar import Request, Response, delete, get, patch, put
+from litestar import Response, delete, get, patch, put
 from litestar.handlers import HTTPRouteHandler
 
 from algorithms.api.errors import Problem, shortened
-from device_catalog.access.operators import Operator
-from device_catalog.api.problems import HttpError
-from device_catalog.contract.paths import (
-    OFFSET_HEADER,
-    RECORDING,
-    RECORDING_FILE,
-    RECORDING_REQUEST,
-    RECORDINGS,
-)
+from device_catalog.api.callers import Access, AnyRequest
+from device_catalog.api.parameters import names_of, offset_of, part_of_list
+from device_catalog.contract.paths import RECORDING, RECORDING_FILE, RECORDING_REQUEST, RECORDINGS
 from device_catalog.contract.recordings import RecordingInfo
-from device_catalog.contract.topics import is_identifier
 from device_catalog.errors import Refused
 from device_catalog.grid.recordings import MAXIMUM_PAGE, Recordings
 
-AnyRequest = Request[Any, Any, Any]
-
-QUERY = ("device", "cursor", "limit")
-
 _encode = msgspec.json.encode
-
-
-class Access(Protocol):
-    """Whoever tells who may do what."""
-
-    def operator(self, request: AnyRequest) -> Operator:
-        """Refuse whoever is no operator with the role this takes; return who it is."""
-
-    def own(self, request: AnyRequest) -> bool:
-        """Refuse whoever is neither operator nor the device; tell whether it is the device."""
 
 
 ReadBody = Callable[[AnyRequest], Any]
@@ -62,7 +41,7 @@ def handlers(recordings: Recordings, access: Access, read_body: ReadBody) -> Seq
     @get(RECORDINGS)
     async def page(request: AnyRequest) -> Response[bytes]:
         operator = access.operator(request)
-        device, cursor, limit = _query(request)
+        device, cursor, limit = part_of_list(request, "device", MAXIMUM_PAGE)
         return _json(_encode(await recordings.page(device, cursor, limit, operator.tenant)))
 
     @put(_route(RECORDING), status_code=204)
@@ -90,12 +69,8 @@ def handlers(recordings: Recordings, access: Access, read_body: ReadBody) -> Seq
     @patch(_route(RECORDING_FILE))
     async def take(request: AnyRequest) -> Response[bytes]:
         access.own(request)
-        offset = request.headers.get(OFFSET_HEADER, "0")
-        if not (offset.isascii() and offset.isdigit() and len(offset) < 16):
-            raise HttpError(
-                400, f"expected the header {OFFSET_HEADER} with a count of bytes, found {shortened(offset)}"
-            )
-        return _json(_encode(await recordings.take(*_names(request), int(offset), await read_body(request))))
+        offset = offset_of(request)
+        return _json(_encode(await recordings.take(*_names(request), offset, await read_body(request))))
 
     @get(_route(RECORDING_FILE))
     async def file(request: AnyRequest) -> Response[bytes]:
@@ -109,11 +84,7 @@ def handlers(recordings: Recordings, access: Access, read_body: ReadBody) -> Seq
 
 
 def _names(request: AnyRequest) -> tuple[str, str]:
-    device, name = (str(request.path_params[part]) for part in ("device", "recording"))
-    for part in (device, name):
-        if not is_identifier(part):
-            raise HttpError(404, f"expected letters, digits, _ and - (at most 64), found {shortened(part)}")
-    return device, name
+    return names_of(request, "device", "recording")
 
 
 def _info(body: bytes) -> RecordingInfo:
@@ -121,24 +92,6 @@ def _info(body: bytes) -> RecordingInfo:
         return msgspec.json.decode(body, type=RecordingInfo)
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
         raise Refused([Problem("recording", "the label of a recording", shortened(str(error), 200))]) from error
-
-
-def _query(request: AnyRequest) -> tuple[str, str, int]:
-    query = dict(request.query_params)
-    problems = [
-        Problem(f"query.{shortened(name, 40)}", ", ".join(QUERY), "an unknown parameter", "remove it")
-        for name in query
-        if name not in QUERY
-    ]
-    device, cursor, text = query.get("device", ""), query.get("cursor", ""), query.get("limit", "100")
-    limit = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
-    if not 1 <= limit <= MAXIMUM_PAGE:
-        problems.append(Problem("query.limit", f"a number from 1 to {MAXIMUM_PAGE}", shortened(text)))
-    if device and not is_identifier(device):
-        problems.append(Problem("query.device", "letters, digits, _ and - (at most 64)", shortened(device)))
-    if problems:
-        raise Refused(problems)
-    return device, cursor, limit
 
 
 def _json(body: bytes, status: int = 200) -> Response[bytes]:

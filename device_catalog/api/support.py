@@ -7,18 +7,16 @@ was asked of it. That somebody fetches a bundle is written into the audit trail 
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
-from litestar import Request, Response, delete, get, patch, post, put
+from litestar import Response, delete, get, patch, post, put
 from litestar.handlers import HTTPRouteHandler
 
 from algorithms.api.errors import Problem, shortened
 from device_catalog.access.audit import Audit
-from device_catalog.access.operators import Operator
-from device_catalog.api.callers import visit_of
-from device_catalog.api.problems import HttpError
-from device_catalog.contract.paths import OFFSET_HEADER
+from device_catalog.api.callers import Access, AnyRequest, visit_of
+from device_catalog.api.parameters import names_of, offset_of, part_of_list
 from device_catalog.contract.shape import comply
 from device_catalog.contract.support import (
     DEVICE_SUPPORT,
@@ -29,24 +27,11 @@ from device_catalog.contract.support import (
     BundleLabel,
     SupportWanted,
 )
-from device_catalog.contract.topics import is_identifier
 from device_catalog.errors import Refused
 from device_catalog.storage.audit_trail import Act
 from device_catalog.support.requests import MAXIMUM_PAGE, SupportRequests
 
-AnyRequest = Request[Any, Any, Any]
-
 _encode = msgspec.json.encode
-
-
-class Access(Protocol):
-    """Whoever tells who may do what."""
-
-    def operator(self, request: AnyRequest) -> Operator:
-        """Refuse whoever is no operator with the role this takes; return who it is."""
-
-    def own(self, request: AnyRequest) -> bool:
-        """Refuse whoever is neither operator nor the device; tell whether it is the device."""
 
 
 def handlers(  # noqa: C901 - a list of small handlers
@@ -71,7 +56,7 @@ def handlers(  # noqa: C901 - a list of small handlers
     @get(SUPPORT)
     async def page(request: AnyRequest) -> Response[bytes]:
         operator = access.operator(request)
-        device, cursor, limit = _query(request)
+        device, cursor, limit = part_of_list(request, "device", MAXIMUM_PAGE)
         return _json(_encode(await support.page(device, cursor, limit, operator.tenant)))
 
     @post(_route(DEVICE_SUPPORT))
@@ -101,11 +86,8 @@ def handlers(  # noqa: C901 - a list of small handlers
     @patch(_route(SUPPORT_FILE))
     async def take(request: AnyRequest) -> Response[bytes]:
         access.own(request)
-        offset = request.headers.get(OFFSET_HEADER, "0")
-        if not (offset.isascii() and offset.isdigit() and len(offset) < 16):
-            found = shortened(offset)
-            raise HttpError(400, f"expected the header {OFFSET_HEADER} with a count of bytes, found {found}")
-        return _json(_encode(await support.take(*_names(request), int(offset), await read_body(request))))
+        offset = offset_of(request)
+        return _json(_encode(await support.take(*_names(request), offset, await read_body(request))))
 
     @get(_route(SUPPORT_FILE))
     async def file(request: AnyRequest) -> Response[bytes]:
@@ -151,11 +133,7 @@ def _device(request: AnyRequest) -> str:
 
 
 def _names(request: AnyRequest) -> tuple[str, str]:
-    device, name = (str(request.path_params[part]) for part in ("device", "support"))
-    for part in (device, name):
-        if not is_identifier(part):
-            raise HttpError(404, f"expected letters, digits, _ and - (at most 64), found {shortened(part)}")
-    return device, name
+    return names_of(request, "device", "support")
 
 
 def _label(body: bytes) -> BundleLabel:
@@ -163,25 +141,6 @@ def _label(body: bytes) -> BundleLabel:
         return msgspec.json.decode(body, type=BundleLabel)
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
         raise Refused([Problem("bundle", "the label of a bundle", shortened(str(error), 200))]) from error
-
-
-def _query(request: AnyRequest) -> tuple[str, str, int]:
-    query = dict(request.query_params)
-    known = ("device", "cursor", "limit")
-    problems = [
-        Problem(f"query.{shortened(name, 40)}", ", ".join(known), "an unknown parameter", "remove it")
-        for name in query
-        if name not in known
-    ]
-    device, cursor, text = query.get("device", ""), query.get("cursor", ""), query.get("limit", "100")
-    limit = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
-    if not 1 <= limit <= MAXIMUM_PAGE:
-        problems.append(Problem("query.limit", f"a number from 1 to {MAXIMUM_PAGE}", shortened(text)))
-    if device and not is_identifier(device):
-        problems.append(Problem("query.device", "letters, digits, _ and - (at most 64)", shortened(device)))
-    if problems:
-        raise Refused(problems)
-    return device, cursor, limit
 
 
 def _json(body: bytes, status: int = 200) -> Response[bytes]:
