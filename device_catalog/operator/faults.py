@@ -18,6 +18,7 @@ from device_catalog.contract import paths
 from device_catalog.contract.faults import FaultChange, FaultDetail, FaultPage, FaultSummary
 from device_catalog.network_files.writing import write_file
 from device_catalog.operator import recordings
+from device_catalog.operator.argument_types import count_up_to, seconds
 from device_catalog.operator.catalog import MAXIMUM_PAGES, read
 from device_catalog.operator.errors import OperatorError, UsageError
 from device_catalog.operator.fault_repair import add_arguments, ask, handlers_of, locked_for, tell
@@ -114,7 +115,9 @@ def add_commands(
     listing = add(commands, "list", "list faults, the newest first", _LIST)
     listing.add_argument("--network", metavar="NAME", help="only those of this network")
     listing.add_argument("--open", action="store_true", help="only those nobody has said to be repaired")
-    listing.add_argument("--limit", type=_count, default=50, metavar="N", help="at most so many (default 50)")
+    listing.add_argument(
+        "--limit", type=count_up_to(999_999), default=50, metavar="N", help="at most so many (default 50)"
+    )
     listing.set_defaults(command=_with_catalog(show_list))
     showing = add(commands, "show", "what is known of a fault: place, evidence, restoration, timeline", "")
     showing.add_argument("fault", metavar="FAULT")
@@ -123,7 +126,7 @@ def add_commands(
     plotting.add_argument("fault", metavar="FAULT")
     plotting.add_argument("--output", "-o", metavar="PICTURE", help="a .svg, .png or .pdf file (default: FAULT.svg)")
     plotting.add_argument(
-        "--wait", type=_seconds, default=120.0, metavar="S", help="wait for the recording at most S (default 120)"
+        "--wait", type=seconds, default=120.0, metavar="S", help="wait for the recording at most S (default 120)"
     )
     plotting.set_defaults(command=_with_catalog(plot))
     repairing = add(commands, "repaired", "say that a fault is repaired; no switch moves", _REPAIRED)
@@ -246,19 +249,3 @@ def _with_catalog(
 
 def _settings(options: argparse.Namespace) -> Settings:
     return read_settings({name: getattr(options, name, None) for name in KEYS})
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0.0 <= value < 1e9:
-        raise argparse.ArgumentTypeError(f"expected a number of seconds, 0 or more, found {text}")
-    return value
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < int(text) < 10**6):
-        raise argparse.ArgumentTypeError(f"expected a number from 1 to 999999, found {text}")
-    return int(text)

@@ -19,6 +19,7 @@ from device_catalog.contract import paths
 from device_catalog.contract.history import DeviceHistory, HistoryPage, HistoryStatus
 from device_catalog.history.export import ParquetMissing, csv_of, parquet_of, table_of
 from device_catalog.network_files.writing import write_file
+from device_catalog.operator.argument_types import count_up_to
 from device_catalog.operator.catalog import MAXIMUM_PAGES, Catalog, read
 from device_catalog.operator.errors import OperatorError, UsageError
 from device_catalog.operator.output import note, printable, say, say_json
@@ -115,7 +116,9 @@ def add_commands(
     showing.add_argument("--step", type=seconds_of, default=0, metavar="TIME", help="sum up, such as 1min, 15min, 1h")
     showing.add_argument("--fields", default="", metavar="A,B", help="names, or what they begin with")
     showing.add_argument("--name", default="", metavar="NAME", help="level/area of a state, schema of a result")
-    showing.add_argument("--limit", type=_count, default=100_000, metavar="N", help="at most so many (100000)")
+    showing.add_argument(
+        "--limit", type=count_up_to(99_999_999), default=100_000, metavar="N", help="at most so many (100000)"
+    )
     form = showing.add_mutually_exclusive_group()
     form.add_argument("--csv", nargs="?", const="-", metavar="FILE", help="write CSV, to standard output without FILE")
     form.add_argument("--parquet", metavar="FILE", help="write Parquet (needs tresma[parquet])")
@@ -271,9 +274,3 @@ def _with_catalog(call: Callable[[argparse.Namespace, HistoryCatalog], None]) ->
             call(options, catalog)
 
     return command
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < int(text) < 10**8):
-        raise argparse.ArgumentTypeError(f"expected a number from 1 to 99999999, found {text}")
-    return int(text)

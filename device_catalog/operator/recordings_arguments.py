@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable
 
 from device_catalog.operator import recordings, recordings_ask
+from device_catalog.operator.argument_types import count_up_to, seconds
 from device_catalog.operator.recordings import RecordingsCatalog
 from device_catalog.operator.settings import KEYS, Settings, read_settings
 
@@ -64,7 +65,9 @@ def add_commands(
 
     listing = add(commands, "list", "list recordings, the newest first", _LIST)
     listing.add_argument("device", metavar="DEVICE", nargs="?", help="only those of this device")
-    listing.add_argument("--limit", type=_count, default=50, metavar="N", help="at most so many (default 50)")
+    listing.add_argument(
+        "--limit", type=count_up_to(999_999), default=50, metavar="N", help="at most so many (default 50)"
+    )
     listing.set_defaults(command=_with_catalog(recordings.show_list))
 
     fetch = add(commands, "fetch", "fetch the files of recordings", _FETCH)
@@ -83,9 +86,7 @@ def add_commands(
 
     record = add(commands, "record", "have a device record now", _RECORD)
     record.add_argument("device", metavar="DEVICE")
-    record.add_argument(
-        "--seconds", type=_seconds, default=0.0, metavar="S", help="from now on, at most 60 (default 0)"
-    )
+    record.add_argument("--seconds", type=seconds, default=0.0, metavar="S", help="from now on, at most 60 (default 0)")
     record.add_argument("--grid", metavar="URL", help="grid broker, mqtt://host:port; asked of the catalog otherwise")
     record.set_defaults(command=_record)
 
@@ -119,21 +120,5 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 def _wait_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--wait", type=_seconds, default=600.0, metavar="S", help="wait for the device at most S (default 600)"
+        "--wait", type=seconds, default=600.0, metavar="S", help="wait for the device at most S (default 600)"
     )
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0.0 <= value < 1e9:
-        raise argparse.ArgumentTypeError(f"expected a number of seconds, 0 or more, found {text}")
-    return value
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < int(text) < 10**6):
-        raise argparse.ArgumentTypeError(f"expected a number from 1 to 999999, found {text}")
-    return int(text)
