@@ -6,13 +6,12 @@ in memory and time, and goes when the agent does. What is in the bundle is `gath
 """
 
 import os
-import resource
 import sys
 from pathlib import Path
 
 import msgspec
 
-from agent.processes.sandbox import die_with_parent
+from agent.processes.short_lived import bound
 from agent.support.gathering import gather, meter_of
 from agent.support.making_messages import Made, Order
 
@@ -22,14 +21,8 @@ _PROCESSOR, _MEMORY = 120, 768 * 2**20
 
 def main() -> int:
     """Make one bundle; what is not in it is said on standard error, as one line of JSON."""
-    die_with_parent()
+    bound(processor=_PROCESSOR, memory=_MEMORY)
     os.nice(_NICE)
-    for limit, value in (
-        (resource.RLIMIT_CPU, _PROCESSOR),
-        (resource.RLIMIT_AS, _MEMORY),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(limit, (value, value))
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=Order)
     meter = meter_of(Path(order.config) if order.config else None, os.environ, Path(order.state))
     bundle = gather(meter, sys.stdout.buffer, lambda _: None, order.most)

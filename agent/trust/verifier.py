@@ -11,18 +11,16 @@ Rules: time is the trusted time of `decisions`, not this machine's. The answer i
 
 import inspect
 import logging
-import resource
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from tuf.api import exceptions
 from tuf.api.metadata import Metadata
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 
-from agent.processes.sandbox import die_with_parent
+from agent.processes.short_lived import answer_one, bound
 from agent.trust.decisions import Floors, floor_of, floors_after, moment, refusal_of_target, trusted_time
 from agent.trust.exchange import GIVEN_ROOT, METADATA, TARGET, Answer, Question
 from agent.trust.fetcher import BoundedFetcher
@@ -195,17 +193,9 @@ def _sentence(error: Exception, judged_at: float) -> str:
 
 def main() -> int:
     """Answer one question."""
-    die_with_parent()
+    bound(processor=_PROCESSOR, memory=_MEMORY, longest_file=MAXIMUM_PACKAGE + 1)
     logging.disable(logging.CRITICAL)  # TUF warns of what the answer says anyway
-    for limit, value in (
-        (resource.RLIMIT_CPU, _PROCESSOR),
-        (resource.RLIMIT_AS, _MEMORY),
-        (resource.RLIMIT_FSIZE, MAXIMUM_PACKAGE + 1),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(limit, (value, value))
-    question = msgspec.json.decode(sys.stdin.buffer.read(), type=Question)
-    sys.stdout.buffer.write(msgspec.json.encode(answer(question)))
+    answer_one(Question, answer)
     return 0
 
 

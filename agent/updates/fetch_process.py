@@ -7,14 +7,11 @@ is on the card stays as it was.
 """
 
 import logging
-import resource
 import sys
 from pathlib import Path
 
-import msgspec
-
 from agent.errors import TrustError
-from agent.processes.sandbox import die_with_parent
+from agent.processes.short_lived import answer_one, bound
 from agent.trust import verifier
 from agent.trust.fetching import fetch_algorithm
 from agent.updates.fetch_messages import FetchAnswer, FetchQuestion
@@ -43,16 +40,9 @@ def answer(question: FetchQuestion) -> FetchAnswer:
 
 def main() -> int:
     """Answer one question."""
-    die_with_parent()
+    bound(processor=_PROCESSOR, memory=_MEMORY)
     logging.disable(logging.CRITICAL)  # TUF warns of what the answer says anyway
-    for limit, value in (
-        (resource.RLIMIT_CPU, _PROCESSOR),
-        (resource.RLIMIT_AS, _MEMORY),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(limit, (value, value))
-    question = msgspec.json.decode(sys.stdin.buffer.read(), type=FetchQuestion)
-    sys.stdout.buffer.write(msgspec.json.encode(answer(question)))
+    answer_one(FetchQuestion, answer)
     return 0
 
 

@@ -7,7 +7,6 @@ leaves the manifest and the offer for the helper (`slots.messages.Offer`) as fil
 
 import hashlib
 import logging
-import resource
 import sys
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import msgspec
 
 from agent.errors import TrustError
 from agent.files import write_durably
-from agent.processes.sandbox import die_with_parent
+from agent.processes.short_lived import answer_one, bound
 from agent.trust import verifier
 from agent.trust.image_fetching import documents_of, fetch_image, root_from
 from agent.updates.fetch_messages import FetchAnswer
@@ -54,16 +53,9 @@ def answer(question: ImageQuestion) -> FetchAnswer:
 
 def main() -> int:
     """Answer one question."""
-    die_with_parent()
+    bound(processor=_PROCESSOR, memory=_MEMORY)
     logging.disable(logging.CRITICAL)  # TUF warns of what the answer says anyway
-    for limit, value in (
-        (resource.RLIMIT_CPU, _PROCESSOR),
-        (resource.RLIMIT_AS, _MEMORY),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(limit, (value, value))
-    question = msgspec.json.decode(sys.stdin.buffer.read(), type=ImageQuestion)
-    sys.stdout.buffer.write(msgspec.json.encode(answer(question)))
+    answer_one(ImageQuestion, answer)
     return 0
 
 

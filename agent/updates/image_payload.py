@@ -11,7 +11,6 @@ Rules: no faster than the configuration says; each part of it within a time; no 
 import contextlib
 import hashlib
 import os
-import resource
 import signal
 import sys
 import time
@@ -20,11 +19,10 @@ from pathlib import Path
 from types import FrameType
 from typing import BinaryIO
 
-import msgspec
 import requests
 
 from agent.errors import TrustError
-from agent.processes.sandbox import die_with_parent
+from agent.processes.short_lived import answer_one, bound
 from agent.updates.image_messages import PayloadAnswer, PayloadQuestion
 from algorithms.api.errors import shortened
 from device_catalog.contract.images import MAXIMUM_PAYLOAD, Piece, payload_path, read_manifest
@@ -143,15 +141,8 @@ def answer(question: PayloadQuestion) -> PayloadAnswer:
 
 def main() -> int:
     """Answer one question."""
-    die_with_parent()
-    for limit, value in (
-        (resource.RLIMIT_AS, _MEMORY),
-        (resource.RLIMIT_FSIZE, MAXIMUM_PAYLOAD),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(limit, (value, value))
-    question = msgspec.json.decode(sys.stdin.buffer.read(), type=PayloadQuestion)
-    sys.stdout.buffer.write(msgspec.json.encode(answer(question)))
+    bound(memory=_MEMORY, longest_file=MAXIMUM_PAYLOAD)
+    answer_one(PayloadQuestion, answer)
     return 0
 
 
