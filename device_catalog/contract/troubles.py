@@ -5,7 +5,7 @@ The operator's command and the catalog's pages say the same of the same device, 
 """
 
 from device_catalog.contract.register import DeviceDetail
-from device_catalog.contract.reports import Reported, TrustReport
+from device_catalog.contract.reports import ImageReport, Reported, TrustReport
 
 
 def problems_of(detail: DeviceDetail) -> list[str]:
@@ -57,7 +57,20 @@ def _parts_in_trouble(reported: Reported) -> list[str]:
             problems.append(f"the {name} broker is not connected: {link.last_error or 'no reason given'}")
         if link.dropped or link.refused:
             problems.append(f"for the {name} broker {link.dropped} messages were dropped and {link.refused} refused")
-    return problems + _measuring_in_trouble(reported)
+    return problems + _image_in_trouble(reported.image) + _measuring_in_trouble(reported)
+
+
+def _image_in_trouble(image: ImageReport | None) -> list[str]:
+    if image is None:
+        return []
+    problems = []
+    if image.update is not None and image.update.step == "failed":
+        why = image.update.reason or "no reason given"
+        stays = f"stays at {image.version}" if image.version else "stays what it is"
+        problems.append(f"its image {stays}: version {image.update.version} failed: {why}")
+    if image.last_error:
+        problems.append(f"its image cannot be looked after: {image.last_error}")
+    return problems
 
 
 def _measuring_in_trouble(reported: Reported) -> list[str]:

@@ -12,6 +12,7 @@ from device_catalog.contract.documents import Desired
 from device_catalog.contract.register import DeviceDetail, DeviceSummary
 from device_catalog.contract.reports import AlgorithmReport, Reported
 from device_catalog.contract.troubles import problems_of
+from device_catalog.pages.image_view import image_of
 from device_catalog.pages.words import Said, ago, duration
 
 NOT_SAID = Said("not reported", "soft")
@@ -26,6 +27,7 @@ class FleetRow(NamedTuple):
     seen: str
     revision: Said
     algorithms: tuple[Said, ...]
+    image: Said | None
     time: Said
     isolation: Said
     problems: tuple[str, ...]
@@ -49,6 +51,7 @@ def row_of(detail: DeviceDetail, now_s: float) -> FleetRow:
         "" if summary.last_seen is None else ago(now_s - summary.last_seen.timestamp()),
         revision_of(summary),
         algorithms_of(detail.desired, reported),
+        image_of(detail),
         NOT_SAID if reported is None else time_of(reported),
         NOT_SAID if reported is None else isolation_of(reported.isolation),
         tuple(problems_of(detail)),

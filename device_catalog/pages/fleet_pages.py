@@ -29,6 +29,7 @@ from device_catalog.grid.recordings import Recordings
 from device_catalog.history.arrival import Content
 from device_catalog.history.questions import History, Range
 from device_catalog.pages.fleet_page import presence_of, row_of
+from device_catalog.pages.image_view import image_facts
 from device_catalog.pages.meter_page import (
     STEP,
     algorithm_rows,
@@ -100,13 +101,15 @@ class FleetPages:
             found = await asyncio.gather(*(self._detail(item.device) for item in listed.items))
             details, following = [one for one in found if one is not None], listed.next
         kept = {name: value for name, value in asked.items() if value and name != "cursor"}
+        rows = [row_of(detail, self._fleet.wall() / NANOSECONDS) for detail in details]
         values = {
             "tiles": self._tiles(who),
             "waiting": self._fleet.presence.waiting,
             "filtered": filtered,
             "asked": asked,
             "kinds": [kind.value for kind in DeviceKind],
-            "rows": [row_of(detail, self._fleet.wall() / NANOSECONDS) for detail in details],
+            "rows": rows,
+            "images": any(row.image is not None for row in rows),
             "first": f"/?{urlencode(kept)}" if asked["cursor"] else "",
             "next": f"/?{urlencode({**kept, 'cursor': following})}" if following else "",
         }
@@ -134,6 +137,7 @@ class FleetPages:
             "algorithms": algorithm_rows(detail),
             "facts": facts_of(detail),
             "states": states_of(detail, now_ns / NANOSECONDS),
+            "image": image_facts(detail),
             "recordings": recording_rows(recordings.items),
             "commissionings": commissioning_rows((await self._commissionings.page(name)).items),
             "support": await self._support_view(name, who),

@@ -40,6 +40,15 @@ def catalog(tmp_path_factory):
             "time": {"synchronised": True, "uncertainty": 2e-5},
             "isolation": {"seccomp": True, "landlock": False},
             "problems": ["its board grows warm"],
+            "image": {
+                "name": "tresma-rpi",
+                "version": "1.1.0",
+                "release": 7,
+                "slot": "B",
+                "state": "trying",
+                "before": "1.0.0",
+                "update": {"version": "1.1.0", "step": "probation", "rollout": "r-3"},
+            },
         }
         assert running.operator("PUT", "/v1/devices/m-1/reported", json=report).status_code == 204
         with Speaker(broker.port, "m-1", tenant="north") as meter:
@@ -151,9 +160,14 @@ def test_a_browser_without_scripts_logs_in_and_reads_everything(catalog, tmp_pat
         text = browser.text()
         for word in ("m-1", DESCRIPTION, "its board grows warm", "Newest frame", "Voltage, last hour", "landlock"):
             assert word in text
+        for word in ("Image", "tresma-rpi 1.1.0, release 7", "on trial", "1.0.0, in the other slot"):
+            assert word in text
+        assert browser.tell("document.documentElement.scrollWidth") <= width
         assert browser.tell("document.querySelectorAll('svg polygon').length") >= 6
         assert browser.tell("getComputedStyle(document.querySelector('.card')).borderRadius") == "10px"
         picture_has_colours(browser.picture(tmp_path / "meter.png"), width)
+        browser.open(catalog.url)
+        assert "1.1.0 in slot B, on trial" in browser.text()
         for path, word in (("/", "s-9"), ("/rollouts", "Rollouts"), ("/audit", "PUT /v1/devices/m-1/reported")):
             browser.open(catalog.url + path)
             assert word in browser.text()

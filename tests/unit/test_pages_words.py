@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from algorithms.api.readings import ChannelReading
 from device_catalog.contract.documents import Assignment, Configuration, Desired, Shadow
 from device_catalog.contract.register import DeviceDetail, DeviceKind, DeviceSummary
-from device_catalog.contract.reports import AlgorithmReport, Reported, TimeReport, UpdateReport
+from device_catalog.contract.reports import AlgorithmReport, ImageReport, Reported, TimeReport, UpdateReport
 from device_catalog.contract.rollout_progress import Counts, RolloutSummary
 from device_catalog.contract.rollouts import RolloutState, Selector, Stage
 from device_catalog.pages import sessions
 from device_catalog.pages.charts import Line, Reading, Span, chart
 from device_catalog.pages.fleet_page import row_of
+from device_catalog.pages.image_view import image_facts
 from device_catalog.pages.meter_page import algorithm_rows, facts_of, states_of
 from device_catalog.pages.phasor_diagram import phasor_diagram, relative_degrees
 from device_catalog.pages.rendering import Renderer
@@ -114,8 +115,14 @@ def test_a_line_breaks_where_steps_are_missing():
 def test_every_text_of_a_device_is_escaped_and_nothing_may_run():
     update = UpdateReport(HOSTILE, "failed", HOSTILE, (HOSTILE,))
     algorithms = {HOSTILE: AlgorithmReport(HOSTILE, HOSTILE, last_error=HOSTILE, update=update)}
+    image = ImageReport(HOSTILE, HOSTILE, 1, HOSTILE, "running", HOSTILE, update=update, last_error=HOSTILE)
     report = Reported(
-        "m-1", agent_version=HOSTILE, algorithms=algorithms, problems=(HOSTILE,), isolation={HOSTILE: False}
+        "m-1",
+        agent_version=HOSTILE,
+        algorithms=algorithms,
+        problems=(HOSTILE,),
+        isolation={HOSTILE: False},
+        image=image,
     )
     one = detail([], report, description=HOSTILE, terminal=HOSTILE, services={HOSTILE: HOSTILE})
     row = row_of(one, NOW.timestamp())
@@ -131,6 +138,7 @@ def test_every_text_of_a_device_is_escaped_and_nothing_may_run():
         "algorithms": algorithm_rows(one),
         "facts": facts_of(one),
         "states": states_of(one, NOW.timestamp()),
+        "image": image_facts(one),
         "recordings": [],
         "commissionings": [dict.fromkeys(written, HOSTILE) | {"tone": "bad", "address": "/fleet/m-1"}],
         "support": None,
