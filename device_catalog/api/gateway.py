@@ -227,6 +227,7 @@ class Gateway:
                 deed.noted or _is_audited(visit, scope, message["status"])
             ):
                 act = _act(visit, scope, message, body.hexdigest() if length else "")
+                deed.is_over = True  # the entry takes its row's place
                 try:
                     always = _is_audited(visit, scope, message["status"])
                     await self._trail.note(act, deed.name if deed.noted else "", always=always)
@@ -243,7 +244,7 @@ class Gateway:
             await self._application(scope, receiving, sending)
         finally:
             under_way.reset(token)
-            deed.noted = True  # what goes on behind the answer is the catalog's own doing
+            deed.is_over = True  # what goes on behind the answer is the catalog's own doing
 
 
 def _is_failed_entry(visit: Visit, scope: Scope, status: int) -> bool:

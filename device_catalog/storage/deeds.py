@@ -4,7 +4,8 @@ What somebody is doing, written down in the very transaction by which it changes
 Where it stands: the gateway says what is under way (`under_way`) before it hands a request on; whichever room makes a
 change, and in whichever table, its first commit carries a row of who is making it (`acts_begun`). Once the request is
 answered, the trail's entry takes the row's place. A power cut before that leaves change and row, or neither; a row that
-was left behind becomes an entry later (`audit_trail`). It costs no write of its own: the commit is the change's.
+was left behind becomes an entry later (`audit_trail`). It costs no write of its own: the commit is the change's. A row
+goes with the transaction that is rolled back, also at its commit; what is changed after that writes it again.
 
 The context variable is what joins a request to the thread that writes for it, which many requests share.
 """
@@ -14,7 +15,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Engine, event, insert
+from sqlalchemy import Connection, Engine, event, insert, select
 
 from device_catalog.storage.tables import acts_begun
 
@@ -43,21 +44,30 @@ class Deed:
         Of its row.
     noted : bool
         Whether its row was written; whether that was committed, the database knows.
+    is_over : bool
+        Whether it was answered, so that nothing more is its doing.
     """
 
     def __init__(self, act: "Callable[[], Act | None]") -> None:
         self.name = secrets.token_hex(16)
         self.noted = False
+        self.is_over = False
         self._act = act
 
     def note(self, connection: Connection) -> None:
-        """Write its row, once, into a transaction that is about to be committed."""
-        act = None if self.noted else self._act()
+        """Write its row, where it is not there yet, into a transaction that is about to be committed."""
+        if self.is_over or (self.noted and self._is_there(connection)):
+            return
+        act = self._act()
         if act is None:
             return
         fields = {name: value for name, value in act._asdict().items() if name not in LEFT_OUT}
         connection.execute(insert(acts_begun).values(name=self.name, **fields))
         self.noted = True
+
+    def _is_there(self, connection: Connection) -> bool:
+        row = select(acts_begun.c.name).where(acts_begun.c.name == self.name)
+        return connection.execute(row).one_or_none() is not None
 
 
 under_way: ContextVar[Deed | None] = ContextVar("under_way", default=None)

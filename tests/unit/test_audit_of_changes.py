@@ -1,10 +1,11 @@
 """A change and the note of who made it are one transaction: a cut between them loses neither alone."""
 
 import asyncio
+import contextlib
 
 import pytest
 from sqlalchemy import event, insert, select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from device_catalog.access.audit import Audit
 from device_catalog.api.callers import VISIT, Visit
@@ -161,3 +162,50 @@ class PowerCutError(BaseException):
 
 def cut(*_):
     raise PowerCutError
+
+
+@pytest.fixture
+def stubborn(catalog):
+    """A room whose change is refused by the database itself when it is committed, once, and is then tried again."""
+    with catalog.engine.connect() as connection, connection.begin():
+        connection.exec_driver_sql("CREATE TABLE known (x INTEGER PRIMARY KEY)")
+        connection.exec_driver_sql("CREATE TABLE late (x INTEGER REFERENCES known DEFERRABLE INITIALLY DEFERRED)")
+    refusals = []
+
+    def write(name):
+        with catalog.engine.connect().execution_options(writes=True) as connection:
+            try:
+                with connection.begin():
+                    connection.execute(insert(tenants).values(tenant=name, created_ns=1))
+                    connection.exec_driver_sql("INSERT INTO late VALUES (7)")
+            except IntegrityError as error:
+                refusals.append(error)
+        assert (catalog.changed(), catalog.begun()) == ([], 0)
+        with catalog.engine.connect().execution_options(writes=True) as connection:
+            for part in (name, f"{name}-2"):
+                with connection.begin():
+                    connection.execute(insert(tenants).values(tenant=part, created_ns=1))
+            with contextlib.suppress(ValueError), connection.begin():
+                connection.execute(insert(tenants).values(tenant="never", created_ns=1))
+                raise ValueError
+
+    catalog.write = write
+    return catalog, refusals
+
+
+def test_a_change_that_was_rolled_back_leaves_no_note_and_carries_it_when_it_is_tried_again(stubborn):
+    catalog, refusals = stubborn
+    append, catalog.trail.append = catalog.trail.append, cut
+    with pytest.raises(PowerCutError):
+        catalog.put("north")
+    catalog.trail.append = append
+    assert len(refusals) == 1
+    assert (catalog.changed(), catalog.begun()) == (["north", "north-2"], 1)
+    assert AuditTrail(catalog.engine).settle(2**62) == 1
+    assert catalog.noted() == [("anna", "/v1/tenants/north", 0)]
+
+
+def test_what_was_tried_again_has_one_entry(stubborn):
+    catalog, _ = stubborn
+    assert catalog.put("north") == 200
+    assert (catalog.begun(), catalog.noted()) == (0, [("anna", "/v1/tenants/north", 200)])
