@@ -29,10 +29,17 @@ def config_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config",
         type=Path,
-        default=DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None,
+        default=DEFAULT_CONFIG if _is_there(DEFAULT_CONFIG) else None,
         metavar="FILE",
         help=f"the agent's few lines (default {DEFAULT_CONFIG}, or the environment alone)",
     )
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:
+        return True  # somebody's who may not look; who needs the file is told so when it is read
 
 
 def _add_replay(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

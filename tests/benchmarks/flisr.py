@@ -43,7 +43,7 @@ from tests.support.listener import Heard, Listener
 from tests.support.waiting import wait_until
 
 TENANT = "default"
-ALL_BACK = ("tie=open", "p4-near=unlocked", "p4-far=unlocked", "p4-near=closed", "p4-far=closed")
+ALL_BACK = ("tie=open", "p4-near=unlocked", "p4-far=unlocked", "p4-near=closed", "p4-far=closed", "breaker-p=closed")
 SLACK = 0.6
 """Share of a round within which service must be restored, so that there is time to put everything back."""
 SPREADING = 3.0
