@@ -8,7 +8,6 @@ catalog tells; the paper around it proves nothing.
 import argparse
 import io
 import os
-import sys
 import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -16,7 +15,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -33,7 +31,7 @@ from device_catalog.contract.commissioning import (
 from device_catalog.contract.enrolment import AUTHORITY, AuthorityDocument
 from device_catalog.operator.catalog import Catalog, read
 from device_catalog.operator.errors import OperatorError, UsageError
-from device_catalog.operator.output import note, say, say_json
+from device_catalog.operator.output import drawing, note, say, say_json
 from device_catalog.operator.settings import KEYS, read_settings
 
 MAXIMUM_FILE = 8 * 1024 * 1024
@@ -127,7 +125,7 @@ def _show_list(options: argparse.Namespace, catalog: CommissioningCatalog) -> No
         words = (record.place, record.installer, record.note)  # as somebody typed them: not markup of ours
         table.add_row(str(item.number), made, record.answer.value, *(Text(printable(one)) for one in words))
     if items:
-        (Console() if sys.stdout.isatty() else Console(width=500, no_color=True)).print(table)
+        drawing().print(table)
     note(f"{len(items)} commissioning{'' if len(items) == 1 else 's'}")
 
 

@@ -16,7 +16,6 @@ from typing import Any
 
 import msgspec
 import yaml
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -27,7 +26,7 @@ from device_catalog.contract.troubles import problems_of
 from device_catalog.operator.catalog import Catalog
 from device_catalog.operator.edits import apply_edits, completed, difference_lines, parse_document
 from device_catalog.operator.errors import OperatorError, UsageError
-from device_catalog.operator.output import note, printable, say, say_json
+from device_catalog.operator.output import drawing, note, printable, say, say_json
 
 
 def add(options: argparse.Namespace, catalog: Catalog) -> None:
@@ -104,7 +103,7 @@ def show_list(options: argparse.Namespace, catalog: Catalog) -> None:
             printable(device.description),
         )
     if count:
-        _console().print(table)
+        drawing().print(table)
     note(f"{count} device{'' if count == 1 else 's'}")
 
 
@@ -259,11 +258,6 @@ def _ago(moment: datetime | None, now: datetime) -> str:
 
 def _indented(text: str) -> str:
     return "\n".join(f"  {line}" for line in text.rstrip().splitlines())
-
-
-def _console() -> Console:
-    """Draw as wide as the terminal; where there is none, as wide as it takes."""
-    return Console() if sys.stdout.isatty() else Console(width=500, no_color=True)
 
 
 def new_file(path: str) -> Path:

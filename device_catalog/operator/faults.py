@@ -5,12 +5,10 @@ Every command is a function of the parsed options; it writes its answer and rais
 """
 
 import argparse
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
 from algorithms.api.network_document import NetworkDocument
@@ -25,7 +23,7 @@ from device_catalog.operator.fault_repair import add_arguments, ask, handlers_of
 from device_catalog.operator.fault_story import lines_of, picture, place_of, sort_of
 from device_catalog.operator.network_draw import ENDINGS, written
 from device_catalog.operator.network_store import NetworkCatalog
-from device_catalog.operator.output import note, printable, say, say_json
+from device_catalog.operator.output import drawing, note, printable, say, say_json
 from device_catalog.operator.recordings import RecordingsCatalog
 from device_catalog.operator.settings import KEYS, Settings, read_settings
 
@@ -165,7 +163,7 @@ def show_list(options: argparse.Namespace, catalog: FaultsCatalog) -> None:
     if options.json:
         return
     if count:
-        (Console() if sys.stdout.isatty() else Console(width=500, no_color=True)).print(table)
+        drawing().print(table)
     note(f"{count} fault{'' if count == 1 else 's'}")
 
 

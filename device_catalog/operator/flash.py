@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -24,7 +23,7 @@ from device_catalog.operator.flashing.cards import DONE, EARLIER, REFUSED, WOULD
 from device_catalog.operator.flashing.image import Image
 from device_catalog.operator.flashing.progress import Reporter
 from device_catalog.operator.flashing.tray import Line, Memory, read_list
-from device_catalog.operator.output import note, printable, say, say_json
+from device_catalog.operator.output import drawing, note, printable, say, say_json
 from device_catalog.operator.settings import KEYS, Settings, read_settings
 
 _EXAMPLES = """\
@@ -294,4 +293,4 @@ def _show(results: list[Result]) -> None:
         table.add_row(
             str(one.line), one.device, Text(printable(one.target)), outcome, seconds, Text(printable(one.reason))
         )
-    (Console() if sys.stdout.isatty() else Console(width=500, no_color=True)).print(table)
+    drawing().print(table)

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from device_catalog.contract import paths
@@ -22,7 +21,7 @@ from device_catalog.network_files.writing import write_file
 from device_catalog.operator.argument_types import count_up_to
 from device_catalog.operator.catalog import MAXIMUM_PAGES, Catalog, read
 from device_catalog.operator.errors import OperatorError, UsageError
-from device_catalog.operator.output import note, printable, say, say_json
+from device_catalog.operator.output import drawing, note, printable, say, say_json
 from device_catalog.operator.settings import KEYS, read_settings
 
 PAGE = 5000
@@ -254,7 +253,7 @@ def _short(time: str) -> str:
 
 
 def _print(table: Table) -> None:
-    (Console() if sys.stdout.isatty() else Console(width=500, no_color=True)).print(table)
+    drawing().print(table)
 
 
 def _write(target: str, content: bytes) -> None:

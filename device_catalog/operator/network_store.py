@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from rich.console import Console
 from rich.table import Table
 
 from algorithms.api.errors import Problem, shortened
@@ -33,7 +32,7 @@ from device_catalog.contract.topics import is_identifier
 from device_catalog.operator.catalog import MAXIMUM_PAGES, Catalog, read
 from device_catalog.operator.errors import OperatorError, UsageError
 from device_catalog.operator.network_check import read_bytes, right_document
-from device_catalog.operator.output import note, printable, say, say_json
+from device_catalog.operator.output import drawing, note, printable, say, say_json
 from device_catalog.operator.settings import KEYS, read_settings
 
 _PAGE = 100
@@ -239,7 +238,7 @@ def show_list(options: argparse.Namespace, catalog: NetworkCatalog) -> None:
         table.add_column(column, no_wrap=True)
     for row in rows:
         table.add_row(*(printable(cell) for cell in row))
-    Console(soft_wrap=True, highlight=False).print(table)
+    drawing(soft_wrap=True, highlight=False).print(table)
 
 
 def switch(options: argparse.Namespace, catalog: NetworkCatalog) -> None:

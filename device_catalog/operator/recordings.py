@@ -9,7 +9,6 @@ of recordings belongs to another room, which this one knows nothing of.
 import argparse
 import hashlib
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +18,6 @@ from typing import TypeVar
 from urllib.parse import quote
 
 import msgspec
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -29,7 +27,7 @@ from device_catalog.contract.register import ProblemDocument
 from device_catalog.contract.topics import is_identifier
 from device_catalog.operator.catalog import MAXIMUM_PAGES, Catalog, read
 from device_catalog.operator.errors import CatalogAway, OperatorError, UsageError
-from device_catalog.operator.output import note, printable, say, say_json
+from device_catalog.operator.output import drawing, note, printable, say, say_json
 
 PLOTS = "tresma.plots"
 """Entry-point group of what draws files."""
@@ -112,7 +110,7 @@ def show_list(options: argparse.Namespace, catalog: RecordingsCatalog) -> None:
     if options.json:
         return
     if count:
-        (Console() if sys.stdout.isatty() else Console(width=500, no_color=True)).print(table)
+        drawing().print(table)
     note(f"{count} recording{'' if count == 1 else 's'}")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.live import Live
 
 from device_catalog.contract.groups import GroupChange
@@ -16,7 +16,7 @@ from device_catalog.contract.rollout_progress import RolloutDetail
 from device_catalog.contract.rollouts import DeviceState, Order, RolloutOrder, RolloutState
 from device_catalog.operator.algorithm_commands import AddCommand
 from device_catalog.operator.errors import Answered, OperatorError, UsageError
-from device_catalog.operator.output import note, say, say_json
+from device_catalog.operator.output import drawing, note, say, say_json
 from device_catalog.operator.rollout_catalog import RolloutCatalog
 from device_catalog.operator.rollout_picture import listing, picture, progress_line, started, told_table
 from device_catalog.operator.rollout_request import request_of
@@ -196,7 +196,7 @@ def _status(options: argparse.Namespace, catalog: RolloutCatalog) -> None:
             for item in told:
                 say_json(item)
             return
-        _console().print(told_table(told))
+        drawing(160).print(told_table(told))
         note(f"{len(told)} device{'' if len(told) == 1 else 's'}")
     elif options.watch:
         _watch(options, catalog, name)
@@ -205,13 +205,13 @@ def _status(options: argparse.Namespace, catalog: RolloutCatalog) -> None:
         if options.json:
             say_json(detail)
             return
-        _console().print(picture(detail, datetime.now(UTC)))
+        drawing(160).print(picture(detail, datetime.now(UTC)))
 
 
 def _watch(options: argparse.Namespace, catalog: RolloutCatalog, name: str) -> None:
     """Show a rollout until it has ended and everybody is where they should be."""
     if sys.stdout.isatty() and not options.json:
-        with Live(console=_console(), auto_refresh=False) as live:
+        with Live(console=drawing(160), auto_refresh=False) as live:
             state = _follow(catalog, name, lambda detail: _redraw(live, picture(detail, datetime.now(UTC))))
     else:
         state = _follow(catalog, name, _line_by_line(as_json=options.json))
@@ -260,7 +260,7 @@ def _list(options: argparse.Namespace, catalog: RolloutCatalog) -> None:
             say_json(item)
         return
     if found:
-        _console().print(listing(found, datetime.now(UTC)))
+        drawing(160).print(listing(found, datetime.now(UTC)))
     note(f"{len(found)} rollout{'' if len(found) == 1 else 's'}{' (the newest)' if len(found) == LISTED else ''}")
 
 
@@ -272,7 +272,7 @@ def _ordering(order: Order) -> Callable[[argparse.Namespace, RolloutCatalog], No
         if options.json:
             say_json(detail)
             return
-        _console().print(picture(detail, datetime.now(UTC), devices=False))
+        drawing(160).print(picture(detail, datetime.now(UTC), devices=False))
 
     return give
 
@@ -313,8 +313,3 @@ def _list_groups(options: argparse.Namespace, catalog: RolloutCatalog) -> None:
             say(f"{entry.group}  {entry.devices} device{'' if entry.devices == 1 else 's'}")
     if not options.json:
         note(f"{count} group{'' if count == 1 else 's'}")
-
-
-def _console() -> Console:
-    """Draw as wide as the terminal; where there is none, as wide as it takes."""
-    return Console() if sys.stdout.isatty() else Console(width=160, no_color=True)

@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -39,7 +38,7 @@ from device_catalog.contract.support import (
 from device_catalog.contract.topics import is_identifier
 from device_catalog.operator.catalog import MAXIMUM_PAGES, Catalog, read
 from device_catalog.operator.errors import CatalogAway, OperatorError, UsageError
-from device_catalog.operator.output import note, printable, say, say_json
+from device_catalog.operator.output import drawing, note, printable, say, say_json
 
 LOOK = 0.5
 """How often the catalog is asked while something is waited for [s]."""
@@ -148,7 +147,7 @@ def show_list(options: argparse.Namespace, catalog: SupportCatalog) -> None:
             Text(printable(entry.failed or entry.reason)),
         )
     if not options.json and count:
-        (Console() if sys.stdout.isatty() else Console(width=500, no_color=True)).print(table)
+        drawing().print(table)
     if not options.json:
         note(f"{count} request{'' if count == 1 else 's'}")
 
@@ -196,7 +195,7 @@ def end(options: argparse.Namespace, catalog: SupportCatalog) -> None:
 
 
 def _show_lines(options: argparse.Namespace, catalog: SupportCatalog, entry: SupportEntry) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = drawing(highlight=False, soft_wrap=True)
     after, away = 0, False
     while True:
         try:

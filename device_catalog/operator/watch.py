@@ -14,7 +14,6 @@ from itertools import islice
 from typing import Any
 
 import msgspec
-from rich.console import Console
 from rich.live import Live
 
 from algorithms.api.wire import time_text
@@ -24,7 +23,7 @@ from device_catalog.operator.catalog import Catalog
 from device_catalog.operator.errors import OperatorError, UsageError
 from device_catalog.operator.fleet import Arrival, FleetView
 from device_catalog.operator.occurrences import Occurrence
-from device_catalog.operator.output import note, say, say_json
+from device_catalog.operator.output import drawing, note, say, say_json
 from device_catalog.operator.settings import Settings
 from device_catalog.operator.subscriber import Subscriber
 from device_catalog.operator.table import fleet_screen, lines, occurrence_line
@@ -150,7 +149,7 @@ def _line(arrival: Arrival) -> dict[str, Any]:
 
 def _draw(options: argparse.Namespace, view: FleetView, subscriber: Subscriber) -> None:
     deadline = _deadline(options)
-    console = Console()
+    console = drawing()
     with Live(console=console, auto_refresh=False) as live:
         while time.monotonic() < deadline:
             _take(view, subscriber, min(deadline, time.monotonic() + REDRAW))

@@ -6,10 +6,9 @@ import time
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from device_catalog.operator.output import note
+from device_catalog.operator.output import drawing, note
 
 APART = 10.0
 """Least time between two lines about one card [s]."""
@@ -32,8 +31,9 @@ class Reporter:
         self._lock = threading.Lock()
         if sys.stderr.isatty() if is_terminal is None else is_terminal:
             self._bars = Progress(
-                TextColumn("{task.description:<34}"), BarColumn(), DownloadColumn(), TimeRemainingColumn(),
-                console=Console(stderr=True),
+                TextColumn("{task.description:<34}", markup=False),
+                BarColumn(), DownloadColumn(), TimeRemainingColumn(),
+                console=drawing(on_errors=True),
             )  # fmt: skip
 
     def __enter__(self) -> Self:
