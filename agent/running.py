@@ -1,10 +1,9 @@
 """
 What runs: the sampler, the algorithms, and the way of records between them.
 
-`apply` changes it, `supervised_sampler` and `supervised_algorithm` keep each of them going, `pipeline` says where a
-record goes. The network that algorithms work on is set here; when it changes, only those that need it are started anew
-(`renew`), and whom they hear follows from it. An algorithm that starts is handed the newest state of each source that
-it hears, since a broker gives what it retains only once.
+`apply` changes it, `supervised_sampler` and `supervised_algorithm` keep each of them going, `routing` brings records
+from one to the other. The network that algorithms work on is set here; when it changes, only those that need it are
+started anew (`renew`), and whom they hear follows from it.
 
 Everything here happens in the agent's event loop, and nothing here waits for a process that does not answer longer than
 `workers` allows.
@@ -14,37 +13,29 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-
-import msgspec
 
 from agent.beside import Beside
 from agent.checkpoints import Keeper
 from agent.clock import Clock
-from agent.delivery.newest import Newest, is_state
 from agent.errors import AgentError, AlgorithmRefused
 from agent.fault_watch import FaultWatch
-from agent.grounds import Grounds
 from agent.neighbourhood import Neighbourhood
 from agent.network import NetworkInUse
-from agent.pipeline import Pipeline, Publication
 from agent.processes.algorithm_messages import AlgorithmSpec
 from agent.processes.sampler import Sampler
 from agent.processes.workers import Workers
+from agent.routing import Ask, Publish, Routes, Tap
 from agent.supervised_algorithm import SupervisedAlgorithm
 from agent.supervised_sampler import SupervisedSampler
-from algorithms.api.grid_records import GridState
 from algorithms.api.manifest import AlgorithmInfo
-from algorithms.api.records import Command, Event, Kind, Record, Result
-from device_catalog.contract.documents import Assignment, Neighbours, TopologyReference
+from algorithms.api.records import Command, Kind, Record
+from device_catalog.contract.documents import Assignment, TopologyReference
 from device_catalog.contract.reports import AlgorithmReport
 
 log = logging.getLogger(__name__)
 
-Publish = Callable[[Record, Publication], None]
-Tap = Callable[[str, Sequence[Record]], None]
-Ask = Callable[[Sequence[Neighbours], Mapping[str, str]], None]
 Locate = Callable[[Assignment], tuple[str, str, bool]]
 
 
@@ -121,14 +112,9 @@ class RunningSet:
         self._workers = workers
         self._store = store
         self._clock = clock
-        self._publish = publish
-        self._tap = tap
-        self._ask = ask
-        self._newest = Newest()
         self._chance = random.Random()
         self._algorithms: dict[str, SupervisedAlgorithm] = {}
         self._beside = Beside()
-        self._pipeline = Pipeline("", "", {}, {})
         self.locate: Locate = lambda assignment: (assignment.algorithm, "", False)
         self.state_name: Callable[[str], str] = lambda name: name
         self.watchers: dict[str, Callable[[Sequence[Record]], None]] = {}
@@ -138,9 +124,17 @@ class RunningSet:
         self.place = Place("", "", "")
         self.reference: TopologyReference | None = None
         self.network: NetworkInUse | None = None
-        self._given: tuple[TopologyReference | None, NetworkInUse | None] = None, None
-        self._grounds = Grounds.of(None, None)
         self.network_awaited = False
+        self._routes = Routes(
+            self._algorithms,
+            self._beside,
+            self.faults,
+            self.watchers,
+            lambda: (self.reference, self.network),
+            publish,
+            tap,
+            ask,
+        )
         self._refusing: dict[str, NetworkInUse] = {}
         self.sampler = SupervisedSampler(workers, clock, self._chance, self._start_waiting)
 
@@ -200,7 +194,7 @@ class RunningSet:
             one.in_force = False
         self.reroute()
         for candidate in candidates:
-            self._catch_up(candidate)
+            self._routes.catch_up(candidate)
         self._start_waiting()
         await asyncio.gather(*(one.stop() for one in (*leaving, *replaced)))
         for one in leaving:
@@ -312,48 +306,11 @@ class RunningSet:
         if self._is_changing and isinstance(record, Command):  # a predecessor would obey, and its successor not know
             self._orders.append((sender, record))
             return
-        if isinstance(record, GridState | Result) and is_state(record) and self._pipeline.is_asked_for(sender, record):
-            self._newest.put(sender, record)
-        consumers = self._pipeline.consumers_of_neighbour(sender, record)
-        if consumers and isinstance(record, Event):
-            self.faults.take(record)
-        for name in consumers:
-            self._algorithms[name].feed(record)
-        self._beside.hear(sender, record)
+        self._routes.deliver(sender, record)
 
     def take(self, maker: str, records: Sequence[Record]) -> None:
         """Route what the algorithm `maker` made."""
-        if self._tap is not None:
-            self._tap(maker, records)
-        if maker in self.watchers:
-            self.watchers[maker](records)
-        for record in records:
-            if self._is_doubted(maker, record):
-                continue
-            if isinstance(record, Event):
-                self.faults.take(record)
-            for name in self._pipeline.consumers(maker, record):
-                self._algorithms[name].feed(record)
-            self._beside.take(maker, record)
-            try:
-                publication = self._pipeline.publication(maker, record)
-                if publication is not None:
-                    self._publish(record, publication)
-            except (TypeError, ValueError, RecursionError) as error:  # what a plug-in put into a record
-                if maker in self._algorithms:  # not one whose last words these are
-                    self._algorithms[maker].complain(f"a record was not published: {error}")
-
-    def _is_doubted(self, maker: str, record: Record) -> bool:
-        """Tell whether a record speaks of a part of the grid that was not given to this device; its maker is named."""
-        one = self._algorithms.get(maker)
-        assignment = one.assignment if one is not None else Assignment(maker)
-        given = self.reference, self.network
-        if given != self._given:
-            self._given, self._grounds = given, Grounds.of(*given)
-        objection = self._grounds.objection(assignment, record)
-        if objection and one is not None:
-            one.complain(f"a record was not believed: {objection}")
-        return bool(objection)
+        self._routes.take(maker, records)
 
     # ---- what the algorithms need
 
@@ -390,34 +347,12 @@ class RunningSet:
     def began(self, one: SupervisedAlgorithm) -> None:
         """Note that one runs which did not before, and hand it what it would have heard."""
         self.reroute()
-        self._catch_up(one)
+        self._routes.catch_up(one)
 
     def reroute(self) -> None:
         """Note that other algorithms run than before, or that whom they hear may be others."""
-        infos = self.infos
         hood = self.network.neighbourhood if self.network is not None else Neighbourhood()
-        assignments = {}
-        for name, one in self._algorithms.items():
-            heard = hood.wishes(infos[name]) if name in infos else ()
-            neighbours = (*one.assignment.neighbours, *heard)
-            assignments[name] = msgspec.structs.replace(one.assignment, neighbours=neighbours)
-        self._pipeline = Pipeline(self.place.tenant, self.place.device, infos, assignments, before=self._pipeline)
-        self._beside.reroute(self.place.device, infos, assignments)
-        self._newest.keep_only(self._pipeline.is_asked_for)
-        if self._ask is not None:
-            wishes = [wish for assignment in assignments.values() for wish in assignment.neighbours]
-            self._ask(wishes, dict(hood.levels))
-
-    def _catch_up(self, one: SupervisedAlgorithm) -> None:
-        """Hand an algorithm that has just started the newest state of each source that it hears."""
-        is_in_force = self._algorithms.get(one.name) is one
-        for sender, state in self._newest:
-            if is_in_force:
-                is_heard = one.name in self._pipeline.consumers_of_neighbour(sender, state)
-            else:
-                is_heard = self._beside.is_heard_by(one, sender, state)
-            if is_heard:
-                one.feed(state)
+        self._routes.renew(self.place.tenant, self.place.device, self.infos, hood)
 
     def _start_waiting(self) -> None:
         for one in self._all():

@@ -238,7 +238,7 @@ class Plant:
     def __init__(self, folder):
         self.running, self.workers, _ = running_set(folder)
         self.asked = []
-        self.running._ask = lambda wishes, levels: self.asked.append((list(wishes), dict(levels)))
+        self.running._routes._ask = lambda wishes, levels: self.asked.append((list(wishes), dict(levels)))
         self.running.place = Place("agent-x", "default", "t-1")
         self.workers.networked = {"estimate"}
         self.workers.kinds = {
