@@ -29,6 +29,10 @@ test: ## the whole test suite, with real brokers (ARGUMENTS="tests/unit -k phaso
 	@PYTHON=$(PYTHON) packaging/install/prepare test
 	@$(venv)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGUMENTS)
 
+manuals: ## manual pages of tresma and tresma-catalog, where man finds them once .venv is active
+	@PYTHON=$(PYTHON) packaging/install/prepare manuals
+	@packaging/install/manuals
+
 package: ## the Debian package of the agent, into ./dist (root)
 	@packaging/install/package dist
 
@@ -90,4 +94,4 @@ pages: ## a page for each recording in a folder (RECORDINGS=folder), into ./page
 clean: ## what the other targets made, .venv included
 	rm -rf .venv .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info build dist
 
-.PHONY: help demo install test package image test-image test-power-cuts test-package test-brokers test-proxy test-manifests lint types layers bench pages clean
+.PHONY: help demo install test manuals package image test-image test-power-cuts test-package test-brokers test-proxy test-manifests lint types layers bench pages clean
