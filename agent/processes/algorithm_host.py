@@ -2,68 +2,45 @@
 An algorithm's process: it loads the algorithm, confines itself, and then does nothing but call it.
 
 Where it stands: forked by `fork_server`, started and watched by `workers`; reads samples from the ring that `sampling`
-writes, takes and gives records over its channel.
+writes, takes and gives records over its channel. Here is its start; `algorithm_loop` is its life.
 
 Rules:
 
 - What belongs to this machine is imported before the confinement, which closes the file system. A package that was
   sent to it is imported after: nothing of it runs, not even its first line, before every layer holds.
 - Settings, network and samples are seen only after the confinement.
-- It sleeps until there are samples or messages, takes all there are, and sends what came of them in one message.
-- It says how it is doing every second, also between the calls of a backlog. Silence therefore means that one call
-  does not return, and the agent ends the process.
-- Before urgent results goes the state that counts them, where an algorithm keeps one: what was told is never taken back
-  by an end that nobody saw coming. An algorithm may ask for that itself (`Algorithm.keep_now`).
 - An algorithm that raises, returns what it did not declare, or runs out of memory ends its process with one sentence
-  that says what and where.
+  that says what and where (`last_words`).
 """
 
 import os
-import select
 import socket
 import sys
-import time
 import traceback
-from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any
-
-import msgspec
 
 from agent.processes import ring, sandbox
 from agent.processes.algorithm_calls import AlgorithmCalls
+from agent.processes.algorithm_loop import AlgorithmLoop
 from agent.processes.algorithm_messages import (
-    BATCH_SIZE,
-    CHECKPOINT_SIZE,
     AlgorithmFailed,
     AlgorithmRefusal,
-    AlgorithmReported,
     AlgorithmSpec,
     AlgorithmStarted,
-    AlgorithmStatus,
-    AlgorithmStopped,
-    Attach,
-    Checkpointed,
-    Feed,
-    Produced,
     StartAlgorithm,
-    TakeCheckpoint,
     ToAlgorithm,
-    record_decoder,
 )
-from agent.processes.channel import Channel, ChannelClosed, ChannelError
+from agent.processes.channel import Channel, ChannelError
+from agent.processes.last_words import TRACEBACK, failure
 from agent.processes.loading import HERE, load_algorithm, load_libraries
-from agent.processes.protocol import CONTROL_SIZE, REPORT_INTERVAL, Stop
+from agent.processes.protocol import CONTROL_SIZE
 from agent.processes.ring_memory import SealedMemory
 from agent.processes.usage import Usage
 from algorithms.api.algorithm import Algorithm, Context
 from algorithms.api.errors import ProblemsError
 from algorithms.api.network import NetworkModel
-from algorithms.api.records import Record, Result
 
-_WAITING_RECORDS = 256
-_TRACEBACK = 4000
 _BACKGROUND = 10
 
 
@@ -90,12 +67,12 @@ def _start(channel: Channel, start: StartAlgorithm, fds: list[int]) -> int:
         works_with_one = needs_network or algorithm_class.info.uses_network
         read_network = _network_reader() if works_with_one and spec.network is not None else None
     except (ImportError, TypeError, AttributeError) as error:
-        channel.send(AlgorithmFailed(str(error), traceback.format_exc(limit=-8)[-_TRACEBACK:]))
+        channel.send(AlgorithmFailed(str(error), traceback.format_exc(limit=-8)[-TRACEBACK:]))
         return 70
     except ChannelError:
         raise
     except BaseException as error:  # noqa: BLE001 - someone else's code; said in one sentence
-        channel.send(_failure(error))
+        channel.send(failure(error))
         return 70
     try:
         calls = AlgorithmCalls(algorithm_class, spec.settings)
@@ -109,14 +86,14 @@ def _start(channel: Channel, start: StartAlgorithm, fds: list[int]) -> int:
     except ChannelError:
         raise
     except BaseException as error:  # noqa: BLE001 - someone else's code; said in one sentence
-        channel.send(_failure(error))
+        channel.send(failure(error))
         return 70
     channel.send(AlgorithmStarted(calls.info, isolation, calls.note))
     if reader is not None and not calls.wants_samples:  # they told it the channels; it is not woken for samples
         reader.close()
         os.close(wake)
         reader, wake = None, -1
-    return _Host(channel, spec, calls, usage, (reader, wake)).run()
+    return AlgorithmLoop(channel, spec, calls, usage, (reader, wake)).run()
 
 
 def rehearse(channel: Channel, start: StartAlgorithm, fds: list[int], ending: Callable[[], None]) -> None:
@@ -139,7 +116,7 @@ def rehearse(channel: Channel, start: StartAlgorithm, fds: list[int], ending: Ca
     reader = ring.RingReader(SealedMemory.open(fds[0]), calls.info.history)
     calls.start(_context(start.spec, reader, None), start.spec.restored)
     channel.send(AlgorithmStarted(calls.info, {}, calls.note))
-    host = _Host(channel, start.spec, calls, usage, (reader, fds[1]))
+    host = AlgorithmLoop(channel, start.spec, calls, usage, (reader, fds[1]))
     host.turn()
     ending()
     host.run()
@@ -215,222 +192,3 @@ def _folders_of(algorithm_class: type) -> Sequence[str]:
     module = sys.modules[algorithm_class.__module__]
     package = module.__name__.rpartition(".")[0]
     return tuple(getattr(sys.modules.get(package), "__path__", ())) if package else ()
-
-
-def _failure(error: BaseException) -> AlgorithmFailed:
-    """Say what was raised, and where in the algorithm's own file."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if frame.filename != __file__] or frames
-    where = f" ({os.path.basename(own[-1].filename)}:{own[-1].lineno})" if own else ""  # noqa: PTH119 - only text
-    text = " ".join(str(error)[:2000].split()) or "without a message"
-    with suppress(Exception):  # the last words must not fail for want of memory
-        trace = "".join(traceback.format_exception(error, limit=-8))[-_TRACEBACK:]
-        return AlgorithmFailed(f"{type(error).__name__}: {text}{where}", trace)
-    return AlgorithmFailed(f"{type(error).__name__}: {text}{where}", "")
-
-
-class _Host:
-    """The loop: wait, call, send."""
-
-    def __init__(
-        self,
-        channel: Channel,
-        spec: AlgorithmSpec,
-        calls: AlgorithmCalls,
-        usage: Usage,
-        samples: tuple[ring.RingReader | None, int],
-    ) -> None:
-        self._channel = channel
-        self._spec = spec
-        self._calls = calls
-        self._usage = usage
-        self._reader, wake = samples
-        self._lost_before = 0
-        self._wake = -1
-        self._poll = select.poll()
-        self._poll.register(channel.fileno(), select.POLLIN)
-        if wake >= 0:
-            self._listen(wake)
-        self._waiting: deque[msgspec.Raw] = deque(maxlen=_WAITING_RECORDS)
-        self._before_checkpoint: int | None = None  # records to take before the agent's question is answered
-        self._decode = record_decoder().decode
-        self._encode = msgspec.msgpack.Encoder().encode
-        self._out: list[msgspec.Raw] = []
-        self._out_size = 0
-        self._out_counts = False  # whether an urgent result is among what goes out next
-        self._dropped = 0
-        self._last_index = 0
-        self._stopping = False
-        now = time.monotonic()
-        self._report_at = now + REPORT_INTERVAL
-        self._checkpoint_at = now + calls.info.checkpoint_interval if calls.info.checkpoint_interval else None
-        # With samples, the algorithm's time is theirs.
-        ticks_by_clock = calls.info.tick_interval and not calls.wants_samples
-        self._tick_at = now + calls.info.tick_interval if ticks_by_clock else None
-
-    def run(self) -> int:
-        try:
-            while not self._stopping:
-                self.turn()
-            self._send_checkpoint(asked=False)
-            self._calls.stop()
-            self._channel.send(AlgorithmStopped())
-        except ChannelClosed:
-            return 0
-        except ChannelError:
-            raise
-        except BaseException as error:  # noqa: BLE001 - someone else's code; said in one sentence
-            if not self._out_counts or self._checkpoint_at is None:  # else a later instance tells them, with its state
-                with suppress(BaseException):
-                    self._send_records()
-            self._reader = None
-            self._waiting.clear()
-            self._channel.send(_failure(error))
-            return 70
-        return 0
-
-    def close(self) -> None:
-        """Let go of ring and pipe; a process that ends need not."""
-        self._unlisten()
-        if self._reader is not None:
-            self._reader.close()
-
-    def turn(self) -> None:
-        """Wait until something is due or there, take what there is, and send what came of it."""
-        due = [at for at in (self._report_at, self._checkpoint_at, self._tick_at) if at is not None]
-        backlog = self._waiting or (self._reader is not None and self._reader.waiting > 0)
-        timeout = 0.0 if backlog else max(0.0, min(due) - time.monotonic())
-        for fd, _ in self._poll.poll(timeout * 1000):
-            if fd == self._wake:
-                self._woken()
-            else:
-                self._obey()
-        # Take what is there, but look at the agent's messages and the time again within a second's fraction.
-        until = time.monotonic() + REPORT_INTERVAL / 4
-        while self._waiting and not self._stopping:
-            self._keep(self._calls.process(self._decode(self._waiting.popleft())))
-            self._passed(1)
-            if time.monotonic() > until:
-                break
-        while self._reader is not None and not self._stopping:
-            block = self._reader.read()
-            if block is None:
-                break
-            self._last_index = block.end_index
-            self._keep(self._calls.process(block))
-            if time.monotonic() > until:
-                break
-        self._by_the_clock(time.monotonic())
-        self._flush()
-
-    def _by_the_clock(self, now: float) -> None:
-        if self._tick_at is not None and now >= self._tick_at:
-            self._tick_at = max(self._tick_at + self._calls.info.tick_interval, now)
-            self._keep(self._calls.tick(time.time_ns()))
-        if self._checkpoint_at is not None and now >= self._checkpoint_at:
-            self._send_checkpoint(asked=False)
-        if now >= self._report_at:
-            self._report_at = now + REPORT_INTERVAL
-            self._channel.send(AlgorithmReported(self._status()))
-
-    def _obey(self) -> None:
-        while (received := self._channel.receive(0.0)) is not None:
-            message, fds = received
-            match message:
-                case Feed():
-                    dropped = max(0, len(self._waiting) + len(message.records) - _WAITING_RECORDS)
-                    self._dropped += dropped
-                    self._waiting.extend(message.records)
-                    self._passed(dropped)
-                case Attach():
-                    self._attach(*fds)
-                case TakeCheckpoint():
-                    self._before_checkpoint = len(self._waiting)
-                    self._passed(0)
-                case Stop():
-                    self._stopping = True
-                    return
-
-    def _passed(self, count: int) -> None:
-        """Answer the agent once everything is taken that came before its question: who goes on gets what came after."""
-        if self._before_checkpoint is None:
-            return
-        self._before_checkpoint = max(0, self._before_checkpoint - count)
-        if self._before_checkpoint == 0:
-            self._before_checkpoint = None
-            self._send_checkpoint(asked=True)
-
-    def _attach(self, memory: int, wake: int) -> None:
-        """Read a new sampler's ring from its beginning; what happened between is a gap."""
-        reader = ring.RingReader(SealedMemory.open(memory), history=float("inf"))
-        reader.interrupted()
-        if self._reader is not None:
-            while (block := self._reader.read()) is not None:  # the last blocks of the sampler that went
-                self._last_index = block.end_index
-                self._keep(self._calls.process(block))
-            self._lost_before += self._reader.lost_samples
-            self._reader.close()
-        self._reader = reader
-        self._listen(wake)
-
-    def _listen(self, wake: int) -> None:
-        self._unlisten()
-        self._wake = wake
-        self._poll.register(wake, select.POLLIN)
-
-    def _unlisten(self) -> None:
-        if self._wake >= 0:
-            self._poll.unregister(self._wake)
-            os.close(self._wake)
-            self._wake = -1
-
-    def _woken(self) -> None:
-        with suppress(BlockingIOError):
-            if not os.read(self._wake, 4096):  # the sampler is gone; a new one will be handed over
-                self._unlisten()
-
-    def _keep(self, records: Sequence[Record]) -> None:
-        for record in records:
-            data = self._encode(record)
-            if len(data) > self._spec.limits.record_size:
-                self._dropped += 1
-                continue
-            if self._out_size + len(data) > BATCH_SIZE:
-                self._flush()
-            self._out.append(msgspec.Raw(data))
-            self._out_size += len(data)
-            self._out_counts |= isinstance(record, Result) and record.urgent
-
-    def _flush(self) -> None:
-        if (self._out_counts or self._calls.asks_to_be_kept) and self._checkpoint_at is not None:
-            self._send_checkpoint(asked=False)
-        else:
-            self._send_records()
-
-    def _send_records(self) -> None:
-        if self._out:
-            message = Produced(tuple(self._out))
-            self._out, self._out_size, self._out_counts = [], 0, False
-            self._channel.send(message)
-
-    def _send_checkpoint(self, *, asked: bool) -> None:
-        data = self._calls.checkpoint()
-        if len(data) > CHECKPOINT_SIZE:
-            raise ValueError(f"expected a checkpoint of at most {CHECKPOINT_SIZE} bytes, found {len(data)}")
-        if self._checkpoint_at is not None:
-            self._checkpoint_at = time.monotonic() + self._calls.info.checkpoint_interval
-        self._channel.send(Checkpointed(data, asked))
-        self._send_records()
-
-    def _status(self) -> AlgorithmStatus:
-        return AlgorithmStatus(
-            processed=self._calls.processed,
-            produced=self._calls.produced,
-            dropped=self._dropped,
-            lost_samples=self._lost_before + (self._reader.lost_samples if self._reader else 0),
-            last_index=self._last_index,
-            processor=self._usage.processor(),
-            memory=self._usage.memory(),
-            slowest=self._calls.take_slowest(),
-            over_budget=self._calls.over_budget,
-        )
