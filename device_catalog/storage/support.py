@@ -5,7 +5,7 @@ Plain functions of a database, like `store`; what may happen is decided in `devi
 block.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 from sqlalchemy import Engine, delete, func, insert, select, update
@@ -96,10 +96,13 @@ class SupportStore:
         with self._engine.connect() as connection:
             return [SupportRow._make(row) for row in connection.execute(query)]
 
-    def change(self, number: int, **fields: Any) -> None:
-        """Change a request."""
+    def change(self, number: int, only: Collection[str] = (), **fields: Any) -> bool:
+        """Change a request, where it is in one of these states (in any for none); tell whether it was."""
+        query = update(support).where(_t.number == number)
+        if only:
+            query = query.where(_t.state.in_(only))
         with self._engine.connect().execution_options(writes=True) as connection, connection.begin():
-            connection.execute(update(support).where(_t.number == number).values(**fields))
+            return bool(connection.execute(query.values(**fields)).rowcount)
 
     def over(self, now_ns: int, limit: int) -> list[SupportRow]:
         """Read what has reached its end: what waits, what is kept, and what is over for long."""

@@ -238,17 +238,19 @@ class SupportRequests:
             return Received(0, complete=True)
         if label.sha256 != row.sha256:
             await self._uploads.abandon(Key(device, request))
-            await self._threads.write(self._coming, row.number, label)
+            if not await self._threads.write(self._coming, row.number, label):
+                await self._awaited(device, request)
         return Received(await self._uploads.received(Key(device, request)))
 
     def _failed(self, number: int, label: BundleLabel) -> None:
         row = self._store.find(number)
-        if row is not None:
-            self._store.change(number, label=_text(label))
+        if row is not None and self._store.change(number, WAITING, label=_text(label)):
             self._over(row, "failed")
 
-    def _coming(self, number: int, label: BundleLabel) -> None:
-        self._store.change(number, label=_text(label), size=label.bytes, sha256=label.sha256, state="coming")
+    def _coming(self, number: int, label: BundleLabel) -> bool:
+        """Note what comes, unless somebody has ended the request meanwhile."""
+        fields = {"label": _text(label), "size": label.bytes, "sha256": label.sha256, "state": "coming"}
+        return self._store.change(number, WAITING, **fields)
 
     async def take(self, device: str, request: str, offset: int, data: bytes) -> Received:
         """
@@ -268,14 +270,19 @@ class SupportRequests:
         received = await self._uploads.take(key, offset, data, row.size, row.sha256)
         if received < row.size:
             return Received(received)
-        await self._threads.write(self._arrived, row.number)
+        if not await self._threads.write(self._arrived, row):
+            await self._awaited(device, request)
         return Received(row.size, complete=True)
 
-    def _arrived(self, number: int) -> None:
-        row = self._store.find(number)
-        if row is not None:
-            self._store.change(number, state="here", until_ns=self._fleet.wall() + round(KEPT_DAYS * _DAY))
+    def _arrived(self, row: SupportRow) -> bool:
+        """Note that a bundle is here; one whose request was ended on its way is thrown away."""
+        until_ns = self._fleet.wall() + round(KEPT_DAYS * _DAY)
+        is_wanted = self._store.change(row.number, ("coming",), state="here", until_ns=until_ns)
+        if is_wanted:
             self._wishes.changed(row.device)
+        elif not self._store.uses(row.sha256):
+            self._files.remove(row.sha256)
+        return is_wanted
 
     async def hear(self, topic: str, payload: bytes) -> None:
         """Take lines of a log tail; what nobody asked for is left alone."""
@@ -294,7 +301,12 @@ class SupportRequests:
         if told.lines:
             await self._threads.write(self._store.keep_lines, number, told.lines, MOST_LINES)
         if told.ended and row.state == "open":
-            await self._threads.write(self._over, row, "ended")
+            await self._threads.write(self._told_all, number)
+
+    def _told_all(self, number: int) -> None:
+        row = self._store.find(number)
+        if row is not None and row.state == "open":
+            self._over(row, "ended")
 
     # ------------------------------------------------------------------ time
 
@@ -333,7 +345,7 @@ class SupportRequests:
         self._store.change(row.number, state=state, until_ns=min(row.until_ns, now_ns))
         if row.kind == SupportKind.BUNDLE:
             self._files.abandon(Key(row.device, name_of(row)))
-            if row.state == "here" and not self._store.uses(row.sha256):
+            if row.sha256 and not self._store.uses(row.sha256):  # also one that had just arrived when the power failed
                 self._files.remove(row.sha256)
         self._wishes.changed(row.device)
 
