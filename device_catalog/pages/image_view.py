@@ -49,7 +49,7 @@ def image_facts(detail: DeviceDetail) -> list[tuple[str, Said]]:
         facts.append(("Runs", Said(name)))
     if report is not None and report.version:
         trial = report.state == "trying"
-        state = "on trial; a start without its confirmation is one of the image before" if trial else "confirmed"
+        state = "on trial; unless it is confirmed, the next start is the image before" if trial else "confirmed"
         facts.append(("Slot", Said(report.slot or "not said")))
         facts.append(("State", Said(state, "warn" if trial else "good")))
         back = f"{report.before}, in the other slot" if report.before else "none in the other slot"
