@@ -15,33 +15,27 @@ One thread owns the connection; every public call returns at once.
 
 import logging
 import random
-import socket
 import ssl
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 from paho.mqtt.client import Client, MQTTMessage
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from algorithms.api import wire
 from algorithms.api.network_document import SwitchStates
-from device_catalog.brokers.protocols import PROTOCOLS, UNSUPPORTED_PROTOCOL
+from device_catalog.brokers.connection import CONNECT_TIMEOUT, IN_FLIGHT, Connection, TlsContext
+from device_catalog.brokers.protocols import PROTOCOLS
 from device_catalog.brokers.words import Word, Words
 from device_catalog.contract import topics
 from device_catalog.contract.presence import Availability, CatalogState
 
-IN_FLIGHT = 200
-"""Words sent and not yet acknowledged."""
-
-CONNECT_TIMEOUT = 10.0
 ACKNOWLEDGE_TIMEOUT = 20.0
 MAXIMUM_BACKOFF = 60.0
 """[s]"""
@@ -54,8 +48,6 @@ MOST_DOUBTFUL = 1000
 
 INSIST = 1.0
 """How often at most the catalog says again how it is, where another one says otherwise [s]."""
-
-TlsContext = Callable[[], ssl.SSLContext]
 
 _log = logging.getLogger(__name__)
 _encode = msgspec.json.encode
@@ -87,7 +79,6 @@ class Publisher:
         self._everything: Callable[[], list[tuple[str, Availability]]] = list
         self._words = Words(IN_FLIGHT, ACKNOWLEDGE_TIMEOUT)
         self._stopping = threading.Event()
-        self._lost = self._too_new = False
         self._last_endpoint = ""
         self._states: dict[str, bytes] = {}
         self._topologies: dict[str, bytes] = {}
@@ -238,75 +229,35 @@ class Publisher:
         """Connect, and tell what there is to tell until the connection is lost."""
         leads = self._leads
         for protocol in PROTOCOLS:
-            answered = threading.Event()
-            client = self._connect(endpoint, protocol, answered, leads=leads)
+            self._remembered.clear()
+            self._fence.clear()
+            connection = self._connection(protocol, leads=leads)
+            connection.open(endpoint, self._tls)
             try:
-                if not answered.wait(CONNECT_TIMEOUT):
-                    raise TimeoutError(f"it did not answer within {CONNECT_TIMEOUT:g} s")
-                if self._lost and self._too_new and protocol != PROTOCOLS[-1]:
+                connection.wait()
+                if connection.lost and connection.too_new and protocol != PROTOCOLS[-1]:
                     continue
-                if self._lost:
+                if connection.lost:
                     raise ConnectionError("it refuses the catalog")
-                self._greet(client, endpoint, leads=leads)
-                while self._tell(client, leads=leads):
+                self._greet(connection.client, endpoint, leads=leads)
+                while self._tell(connection, leads=leads):
                     pass
-                if leads and (self._stopping.is_set() or not self._leads) and not self._lost:
-                    self._part(client)
+                if leads and (self._stopping.is_set() or not self._leads) and not connection.lost:
+                    self._part(connection.client)
                 return
             finally:
                 self.connected = False
-                client.disconnect()
-                client.loop_stop()
-                client._reset_sockets()  # noqa: SLF001 - it leaves them to the collector, in whatever order that comes
+                connection.close()
 
-    def _connect(
-        self, endpoint: str, protocol: MQTTProtocolVersion, answered: threading.Event, *, leads: bool
-    ) -> Client:
-        self._lost = self._too_new = False
-        self._remembered.clear()
-        self._fence.clear()
-        client = self._client(protocol, answered, leads=leads)
-        parts = urlsplit(endpoint)
-        if parts.scheme == "mqtts":
-            client.tls_set_context(self._tls())
-        default_port = 8883 if parts.scheme == "mqtts" else 1883
-        client.connect_timeout = CONNECT_TIMEOUT
-        client.connect(parts.hostname or "", parts.port or default_port, keepalive=15)
-        client.loop_start()
-        return client
-
-    def _client(self, protocol: MQTTProtocolVersion, answered: threading.Event, *, leads: bool) -> Client:
-        client = Client(CallbackAPIVersion.VERSION2, client_id="", protocol=protocol, reconnect_on_failure=False)
-        client.max_inflight_messages_set(IN_FLIGHT)
-        if leads:
-            offline = _bytes(CatalogState("offline", time.time_ns()))
-            client.will_set(topics.catalog_state(self._tenant), offline, qos=1, retain=True)
-
-        def on_connect(_client: Client, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
-            if reason.is_failure:
-                self._lost = True
-                self._too_new = reason.value == UNSUPPORTED_PROTOCOL
-            answered.set()
-
-        def on_disconnect(_client: Client, _data: Any, _flags: Any, _reason: ReasonCode, _properties: Any) -> None:
-            self._lost = True
-            if not answered.is_set():  # some brokers that know no MQTT 5 just hang up
-                self._too_new = True
-                answered.set()
-            self._words.wake()
-
-        def on_publish(_client: Client, _data: Any, number: int, reason: ReasonCode, _properties: Any) -> None:
-            self._answered(self._words.acknowledge(number), reason)
-
-        def on_message(_client: Client, _data: Any, message: MQTTMessage) -> None:
-            self._hear(message)
-
-        client.on_connect = on_connect
-        client.on_disconnect = on_disconnect
-        client.on_publish = on_publish
-        client.on_message = on_message
-        client.on_socket_open = _without_delay
-        return client
+    def _connection(self, protocol: MQTTProtocolVersion, *, leads: bool) -> Connection:
+        offline = _bytes(CatalogState("offline", time.time_ns()))
+        return Connection(
+            protocol,
+            will=(topics.catalog_state(self._tenant), offline) if leads else None,
+            acknowledged=lambda number, reason: self._answered(self._words.acknowledge(number), reason),
+            hear=self._hear,
+            wake=self._words.wake,
+        )
 
     def _was_told(self, word: Word) -> None:
         """Note for the other catalogs that a broker knows of a device."""
@@ -386,12 +337,12 @@ class Publisher:
         stated = word.topic in self._states or word.topic in self._topologies
         return self._is_shared and word.retain and not stated
 
-    def _tell(self, client: Client, *, leads: bool) -> bool:
+    def _tell(self, connection: Connection, *, leads: bool) -> bool:
         """Send one word; return False when there will be no more."""
-        word = self._words.take(lambda: self._lost or self._leads is not leads, self._stopping.is_set)
+        word = self._words.take(lambda: connection.lost or self._leads is not leads, self._stopping.is_set)
         if word is None:
             return False
-        properties = None
+        client, properties = connection.client, None
         if not word.retain and client.protocol == MQTTProtocolVersion.MQTTv5:
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
             properties.MessageExpiryInterval = NOTICE_EXPIRY
@@ -399,7 +350,7 @@ class Publisher:
         if self._words.sent(information.mid, word):
             self._was_told(word)
         if information.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
-            self._lost = True
+            connection.lost = True
         return True
 
     def _part(self, client: Client) -> None:
@@ -422,9 +373,3 @@ def _read(payload: bytes) -> _Told:
 
 def _bytes(document: msgspec.Struct) -> bytes:
     return wire.text(document).encode()
-
-
-def _without_delay(_client: Client, _data: Any, opened: Any) -> None:
-    """Let no small packet wait for the acknowledgement of the one before (Nagle, 40 ms)."""
-    if isinstance(opened, socket.socket):
-        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
