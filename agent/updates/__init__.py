@@ -8,6 +8,6 @@ before made). What is in force, what was before, what is on probation and what f
 `shadow` runs a version beside the one in force for `comparison` (pure) only. `places` knows what is on the card.
 
 The image that the meter itself runs from comes in the same spirit, as far as a restart allows: `images` brings it
-about with `image_fetches` (two more short-lived processes), `image_health` (pure) and `image_journal`; what only root
-may do a helper does that believes nothing (`slots`).
+about with `image_fetches` (two more short-lived processes) and `image_journal`, `image_trial` judges it by
+`image_health` (pure); what only root may do a helper does that believes nothing (`slots`).
 """

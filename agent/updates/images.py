@@ -3,7 +3,7 @@ The image of this meter's root slots: how another one comes, is tried by a resta
 
 Where it stands: `service` says what is asked for (`want`) and how the meter is (`Health`), and reports what is told
 here. `image_fetches` brings an image to the card, the helper (`slots`) alone writes it and chooses what boots,
-`image_health` judges what was started, and `image_journal` keeps why.
+`image_trial` judges what was started, and `image_journal` keeps why.
 
 How it goes: verified and downloaded while all goes on, written into the slot that does not run, then, at a time at
 which the meter may restart and with what is urgent delivered, tried for exactly one start. In it the agent confirms it
@@ -18,19 +18,18 @@ import asyncio
 import logging
 import random
 from collections.abc import Coroutine
-from typing import Protocol
 
 import msgspec
 
 from agent.clock import Clock
 from agent.errors import SlotError, TrustError
 from agent.updates.image_fetches import ImageFetches
-from agent.updates.image_health import AWAY, GRACE, Health, ailment, verdict
-from agent.updates.image_journal import ImageChoice, ImageEntry, ImageFailure, ImageJournal
+from agent.updates.image_journal import ImageChoice, ImageFailure, ImageJournal
+from agent.updates.image_trial import LOOK, ImageTrial, Meter, restarting
 from agent.updates.journal import Aside
 from agent.updates.slots import messages
 from agent.updates.slots.client import NoSlots, SlotClient
-from agent.updates.slots.messages import SlotContent, SlotRequest, SlotStatus
+from agent.updates.slots.messages import SlotRequest, SlotStatus
 from device_catalog.contract.documents import ImageSetting
 from device_catalog.contract.image_rules import is_open
 from device_catalog.contract.images import ImageManifest
@@ -38,31 +37,14 @@ from device_catalog.contract.reports import ImageReport, UpdateReport
 
 log = logging.getLogger(__name__)
 
-STARTS = 3
-"""An image that was started so often and never said why it was left has failed."""
 FIRST_DELAY, LONGEST_DELAY = 5.0, 900.0
 """After a first failure that may pass, and at most [s]; half of it by chance."""
 FLUSH = 120.0
 """So long a restart waits for messages to be delivered; what is urgent is on the card in any case [s]."""
 FRESH = 900.0
 """Documents older than this are fetched anew before they are handed on [s]."""
-RESTART = 600.0
-"""So long a restart may take before it counts as one that did not happen [s]."""
-LOOK, WAIT = 1.0, 20.0
-"""How often a trial is looked at, and a time at which the meter may restart [s]."""
-
-
-class Meter(Protocol):
-    """What `images` must know of the meter around it."""
-
-    def health(self) -> Health:
-        """Say how it is."""
-
-    def is_flushed(self) -> bool:
-        """Tell whether what was to be sent is delivered."""
-
-    def utc(self) -> float | None:
-        """Tell the time [s since 1970]; None while the clock is not set."""
+WAIT = 20.0
+"""How often a time at which the meter may restart is looked for [s]."""
 
 
 class Failed(Exception):  # noqa: N818 - what was found, not an error of this program
@@ -113,6 +95,15 @@ class Images:
         self._loading: tuple[ImageChoice, ImageManifest] | None = None
         self._error = ""
         self._chance = random.Random()
+        self._trial = ImageTrial(
+            journal,
+            meter=meter,
+            clock=clock,
+            ask=self._ask,
+            tell=self._tell,
+            note=self._note,
+            probation=self._probation,
+        )
 
     # ---- for the service
 
@@ -149,7 +140,7 @@ class Images:
             self._changed.clear()
             again = 3600.0
             try:
-                await self._settle()
+                await self._trial.settle()
                 await self._unless_changed(self._pursue())
                 delay, self._error = FIRST_DELAY, ""
             except NoSlots as error:
@@ -169,84 +160,6 @@ class Images:
     def close(self) -> None:
         """End what is under way; the next start goes on from what the journal and the slots say."""
         self._slots.close()
-
-    # ---- what became of a trial
-
-    async def _settle(self) -> None:
-        """Judge what was started on trial, or find out why the machine came back without it."""
-        status = await self._ask(SlotRequest(messages.STATUS))
-        entry = self._journal.entry
-        if status.on_trial:
-            await self._judge(status)
-        elif entry.trial is not None and entry.trial.chosen.is_in(status.running):
-            await self._journal.change(entry.confirmed(entry.trial.chosen, status.other))
-        elif entry.trial is not None and entry.trial.armed and not status.trying:
-            await self._came_back(status, entry)
-
-    async def _judge(self, status: SlotStatus) -> None:
-        """Confirm what runs once the meter has been well in it long enough; else leave it, which restarts."""
-        entry, running = self._journal.entry, status.running
-        trial = entry.trial
-        chosen = trial.chosen if trial is not None and trial.chosen.is_in(running) else _named(running)
-        troubled = frozenset(trial.troubled) if trial is not None else frozenset()
-        self._tell(chosen, "probation")
-        probation = self._setting.probation if self._setting is not None else ImageSetting("").probation
-        begin = well = self._clock.monotonic()
-        while True:
-            now, health = self._clock.monotonic(), self._meter.health()
-            ill = ailment(health, troubled)
-            well = now if ill else well
-            good, reason = verdict(health, ill, well_for=now - well, since=now - begin, probation=probation)
-            if good:
-                refusal = await self._confirm(chosen)
-                if not refusal:
-                    return
-                reason = refusal if now - begin > probation + AWAY + GRACE else ""
-            if reason:
-                await self._leave(chosen, reason, innocent=not ill and not health.catalog)
-                return
-            await asyncio.sleep(LOOK)
-
-    async def _confirm(self, chosen: ImageChoice) -> str:
-        """Have what runs confirmed; say why that was refused, as by the image's own watch of its health."""
-        try:
-            status = await self._ask(SlotRequest(messages.GOOD))
-        except SlotError as error:
-            self._tell(chosen, "probation", str(error))
-            return str(error)
-        await self._journal.change(self._journal.entry.confirmed(chosen, status.other))
-        log.info("%s %s is in force", chosen.name, chosen.version)
-        self._tell(chosen, "active")
-        return ""
-
-    async def _leave(self, chosen: ImageChoice, reason: str, *, innocent: bool) -> None:
-        """Go back by a restart; an image in which nobody was reached is tried again once the catalog is."""
-        log.error("%s %s is left: %s", chosen.name, chosen.version, reason)
-        trial = self._journal.entry.trial
-        if not innocent or trial is None or trial.starts >= STARTS:
-            await self._quarantine(chosen, f"probation: {reason}")
-        await self._ask(SlotRequest(messages.LEAVE, reason=reason))
-        await self._restarting()
-
-    async def _came_back(self, status: SlotStatus, entry: ImageEntry) -> None:
-        trial, other = entry.trial, status.other
-        if trial is None:
-            return
-        reason = other.reason if trial.chosen.is_in(other) and other.state == "failed" else ""
-        unreached = reason.startswith("it reached neither")
-        if trial.starts >= STARTS:
-            reason = reason or f"it was started {trial.starts} times, and each time the meter came back without it"
-        elif not reason or unreached:
-            await self._journal.change(entry.returned())
-            return
-        await self._quarantine(trial.chosen, f"probation: {reason}")
-        if other.state != "failed" and trial.chosen.is_in(other):
-            await self._ask(SlotRequest(messages.SPOIL, reason=reason))
-
-    async def _quarantine(self, chosen: ImageChoice, reason: str) -> None:
-        report = UpdateReport(chosen.version, "failed", reason, rollout=chosen.rollout)
-        await self._journal.change(self._journal.entry.failed(ImageFailure(chosen, report)))
-        self._report = report
 
     # ---- what is asked for
 
@@ -368,7 +281,7 @@ class Images:
             if not status.trying:  # nothing boots but what runs: that was no start of it
                 await self._journal.change(before)
             raise
-        await self._restarting()
+        await restarting()
 
     def _not_yet(self, setting: ImageSetting, waited: float) -> str:
         """Say why the meter does not restart now; empty where it may."""
@@ -382,11 +295,6 @@ class Images:
         if waited < FLUSH and not self._meter.is_flushed():
             return "messages are to be delivered before it restarts"
         return ""
-
-    async def _restarting(self) -> None:
-        """Wait for the restart that was asked for."""
-        await asyncio.sleep(RESTART)
-        raise SlotError("expected the machine to restart, found that it goes on", passing=True)
 
     # ---- within
 
@@ -415,13 +323,14 @@ class Images:
             reason = f"expected a meter with two root slots, found none: {error}"
             self._report = UpdateReport(self._setting.version, "failed", reason, rollout=self._setting.rollout)
 
+    def _probation(self) -> float:
+        return (self._setting or ImageSetting("")).probation
+
+    def _note(self, report: UpdateReport) -> None:
+        self._report = report
+
     def _tell(self, chosen: ImageChoice, step: str, reason: str = "") -> None:
         report = UpdateReport(chosen.version, step, reason, rollout=chosen.rollout)
         if report != self._report:
             log.info("%s %s: %s", chosen.name, chosen.version, f"{step}: {reason}" if reason else step)
         self._report = report
-
-
-def _named(content: SlotContent) -> ImageChoice:
-    """Name what runs on trial without anybody here having asked for it: the journal was lost."""
-    return ImageChoice(content.name, content.version, content.release, content.sha256)
