@@ -11,6 +11,7 @@ import hashlib
 import io
 import tarfile
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import IO, Self
 
@@ -65,7 +66,11 @@ class Bundle:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
+        if kind is not None:  # it has no manifest, by which it is known to be none
+            for part in (self._tar, self._packed):
+                with suppress(OSError):
+                    part.close()
+        else:
             manifest = BundleManifest(self._device, self._made_ns, tuple(self.files), self.missing)
             self._write(MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
             self._tar.close()
