@@ -2,11 +2,15 @@
 What a device says of itself to the catalog, and when it is worth saying. Pure.
 
 Counters move all the time; a report is sent when something an operator would act on changes, and otherwise every
-quarter of an hour, so that the counters are never older than that.
+quarter of an hour, so that the counters are never older than that. What an algorithm's process says of itself is
+believed only as far as it can be (`plausible`).
 """
+
+import math
 
 import msgspec
 
+from agent.processes.algorithm_messages import AlgorithmStatus
 from device_catalog.contract.reports import AlgorithmReport, LinkReport, Reported, ShadowReport, SourceReport
 
 REFRESH = 900.0
@@ -18,6 +22,10 @@ SETTLE = 2.0
 
 RETRY = 30.0
 """How long a report that did not arrive waits [s]; the next poll may bring it sooner."""
+
+
+MOST = 2**63 - 1
+"""Counters stay below what every reader of a report can hold."""
 
 
 class ReportGate:
@@ -92,3 +100,17 @@ def _significant(report: Reported) -> Reported:
     image = report.image and replace(report.image, downloaded=round(report.image.downloaded, 1))
     told = replace(report, algorithms=algorithms, links=links, source=source, time=time)
     return replace(told, recordings=recordings, trust=trust, image=image)
+
+
+def plausible(status: AlgorithmStatus) -> AlgorithmStatus:
+    """
+    Put 0 for every number that cannot be: a process says what it likes, and one report holds all of a device.
+
+    Examples
+    --------
+    >>> plausible(AlgorithmStatus(processed=3, dropped=-1, processor=float("nan"))).processor
+    0.0
+    """
+    numbers = msgspec.structs.asdict(status)
+    odd = {name: type(value)(0) for name, value in numbers.items() if not (math.isfinite(value) and 0 <= value <= MOST)}
+    return msgspec.structs.replace(status, **odd) if odd else status

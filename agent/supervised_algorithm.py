@@ -12,7 +12,6 @@ said so; one that needs it waits for it, where one is to come.
 
 import asyncio
 import logging
-import math
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -29,6 +28,7 @@ from agent.processes.algorithm_worker import AlgorithmWorker
 from agent.processes.process import ExitKind
 from agent.processes.sampler import Sampler
 from agent.processes.workers import Workers
+from agent.reporting import plausible
 from agent.supervisor import ALGORITHM_POLICY, Restarts, State
 from algorithms.api.errors import Problem, shortened
 from algorithms.api.manifest import AlgorithmInfo
@@ -49,9 +49,6 @@ UNREADABLE = ".unreadable"
 
 EARLY = 256
 """Records that wait at most for an algorithm that is starting beside the one in force."""
-
-MOST = 2**63 - 1
-"""Counters stay below what every reader of a report can hold."""
 
 
 class Owner(Protocol):
@@ -398,17 +395,3 @@ class SupervisedAlgorithm:
             self.retry(error)
         finally:
             self._task = None
-
-
-def plausible(status: AlgorithmStatus) -> AlgorithmStatus:
-    """
-    Put 0 for every number that cannot be: a process says what it likes, and one report holds all of a device.
-
-    Examples
-    --------
-    >>> plausible(AlgorithmStatus(processed=3, dropped=-1, processor=float("nan"))).processor
-    0.0
-    """
-    numbers = msgspec.structs.asdict(status)
-    odd = {name: type(value)(0) for name, value in numbers.items() if not (math.isfinite(value) and 0 <= value <= MOST)}
-    return msgspec.structs.replace(status, **odd) if odd else status

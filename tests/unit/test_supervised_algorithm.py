@@ -9,8 +9,9 @@ import pytest
 
 from agent.errors import AlgorithmRefused, SourceAway, WorkerError
 from agent.processes.algorithm_messages import AlgorithmStatus
+from agent.reporting import plausible
 from agent.running import Place
-from agent.supervised_algorithm import UNREADABLE, WAITING, plausible
+from agent.supervised_algorithm import UNREADABLE, WAITING
 from algorithms.api.errors import Problem
 from algorithms.api.records import Result
 from device_catalog.contract.documents import Acquisition, Assignment
