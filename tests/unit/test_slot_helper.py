@@ -13,10 +13,11 @@ from agent.errors import SlotError
 from agent.store import Store
 from agent.trust.decisions import Reading
 from agent.updates.image_journal import ImageJournal
+from agent.updates.slots import command
 from agent.updates.slots.client import NoSlots, SlotClient
 from agent.updates.slots.command import APART, PATIENCE, START, look, pinned, serve
 from agent.updates.slots.desk import Desk, Surroundings
-from agent.updates.slots.messages import STATUS, WRITE, SlotRequest
+from agent.updates.slots.messages import STATUS, TRY, WRITE, SlotAnswer, SlotRequest
 from device_catalog.contract.configuration_rules import problems_of
 from device_catalog.contract.documents import Configuration
 from device_catalog.contract.image_rules import LONGEST_IMAGE_PROBATION
@@ -186,3 +187,21 @@ def test_where_nothing_is_on_trial_nobody_is_looked_for(tmp_path):
     world.flash()
     surroundings = Surroundings(tmp_path, tmp_path, tmp_path, bytes, bytes, lambda: Reading(0.0, False))
     assert look(Desk(world.slots, surroundings), 0.0, lambda: pytest.fail("nobody needs to run")) == 0
+
+
+@pytest.mark.parametrize("restart", ["/nothing/restarts", "sleep 9"])
+def test_a_restart_that_cannot_be_asked_for_is_told_and_may_pass(tmp_path, monkeypatch, restart):
+    monkeypatch.setattr(command, "LONGEST", 0.2)
+    world = World(tmp_path)
+    world.flash()
+    run_quickly(world.run(world.publish("1.1.0", 2)))
+    surroundings = Surroundings(
+        *(world.folder / "helper", world.folder / "about.json", tmp_path, bytes),
+        *(lambda: command._run(restart.split()), lambda: Reading(0.0, False)),
+    )
+    world.slots.mark("bad", "B")
+    with answering(Desk(world.slots, surroundings)) as connection:
+        connection.sendall(msgspec.json.encode(SlotRequest(TRY)) + b"\n")
+        answer = msgspec.json.decode(connection.recv(4096), type=SlotAnswer)
+    assert (answer.error.partition(" of ")[0], answer.passing) == ("expected an answer", True)
+    assert world.slots.record.armed == "B"

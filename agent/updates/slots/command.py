@@ -28,7 +28,7 @@ from agent.errors import SlotError
 from agent.files import write_durably
 from agent.updates.image_health import AWAY, GRACE
 from agent.updates.slots.arguments import ROOTS
-from agent.updates.slots.backend import CommandBackend
+from agent.updates.slots.backend import LONGEST, CommandBackend
 from agent.updates.slots.desk import Desk, Surroundings, reading
 from agent.updates.slots.messages import MAXIMUM_LINE, SlotAnswer, SlotRequest
 from device_catalog.contract.image_rules import LONGEST_IMAGE_PROBATION
@@ -189,10 +189,14 @@ def look(desk: Desk, patience: float, runs: Callable[[], bool], wait: Callable[[
 def _agent_runs() -> bool:
     try:
         return _run(AGENT) == 0
-    except (OSError, subprocess.TimeoutExpired) as error:  # nobody who manages services answers
-        logging.getLogger(__name__).warning("whether the agent runs cannot be asked: %s", error)
+    except SlotError as error:  # nobody who manages services answers
+        logging.getLogger(__name__).warning("whether the agent runs is not known: %s", error)
         return False
 
 
 def _run(command: Sequence[str]) -> int:
-    return subprocess.run(command, stdin=subprocess.DEVNULL, check=False, timeout=60).returncode  # noqa: S603
+    try:
+        return subprocess.run(command, stdin=subprocess.DEVNULL, check=False, timeout=LONGEST).returncode  # noqa: S603
+    except (OSError, subprocess.TimeoutExpired) as error:
+        found = getattr(error, "strerror", None) or f"nothing within {LONGEST:g} s"
+        raise SlotError(f"expected an answer of {' '.join(command)}, found: {found}", passing=True) from error
