@@ -1,107 +1,25 @@
-"""The process layer with real processes: samples reach algorithms, and whoever misbehaves or dies touches no other."""
+"""The process layer with real processes: samples reach algorithms, and whoever misbehaves touches no other."""
 
 import asyncio
-import itertools
-import json
 import os
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent.errors import AlgorithmRefused, WorkerError
 from agent.processes.algorithm_messages import AlgorithmSpec
-from agent.processes.process import Exit, ExitKind
-from agent.processes.workers import Workers
+from agent.processes.process import ExitKind
 from algorithms.api.manifest import Limits
 from algorithms.api.records import Event, Severity
 from algorithms.api.samples import SampleFlag
-from device_catalog.contract.documents import Acquisition
-from tests.support.waiting import wait_until
+from tests.support.process_bench import ALGORITHMS, Seen, alive, bench, until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux only")
 
-ALGORITHMS = "tests.support.algorithms"
 EAGER = Limits(response=1.0)
-
-
-async def until(condition: Callable[[], Any], what: str, seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not happen within {seconds:g} s"
-        await asyncio.sleep(0.01)
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that only waits to be buried does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
-        return False
-
-
-class Seen:
-    """What one algorithm was seen to do."""
-
-    def __init__(self) -> None:
-        self.records: list[Any] = []
-        self.reports: list[Any] = []
-        self.checkpoints: list[bytes] = []
-        self.exits: list[Exit] = []
-
-    @property
-    def payloads(self) -> list[dict[str, Any]]:
-        return [record.payload for record in self.records]
-
-    def gaps(self) -> list[tuple[int, int]]:
-        spans = [(payload["first"], payload["end"]) for payload in self.payloads]
-        return [(end, first) for (_, end), (first, _) in itertools.pairwise(spans) if first != end]
-
-    def callbacks(self) -> dict[str, Any]:
-        return {
-            "on_records": self.records.extend,
-            "on_report": self.reports.append,
-            "on_checkpoint": self.checkpoints.append,
-            "on_exit": self.exits.append,
-        }
-
-
-class Bench:
-    """Workers, and what is seen of them."""
-
-    def __init__(self, workers: Workers, server_exits: list[str]) -> None:
-        self.workers = workers
-        self.server_exits = server_exits
-        self.statuses: list[Any] = []
-        self.sampler_exits: list[Exit] = []
-
-    async def sampler(self, **options: Any):
-        acquisition = Acquisition("tests.support.sources:Counting", 6400.0, options)
-        return await self.workers.start_sampler(acquisition, self.statuses.append, self.sampler_exits.append)
-
-    async def algorithm(self, entry: str, sampler: Any, settings: Any = None, **fields: Any):
-        seen = Seen()
-        spec = AlgorithmSpec(entry.lower(), f"{ALGORITHMS}:{entry}", settings or {}, **fields)
-        worker = await self.workers.start_algorithm(spec, sampler, **seen.callbacks())
-        return worker, seen
-
-
-@asynccontextmanager
-async def bench():
-    server_exits: list[str] = []
-    workers = Workers(preload=[ALGORITHMS], on_exit=server_exits.append)
-    await workers.start()
-    try:
-        assert workers.not_loaded == {}
-        yield Bench(workers, server_exits)
-    finally:
-        await workers.stop()
 
 
 def test_a_source_that_judges_its_own_time_is_believed():
@@ -257,151 +175,6 @@ def test_records_too_long_are_dropped_and_counted():
             assert seen.payloads[:2] == [{"small": 1}, {"small": 1}]
 
     asyncio.run(scenario())
-
-
-def test_an_algorithm_that_is_killed_is_reported_and_no_other_is_touched():
-    async def scenario():
-        async with bench() as b:
-            sampler = await b.sampler()
-            victim, seen = await b.algorithm("Watcher", sampler)
-            _, other = await b.algorithm("Watcher", sampler)
-            await until(lambda: seen.records, "records")
-            os.kill(victim.pid, signal.SIGKILL)
-            await until(lambda: seen.exits, "the exit")
-            assert (seen.exits[0].kind, "SIGKILL" in str(seen.exits[0])) == (ExitKind.DIED, True)
-            with pytest.raises(WorkerError):
-                await victim.checkpoint()
-            victim.feed(Event("late", "T1", 0, None, Severity.NOTICE))  # nothing happens
-            count = len(other.records)
-            await until(lambda: len(other.records) > count + 20, "more records")
-            assert other.gaps() == []
-
-    asyncio.run(scenario())
-
-
-def test_algorithms_outlive_a_killed_sampler_and_see_a_gap():
-    async def scenario():
-        async with bench() as b:
-            sampler = await b.sampler()
-            worker, seen = await b.algorithm("Watcher", sampler)
-            await until(lambda: len(seen.records) > 10, "records")
-            os.kill(sampler.pid, signal.SIGKILL)
-            await until(lambda: b.sampler_exits, "the exit")
-            assert b.sampler_exits[0].kind is ExitKind.DIED
-            again = await b.sampler()
-            count = len(seen.records)
-            await until(lambda: len(seen.records) > count + 10, "records of the new sampler")
-            assert worker.sampler is again
-            assert seen.exits == []
-            gaps = seen.gaps()
-            assert len(gaps) == 1
-            assert gaps[0][1] > gaps[0][0]
-            flagged = [payload for payload in seen.payloads if payload["flags"] & SampleFlag.LOST]
-            assert [payload["first"] for payload in flagged] == [gaps[0][1]]
-            os.kill(again.pid, signal.SIGSTOP)  # hangs, as a driver may
-            await until(lambda: len(b.sampler_exits) == 2, "the end of a silent sampler", 15.0)
-            assert "said nothing" in str(b.sampler_exits[1])
-
-    asyncio.run(scenario())
-
-
-def test_stamps_that_jump_with_a_new_sampler_are_no_missing_samples():
-    async def scenario():
-        async with bench() as b:
-            sampler = await b.sampler()
-            _, seen = await b.algorithm("Watcher", sampler)
-            await until(lambda: len(seen.records) > 10, "records")
-            ended = time.monotonic()
-            await sampler.stop()
-            await b.sampler(ahead=56 * 365.25 * 86_400.0)
-            count = len(seen.records)
-            await until(lambda: len(seen.records) > count + 10, "records of the new sampler")
-            ((end, first),) = seen.gaps()
-            assert 0 < first - end < (time.monotonic() - ended) * 6400.0
-
-    asyncio.run(scenario())
-
-
-def test_algorithms_that_the_new_channels_do_not_fit_are_ended_with_that_reason():
-    async def scenario():
-        async with bench() as b:
-            sampler = await b.sampler()
-            _, seen = await b.algorithm("Watcher", sampler)
-            assert (await sampler.stop()).kind is ExitKind.STOPPED
-            await b.sampler(channels=3)
-            await until(lambda: seen.exits, "the exit")
-            assert "other channels" in str(seen.exits[0])
-
-    asyncio.run(scenario())
-
-
-@pytest.mark.parametrize(
-    ("what", "kind", "words"),
-    [
-        ("end", ExitKind.ENDED, "that was all"),
-        ("lost", ExitKind.LOST, "unplugged"),
-        ("fail", ExitKind.FAILED, "ZeroDivisionError: a driver's bug"),
-    ],
-)
-def test_a_source_that_ends_breaks_or_fails_is_reported(what, kind, words):
-    async def scenario():
-        async with bench() as b:
-            sampler = await b.sampler(**{what: 10})
-            _, seen = await b.algorithm("Watcher", sampler)
-            await until(lambda: b.sampler_exits, "the exit")
-            assert b.sampler_exits[0].kind is kind
-            assert words in str(b.sampler_exits[0])
-            samples = 10 * sampler.plan.block_samples
-            await until(lambda: seen.records[-1:] and seen.payloads[-1]["end"] == samples, "the last block")
-            assert (sampler.status.samples, sampler.position()[0]) == (samples, samples)
-            assert seen.exits == []
-
-    asyncio.run(scenario())
-
-
-def test_a_source_that_cannot_be_started_is_one_message():
-    async def scenario():
-        async with bench() as b:
-            with pytest.raises(WorkerError, match="at most 100 Hz"):
-                await b.sampler(refuse=1)
-            for driver, message in (("os:system", "a class of source"), ("tests.support.none:X", "No module named")):
-                with pytest.raises(WorkerError, match=message):
-                    await b.workers.start_sampler(Acquisition(driver, 1.0), print, print)
-            assert b.sampler_exits == []
-
-    asyncio.run(scenario())
-
-
-def test_a_killed_fork_server_takes_everything_along_and_a_new_one_follows():
-    async def scenario():
-        async with bench() as b:
-            sampler = await b.sampler()
-            worker, seen = await b.algorithm("Watcher", sampler)
-            pids = [worker.pid, sampler.pid, b.workers.fork_server_pid]
-            os.kill(b.workers.fork_server_pid, signal.SIGKILL)
-            await until(lambda: b.server_exits, "the server's exit")
-            assert len(seen.exits) == len(b.sampler_exits) == len(b.server_exits) == 1
-            await until(lambda: not any(alive(pid) for pid in pids), "the end of all")
-            _, other = await b.algorithm("Watcher", await b.sampler())
-            await until(lambda: other.records, "records after all")
-            assert b.workers.fork_server_pid not in pids
-            await b.workers.stop()
-            with pytest.raises(WorkerError, match="start it first"):
-                await b.sampler()
-
-    asyncio.run(scenario())
-
-
-def test_nothing_is_left_of_an_agent_that_is_killed():
-    command = [sys.executable, "-m", "tests.support.agent_to_kill"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as agent:
-        try:
-            told = json.loads(agent.stdout.readline())
-        finally:
-            agent.kill()
-    assert len(told["pids"]) == 4
-    assert not told["numpy"]  # the agent stays lean
-    wait_until(lambda: not any(alive(pid) for pid in told["pids"]), "the end of every process")
 
 
 def test_a_checkpoint_is_handed_to_the_next_instance_and_a_bad_one_set_aside():
