@@ -5,15 +5,18 @@ import itertools
 import sqlite3
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from agent.delivery.messages import Key, OutboxLimits, Range
+from agent.delivery.messages import Key, Message, OutboxLimits, Range
 from agent.delivery.outbox import Outbox
 from agent.delivery.spool import Spool
 from agent.delivery.spool_records import Commit
-from device_catalog.contract.topics import BROKERS
+from algorithms.api.records import Result
+from device_catalog.contract.topics import BROKERS, BrokerName
+
+TOPIC = "v1/default/meters/m-1/results/count"
 
 
 class _Timer:
@@ -124,3 +127,28 @@ class Bench:
         self.work()
         self.clock.advance(duration, self.work)
         self.work()
+
+
+def result(value: int = 0, *, padding: int = 0) -> Result:
+    """Make a result as large as it is to be."""
+    return Result("count/1", "t", 0, {"value": value, "padding": "x" * padding})
+
+
+def numbers_of(messages: Iterable[Message]) -> list[int]:
+    """Give the numbers of messages."""
+    return [message.number for message in messages]
+
+
+def drain(bench: Bench, broker: BrokerName = "data") -> list[Message]:
+    """Take and acknowledge everything, as a quick broker would."""
+    bench.outbox.connected(broker)
+    taken: list[Message] = []
+    idle = 0
+    while idle < 2:  # the first empty answer may only mean that the next part is being read
+        messages = bench.outbox.take(broker, 50)
+        bench.work()
+        idle = 0 if messages else idle + 1
+        taken += messages
+        for message in messages:
+            bench.outbox.acknowledge(broker, message.key)
+    return taken
