@@ -1,9 +1,12 @@
-"""Devices that enrol, without an agent: their keys, signing requests and what they say."""
+"""Devices that enrol: their keys, signing requests and what they say, and the configuration of an agent that does."""
 
 import contextlib
 import io
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import requests
 from cryptography import x509
@@ -11,6 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from agent.config import AgentConfig
 from device_catalog.__main__ import main
 from device_catalog.contract.enrolment import Token
 from tests.support.catalog import CatalogProcess
@@ -107,3 +111,18 @@ def catalog_command(catalog: CatalogProcess, *arguments: str) -> str:
         status = main([*arguments, f"--state={catalog.state}"])
     assert status == 0, complaints.getvalue()
     return said.getvalue()
+
+
+def is_older(catalog: CatalogProcess, device: str, days: float) -> None:
+    """Have a catalog remember a device's certificates as made so many days ago."""
+    with closing(sqlite3.connect(catalog.state / "catalog.db", timeout=10)) as database, database:
+        shift = days * 86_400 * 10**9
+        statement = "UPDATE certificates SET not_before_ns = not_before_ns - ?, not_after_ns = not_after_ns - ?"
+        database.execute(f"{statement} WHERE device = ?", (shift, shift, device))
+
+
+def agent_config(catalog: CatalogProcess, device: str, folder: Path, **fields: Any) -> AgentConfig:
+    """Write a token for a registered device, and the configuration of its agent."""
+    (folder / "token").write_text(invite(catalog, device).text() + "\n")
+    fields = {"token_file": str(folder / "token"), **fields}
+    return AgentConfig(device, catalog.url, "", folder / "state", **fields)

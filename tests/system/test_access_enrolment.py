@@ -1,43 +1,36 @@
 """Devices enrol at a catalog that speaks TLS, and are let in by certificate until they are locked out."""
 
-import asyncio
 import json
-import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
-import msgspec
 import pytest
 import requests
 
 from agent.catalog import CatalogClient
-from agent.config import AgentConfig, read_config
-from agent.errors import ConfigError
-from agent.identity import exchange
-from agent.identity.files import Identity
-from agent.identity.keeper import enrol_if_due, keep
+from agent.identity.keeper import enrol_if_due
 from agent.notify import ServiceManager
 from device_catalog.access.tls import ServerCertificate, speaks_tls
 from device_catalog.authority.authority import Authority
 from device_catalog.authority.bundle import key_pem
 from device_catalog.config import CatalogConfig
-from device_catalog.contract.enrolment import Token, digest
+from device_catalog.contract.enrolment import Token
 from device_catalog.operator.__main__ import main as tresma
 from tests.support.catalog import CatalogProcess
 from tests.support.enrolment import (
+    agent_config,
     authority_certificate,
     catalog_command,
     enrol,
     identity,
     invite,
+    is_older,
     new_key,
     pem,
     signing_request,
     write_identity,
 )
-from tests.support.trust import Dso
-from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -134,14 +127,6 @@ def test_one_command_locks_a_stolen_card_out_at_once_also_in_an_open_connection(
     assert void.text.startswith("-----BEGIN X509 CRL-----")
 
 
-def is_older(catalog, device, days):
-    """Have a catalog remember a device's certificates as made so many days ago."""
-    with closing(sqlite3.connect(catalog.state / "catalog.db", timeout=10)) as database, database:
-        shift = days * 86_400 * 10**9
-        statement = "UPDATE certificates SET not_before_ns = not_before_ns - ?, not_after_ns = not_after_ns - ?"
-        database.execute(f"{statement} WHERE device = ?", (shift, shift, device))
-
-
 def test_a_certificate_is_renewed_with_itself_when_it_is_time_and_the_answer_can_be_fetched_again(catalog, tmp_path):
     catalog.register("m-renews")
     certificate = identity(catalog, "m-renews", tmp_path)
@@ -167,157 +152,6 @@ def test_a_certificate_is_renewed_with_itself_when_it_is_time_and_the_answer_can
     assert poll(catalog, "m-renews", certificate).status_code == 200, "the answer might have been lost"
     foreign = catalog.operator("POST", "/v1/devices/m-renews/certificate", json={"request": signing_request("x")})
     assert foreign.status_code == 401
-
-
-# ---- the agent's side
-
-
-def agent_config(catalog, device, tmp_path, **fields):
-    """Write a token for a registered device, and the configuration of its agent."""
-    (tmp_path / "token").write_text(invite(catalog, device).text() + "\n")
-    fields = {"token_file": str(tmp_path / "token"), **fields}
-    return AgentConfig(device, catalog.url, "", tmp_path / "state", **fields)
-
-
-def test_an_agent_with_a_token_file_enrols_by_itself_and_a_second_start_asks_nobody(catalog, tmp_path):
-    catalog.register("a-itself")
-    config = agent_config(catalog, "a-itself", tmp_path)
-    enrol_if_due(config, ServiceManager({}))
-    made = Identity(config.state_dir)
-    assert made.path.stat().st_mode & 0o777 == 0o600
-    assert made.folder.stat().st_mode & 0o777 == 0o700
-    assert not made.new_key.exists()
-    stamp = made.stamp()
-    enrol_if_due(msgspec.structs.replace(config, catalog="https://127.0.0.1:1"), ServiceManager({}))
-    assert made.stamp() == stamp
-    client = CatalogClient(config)
-    assert client.poll(1, 0) is not None
-    assert client.poll(1, 0) is None, "nothing new"
-    client.close()
-
-
-def test_a_power_cut_between_answer_and_disk_costs_nothing(catalog, tmp_path):
-    catalog.register("a-cut")
-    config = agent_config(catalog, "a-cut", tmp_path)
-    token, made = Token.read((tmp_path / "token").read_text()), Identity(config.state_dir)
-    made.path.mkdir(parents=True)  # where the certificate should go there is no room for it
-    with pytest.raises(OSError, match=r"."):
-        exchange.enrol(token, catalog.url, made)
-    key = made.new_key.read_bytes()
-    made.path.rmdir()
-    facts = exchange.enrol(token, catalog.url, made)
-    assert made.key_in_force() == key, "the same key asked again, and was answered"
-    assert exchange.enrol(token, catalog.url, made) == facts
-
-
-def test_a_catalog_that_is_not_the_tokens_is_told_nothing(catalog, tmp_path):
-    catalog.register("a-middle")
-    config = agent_config(catalog, "a-middle", tmp_path)
-    right, made = Token.read((tmp_path / "token").read_text()), Identity(config.state_dir)
-    with pytest.raises(exchange.EnrolmentError, match="nothing was told it") as refused:
-        exchange.enrol(right._replace(anchors=digest(b"others")), catalog.url, made)
-    assert refused.value.final
-    with pytest.raises(exchange.EnrolmentError, match="root of trust"):
-        exchange.enrol(right._replace(root=digest(b"another root")), catalog.url, made)
-    assert not made.path.exists()
-    with pytest.raises(exchange.EnrolmentError, match="cannot be reached") as away:
-        exchange.enrol(right, "https://127.0.0.1:1", made)
-    assert not away.value.final
-
-
-def test_the_root_of_trust_comes_with_the_certificate_and_is_what_the_token_says(catalog, tmp_path):
-    dso = Dso(tmp_path / "trust", datetime.now(UTC))
-    root = (dso.folder / "metadata" / "1.root.json").read_bytes()
-    shelf = catalog.state / "trust" / "metadata"
-    shelf.mkdir(parents=True, exist_ok=True)
-    (shelf / "root.json").write_bytes(root)
-    catalog.register("a-root")
-    config = agent_config(catalog, "a-root", tmp_path)
-    token = Token.read((tmp_path / "token").read_text())
-    assert token.root == digest(root)
-    (tmp_path / "token").write_text(token._replace(policy=3).text())
-    enrol_if_due(config, ServiceManager({}))
-    lines = f"device: a-root\ncatalog: {catalog.url}\nstate_dir: {config.state_dir}\n"
-    (tmp_path / "agent.yaml").write_text(lines)
-    configured = read_config(tmp_path / "agent.yaml", {})
-    assert (configured.root, configured.least_policy) == (root, 3)
-
-
-@pytest.mark.parametrize("spoilt", ["used", "another device's", "no token"])
-def test_an_agent_that_is_not_let_in_says_why_in_one_sentence(catalog, tmp_path, spoilt):
-    name = f"a-{spoilt[:2]}"
-    catalog.register(name)
-    config = agent_config(catalog, name, tmp_path)
-    token = Token.read((tmp_path / "token").read_text())
-    if spoilt == "used":
-        enrol(catalog, token, new_key())
-    elif spoilt == "no token":
-        (tmp_path / "token").write_text("nothing of the kind")
-    else:
-        config = msgspec.structs.replace(config, device="a-else")
-    with pytest.raises(ConfigError) as refused:
-        enrol_if_due(config, ServiceManager({}))
-    (problem,) = refused.value.problems
-    assert problem.where == "token_file"
-    assert token.secret not in str(refused.value)
-
-
-def test_a_certificate_that_a_card_forgot_is_replaced_by_the_one_before(catalog, tmp_path):
-    catalog.register("a-card")
-    config = agent_config(catalog, "a-card", tmp_path)
-    enrol_if_due(config, ServiceManager({}))
-    made = Identity(config.state_dir)
-    first = made.path.read_bytes()
-    for damage in (b"", first[: len(first) // 2], b"\x00" * len(first)):
-        made.path.write_bytes(damage)
-        enrol_if_due(config, ServiceManager({}))
-        assert made.path.read_bytes() == first
-    is_older(catalog, "a-card", 250)
-    exchange.renew("a-card", catalog.url, made)
-    made.path.write_bytes(b"\x00" * 100)
-    enrol_if_due(config, ServiceManager({}))
-    client = CatalogClient(config)
-    client.fetch()
-    client.close()
-
-
-def test_the_agent_renews_before_the_end_and_goes_on_with_the_new_certificate(catalog, tmp_path):
-    catalog.register("a-renews")
-    config = agent_config(catalog, "a-renews", tmp_path)
-    enrol_if_due(config, ServiceManager({}))
-    made, client = Identity(config.state_dir), CatalogClient(config)
-    before, facts = made.key_in_force(), made.facts()
-    client.poll(1, 0)
-    life = facts.not_after - facts.not_before
-    assert facts.not_before + 2 / 3 * life <= facts.renew_at < facts.not_before + 0.8 * life
-
-    async def renew():
-        task = asyncio.create_task(keep(config, wall=lambda: facts.renew_at + 1))
-        await asyncio.to_thread(wait_until, lambda: made.facts() != facts, "a new certificate", timeout=30)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-    is_older(catalog, "a-renews", 250)
-    asyncio.run(renew())
-    assert made.key_in_force() not in (before, b"")
-    assert made.facts().token == facts.token, "the token is still known to be used"
-    client.fetch()
-    client.close()
-
-
-def test_a_device_that_is_locked_out_is_told_that_it_must_enrol_anew(catalog, tmp_path):
-    catalog.register("a-locked")
-    config = agent_config(catalog, "a-locked", tmp_path)
-    enrol_if_due(config, ServiceManager({}))
-    catalog.operator("POST", "/v1/devices/a-locked/revocation", json={})
-    with pytest.raises(exchange.EnrolmentError, match="one that is void") as refused:
-        exchange.renew("a-locked", catalog.url, Identity(config.state_dir))
-    assert refused.value.final
-    (tmp_path / "token").write_text(invite(catalog, "a-locked").text())
-    enrol_if_due(config, ServiceManager({}))
-    client = CatalogClient(config)
-    client.fetch()
-    client.close()
 
 
 def test_the_operators_commands_enrol_lock_and_tell_who_did_it(catalog, tmp_path, capsys, monkeypatch):
