@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from algorithms.api.errors import Problem, WireError, shortened
+from algorithms.api.errors import WireError, shortened
 from algorithms.api.records import Event
 from algorithms.api.switching import is_case_name
 from algorithms.api.wire import NANOSECONDS, decode, time_from_text, time_text
@@ -33,7 +33,8 @@ from device_catalog.contract.faults import (
     FaultSummary,
     names_of,
 )
-from device_catalog.errors import FaultUnknown, Refused, RevisionOutdated
+from device_catalog.errors import FaultUnknown, RevisionOutdated
+from device_catalog.grid.cursors import no_cursor, time_and_name
 from device_catalog.grid.recordings import Recordings
 from device_catalog.storage.faults import FaultRow, FaultStore
 from device_catalog.storage.threads import StorageThreads
@@ -315,9 +316,7 @@ def _number(evidence: dict[str, Any], name: str) -> float | None:
 def _read_cursor(cursor: str) -> tuple[int, str] | None:
     if not cursor:
         return None
-    start, _, fault = cursor.partition(".")
-    digits = start.removeprefix("-")
-    number = int(start) if digits.isascii() and digits.isdigit() and len(digits) < 20 else None
-    if number is None or not -(2**63) <= number < 2**63 or not topics.is_identifier(fault):
-        raise Refused([Problem("query.cursor", "a cursor that a list ended with", shortened(cursor))])
-    return number, fault
+    start_ns, fault = time_and_name(cursor)
+    if not topics.is_identifier(fault):
+        raise no_cursor(cursor)
+    return start_ns, fault

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from algorithms.api.errors import Problem, shortened
+from algorithms.api.errors import shortened
 from algorithms.api.wire import time_from_text
 from device_catalog.contract.recordings import (
     MAXIMUM_WANTED,
@@ -24,6 +24,7 @@ from device_catalog.contract.recordings import (
 from device_catalog.documents import moment
 from device_catalog.errors import Conflict, RecordingUnknown, Refused
 from device_catalog.fleet.fleet import NANOSECONDS, Fleet
+from device_catalog.grid.cursors import no_cursor, time_and_name
 from device_catalog.storage.recording_files import RecordingFiles
 from device_catalog.storage.recordings import Key, RecordingStore, Row
 from device_catalog.storage.threads import StorageThreads
@@ -367,10 +368,8 @@ def _state(row: Row) -> str:
 def _read_cursor(cursor: str) -> tuple[int, str, str] | None:
     if not cursor:
         return None
-    start, _, rest = cursor.partition(".")
+    start_ns, rest = time_and_name(cursor)
     device, _, recording = rest.partition(".")
-    digits = start.removeprefix("-")
-    number = int(start) if digits.isascii() and digits.isdigit() and len(digits) < 20 else None
-    if number is None or not -(2**63) <= number < 2**63 or not device or not recording:
-        raise Refused([Problem("query.cursor", "a cursor that a list ended with", shortened(cursor))])
-    return number, device, recording
+    if not device or not recording:
+        raise no_cursor(cursor)
+    return start_ns, device, recording
