@@ -11,7 +11,6 @@ import asyncio
 import logging
 import random
 import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -26,6 +25,7 @@ from agent.commissioning.signing import Order, Outcome
 from agent.config import AgentConfig
 from agent.errors import CatalogError
 from agent.files import write_durably
+from agent.processes.asking import ask_process
 from agent.request_thread import RequestThread
 from algorithms.api.errors import shortened
 from algorithms.api.wire import time_text
@@ -225,13 +225,7 @@ class Reports:
 
 def _signed(order: Order) -> Outcome:
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "agent.commissioning.signing"],
-            input=msgspec.json.encode(order),
-            capture_output=True,
-            timeout=TIMEOUT,
-            check=False,
-        )
+        done = ask_process("agent.commissioning.signing", order, TIMEOUT)
         return msgspec.json.decode(done.stdout, type=Outcome)
     except subprocess.TimeoutExpired:
         return Outcome(problem=f"signing took longer than {TIMEOUT:g} s")

@@ -9,7 +9,6 @@ import asyncio
 import logging
 import random
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +20,7 @@ from agent.errors import ConfigError
 from agent.identity.__main__ import Order, Outcome
 from agent.identity.files import Facts, Identity, token_digest
 from agent.notify import ServiceManager
+from agent.processes.asking import ask_process
 from algorithms.api.errors import Problem
 
 log = logging.getLogger(__name__)
@@ -118,13 +118,7 @@ def _is_new(path: Path, facts: Facts | None) -> bool:
 
 def _ask(order: Order) -> Outcome:
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "agent.identity"],
-            input=msgspec.json.encode(order),
-            capture_output=True,
-            timeout=TIMEOUT,
-            check=False,
-        )
+        done = ask_process("agent.identity", order, TIMEOUT)
         return msgspec.json.decode(done.stdout, type=Outcome)
     except subprocess.TimeoutExpired:
         return Outcome(f"no answer within {TIMEOUT:g} s")

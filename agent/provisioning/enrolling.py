@@ -9,7 +9,6 @@ what is put right elsewhere (a catalog's certificate, a proxy, a clock) must not
 import logging
 import random
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import yaml
 
 from agent.identity.__main__ import Order, Outcome
 from agent.identity.files import Facts, Identity, token_digest
+from agent.processes.asking import ask_process
 from agent.provisioning.diagnosis import Wanted
 from agent.provisioning.places import Places, service_user
 from agent.provisioning.status import CATALOG, CLOCK, NETWORK, TOKEN, Trouble
@@ -66,14 +66,7 @@ def ask(order: Order) -> Outcome:
     owner = service_user()
     who = {} if owner is None else {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "agent.identity"],
-            input=msgspec.json.encode(order),
-            capture_output=True,
-            timeout=TIMEOUT,
-            check=False,
-            **who,  # type: ignore[call-overload]  # of three types
-        )
+        done = ask_process("agent.identity", order, TIMEOUT, **who)
     except subprocess.TimeoutExpired:
         return Outcome(f"the catalog gave no answer within {TIMEOUT:g} s")
     except OSError as error:
