@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -13,6 +12,7 @@ from typing import Any, Self
 
 from tests.support.catalog import CatalogProcess
 from tests.support.mosquitto import Mosquitto
+from tests.support.started_process import StartedProcess
 from tests.support.waiting import wait_until
 
 PHASORS = {"algorithm": "phasors", "settings": {"window": 4, "report_rate": 50}}
@@ -32,7 +32,7 @@ def configuration(grid: str, data: str, **fields: Any) -> dict[str, Any]:
     }
 
 
-class AgentProcess:
+class AgentProcess(StartedProcess):
     """
     One agent, as a context manager; it can be killed and started again over the same state.
 
@@ -50,6 +50,9 @@ class AgentProcess:
         What it said.
     """
 
+    called = "the agent"
+    patience = 20.0
+
     def __init__(
         self, device: str, catalog: str, credential: str, *, state: Path | None = None, prefix: tuple[str, ...] = ()
     ) -> None:
@@ -62,25 +65,7 @@ class AgentProcess:
         )
         self.log = self._folder / "log"
         self._prefix = prefix
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-        if kind is not None:
-            sys.stderr.write(f"--- the agent said:\n{self.said()[-4000:]}\n")
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    @property
-    def pid(self) -> int:
-        """The agent's own process."""
-        assert self._process is not None, "the agent does not run"
-        return self._process.pid
+        super().__init__()
 
     def start(self) -> None:
         """Start it; it is not waited for."""
@@ -100,14 +85,6 @@ class AgentProcess:
                 stderr=log,
                 cwd=Path(__file__).parents[2],
             )
-
-    def stop(self) -> None:
-        """End it politely."""
-        self._end(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """End it with kill -9."""
-        self._end(signal.SIGKILL)
 
     def said(self) -> str:
         """Return its log."""
@@ -133,17 +110,11 @@ class AgentProcess:
         """Return the proportional set size of all its processes [bytes]."""
         return sum(_memory(pid) for pid in self.tree())
 
-    def _end(self, number: int) -> None:
-        if self._process is None:
-            return
-        if self._process.poll() is None:
-            self._process.send_signal(number)
-            try:
-                self._process.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait(timeout=10)
-        self._process = None
+    def _complain(self) -> None:
+        sys.stderr.write(f"--- the agent said:\n{self.said()[-4000:]}\n")
+
+    def _clear(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 class Plant:

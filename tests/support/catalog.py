@@ -3,22 +3,21 @@
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import requests
 
 from tests.support.ports import free_port
+from tests.support.started_process import StartedProcess
 from tests.support.waiting import wait_until
 
 
-class CatalogProcess:
+class CatalogProcess(StartedProcess):
     """
     One catalog, as a context manager; it can be killed and started again over the same database.
 
@@ -42,6 +41,9 @@ class CatalogProcess:
         What it said.
     """
 
+    called = "the catalog"
+    patience = 15.0
+
     def __init__(
         self,
         *,
@@ -61,26 +63,8 @@ class CatalogProcess:
         self._arguments = [f"--grid-broker={endpoint}" for endpoint in grid_brokers] + list(options)
         self._arguments += ["--tls"] if tls else []
         self._tls = tls
-        self._process: subprocess.Popen[bytes] | None = None
+        super().__init__()
         self._session = requests.Session()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-        self._session.close()
-        if self._temporary:
-            shutil.rmtree(self.state, ignore_errors=True)
-
-    @property
-    def pid(self) -> int:
-        """The process, while it runs."""
-        assert self._process is not None, "the catalog does not run"
-        return self._process.pid
 
     @property
     def token(self) -> str:
@@ -115,22 +99,6 @@ class CatalogProcess:
             )
         wait_until(self._is_ready, f"the catalog at {self.url} being ready", timeout=timeout)
 
-    def stop(self) -> None:
-        """End it politely."""
-        self._end(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """End it with kill -9."""
-        self._end(signal.SIGKILL)
-
-    def pause(self) -> None:
-        """Make it stand still."""
-        os.kill(self.pid, signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let it go on."""
-        os.kill(self.pid, signal.SIGCONT)
-
     def operator(self, method: str, path: str, **options: Any) -> requests.Response:
         """Ask something as the operator."""
         headers = {"Authorization": f"Bearer {self.token}", **options.pop("headers", {})}
@@ -160,6 +128,11 @@ class CatalogProcess:
         assert found, f"no {name} in {text}"
         return float(found[1])
 
+    def _clear(self) -> None:
+        self._session.close()
+        if self._temporary:
+            shutil.rmtree(self.state, ignore_errors=True)
+
     def _is_ready(self) -> bool:
         assert self._process is not None
         if self._process.poll() is not None:
@@ -168,16 +141,3 @@ class CatalogProcess:
             return self._session.get(f"{self.url}/readyz", timeout=5, verify=self.verify).status_code == 200
         except (requests.ConnectionError, OSError):  # not there yet, or its authority is not
             return False
-
-    def _end(self, number: int) -> None:
-        if self._process is None:
-            return
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGCONT)
-            self._process.send_signal(number)
-            try:
-                self._process.wait(timeout=15)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait(timeout=10)
-        self._process = None

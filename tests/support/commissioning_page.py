@@ -4,12 +4,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from tests.support.agent import AgentProcess, configuration
 from tests.support.catalog import CatalogProcess
 from tests.support.enrolment import invite
+from tests.support.started_process import StartedProcess
 from tests.support.waiting import wait_until
 
 PIN = "48151623"
@@ -33,7 +33,7 @@ def enrolled_agent(catalog: CatalogProcess, device: str, broker: str, **acquisit
     return agent
 
 
-class PageProcess:
+class PageProcess(StartedProcess):
     """
     The page, as a context manager; it can be started again over the same memory of what is over.
 
@@ -48,30 +48,15 @@ class PageProcess:
         Without a slash at the end.
     """
 
+    called = "the page"
+
     def __init__(self, agent: AgentProcess, folder: Path) -> None:
         self._agent = agent
         self._folder = folder
         self.log = folder / "page.log"
         self.url = ""
-        self._process: subprocess.Popen[bytes] | None = None
+        super().__init__()
         (folder / "commissioning.yaml").write_text(f'pin: "{PIN}"\nname: {NAME}\n')
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-        if kind is not None:
-            sys.stderr.write(f"--- the page said:\n{self.log.read_text()[-3000:]}\n")
-
-    @property
-    def pid(self) -> int:
-        """Its process."""
-        assert self._process is not None
-        return self._process.pid
 
     def begin(self, *options: str) -> subprocess.Popen[bytes]:
         """Run the command."""
@@ -102,6 +87,9 @@ class PageProcess:
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             self._process.wait(15)
+
+    def _complain(self) -> None:
+        sys.stderr.write(f"--- the page said:\n{self.log.read_text()[-3000:]}\n")
 
     def _address(self) -> str | None:
         found = re.search(r"http://\S+", self.log.read_text())

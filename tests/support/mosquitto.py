@@ -12,14 +12,13 @@ import subprocess
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from tests.support.ports import free_port
+from tests.support.started_process import StartedProcess
 from tests.support.waiting import wait_until
 
 
-class Mosquitto:
+class Mosquitto(StartedProcess):
     """
     One broker, as a context manager.
 
@@ -42,6 +41,8 @@ class Mosquitto:
         What it said.
     """
 
+    called = "the broker"
+
     def __init__(
         self,
         *,
@@ -56,24 +57,8 @@ class Mosquitto:
         self.log = self._folder / "log"
         self._options = tuple(options)
         self._persistent = persistent
-        self._process: subprocess.Popen[bytes] | None = None
+        super().__init__()
         self.set_acl(acl)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    @property
-    def pid(self) -> int:
-        """The process, while it runs."""
-        assert self._process is not None, "the broker does not run"
-        return self._process.pid
 
     def start(self) -> None:
         """Start, and return once it takes connections."""
@@ -82,24 +67,6 @@ class Mosquitto:
                 [_program(), "-c", str(self._folder / "mosquitto.conf")], stdout=log, stderr=log
             )
         wait_until(self._is_listening, f"Mosquitto listening on port {self.port}", timeout=10)
-
-    def stop(self) -> None:
-        """End it politely; nothing happens when it does not run."""
-        self._end(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """End it with kill -9."""
-        self._end(signal.SIGKILL)
-
-    def pause(self) -> None:
-        """Make it silent: connections stay, nothing is answered."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let it go on."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
 
     def set_acl(self, acl: Iterable[str] | None) -> None:
         """Set what it refuses; a running broker reads it at once."""
@@ -122,25 +89,15 @@ class Mosquitto:
         if self._process is not None:
             self._process.send_signal(signal.SIGHUP)
 
+    def _clear(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
     def _is_listening(self) -> bool:
         assert self._process is not None
         if self._process.poll() is not None:
             raise AssertionError(f"Mosquitto ended at once: {self.log.read_text(errors='replace')[-2000:]}")
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-    def _end(self, number: int) -> None:
-        if self._process is None:
-            return
-        if self._process.poll() is None:
-            self._process.send_signal(number)
-            self._process.send_signal(signal.SIGCONT)
-            try:
-                self._process.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait(timeout=10)
-        self._process = None
 
 
 def _program() -> str:
