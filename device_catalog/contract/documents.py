@@ -4,6 +4,8 @@ What a device should do: one whole document, level-triggered, superseded by the 
 `Configuration` is what an operator writes; the catalog makes `Desired` of it, with a revision that only grows. Nothing
 queues: a device that was away takes the newest and forgets the ones it missed. Unknown fields are refused: a misspelt
 setting must not be ignored. What the device answers stands in `reports`.
+
+It is one document and therefore one file, long as it is: who looks for a setting finds here all there are.
 """
 
 from datetime import datetime

@@ -1,5 +1,5 @@
 """
-The tables, as the newest migration leaves them.
+The tables, as the newest migration leaves them: one schema, long as it is, because a key is read beside what it names.
 
 Times are UTC nanoseconds; documents are JSON text, whole, those of networks compressed (zlib); `network`, `area` and
 `assignments` repeat what is in the configuration, so that a list can be filtered by the database.
