@@ -38,3 +38,8 @@ def frame(
         power={"total": PowerReading(sum(voltage) * current, 1.0, 0.0, 1.0, sum(voltage) * current, 1.0, 1.0, 1e-3)},
         voltage_sequence=SequenceReading(none, Phasor(sum(voltage) / 3, angles[0], 0.1, 1e-4), none),
     )
+
+
+def instant(count: int, period_ns: int = 20_000_000) -> int:
+    """Give the time of a frame [ns UTC], the first being number 0."""
+    return 1_700_000_000_000_000_000 + count * period_ns
