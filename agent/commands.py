@@ -1,10 +1,10 @@
 """
 Orders to this device: read, judged, and handed to the algorithms that take commands. Pure.
 
-Where it stands: the service listens on the device's own topic for commands (`topics.commands`) and gives what comes
-here. An order is addressed to one device, was given a short while ago and is soon worthless; one that is retained would
-come again with every connection. Who may publish on the topic is the broker's to say, who may give orders the DSO's
-policy's (`agent.trust.in_force`); what an order means is its algorithm's.
+Where it stands: the service listens on the device's own topic for commands (`topics.commands`), and what comes passes
+the gate (`command_gate`), which asks here. An order is addressed to one device, was given a short while ago and is soon
+worthless; one that is retained would come again with every connection. Who may publish on the topic is the broker's to
+say, who may give orders the DSO's policy's (`agent.trust.in_force`); what an order means is its algorithm's.
 """
 
 import re

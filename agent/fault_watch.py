@@ -1,7 +1,7 @@
 """
 Whether a fault is being handled by the algorithms of this device: then nobody changes them under their hands.
 
-Where it stands: `running` hands it every event that an algorithm here made or heard; `updates` asks it before another
+Where it stands: `routing` hands it every event that an algorithm here made or heard; `updates` asks it before another
 version is begun. Rules:
 
 - A critical event that has no end yet is being handled, and for `AFTERWARDS` so is one that ended: a locator asks for

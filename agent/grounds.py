@@ -1,7 +1,7 @@
 """
 What of the grid the algorithms of a device may speak of: the part of the network that was given to it. Pure.
 
-Where it stands: `running` asks it of every record that an algorithm made, before anybody hears of it, here or on a
+Where it stands: `routing` asks it of every record that an algorithm made, before anybody hears of it, here or on a
 broker. An estimated state names an area, a proposal and a fault name a network, the report of a switch names the
 switch; each is said on a topic of that name, where others believe it. A confined algorithm could name any. What counts
 is what an operator gave: the network and area in the device's configuration, and the switch in the algorithm's own

@@ -2,7 +2,8 @@
 The right to switch a network: asked of the catalog for this agent's own algorithms, and checked before an order leaves.
 
 Where it stands: the service hands over requests with the subject ``lease`` that an algorithm makes to its own device,
-and shows it every command on its way to a switch. An algorithm proposes; without a lease that runs, nothing is sent.
+and the gate (`command_gate`) shows it every command on its way to a switch. An algorithm proposes; without a lease that
+runs, nothing is sent.
 
 Rules:
 

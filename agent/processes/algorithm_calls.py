@@ -3,7 +3,7 @@ Calling an algorithm in the right order, with the right ticks, and looking at wh
 
 Pure: no input or output, and time comes in, except for the processor time that each call takes.
 
-Where it stands: `algorithm_host` drives it in a process of its own; a replay drives it in the open. Both therefore
+Where it stands: `algorithm_loop` drives it in a process of its own; a replay drives it in the open. Both therefore
 call an algorithm in exactly the same way.
 
 Rules:

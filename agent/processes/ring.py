@@ -1,7 +1,7 @@
 """
 The ring of sample blocks in shared memory: one sampler writes, any number of algorithms read.
 
-Where it stands: between `sampling` (writer) and `algorithm_host` (readers), each in its own process. The agent only
+Where it stands: between `sampling` (writer) and `algorithm_loop` (readers), each in its own process. The agent only
 hands the file descriptor on, and reads the position of a dead sampler's ring (`ring_position`, without numpy).
 
 Rules:

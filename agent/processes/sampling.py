@@ -1,7 +1,7 @@
 """
 The sampler's process: a waveform source on one side, the ring in shared memory on the other.
 
-Where it stands: forked by `fork_server`, told by `workers` what to sample, read by `algorithm_host`.
+Where it stands: forked by `fork_server`, told by `workers` what to sample, read by `algorithm_loop`.
 
 Rules:
 

@@ -1,9 +1,9 @@
 """
 Which image is in force, which was before, which is on trial and which failed: the agent's own book, on the card.
 
-Where it stands: read at the agent's start and written by `images`, whole and durably, before what it says is relied
-upon. What really stands in the slots the helper says (`slots.messages.SlotStatus`); here is why, and what not to try
-again. A power cut anywhere ends in one of the states that stand here.
+Where it stands: read at the agent's start and written by `images` and `image_trial`, whole and durably, before what it
+says is relied upon. What really stands in the slots the helper says (`slots.messages.SlotStatus`); here is why, and
+what not to try again. A power cut anywhere ends in one of the states that stand here.
 """
 
 import asyncio

@@ -1,7 +1,8 @@
 """
 Reads and writes of the history, each one transaction; SQLite and PostgreSQL are asked the same.
 
-Plain functions of a database: what is packed, summed up and dropped, and when, is decided in `keeper`. All calls block.
+Plain functions of a database: what is packed, summed up and dropped, and when, is decided by `keeper`, `stretches` and
+`room`. All calls block.
 """
 
 import contextlib
