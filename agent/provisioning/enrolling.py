@@ -32,8 +32,8 @@ TIMEOUT = 90.0
 """How long one asking may take [s]."""
 FIRST, LONGEST = 2.0, 300.0
 """Bounds of the wait after a failure, which doubles each time [s]."""
-NEAR = 15.0
-"""Longest wait while the way to the catalog is looked for, which asks nothing of it; somebody may stand there [s]."""
+SOON, NEAR = 0.5, 15.0
+"""The same while the way to the catalog is looked for, which asks nothing of it; somebody may stand there [s]."""
 _LENT = "enrolment-token"
 
 
@@ -119,8 +119,9 @@ class Enrolling:
 
     def pause(self, trouble: Trouble, times: int) -> float:
         """Say how long to wait before the next look [s], where the same step has failed so many times on end."""
-        longest = NEAR if trouble.step in (NETWORK, CLOCK) else LONGEST
-        return min(longest, FIRST * 2.0 ** min(times - 1, 20)) * (0.5 + 0.5 * self._chance.random())
+        if trouble.step in (NETWORK, CLOCK):
+            return min(NEAR, SOON * 1.2 ** min(times - 1, 40))
+        return min(LONGEST, FIRST * 2.0 ** min(times - 1, 20)) * (0.5 + 0.5 * self._chance.random())
 
     def _ask_with_token(self, whom: Wanted) -> Outcome:
         """Lend the token to the asking process in memory: what is on the data partition is root's alone."""
