@@ -142,8 +142,9 @@ class Emulated:
         """Tell what a machine without a model consists of."""
         credential = "opt/io.systemd.credentials/systemd"
         return [
-            # Pointers signed by emulation cost a third of a start; a Pi's processors do not sign them either.
-            *("-M", "virt", "-cpu", "max,pauth=off", "-smp", "2", "-m", str(self._memory), "-accel", "tcg,thread=multi"),
+            # Signing pointers takes an emulator long; a Pi's processors sign none either.
+            *("-M", "virt", "-cpu", "max,pauth=off", "-smp", "2", "-m", str(self._memory)),
+            *("-accel", "tcg,thread=multi"),
             *("-bios", str(BUILT / "u-boot-virt.bin"), "-serial", "chardev:serial"),
             *("-drive", f"file={self.card},format=raw,if=none,id=card,cache=writeback,discard=unmap"),
             *("-device", "virtio-blk-pci,drive=card", "-device", "virtio-rng-pci", "-device", "virtio-serial-pci"),
