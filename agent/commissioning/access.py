@@ -53,8 +53,9 @@ class _Tries:
             return 0.0
         return max(0.0, min(LONGEST_WAIT, 2.0 ** min(self._wrong - free + 1, 16)) - since)
 
-    def add(self, now: float) -> None:
+    def add(self, now: float) -> int:
         self._wrong, self._last = self._wrong + 1, now
+        return self._wrong
 
 
 class Pin:
@@ -88,9 +89,10 @@ class Pin:
             _remember(self._let_in, address, None)
             return True
         tries = self._by.get(address) or _Tries()
-        tries.add(self._now())
+        wrong = tries.add(self._now())
         _remember(self._by, address, tries)
-        if address not in self._let_in:
+        # Whoever waits on their own account makes nobody else wait.
+        if address not in self._let_in and wrong <= FREE_TRIES:
             self._all.add(self._now())
         return False
 

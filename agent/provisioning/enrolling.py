@@ -119,9 +119,9 @@ class Enrolling:
 
     def pause(self, trouble: Trouble, times: int) -> float:
         """Say how long to wait before the next look [s], where the same step has failed so many times on end."""
-        if trouble.step in (NETWORK, CLOCK):
-            return min(NEAR, SOON * 1.2 ** min(times - 1, 40))
-        return min(LONGEST, FIRST * 2.0 ** min(times - 1, 20)) * (0.5 + 0.5 * self._chance.random())
+        near = trouble.step in (NETWORK, CLOCK)
+        wait = min(NEAR, SOON * 1.2 ** min(times - 1, 40)) if near else min(LONGEST, FIRST * 2.0 ** min(times - 1, 20))
+        return wait * (0.5 + 0.5 * self._chance.random())
 
     def _ask_with_token(self, whom: Wanted) -> Outcome:
         """Lend the token to the asking process in memory: what is on the data partition is root's alone."""

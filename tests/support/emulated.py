@@ -142,7 +142,7 @@ class Emulated:
         """Tell what a machine without a model consists of."""
         credential = "opt/io.systemd.credentials/systemd"
         return [
-            # Signing pointers takes an emulator long; a Pi's processors sign none either.
+            # What an emulator is quickest at; what a Pi 3's processor lacks shows where that is emulated.
             *("-M", "virt", "-cpu", "max,pauth=off", "-smp", "2", "-m", str(self._memory)),
             *("-accel", "tcg,thread=multi"),
             *("-bios", str(BUILT / "u-boot-virt.bin"), "-serial", "chardev:serial"),

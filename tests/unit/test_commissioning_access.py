@@ -246,6 +246,15 @@ def test_a_stranger_who_guesses_does_not_lock_out_the_installer(site):
     assert enter(site, "fe80::1%eth0", "48151623") == 303
 
 
+def test_a_stranger_who_guesses_as_often_as_he_may_for_hours_does_not_lock_out_the_installer(site, hands):
+    guessed = 0
+    for _ in range(7200):
+        hands.time += 1.0
+        guessed += enter(site, "fe80::bad%eth0", "00000000") == 401
+    assert guessed > 2 * FREE_FOR_ALL
+    assert enter(site, "fe80::1%eth0", "48151623") == 303
+
+
 def test_a_stranger_of_many_addresses_guesses_no_faster_and_locks_nobody_out_who_was_let_in(site, hands):
     assert enter(site, "fe80::1%eth0", "48151623") == 303
     tried = 0

@@ -210,7 +210,11 @@ class Desk:
             raise SlotError(f"expected in slot {slot} an image that was written whole, found {found}")
         self._backend.mark("try", slot)
         log.info("restarting to try %s %s in slot %s", content.name, content.version, slot)
-        self._at.restart()
+        try:
+            self._at.restart()
+        except SlotError:
+            self._backend.mark("bad", slot)  # else a start for any other reason would be its trial
+            raise
 
     def _good(self, slots: Slots) -> None:
         if slots.trying == slots.booted and _unhealthy(self._at.health):

@@ -9,9 +9,10 @@ import os
 import secrets
 import shutil
 import subprocess
+import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, NamedTuple, Self
+from typing import IO, NamedTuple, Self, cast
 
 from algorithms.api.errors import shortened
 from device_catalog.contract.card import (
@@ -190,22 +191,43 @@ def put(partition: IO[bytes], files: Mapping[str, bytes]) -> None:
 
 def read_from(medium: Path, start: int, name: str) -> bytes:
     """
-    Read a file of the FAT partition that begins at `start` [bytes] of a disk or an image; empty where there is none.
+    Read the beginning of a file of the FAT partition that begins at `start` [bytes] of a disk or an image.
+
+    Nobody knows what is on the medium: no more is read than a card's file may have, nor for longer than `PATIENCE`.
+    Empty where there is no such file.
 
     Raises
     ------
-    OperatorError
+    UsageError
+        Where mtools are missing.
     """
-    return _mtools("mtype", "-i", f"{medium}@@{start}", f"::{name}", may_fail=True)
+    command, environment = _command("mtype", "-i", f"{medium}@@{start}", f"::{name}")
+    with subprocess.Popen(  # noqa: S603 - mtools, with words of ours
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
+    ) as process:
+        output = cast("IO[bytes]", process.stdout)
+        late = threading.Timer(PATIENCE, process.kill)
+        late.start()
+        try:
+            return output.read(MAXIMUM_AUTHORITIES + 1)
+        finally:
+            late.cancel()
+            process.kill()
+
+
+def _command(program: str, *arguments: str) -> tuple[list[str], dict[str, str]]:
+    if shutil.which(program) is None:
+        raise UsageError(f"expected mtools, which write FAT partitions, found no {program}; apt install mtools")
+    return [program, *arguments], {
+        **os.environ, "MTOOLS_SKIP_CHECK": "1", "MTOOLSRC": "/dev/null", "LC_ALL": "C.UTF-8",
+    }  # fmt: skip
 
 
 def _mtools(program: str, *arguments: str, content: bytes = b"", may_fail: bool = False) -> bytes:
-    if shutil.which(program) is None:
-        raise UsageError(f"expected mtools, which write FAT partitions, found no {program}; apt install mtools")
-    environment = {**os.environ, "MTOOLS_SKIP_CHECK": "1", "MTOOLSRC": "/dev/null", "LC_ALL": "C.UTF-8"}
+    command, environment = _command(program, *arguments)
     try:
         done = subprocess.run(  # noqa: S603 - mtools, with words of ours
-            [program, *arguments], input=content, capture_output=True, timeout=PATIENCE, check=False, env=environment
+            command, input=content, capture_output=True, timeout=PATIENCE, check=False, env=environment
         )
     except subprocess.TimeoutExpired as error:
         raise OperatorError(f"{program} did not end within {PATIENCE:g} s; is the image damaged?") from error
