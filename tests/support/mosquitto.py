@@ -56,12 +56,14 @@ class Mosquitto(StartedProcess):
         self._folder = Path(tempfile.mkdtemp(prefix="mosquitto-"))
         self.log = self._folder / "log"
         self._options = tuple(options)
+        further = (line.split() for line in self._options if line.startswith("listener "))
+        self._ports = (self.port, *(int(words[1]) for words in further if int(words[1])))
         self._persistent = persistent
         super().__init__()
         self.set_acl(acl)
 
     def start(self) -> None:
-        """Start, and return once it takes connections."""
+        """Start, and return once it takes connections wherever it is to."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [_program(), "-c", str(self._folder / "mosquitto.conf")], stdout=log, stderr=log
@@ -96,8 +98,12 @@ class Mosquitto(StartedProcess):
         assert self._process is not None
         if self._process.poll() is not None:
             raise AssertionError(f"Mosquitto ended at once: {self.log.read_text(errors='replace')[-2000:]}")
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+        return all(_is_open(port) for port in self._ports)
+
+
+def _is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _program() -> str:
