@@ -186,11 +186,14 @@ def test_the_root_reports_its_health_and_ends_the_count_of_the_last_resort(machi
     said = json.loads(machine.run("cat /run/tresma-health/health.json"))
     assert said == {"schema": "health/1", "healthy": True, "problems": []}
     assert inside(machine)["booted"] == "A"
-    assert machine.run("dd if=/dev/vda bs=512 skip=2048 count=1 status=none | tr '\\0' ' '").count("slot_left=9") == 1
+    record_of = "dd if=/dev/vda bs=512 skip=2048 count=1 iflag=direct status=none | tr '\\0' ' '"
+    wait_until(lambda: machine.run(record_of).count("slot_left=9") == 1, "its start no longer counting", timeout=60.0)
 
 
 def test_few_bytes_are_written_to_the_card(machine, frames):
     wait_for_frames(frames, 50)
+    made = "grep -l ext4lazyinit /proc/[0-9]*/comm 2>/dev/null"  # once, of what DATA grew by
+    wait_until(lambda: not machine.run(made, check=False).strip(), "the tables of DATA", timeout=900.0, interval=5.0)
     before, since = machine.written(), time.monotonic()
     time.sleep(WATCHED)
     taken = time.monotonic() - since
