@@ -50,6 +50,7 @@ test-power-cuts: ## power cuts of the image at random moments, CUTS=4 of them (r
 
 test-package: ## the package on a booted Debian: install, watchdog, upgrade, purge (root, minutes)
 	@PYTHON=$(PYTHON) packaging/install/prepare package
+	@packaging/install/bootable
 	@$(venv)/python -m pytest --override-ini="addopts=-q --import-mode=importlib" tests/field/test_package.py $(ARGUMENTS)
 
 test-brokers: ## a plant on RabbitMQ with MQTT 3.1.1 (a minute)
