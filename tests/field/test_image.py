@@ -280,7 +280,8 @@ def test_the_same_card_starts_a_raspberry_pi_3(image, plant, frames, tmp_path):
     card = flashed(tmp_path / "card.img", image, plant, "m-pi", 4 << 30)
     with Emulated(card, folder=tmp_path, kind="raspi3b") as machine:
         began = time.monotonic()
-        machine.wait_serial("tresma: slot A", timeout=120.0)
+        machine.wait_serial("Starting kernel", timeout=300.0)
+        machine.plug_network()
         wait_until(lambda: any("/m-pi/" in topic for topic, _ in frames.heard), "a frame", timeout=900.0, interval=0.5)
         say(f"an emulated Raspberry Pi 3, power on to the first frame: {time.monotonic() - began:.0f} s")
 

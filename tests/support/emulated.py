@@ -162,8 +162,16 @@ class Emulated:
         return [
             *("-M", "raspi3b", "-accel", "tcg,thread=multi", "-serial", "null", "-serial", "chardev:serial"),
             *("-kernel", str(firmware / "u-boot.bin"), "-dtb", str(firmware / "bcm2837-rpi-3-b.dtb")),
-            *("-drive", f"file={self.card},format=raw,if=sd", "-device", "usb-net,netdev=net"),
+            *("-drive", f"file={self.card},format=raw,if=sd"),
         ]
+
+    def plug_network(self) -> None:
+        """
+        Plug the network into a Raspberry Pi, once its kernel runs.
+
+        The emulated USB host tells of a device once; had the boot loader heard of it, the kernel would not.
+        """
+        self.ask("device_add", driver="usb-net", netdev="net")
 
     def kill(self) -> None:
         """Cut its power."""
@@ -217,12 +225,12 @@ class Emulated:
         stats = self.ask("query-blockstats")
         return int(next(one["stats"]["wr_bytes"] for one in stats if one.get("device") == "card"))
 
-    def ask(self, command: str) -> Any:
+    def ask(self, command: str, **arguments: str) -> Any:
         """Ask the emulator itself."""
         with self._connect("qmp") as line, line.makefile("rw") as talk:
             talk.readline()
-            for name in ("qmp_capabilities", command):
-                talk.write(json.dumps({"execute": name}) + "\n")
+            for order in ({"execute": "qmp_capabilities"}, {"execute": command, "arguments": arguments}):
+                talk.write(json.dumps(order) + "\n")
                 talk.flush()
                 while "return" not in (answer := json.loads(talk.readline())):
                     assert "error" not in answer, answer
