@@ -169,7 +169,7 @@ class Emulated:
         """
         Plug the network into a Raspberry Pi, once its kernel runs.
 
-        The emulated USB host tells of a device once; had the boot loader heard of it, the kernel would not.
+        Where it is there from the start, the boot loader uses it, and the kernel then finds its port not connected.
         """
         self.ask("device_add", driver="usb-net", netdev="net")
 
