@@ -75,9 +75,8 @@ class Booted:
 
     def run(self, *command: str, check: bool = True, timeout: float = 60.0) -> str:
         """Run a command in it, and return what it said."""
-        # Its root too: on a host that lives in a changed root itself, the namespace's root is not the machine's.
-        inside = ["nsenter", "--target", str(self._leader()), "--all", "--root", "--wd", "env", "-i", f"PATH={_PATH}",
-                  "HOME=/root", "LANG=C.UTF-8", "DEBIAN_FRONTEND=noninteractive", *command]  # fmt: skip
+        inside = ["nsenter", "--target", str(self._leader()), "--all", "env", "-i", f"PATH={_PATH}", "HOME=/root",
+                  "LANG=C.UTF-8", "DEBIAN_FRONTEND=noninteractive", *command]  # fmt: skip
         ended = subprocess.run(inside, capture_output=True, text=True, timeout=timeout, check=False)
         assert not check or ended.returncode == 0, f"{command}: {ended.stdout}{ended.stderr}{self.journal()}"
         return ended.stdout
