@@ -1,6 +1,7 @@
 """
-Power cuts of the image in an emulated machine: at random moments of a start, of running, of an algorithm's and of an
-image's update. After each the meter comes back from a slot that is whole, and nothing urgent is lost.
+Power cuts of the image in an emulated machine: at random moments of a start, of running, of an algorithm's update, and
+of an image's download, writing and trial. After each the meter comes back from a slot that is whole, and nothing urgent
+is lost; and after all of them it can still be given another image.
 
 Needs root and a built image (`make image`), and takes minutes for each cut: ``make test-power-cuts CUTS=50``. What is
 true is read from the card itself: its slots are hashed, its data partition is checked by e2fsck after the journal was
@@ -43,8 +44,10 @@ SLOWER = float(os.environ.get("TRESMA_SLOWER", "1"))
 """How much slower than an idle machine with two cores this one is."""
 BACK = 300.0
 """A start, to the first frame, takes no longer [s]."""
-SPANS = {"start": 60.0, "running": 30.0, "algorithm": 40.0, "image": 420.0}
+SPANS = {"start": 60.0, "running": 30.0, "algorithm": 40.0, "download": 40.0, "writing": 60.0, "trial": 120.0}
 """A cut comes within this after what it interrupts began [s]."""
+REACHED = 1800.0
+"""What a meter does by itself, such as writing what it downloaded, begins within this [s]."""
 
 DEVICE = "m-cut"
 MIB = 1 << 20
@@ -114,6 +117,18 @@ class Plant:
         self.image = {**self.image, "version": manifest.version, "package": reference}
         self.tell()
 
+    def image_stands(self):
+        """Where the change to the image that was asked for last stands: a step and its reason."""
+        image, wanted = self.reported().get("image") or {}, self.image.get("version", "")
+        update = image.get("update") or {}
+        if image.get("version") == wanted:
+            return "in force", ""
+        return (update["step"], update.get("reason", "")) if update.get("version") == wanted else ("not heard of", "")
+
+    def image_settled(self):
+        """Whether there is nothing left to do for the image that was asked for last."""
+        return "version" not in self.image or self.image_stands()[0] in ("in force", "failed")
+
     def frames(self):
         return sum(topic.endswith("/frames") for topic, _ in self.data.heard)
 
@@ -149,9 +164,9 @@ def card(plant, tmp_path):
     return path
 
 
-def default_slot(card):
+def slots(card):
     done = subprocess.run([sys.executable, SLOT, "--disk", card, "status"], capture_output=True, check=True)
-    return json.loads(done.stdout)["default"]
+    return json.loads(done.stdout)
 
 
 def image_in(card, slot, digests):
@@ -213,6 +228,33 @@ def wait_for_frames(plant, machine, timeout):
     wait_until(come, "frames", timeout=timeout, interval=0.2)
 
 
+def reach(kind, plant, machine, card):
+    """Have the meter begin with what a cut is to interrupt; give what was seen of its beginning."""
+
+    def until(seen, what):
+        def come():
+            assert machine.runs, f"the emulator itself was ended: {machine.said()[-1000:]}"
+            return seen()
+
+        return wait_until(come, what, timeout=REACHED * SLOWER, interval=1.0)
+
+    if kind == "start":
+        machine.kill()
+        machine.start()
+    elif kind == "algorithm":
+        plant.ask_for_an_algorithm()
+    elif kind == "download":
+        until(plant.image_settled, "the last image in force, or given up")
+        plant.ask_for_an_image()
+        until(lambda: plant.image_stands()[0] == "downloading", "a download")
+    elif kind == "writing":
+        until(lambda: "being written" in plant.image_stands()[1] or slots(card)["trying"], "an image being written")
+    elif kind == "trial":
+        until(lambda: slots(card)["trying"] or plant.image_settled(), "the trial of an image")
+    step, reason = plant.image_stands()
+    return f"{step}: {reason}" if reason else step
+
+
 def test_a_meter_comes_back_from_every_power_cut(plant, card, tmp_path):
     chance = random.Random(SEED)
     kinds = list(SPANS)
@@ -222,19 +264,14 @@ def test_a_meter_comes_back_from_every_power_cut(plant, card, tmp_path):
         say(f"{CUTS} cuts, seed {SEED}; the first image is {plant.images.about.version}")
         for number in range(1, CUTS + 1):
             kind = kinds[(number - 1) % len(kinds)]
-            if kind == "start":
-                machine.kill()
-                machine.start()
-            elif kind == "algorithm":
-                plant.ask_for_an_algorithm()
-            elif kind == "image":
-                plant.ask_for_an_image()
+            stands = reach(kind, plant, machine, card)
             delay = chance.uniform(0.0, SPANS[kind] * SLOWER)
             time.sleep(delay)
             machine.kill()
             state, durable = examined(card, tmp_path)
             urgent |= durable
-            slot = default_slot(card)
+            record = slots(card)
+            slot = record["default"]
             whole = image_in(card, slot, plant.images.digests)
             began = time.monotonic()
             machine.start()
@@ -244,20 +281,24 @@ def test_a_meter_comes_back_from_every_power_cut(plant, card, tmp_path):
             except AssertionError:
                 taken = None
             result = {"cut": number, "during": kind, "after_s": round(delay, 1), "back_s": taken and round(taken, 1)}
+            result |= {"image_stood": stands, "trying": record["trying"]}
             result |= {"default": slot, "image": whole or "torn", "data": state, "durable_urgent": len(durable)}
             results.append(result)
             say(", ".join(f"{name} {value}" for name, value in result.items()))
             if taken is None:
                 say(machine.said()[-3000:])
                 break
-        wanted = plant.image.get("version", "")
-        if wanted and results[-1]["back_s"] is not None:
+        if results[-1]["back_s"] is not None and "version" in plant.image:
             wait_until(
-                lambda: (plant.reported().get("image") or {}).get("version") == wanted,
-                f"image {wanted} in force",
-                timeout=1800.0 * SLOWER,
-                interval=2.0,
+                plant.image_settled, "the last image in force, or given up", timeout=REACHED * SLOWER, interval=2.0
             )
+            if plant.image_stands()[0] == "failed":  # its trials were all cut, and it says so
+                say(f"given up: {plant.image_stands()[1]}; another image is asked for")
+                plant.ask_for_an_image()
+            wait_until(
+                lambda: plant.image_stands()[0] == "in force", "an image", timeout=REACHED * SLOWER, interval=2.0
+            )
+            say(f"in force at the end: {plant.image['version']}")
         keys = wait_until(lambda: urgent <= (found := plant.keys()) and found, "all urgent messages", timeout=120.0)
     summary = {
         "cuts": len(results),
