@@ -14,12 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from device_catalog.contract.card import Card, Page
+from device_catalog.contract.card import Card, NetworkSettings, Page
 from device_catalog.contract.card_files import write
 from tests.support.agent import PHASORS
-from tests.support.emulated import BUILT, HOST, PROJECT, Emulated, new_card
+from tests.support.emulated import BUILT, HOST, PROJECT, RASPBERRY, Emulated, add_arguments, new_card
 from tests.support.enrolment import catalog_command, invite
 from tests.support.secure_brokers import Peer, SecureBrokers
+from tests.support.time_server import TimeServer
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(1500)
@@ -64,8 +65,8 @@ def frames(plant, tmp_path_factory):
         yield peer
 
 
-def flashed(path, image, plant, device, size):
-    """Make a card as an installer does: the image, who the meter is, and a token that lets it in once."""
+def flashed(path, image, plant, device, size, *, network=None):
+    """Make a card as an installer does: the image, who the meter is, its network, and a token that lets it in once."""
     new_card(path, image, size)
     grid, data = (f"mqtts://{HOST}:{url.rpartition(':')[2]}" for url in (plant.grid, plant.data))
     document = {
@@ -77,9 +78,10 @@ def flashed(path, image, plant, device, size):
     plant.catalog.register(device, configuration=document)
     token = invite(plant.catalog, device)
     told = Card(device, f"https://{HOST}:{plant.catalog.port}", token.text(), page=Page("48151623"))
-    written = path.with_name("card.yaml")
-    written.write_bytes(write(told))
-    subprocess.run(["mcopy", "-i", f"{path}@@8M", written, "::tresma/card.yaml"], check=True)
+    for name, document in (("card.yaml", told), ("network.yaml", network)):
+        if document is not None:
+            path.with_name(name).write_bytes(write(document))
+            subprocess.run(["mcopy", "-i", f"{path}@@8M", path.with_name(name), f"::tresma/{name}"], check=True)
     return path
 
 
@@ -276,14 +278,17 @@ def test_file_systems_are_clean_after_all_that(machine, card, tmp_path):
     subprocess.run(["fsck.vfat", "-n", firmware], check=True, capture_output=True)
 
 
-def test_the_same_card_starts_a_raspberry_pi_3(image, plant, frames, tmp_path):
-    card = flashed(tmp_path / "card.img", image, plant, "m-pi", 4 << 30)
-    with Emulated(card, folder=tmp_path, kind="raspi3b") as machine:
+def test_the_same_card_starts_a_raspberry_pi_3_which_has_no_clock_of_its_own(image, plant, frames, tmp_path):
+    network = NetworkSettings(time_servers=(HOST,))
+    card = flashed(tmp_path / "card.img", image, plant, "m-pi", 4 << 30, network=network)
+    add_arguments(card, RASPBERRY)
+    with TimeServer() as time_server, Emulated(card, folder=tmp_path, kind="raspi3b") as machine:
         began = time.monotonic()
         machine.wait_serial("Starting kernel", timeout=300.0)
         machine.plug_network()
         wait_until(lambda: any("/m-pi/" in topic for topic, _ in frames.heard), "a frame", timeout=900.0, interval=0.5)
         say(f"an emulated Raspberry Pi 3, power on to the first frame: {time.monotonic() - began:.0f} s")
+        assert time_server.answered
 
 
 @pytest.mark.usefixtures("image")

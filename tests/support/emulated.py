@@ -49,6 +49,11 @@ Options=mode=1777,strictatime,nosuid,nodev,size=50%%,nr_inodes=1m
 """
 """What every start needs and has a short name, since that of what the firmware hands over has 55 characters at most."""
 _MARK = "--look-ended--"
+RASPBERRY = "modprobe.blacklist=bcm2835_wdt,cdc_subset"
+"""
+What the kernel of an emulated Raspberry Pi is to leave alone: the emulator resets the machine where the watchdog is
+armed, not where it runs out; and of two drivers that claim its network, one works, and it has to come first.
+"""
 
 
 def new_card(path: Path, source: Path = BUILT / "card.img", size: int = 6 << 30) -> Path:
@@ -57,6 +62,16 @@ def new_card(path: Path, source: Path = BUILT / "card.img", size: int = 6 << 30)
     with path.open("r+b") as file:
         file.truncate(size)
     return path
+
+
+def add_arguments(card: Path, arguments: str) -> None:
+    """Have a card's boot loader give the kernel further arguments."""
+    with tempfile.TemporaryDirectory() as folder:
+        text, script = Path(folder, "boot.cmd"), Path(folder, "boot.scr")
+        text.write_text(f"setenv tresma_args {arguments}\n{(PROJECT / 'packaging/image/boot.cmd').read_text()}")
+        make = ["mkimage", "-A", "arm64", "-T", "script", "-C", "none", "-d", text, script]
+        for command in (make, ["mcopy", "-o", "-i", f"{card}@@8M", script, "::boot.scr"]):
+            subprocess.run(command, check=True, capture_output=True, timeout=60)
 
 
 class Emulated:
