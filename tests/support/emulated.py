@@ -252,8 +252,19 @@ class Emulated:
             return answer["return"]
 
     def _connect(self, name: str) -> socket.socket:
-        line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        line.connect(os.fspath(self._folder / name))
+        address = os.fspath(self._folder / name)
+
+        def connected() -> socket.socket | None:
+            line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            try:
+                line.connect(address)
+            except ConnectionRefusedError:  # bound, and not listened to yet
+                line.close()
+                return None
+            return line
+
+        line = wait_until(connected, f"the emulator at {name}", timeout=20)
+        assert line is not None
         return line
 
     def _listens(self) -> bool:
