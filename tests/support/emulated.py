@@ -69,8 +69,9 @@ def add_arguments(card: Path, arguments: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         text, script = Path(folder, "boot.cmd"), Path(folder, "boot.scr")
         text.write_text(f"setenv tresma_args {arguments}\n{(PROJECT / 'packaging/image/boot.cmd').read_text()}")
-        make = ["mkimage", "-A", "arm64", "-T", "script", "-C", "none", "-d", text, script]
-        for command in (make, ["mcopy", "-o", "-i", f"{card}@@8M", script, "::boot.scr"]):
+        make: list[str | Path] = ["mkimage", "-A", "arm64", "-T", "script", "-C", "none", "-d", text, script]
+        copy: list[str | Path] = ["mcopy", "-o", "-i", f"{card}@@8M", script, "::boot.scr"]
+        for command in (make, copy):
             subprocess.run(command, check=True, capture_output=True, timeout=60)
 
 
