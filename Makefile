@@ -44,9 +44,9 @@ test-image: ## the image in an emulated arm64 machine, with a catalog and broker
 	@PYTHON=$(PYTHON) packaging/install/prepare image
 	@$(venv)/python -m pytest --override-ini="addopts=-q --import-mode=importlib" tests/field/test_image.py $(ARGUMENTS)
 
-test-power-cuts: ## power cuts of the image at random moments, CUTS=4 of them (root; minutes for each)
+test-power-cuts: ## power cuts of the image at random moments, CUTS=6 of them (root; minutes for each)
 	@PYTHON=$(PYTHON) packaging/install/prepare image
-	@CUTS=$(or $(CUTS),4) $(venv)/python -m pytest --override-ini="addopts=-q -s --import-mode=importlib" tests/field/test_image_update.py tests/field/test_power_cuts.py $(ARGUMENTS)
+	@CUTS=$(or $(CUTS),6) $(venv)/python -m pytest --override-ini="addopts=-q -s --import-mode=importlib" tests/field/test_image_update.py tests/field/test_power_cuts.py $(ARGUMENTS)
 
 test-package: ## the package on a booted Debian: install, watchdog, upgrade, purge (root, minutes)
 	@PYTHON=$(PYTHON) packaging/install/prepare package
