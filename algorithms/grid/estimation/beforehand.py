@@ -12,7 +12,6 @@ Rules:
   only, and is filled in as such: meters are many and scans are fast.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,8 +19,9 @@ import numpy as np
 from algorithms.api.network import NetworkModel
 from algorithms.api.network_tables import Complexes, Floats, Integers, Truths
 from algorithms.grid.elements import demand
-from algorithms.grid.estimation.measurement import Measurement, Quantity
-from algorithms.grid.estimation.observation import NONE, Observation
+from algorithms.grid.estimation.measurement import Quantity
+from algorithms.grid.estimation.measurement_table import NONE, QUANTITIES, MeasurementTable
+from algorithms.grid.estimation.observation import Observation
 from algorithms.grid.estimation.response import Response
 from algorithms.grid.estimation.tangent import PER_SOURCE
 
@@ -105,7 +105,7 @@ class Beforehand:
     model : NetworkModel
     response : Response
     observation : Observation
-    measurements : sequence of Measurement
+    table : MeasurementTable
     anchor : Anchor
     """
 
@@ -114,16 +114,17 @@ class Beforehand:
         model: NetworkModel,
         response: Response,
         observation: Observation,
-        measurements: Sequence[Measurement],
+        table: MeasurementTable,
         anchor: Anchor,
     ) -> None:
         self._elements = response.elements
         self._extra, self._comparable = observation.equations.extra, observation.equations.comparable
         self._place = response.elements.row, response.elements.column
-        self._finest = np.array([FINEST[measurement.quantity] for measurement in measurements], dtype=float)
-        stated = np.array([measurement.uncertainty for measurement in measurements], dtype=float)
-        self._u_measurements = np.maximum(stated, self._finest)
-        self._sigma_of_sources = _anchored(model, anchor, measurements)
+        self._finest = np.array([FINEST[quantity] for quantity in QUANTITIES])[table.quantity]
+        self._u_measurements = np.maximum(table.uncertainty, self._finest)
+        # Without synchrophasors, angles mean nothing but relative to each other.
+        absolute = bool(table.of(Quantity.VOLTAGE_ANGLE, Quantity.CURRENT_ANGLE).any())
+        self._sigma_of_sources = _anchored(model, anchor, absolute=absolute)
         self.sources = len(self._sigma_of_sources)
         tables = (model.loads, model.generators)
         self._shape = (len(model.loads) + len(model.generators), 3)
@@ -266,8 +267,8 @@ class Beforehand:
         )
 
 
-def _anchored(model: NetworkModel, anchor: Anchor, measurements: Sequence[Measurement]) -> Floats:
-    """Give the sigma of the sources' state, shape (6 s,) [V]."""
+def _anchored(model: NetworkModel, anchor: Anchor, *, absolute: bool) -> Floats:
+    """Give the sigma of the sources' state; one angle is fixed unless they are absolute, shape (6 s,) [V]."""
     sources = model.sources
     first = [0]
     if len(sources) != 1:
@@ -276,7 +277,5 @@ def _anchored(model: NetworkModel, anchor: Anchor, measurements: Sequence[Measur
     sigma[:, 0:2], sigma[:, 4:6] = anchor.zero_sequence, anchor.negative_sequence
     sigma[:, 2] = np.where(sources.voltage_uncertainty > 0, sources.voltage_uncertainty, anchor.magnitude)
     sigma[:, 3] = anchor.angle
-    # Without synchrophasors, angles mean nothing but relative to each other: one is fixed.
-    absolute = any(each.quantity in (Quantity.VOLTAGE_ANGLE, Quantity.CURRENT_ANGLE) for each in measurements)
     sigma[first, 3] = anchor.magnitude if absolute else 0.0
     return (sigma * np.abs(sources.voltage)[:, np.newaxis]).ravel()

@@ -11,7 +11,6 @@ import numpy as np
 from scipy.sparse import coo_array, csr_array
 
 from algorithms.grid.estimation.terminals import Current
-from algorithms.grid.points import EARTH
 
 
 @dataclass(slots=True)
@@ -21,40 +20,21 @@ class Combinations:
 
     Attributes
     ----------
-    count : int
     points, inputs : list of tuple
         Number of the combination, point or input, and what it is multiplied with.
     keys : dict
         Number of each key.
     """
 
-    count: int = 0
     points: list[tuple[int, int, complex]] = field(default_factory=list)
     inputs: list[tuple[int, int, complex]] = field(default_factory=list)
     keys: dict[Hashable, int] = field(default_factory=dict)
 
-    def add(self, key: Hashable, current: Current) -> int:
-        """Give the number of what `key` names, adding it where it is new."""
-        if key in self.keys:
-            return self.keys[key]
-        at = self.keys[key] = self.count
-        self.count += 1
+    def add(self, key: Hashable, current: Current) -> None:
+        """Take in a current that is not there yet, under the next number."""
+        at = self.keys[key] = len(self.keys)
         self.points += [(at, point, value) for point, value in current.points]
         self.inputs += [(at, place, value) for place, value in current.inputs]
-        return at
-
-    def between(self, key: Hashable, pair: tuple[int, int]) -> int:
-        """Give the number of the voltage between two points, adding it where it is new."""
-        if key in self.keys:
-            return self.keys[key]
-        at = self.keys[key] = self.count
-        self.count += 1
-        first, second = pair
-        if first != EARTH:
-            self.points.append((at, first, 1.0))
-        if second != EARTH:
-            self.points.append((at, second, -1.0))
-        return at
 
 
 def gathered(entries: list[tuple[int, int, complex]], shape: tuple[int, int]) -> csr_array:

@@ -5,37 +5,21 @@ Where it stands: `observation` says what is seen of a network, linearly; here is
 
 Rules:
 
-- Equations stand in the order of `ORDER`, whatever the order of the measurements.
+- Equations stand in the order of `QUANTITIES`, whatever the order of the measurements.
 - The magnitude of a current has no slope at 0, and an idle phase is read as 0 every night. Readings and currents are
   both taken as the root of their square plus (`SOFT` sigma) squared: the same thing where there is current, a weak
   bound where there is none.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
-from scipy.sparse import coo_array, csr_array
+from scipy.sparse import csr_array
 
 from algorithms.api.network_tables import Complexes, Floats, Integers
-from algorithms.grid.estimation.measurement import Measurement, Quantity
+from algorithms.grid.estimation.measurement_table import QUANTITIES, MeasurementTable
 
 SOFT = 3.0
 TINY = 1e-9
 """What is smaller has no angle [V, A]."""
-ORDER = (Quantity.VOLTAGE, Quantity.VOLTAGE_ANGLE, Quantity.CURRENT, Quantity.CURRENT_ANGLE, Quantity.P, Quantity.Q)
-
-Rows = dict[Quantity, list[tuple[int, list[tuple[int, int]]]]]
-"""Measurements of each quantity with the voltages and currents, by their numbers, that they are made of."""
-
-
-def _sums(rows: list[tuple[int, list[tuple[int, int]]]], number: dict[tuple[int, int], int]) -> csr_array:
-    """Give what sums up the powers of phases, of the numbers given, for each measurement."""
-    shape = len(rows), len(number)
-    entries = [(row, number[pair]) for row, (_, parts) in enumerate(rows) for pair in parts]
-    if not entries:
-        return csr_array(shape)
-    at, of = zip(*entries, strict=True)
-    return csr_array(coo_array((np.ones(len(at)), (at, of)), shape=shape))
 
 
 class Equations:
@@ -44,11 +28,11 @@ class Equations:
 
     Parameters
     ----------
-    rows : dict
-        Measurements by quantity, with the numbers of the voltages and currents they are made of.
-    measurements : sequence of Measurement
-    n_voltages : int
-        How many of what is seen are voltages; currents follow them.
+    table : MeasurementTable
+    measurement : numpy.ndarray
+        Which measurement each part is of, phase by phase, shape (p,).
+    voltage, current : numpy.ndarray
+        What of all that is seen its parts are made of; voltages have no current, shape (p,).
 
     Attributes
     ----------
@@ -62,24 +46,24 @@ class Equations:
         Whether all equations are magnitudes of voltages.
     """
 
-    def __init__(self, rows: Rows, measurements: Sequence[Measurement], n_voltages: int) -> None:
-        self.extra: Integers = np.array([index for quantity in ORDER for index, _ in rows[quantity]], dtype=np.intp)
-        self._sigma: Floats = np.array([measurements[index].uncertainty for index in self.extra.tolist()], dtype=float)
-
-        def singles(quantity: Quantity, part: int) -> Integers:
-            return np.array([parts[0][part] for _, parts in rows[quantity]], dtype=np.intp)
-
-        self._magnitude, self._angle = singles(Quantity.VOLTAGE, 0), singles(Quantity.VOLTAGE_ANGLE, 0)
-        self._current = singles(Quantity.CURRENT, 1) + n_voltages
-        self._current_angle = singles(Quantity.CURRENT_ANGLE, 1) + n_voltages
-        powers = [*rows[Quantity.P], *rows[Quantity.Q]]
-        number: dict[tuple[int, int], int] = {}
-        for _, parts in powers:
-            for pair in parts:
-                number.setdefault(pair, len(number))
-        self._pair_voltage = np.array([pair[0] for pair in number], dtype=np.intp)
-        self._pair_current = np.array([pair[1] for pair in number], dtype=np.intp) + n_voltages
-        self._sum_p, self._sum_q = (_sums(rows[quantity], number) for quantity in (Quantity.P, Quantity.Q))
+    def __init__(self, table: MeasurementTable, measurement: Integers, voltage: Integers, current: Integers) -> None:
+        order = np.lexsort((measurement, table.quantity[measurement]))
+        measurement, voltage, current = measurement[order], voltage[order], current[order]
+        starts = np.flatnonzero(np.diff(measurement, prepend=-1))
+        self.extra: Integers = measurement[starts]
+        self._sigma: Floats = table.uncertainty[self.extra]
+        magnitude, angle, drawn, turned, p, q = (table.quantity[measurement] == each for each in range(len(QUANTITIES)))
+        self._magnitude: Integers = voltage[magnitude]
+        self._angle: Integers = voltage[angle]
+        self._current, self._current_angle = current[drawn], current[turned]
+        powers = p | q
+        _, earliest, number = np.unique(
+            voltage[powers] * (current.max(initial=0) + 1) + current[powers], return_index=True, return_inverse=True
+        )
+        self._pair_voltage, self._pair_current = voltage[powers][earliest], current[powers][earliest]
+        active = np.count_nonzero(p)
+        self._sum_p = _sums(measurement[p], number[:active], len(earliest))
+        self._sum_q = _sums(measurement[q], number[active:], len(earliest))
         first = len(self._magnitude)
         second = first + len(self._angle) + len(self._current)
         self.angle_rows = np.concatenate(
@@ -276,3 +260,9 @@ class Equations:
 
 def _unit(seen: Complexes) -> Complexes:
     return seen / np.maximum(np.abs(seen), TINY)
+
+
+def _sums(measurement: Integers, number: Integers, count: int) -> csr_array:
+    """Give what sums up the powers of phases, of the numbers given, for each measurement in turn."""
+    starts = np.flatnonzero(np.diff(measurement, prepend=-1))
+    return csr_array((np.ones(len(number)), number, np.append(starts, len(number))), shape=(len(starts), count))

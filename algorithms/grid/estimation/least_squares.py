@@ -43,7 +43,8 @@ from algorithms.grid.estimation.beforehand import Anchor, Beforehand, Scan
 from algorithms.grid.estimation.estimate import Estimate
 from algorithms.grid.estimation.gain import WHOLE, Gain, make_gain
 from algorithms.grid.estimation.iteration import Iteration
-from algorithms.grid.estimation.measurement import Measurement, check_measurements
+from algorithms.grid.estimation.measurement import Measurement
+from algorithms.grid.estimation.measurement_table import check_measurements, tabulate
 from algorithms.grid.estimation.observation import Observation
 from algorithms.grid.estimation.patch import Patch, make_patch
 from algorithms.grid.estimation.response import Response
@@ -96,14 +97,15 @@ class Estimator:
     """
 
     def __init__(self, model: NetworkModel, measurements: Sequence[Measurement], *, anchor: Anchor = Anchor()) -> None:  # noqa: B008 - frozen
-        problems = check_measurements(model, measurements)
+        table = tabulate(model, measurements)
+        problems = check_measurements(model, measurements, table)
         if problems:
             raise NetworkError(problems)
         self.model, self.measurements = model, tuple(measurements)
         self.response = Response(model)
-        self.observation = Observation(model, self.response, measurements)
+        self.observation = Observation(model, self.response, measurements, table)
         self.dead = tuple(measurements[index].id for index in self.observation.dead)
-        self._beforehand = Beforehand(model, self.response, self.observation, measurements, anchor)
+        self._beforehand = Beforehand(model, self.response, self.observation, table, anchor)
         self._emf = emf_directions(self.response.emfs)
         self._iteration = Iteration(self.response, self.observation)
         self._gain: Gain | None = None

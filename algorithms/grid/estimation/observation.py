@@ -13,45 +13,30 @@ Rules:
 - The voltages across all elements come first among the U, since each iteration needs them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
+from scipy.sparse import csr_array, vstack
 
 from algorithms.api.network import NetworkModel
 from algorithms.api.network_tables import Complexes, Floats, Integers
+from algorithms.grid.elements import incidence
 from algorithms.grid.estimation.combination import Combinations, gathered
-from algorithms.grid.estimation.equations import ORDER, Equations, Rows
+from algorithms.grid.estimation.equations import Equations
 from algorithms.grid.estimation.flow import Probes
-from algorithms.grid.estimation.measurement import ALL, VOLTAGES, Measurement, Quantity
+from algorithms.grid.estimation.measurement import PHASES, VOLTAGES, Measurement, Quantity
+from algorithms.grid.estimation.measurement_table import KINDS, LEADS, NONE, MeasurementTable, tabulate
 from algorithms.grid.estimation.response import Response
 from algorithms.grid.estimation.terminals import Terminals
+from algorithms.grid.points import EARTH
 
-NONE = -1
 COLUMNS = 64
 """Elements asked about at once."""
 DENSE_ENTRIES = 4_000_000
 """Largest matrix of what is seen that is kept, to take derivatives of [1], 64 MB."""
 QUICK_ENTRIES = 150_000
 """Largest one that is read each time; beyond it, solving for voltages is faster."""
-
-
-def _parts(
-    terminals: Terminals, measurement: Measurement, voltages: Combinations, currents: Combinations
-) -> Iterator[tuple[int, int]]:
-    """Give the voltages and currents that a measurement is made of, phase by phase; none where all is dead."""
-    for phase in measurement.phases if measurement.phases == ALL else (measurement.phases,):
-        pair = terminals.between(measurement, phase)
-        if pair is None:
-            continue
-        at = voltages.between(pair, pair)
-        if measurement.quantity in VOLTAGES:
-            yield at, NONE
-            continue
-        key = (measurement.place, measurement.end, phase)
-        if key not in currents.keys:
-            currents.add(key, terminals.current(measurement, phase))
-        yield at, currents.keys[key]
 
 
 class Observation:
@@ -64,7 +49,9 @@ class Observation:
     response : Response
         Of the same model.
     measurements : sequence of Measurement
-        Judged right (`measurement.check_measurements`).
+        Judged right (`measurement_table.check_measurements`).
+    table : MeasurementTable or None
+        The same in columns, where somebody has them already.
 
     Attributes
     ----------
@@ -76,38 +63,53 @@ class Observation:
         Measurements of what no source feeds; they tell nothing of the network.
     """
 
-    def __init__(self, model: NetworkModel, response: Response, measurements: Sequence[Measurement]) -> None:
+    def __init__(
+        self,
+        model: NetworkModel,
+        response: Response,
+        measurements: Sequence[Measurement],
+        table: MeasurementTable | None = None,
+    ) -> None:
         self._response, self._terminals = response, Terminals(model, response)
-        terminals, elements = self._terminals, response.elements
-        voltages, currents = Combinations(), Combinations()
-        across = zip(elements.first.tolist(), elements.second.tolist(), strict=True)
-        for number, pair in enumerate(across):  # several may be between the same points
-            voltages.between((number, pair), pair)
-            voltages.keys.setdefault(pair, number)
-        rows: Rows = {quantity: [] for quantity in ORDER}
-        dead = []
-        told = [[NONE, NONE] for _ in range(len(elements))]
-        for index, measurement in enumerate(measurements):
-            quantity = measurement.quantity
-            if quantity is Quantity.P or quantity is Quantity.Q:
-                element = terminals.element(measurement)
-                if element is not None and told[element][quantity is Quantity.Q] == NONE:
-                    told[element][quantity is Quantity.Q] = index
-                    continue
-            parts = list(_parts(terminals, measurement, voltages, currents))
-            if parts:
-                rows[measurement.quantity].append((index, parts))
-            else:
-                dead.append(index)
-        self.own: Integers = np.array(told, dtype=np.intp).reshape(-1, 2)
-        self.dead = tuple(dead)
-        shift = voltages.count
-        self.equations = Equations(rows, measurements, shift)
-        points = [*voltages.points, *((row + shift, column, value) for row, column, value in currents.points)]
-        inputs = [(row + shift, column, value) for row, column, value in currents.inputs]
-        count = shift + currents.count
-        self.watch = gathered(points, (count, response.points.count))
-        self.direct = gathered(inputs, (count, response.size))
+        table = tabulate(model, measurements) if table is None else table
+        self.own: Integers = self._own(len(model.loads), measurements, table)
+        there = np.ones(len(measurements), dtype=bool)
+        there[self.own[self.own != NONE]] = False
+        at_nodes = np.flatnonzero(table.of(*VOLTAGES))
+        flows = [
+            (index, self._terminals.node(measurements[index]), lead)
+            for index in np.flatnonzero(there & ~table.of(*VOLTAGES)).tolist()
+            for lead in ((table.leads[index],) if table.leads[index] < len(LEADS) - 1 else range(len(PHASES)))
+        ]
+        parts = np.concatenate(
+            [
+                np.stack([at_nodes, table.row[at_nodes], table.leads[at_nodes]], axis=1),
+                np.array(flows, dtype=np.intp).reshape(-1, 3),
+            ]
+        )
+        first, second = self._terminals.pairs(parts[:, 1], parts[:, 2])
+        live = first != EARTH
+        measurement, lead = parts[live, 0], parts[live, 2]
+        there[measurement] = False
+        self.dead = tuple(np.flatnonzero(there).tolist())
+        currents = Combinations()
+        carried = np.full(len(measurement), NONE, dtype=np.intp)
+        for part in range(np.count_nonzero(live[: len(at_nodes)]), len(measurement)):
+            one, phase = measurements[measurement[part]], LEADS[lead[part]]
+            key = one.place, one.end, phase
+            if key not in currents.keys:
+                currents.add(key, self._terminals.current(one, phase))
+            carried[part] = currents.keys[key]
+        across, voltages = self._voltages(first[live], second[live])
+        shift = voltages.shape[0]
+        self.equations = Equations(table, measurement, across, shift + carried)
+        count = shift + len(currents.keys)
+        self.watch: csr_array = voltages
+        if currents.keys:
+            self.watch = csr_array(
+                vstack([voltages, gathered(currents.points, (count - shift, response.points.count))])
+            )
+        self.direct = gathered([(row + shift, *entry) for row, *entry in currents.inputs], (count, response.size))
         self.dense = count * response.size <= DENSE_ENTRIES
         self._quick = count * response.size <= QUICK_ENTRIES
         self.matrix: Complexes = np.zeros((0, 0), dtype=complex)
@@ -115,6 +117,42 @@ class Observation:
             self.matrix = response.seen(self.watch)
             if self.direct.nnz:
                 self.matrix += self.direct.toarray()
+
+    def _own(self, loads: int, measurements: Sequence[Measurement], table: MeasurementTable) -> Integers:
+        """Give the first measurement of P, and of Q, of each element."""
+        powers = np.flatnonzero(table.of(Quantity.P, Quantity.Q))
+        kind, leads = table.kind[powers], table.leads[powers]
+        element = np.full(len(powers), NONE, dtype=np.intp)
+        single = (kind <= KINDS.index("generator")) & (leads < len(LEADS) - 1)
+        row = table.row[powers] + np.where(kind == KINDS.index("load"), 0, loads)
+        element[single] = self._terminals.elements[row[single], leads[single] % len(PHASES)]
+        for at in np.flatnonzero(~single).tolist():
+            element[at] = self._terminals.element(measurements[powers[at]])
+        powers, element = powers[element != NONE], element[element != NONE]
+        own = np.full((len(self._response.elements), 2), NONE, dtype=np.intp)
+        places, earliest = np.unique(2 * element + table.of(Quantity.Q)[powers], return_index=True)
+        own.ravel()[places] = powers[earliest]
+        return own
+
+    def _voltages(self, first: Integers, second: Integers) -> tuple[Integers, csr_array]:
+        """
+        Give numbers to voltages between points, those across the elements first, and others once each.
+
+        Returns
+        -------
+        number : numpy.ndarray
+            Of each voltage that is asked for, shape (k,).
+        matrix : scipy.sparse.csr_array
+            Voltages by number, of those of points.
+        """
+        elements, count = self._response.elements, len(self._response.elements)
+        first, second = np.concatenate([elements.first, first]), np.concatenate([elements.second, second])
+        points = self._response.points.count
+        _, earliest, place = np.unique(first * (points + 1) + second, return_index=True, return_inverse=True)
+        alike = earliest[place[count:]]
+        new = np.unique(alike[alike >= count])
+        taken = np.concatenate([np.arange(count), new])
+        return np.searchsorted(taken, alike), incidence(first[taken], second[taken], points)
 
     @cached_property
     def probes(self) -> Probes:

@@ -23,7 +23,7 @@ import numpy as np
 
 from algorithms.api.network_tables import Floats, Integers
 from algorithms.grid.estimation.estimate import Estimate
-from algorithms.grid.estimation.observation import NONE
+from algorithms.grid.estimation.measurement_table import NONE
 
 CRITICAL = 1e-9
 """Share of its variance below which a residual says nothing [1]."""

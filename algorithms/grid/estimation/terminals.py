@@ -7,6 +7,7 @@ of too.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from algorithms.api.network import NetworkModel
 from algorithms.api.network_equipment import Connection
 from algorithms.api.network_tables import Complexes, Integers
 from algorithms.grid.estimation.measurement import ALL, PAIRS, PHASES, VOLTAGES, Measurement
+from algorithms.grid.estimation.measurement_table import LEADS, NONE
 from algorithms.grid.estimation.response import Response
 from algorithms.grid.points import EARTH
 
@@ -35,36 +37,49 @@ class Terminals:
     model : NetworkModel
     response : Response
         Of the same model.
+
+    Attributes
+    ----------
+    elements : numpy.ndarray
+        That of each phase, or pair of phases, of loads, then generators; `NONE` where there is none, shape (n, 3).
     """
 
     def __init__(self, model: NetworkModel, response: Response) -> None:
         self._model, self._response = model, response
         self._points = response.points
-        self._point_of, self._live = self._points.at_node.tolist(), self._points.energised.tolist()
         elements = response.elements
-        self._places: dict[tuple[int, int], int] = {}
-        self._at_node: dict[int, list[int]] = {}
-        nodes = np.concatenate([model.loads.node, model.generators.node]).tolist()
-        for element, (row, column) in enumerate(zip(elements.row.tolist(), elements.column.tolist(), strict=True)):
-            self._places[row, column] = element
-            self._at_node.setdefault(nodes[row], []).append(element)
-        names = (*model.loads.ids, *model.generators.ids)
-        delta = [kind == Connection.DELTA for kind in (*model.loads.connection, *model.generators.connection)]
-        self._single = {
-            (names[row], PAIRS[column] if delta[row] else PHASES[column]): element
-            for (row, column), element in self._places.items()
-        }
+        self.elements: Integers = np.full((len(model.loads) + len(model.generators), 3), NONE, dtype=np.intp)
+        self.elements[elements.row, elements.column] = np.arange(len(elements))
+
+    @cached_property
+    def _at_node(self) -> dict[int, list[int]]:
+        """The elements at each node that has any."""
+        found: dict[int, list[int]] = {}
+        nodes = np.concatenate([self._model.loads.node, self._model.generators.node])
+        for element, node in enumerate(nodes[self._response.elements.row].tolist()):
+            found.setdefault(node, []).append(element)
+        return found
+
+    def pairs(self, node: Integers, leads: Integers) -> tuple[Integers, Integers]:
+        """
+        Give the two points of voltages; `EARTH` as the first where one of them is dead or absent.
+
+        Parameters
+        ----------
+        node : numpy.ndarray
+            Shape (k,).
+        leads : numpy.ndarray
+            Phase or pair of phases, as places in `LEADS`, shape (k,).
+        """
+        first, pair = leads % 3, leads >= len(PHASES)
+        second = np.where(pair, (first + 1) % 3, 3)
+        live = self._points.energised[node, first] & (self._points.energised[node, second] | ~pair)
+        return np.where(live, self._points.at_node[node, first], EARTH), self._points.at_node[node, second]
 
     def between(self, measurement: Measurement, phase: str) -> tuple[int, int] | None:
         """Give the two points of a voltage; None where one of them is dead or absent."""
-        node = self.node(measurement)
-        points, live = self._point_of[node], self._live[node]
-        first = ALL.index(phase[0])
-        second = ALL.index(phase[1]) if len(phase) == 2 else 3
-        if not live[first] or (len(phase) == 2 and not live[second]):
-            return None
-        pair = points[first], points[second]
-        return pair if pair[0] != EARTH else None
+        first, second = self.pairs(np.array([self.node(measurement)]), np.array([LEADS.index(phase)]))
+        return None if first[0] == EARTH else (int(first[0]), int(second[0]))
 
     def phases(self, equipment: str) -> tuple[str, ...]:
         """Give the phases of a piece of equipment, pairs of them for what stands between phases."""
@@ -96,25 +111,22 @@ class Terminals:
         ends = edges.from_node, edges.to_node
         return int(ends[measurement.end][edges.rows[place]])
 
-    def element(self, measurement: Measurement) -> int | None:
-        """Give the element whose power a measurement is, whole and alone."""
-        single = self._single.get((measurement.place, measurement.phases))
-        if single is not None:
-            return single
+    def element(self, measurement: Measurement) -> int:
+        """Give the element whose power a measurement is, whole and alone; `NONE` where there is no such."""
         model, place = self._model, measurement.place
         columns = range(3) if measurement.phases == ALL else (ALL.index(measurement.phases[0]),)
         loads = len(model.loads)
         if place in model.loads.rows or place in model.generators.rows:
             row = model.loads.rows[place] if place in model.loads.rows else loads + model.generators.rows[place]
-            found = [self._places[row, column] for column in columns if (row, column) in self._places]
+            found = [element for element in self.elements[row, list(columns)].tolist() if element != NONE]
         elif place in model.nodes.rows:
             at_node = self._at_node.get(model.nodes.rows[place], [])
             if any(self._delta(element) for element in at_node) and measurement.phases != ALL:
-                return None  # a pair of phases has no power of one phase
+                return NONE  # a pair of phases has no power of one phase
             found = [element for element in at_node if int(self._response.elements.column[element]) in columns]
         else:
             found = []
-        return found[0] if len(found) == 1 else None
+        return found[0] if len(found) == 1 else NONE
 
     def _delta(self, element: int) -> bool:
         row, loads = int(self._response.elements.row[element]), len(self._model.loads)
@@ -164,7 +176,7 @@ class Terminals:
                 if place in model.loads.rows
                 else len(model.loads) + model.generators.rows[place]
             )
-            elements = [self._places[row, own] for own in range(3) if (row, own) in self._places]
+            elements = [element for element in self.elements[row].tolist() if element != NONE]
         inputs, emfs = [], len(self._response.emfs)
         for element in elements:
             own = int(self._response.elements.column[element])
