@@ -19,7 +19,7 @@ Rules:
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import coo_array, csc_array
+from scipy.sparse import csc_array
 
 from algorithms.api.network import NetworkModel
 from algorithms.api.network_tables import CONDUCTORS, Complexes, Floats, Integers
@@ -164,7 +164,7 @@ def _star_entries(points: Points) -> _Entries:
 
 def _joined(count: int, entries: list[_Entries]) -> csc_array:
     rows, columns, values = (np.concatenate(parts) for parts in zip(*entries, strict=True))
-    return csc_array(coo_array((values, (rows, columns)), shape=(count, count)))
+    return csc_array((values, (rows, columns)), shape=(count, count))
 
 
 def _anchors(count: int, references: tuple[Reference, ...], matrix: csc_array) -> csc_array:

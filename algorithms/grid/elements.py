@@ -18,12 +18,12 @@ Rules:
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import coo_array, csr_array
+from scipy.sparse import csr_array
 
 from algorithms.api.errors import NetworkError, Problem
 from algorithms.api.network import NetworkModel
 from algorithms.api.network_equipment import Connection
-from algorithms.api.network_tables import Complexes, Floats, Integers, Truths
+from algorithms.api.network_tables import Complexes, Floats, Integers
 from algorithms.grid.points import EARTH, Points
 
 
@@ -119,7 +119,6 @@ def find_elements(model: NetworkModel, points: Points) -> Elements:
         When one end of an element is fed and the other hangs on nothing.
     """
     tables = (model.loads, model.generators)
-    ids = [*(f"loads[{name}]" for name in model.loads.ids), *(f"generators[{name}]" for name in model.generators.ids)]
     node = np.concatenate([table.node for table in tables])
     connected = np.concatenate([table.connected for table in tables])
     exponents = np.concatenate([table.exponents for table in tables])
@@ -129,11 +128,9 @@ def find_elements(model: NetworkModel, points: Points) -> Elements:
     second_conductor = np.where(pair, (column + 1) % 3, 3)
     live_first = points.energised[at, column]
     live_second = np.where(pair | model.nodes.conductors[at, 3], points.energised[at, second_conductor], live_first)
-    problems = _half_dead(
-        [ids[index] for index in row], [model.nodes.ids[index] for index in at], live_first, live_second
-    )
-    if problems:
-        raise NetworkError(problems)
+    half_dead = np.flatnonzero(live_first != live_second)
+    if len(half_dead):
+        raise NetworkError(_half_dead(model, row[half_dead].tolist(), at[half_dead].tolist()))
     live = live_first & live_second
     row, column, at, pair = row[live], column[live], at[live], pair[live]
     first, second = points.at_node[at, column], points.at_node[at, second_conductor[live]]
@@ -150,23 +147,20 @@ def find_elements(model: NetworkModel, points: Points) -> Elements:
     )
 
 
-def _half_dead(names: list[str], nodes: list[str], first: Truths, second: Truths) -> list[Problem]:
+def _half_dead(model: NetworkModel, rows: list[int], nodes: list[int]) -> list[Problem]:
+    ids = [*(f"loads[{name}]" for name in model.loads.ids), *(f"generators[{name}]" for name in model.generators.ids)]
     problems = []
-    for index in np.flatnonzero(first != second):
-        where, node = names[index], nodes[index]
-        expected = f"both ends of each of its phases fed at node {node}"
+    for row, node in zip(rows, nodes, strict=True):
+        expected = f"both ends of each of its phases fed at node {model.nodes.ids[node]}"
         remedy = "connect the neutral or phase it returns by, or open all its phases"
-        problems.append(Problem(where, expected, "one end that hangs on nothing", remedy))
+        problems.append(Problem(ids[row], expected, "one end that hangs on nothing", remedy))
     return problems
 
 
 def incidence(first: Integers, second: Integers, count: int) -> csr_array:
     """Give 1 at the first and -1 at the second point of each row, leaving out earth, shape (m, count)."""
-    rows = np.arange(len(first))
-    at_first, at_second = first != EARTH, second != EARTH
-    values = np.concatenate([np.ones(at_first.sum()), -np.ones(at_second.sum())])
-    places = (
-        np.concatenate([rows[at_first], rows[at_second]]),
-        np.concatenate([first[at_first], second[at_second]]),
-    )
-    return csr_array(coo_array((values, places), shape=(len(first), count)))
+    ends = np.stack([first, second], axis=1)
+    there = ends != EARTH
+    starts = np.append(0, np.cumsum(np.count_nonzero(there, axis=1)))
+    values = np.broadcast_to([1.0, -1.0], ends.shape)[there]
+    return csr_array((values, ends[there], starts), shape=(len(first), count))

@@ -8,7 +8,6 @@ kernels that ask for voltages of currents.
 from typing import Literal
 
 import numpy as np
-from scipy.sparse import csc_array
 from scipy.sparse.linalg import SuperLU, splu
 
 from algorithms.api.errors import NetworkError, Problem
@@ -31,11 +30,11 @@ class Factor:
         self._factor: SuperLU | None = None
         if not len(self._scale):
             return
-        entries = admittance.matrix.tocoo()
-        scaled = entries.data * self._scale[entries.row] * self._scale[entries.col]
+        scaled = admittance.matrix.copy()
+        scaled.data *= self._scale[scaled.indices] * np.repeat(self._scale, np.diff(scaled.indptr))
         try:
             self._factor = splu(
-                csc_array((scaled, (entries.row, entries.col)), shape=entries.shape),
+                scaled,
                 permc_spec="MMD_AT_PLUS_A",
                 diag_pivot_thresh=0.01,
                 options={"SymmetricMode": True},

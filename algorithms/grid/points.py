@@ -18,15 +18,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import connected_components
 
 from algorithms.api.network import NetworkModel
 from algorithms.api.network_tables import Integers, Truths
 from algorithms.grid.primitives import star_points
 
-FEW = 200
-"""Links that are worth going through one by one [1]."""
 EARTH = -1
 """Number of what is at earth potential, or dead."""
 
@@ -106,11 +102,12 @@ def find_points(model: NetworkModel) -> Points:
             for row, end in zip(*np.nonzero(transformers.grounded), strict=True)
         ),
     ]
-    solid = [(point, earth) for point, impedance in groundings if impedance == 0]
+    solid = [point for point, impedance in groundings if impedance == 0]
     connected = star_points(transformers)
     to_earth = _to_earth(model) & ~star_at_node & ~transformers.grounded
-    solid += [(int(star), earth) for star in stars[to_earth]]
-    joined = _joined(earth + 1, [*_through_switches(model, number), *solid])
+    at_once = np.append(solid, stars[to_earth]).astype(np.intp)
+    earthed = np.stack([at_once, np.full(len(at_once), earth)], axis=1)
+    joined = components(earth + 1, np.concatenate([_through_switches(model, number), earthed]))
     source_points = number[model.sources.node].copy()
     source_points[~has_neutral[model.sources.node], 3] = earth
     links = np.concatenate([_through_equipment(model, number, terminals, connected), _pairs(source_points)])
@@ -162,7 +159,7 @@ def find_references(model: NetworkModel, points: Points) -> tuple[Reference, ...
         ]
     )
     inside = (links >= 0).all(axis=1)
-    part = _components(n, links[inside])
+    part = components(n, links[inside])
     earthed = np.zeros(n + 1, dtype=bool)
     earthed[part[[point for point, _ in points.star_impedance]]] = True
     for touching in _touching_earth(model, points):
@@ -212,38 +209,23 @@ def _reference(model: NetworkModel, points: Points, part: Integers, name: int) -
     return Reference((point,), int(points.node[point]), "phase")
 
 
-def _components(count: int, links: Integers) -> Integers:
-    """Give each of `count` the lowest number it hangs together with."""
-    order = np.argsort(links[:, 0], kind="stable")
-    starts = np.zeros(count + 1, dtype=np.int32)
-    np.cumsum(np.bincount(links[:, 0], minlength=count), out=starts[1:])
-    graph = csr_array((np.ones(len(links)), links[order, 1].astype(np.int32), starts), shape=(count, count))
-    _, label = connected_components(graph, directed=False)
-    first = np.empty(count, dtype=np.intp)
-    first[label[::-1]] = np.arange(count - 1, -1, -1)
-    lowest: Integers = first[label]
-    return lowest
+def components(count: int, links: Integers) -> Integers:
+    """
+    Give each of `count` the lowest number it hangs together with.
 
-
-def _joined(count: int, links: list[tuple[int, int]]) -> Integers:
-    """Do as `_components` where few of many are linked."""
+    All links join at once, the lowest of each hanging together so far under the lower one, as often as it takes: of
+    many links, a few times.
+    """
     lowest = np.arange(count)
-    if len(links) > FEW:
-        linked, place = np.unique(np.array(links, dtype=np.intp), return_inverse=True)
-        lowest[linked] = linked[_components(len(linked), place.reshape(-1, 2))]
-        return lowest
-    found: dict[int, int] = {}
-    for pair in links:  # a few are joined one by one: preparing to do them at once takes longer
-        ends = []
-        for end in pair:
-            while found.setdefault(end, end) != end:
-                end = found[end]  # noqa: PLW2901 - up to the lowest
-            ends.append(end)
-        found[max(ends)] = min(ends)
-    for one in sorted(found):  # the lowest comes first, so that what a number leads to is settled already
-        found[one] = found[found[one]]
-        lowest[one] = found[one]
-    return lowest
+    while True:
+        ends = lowest[links]
+        apart = ends[:, 0] != ends[:, 1]
+        if not apart.any():
+            return lowest
+        np.minimum.at(lowest, ends[apart].max(axis=1), ends[apart].min(axis=1))
+        onward = lowest[lowest]
+        while not np.array_equal(onward, lowest):
+            lowest, onward = onward, onward[onward]
 
 
 def _pairs(rows: Integers) -> Integers:
@@ -252,10 +234,10 @@ def _pairs(rows: Integers) -> Integers:
     return np.stack([first, rows[:, 1:]], axis=-1).reshape(-1, 2)
 
 
-def _through_switches(model: NetworkModel, number: Integers) -> Iterator[tuple[int, int]]:
+def _through_switches(model: NetworkModel, number: Integers) -> Integers:
     switches = model.switches
     moved = switches.conductors & switches.closed[:, np.newaxis]
-    yield from zip(number[switches.from_node][moved].tolist(), number[switches.to_node][moved].tolist(), strict=True)
+    return np.stack([number[switches.from_node][moved], number[switches.to_node][moved]], axis=1)
 
 
 def _through_equipment(model: NetworkModel, number: Integers, terminals: Integers, stars: Truths) -> Integers:
@@ -274,7 +256,7 @@ def _through_equipment(model: NetworkModel, number: Integers, terminals: Integer
 def _parts(joined: Integers, links: Integers, earth: int) -> Integers:
     """Give what hangs together otherwise than through earth the same number, by representatives."""
     pairs = joined[links]
-    return _components(len(joined), pairs[(pairs != earth).all(axis=1)])
+    return components(len(joined), pairs[(pairs != earth).all(axis=1)])
 
 
 def _fed(part: Integers, starts: Integers, earth: int) -> Truths:

@@ -83,13 +83,19 @@ def pi_primitives(z: Complexes, y: Complexes, conductors: Truths) -> Complexes:
     conductors : numpy.ndarray
         Which there are, shape (n, 4), bool.
     """
-    absent = ~conductors
-    series = np.linalg.inv(z + absent[:, :, np.newaxis] * np.eye(4))
-    series[absent[:, :, np.newaxis] | absent[:, np.newaxis, :]] = 0.0
+    series = series_admittances(z, conductors)
     primitives = np.zeros((len(z), 8, 8), dtype=complex)
     primitives[:, :4, :4] = primitives[:, 4:, 4:] = series + y / 2
     primitives[:, :4, 4:] = primitives[:, 4:, :4] = -series
     return primitives
+
+
+def series_admittances(z: Complexes, conductors: Truths) -> Complexes:
+    """Invert series impedances over the conductors present, 0 for the others, shape (n, 4, 4) [S]."""
+    absent = ~conductors
+    series = np.asarray(np.linalg.inv(z + absent[:, :, np.newaxis] * np.eye(4)), dtype=complex)
+    series[absent[:, :, np.newaxis] | absent[:, np.newaxis, :]] = 0.0
+    return series
 
 
 def turns(transformers: Transformers) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:

@@ -8,7 +8,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.sparse import coo_array, csr_array
+from scipy.sparse import csr_array
 
 from algorithms.grid.estimation.terminals import Current
 
@@ -42,4 +42,4 @@ def gathered(entries: list[tuple[int, int, complex]], shape: tuple[int, int]) ->
     if not entries:
         return csr_array(shape, dtype=complex)
     rows, columns, values = ([entry[part] for entry in entries] for part in range(3))
-    return csr_array(coo_array((np.array(values, dtype=complex), (rows, columns)), shape=shape))
+    return csr_array((np.array(values, dtype=complex), (rows, columns)), shape=shape)
