@@ -65,7 +65,8 @@ def tabulate(model: NetworkModel, measurements: Sequence[Measurement]) -> Measur
     """Put measurements of a network in columns, whatever is wrong with them."""
     columns = list(zip(*map(_columns, measurements), strict=True)) or [()] * 5
     quantities, places, phases, uncertainty, end = columns
-    quantity = (np.array(quantities, dtype=str)[:, np.newaxis] == np.array(QUANTITIES)).argmax(axis=1)
+    numbers = {each: number for number, each in enumerate(QUANTITIES)}
+    quantity = np.array([numbers[each] for each in quantities], dtype=np.intp)
     voltage = np.array([each in VOLTAGES for each in QUANTITIES])[quantity]
     kind, row = np.full((2, len(places)), NONE, dtype=np.intp)
     for kinds, wanted in ((KINDS[-1:], voltage), (KINDS, ~voltage)):
@@ -77,8 +78,8 @@ def tabulate(model: NetworkModel, measurements: Sequence[Measurement]) -> Measur
             left = left[found == NONE]
             if not len(left):
                 break
-    numbers = {name: number for number, name in enumerate(LEADS)}
-    leads = np.array([numbers.get(name, NONE) for name in phases], dtype=np.intp)
+    letters = {name: number for number, name in enumerate(LEADS)}
+    leads = np.array([letters.get(name, NONE) for name in phases], dtype=np.intp)
     return MeasurementTable(
         quantity, kind, row, leads, np.array(uncertainty, dtype=float), np.array(end, dtype=np.intp)
     )

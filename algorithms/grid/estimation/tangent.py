@@ -176,9 +176,11 @@ class Tangent:
             Real and imaginary part of each after another, shape (2 (3 s + 2 m), j).
         """
         elements, sources = len(self.inverse), self.emf.shape[1]
-        across = self.observation.across(self.of_inputs(change))
         powers = change[sources : sources + elements] + 1j * change[sources + elements :]
-        return side_by_side(np.concatenate([self.emf @ change[:sources], powers, across]))
+        moved = side_by_side(np.concatenate([self.emf @ change[:sources], powers]))
+        if self.follow is not None:
+            return np.concatenate([moved, self.follow @ change])
+        return np.concatenate([moved, side_by_side(self.observation.across(self.of_inputs(change)))])
 
     def adjoint(self, weights: Floats) -> Floats:
         """Apply the transpose of `forward`, shape (e, j) -> (n, j)."""
@@ -225,20 +227,26 @@ def loadings_at(tangent: Tangent, seen: Complexes, inverse: Complexes, drawn: Co
     return found
 
 
-def _follow_voltages(of_drawn: Complexes, across: Complexes, of_inputs: Complexes, pull: Complexes) -> None:
+def _following(across: Complexes, emf: Complexes, inverse: Complexes, pull: Complexes) -> Complexes:
     """
-    Have the currents of elements follow the voltages that they change themselves.
+    Give changes of the currents of elements, which follow the voltages that they change themselves, shape (m, n).
 
-    Each round adds a power of the voltage drop, relative to the voltage: a few suffice.
+    Each round adds a power of the voltage drop, relative to the voltage: a few suffice. As each takes the conjugate,
+    what Q does is what P does, a right angle behind in even rounds and ahead in odd ones.
     """
-    alone = of_drawn.copy()
-    before = np.zeros((), dtype=complex)
-    for _ in range(ROUNDS):
-        following = pull[:, np.newaxis] * (across @ of_inputs).conj()
-        of_drawn[:] = alone - following
-        if np.abs(following - before).max(initial=0.0) <= ENOUGH * np.abs(alone).max(initial=0.0):
+    sources, size = emf.shape
+    term = np.concatenate([np.zeros((len(inverse), size)), np.diag(inverse)], axis=1)
+    even, odd = term.copy(), np.zeros_like(term)
+    largest = np.abs(inverse).max(initial=0.0)
+    for turn in range(1, ROUNDS + 1):
+        seen = across[:, sources:] @ term
+        if turn == 1:
+            seen[:, :size] += across[:, :sources] @ emf
+        term = -pull[:, np.newaxis] * seen.conj()
+        (odd if turn % 2 else even)[:] += term
+        if np.abs(term).max(initial=0.0) <= ENOUGH * largest:
             break
-        before = following
+    return np.concatenate([even + odd, -1j * (even - odd)[:, size:]], axis=1)
 
 
 def side_by_side(matrix: Complexes) -> Floats:
@@ -274,10 +282,7 @@ def tangent_at(
         size = emf.shape[1]
         of_inputs = np.zeros((response.size, size + 2 * elements), dtype=complex)
         of_inputs[:sources, :size] = emf
-        diagonal = np.arange(elements)
-        of_inputs[sources + diagonal, size + diagonal] = inverse
-        of_inputs[sources + diagonal, size + elements + diagonal] = -1j * inverse
-        _follow_voltages(of_inputs[sources:], observation.matrix[:elements], of_inputs, drawn * inverse)
+        of_inputs[sources:] = _following(observation.matrix[:elements], emf, inverse, drawn * inverse)
         of_seen = observation.matrix @ of_inputs
         follow = side_by_side(of_seen[:elements])
     return Tangent(response, observation, emf, inverse, drawn, inputs, seen, of_inputs, of_seen, started, follow)
