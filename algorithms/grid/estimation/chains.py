@@ -21,12 +21,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.sparse import coo_array, csr_array
+from scipy.sparse import csr_array
 
 from algorithms.api.network import NetworkModel
 from algorithms.api.network_tables import Complexes, Integers, Truths
 from algorithms.grid.points import EARTH, Points, Reference
-from algorithms.grid.primitives import pi_primitives
+from algorithms.grid.primitives import series_admittances
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,18 +41,25 @@ class Chains:
         (k + 1,).
     kept : numpy.ndarray
         Points that are left, ascending, shape (c,).
-    terminals : numpy.ndarray
-        Points, as they are left, of A, B, C, N at both ends of each chain, shape (r, 8).
-    primitives : numpy.ndarray
-        Nodal admittance of the chains, shape (r, 8, 8) [S].
+    ends : numpy.ndarray
+        Rows of the nodes at both ends of each chain, shape (r, 2).
+    conductors : numpy.ndarray
+        Of each chain, shape (r, 4), bool.
+    series, shunt : numpy.ndarray
+        Impedance along each chain and admittance to earth, shape (r, 4, 4) [ohm, S].
+    plain : numpy.ndarray
+        Nodes with live conductors that lines, loads and generators alone are at, shape (n_nodes,), bool.
     inside : Inside or None
         The nodes inside chains; None where there are none.
     """
 
     number: Integers
     kept: Integers
-    terminals: Integers
-    primitives: Complexes
+    ends: Integers
+    conductors: Truths
+    series: Complexes
+    shunt: Complexes
+    plain: Truths
     inside: "Inside | None"
 
     @cached_property
@@ -107,7 +114,8 @@ class Inside:
 
 def find_chains(model: NetworkModel, points: Points, references: Iterable[Reference]) -> Chains:
     """Find the chains of a network, those of single lines included."""
-    branches, inside = model.branches, _inside(model, points, references)
+    branches, plain = model.branches, _plain(model, points, references)
+    inside = _inside(model, plain)
     lines = np.arange(len(branches))
     tail = np.concatenate([branches.from_node, branches.to_node])
     head = np.concatenate([branches.to_node, branches.from_node])
@@ -127,24 +135,36 @@ def find_chains(model: NetworkModel, points: Points, references: Iterable[Refere
 
     line = np.concatenate([walk[ends] % max(len(lines), 1), alone])
     there = branches.conductors[line]
-    primitives = pi_primitives(np.concatenate([along[ends], branches.z[alone]]), branches.y[line], there)
+    whole = np.concatenate([along[ends], branches.z[alone]])
     gone = np.zeros(points.count + 1, dtype=bool)
     gone[points.at_node[inside]] = True
     kept = np.flatnonzero(~gone[:-1])
     number = np.full(points.count + 1, EARTH, dtype=np.intp)
     number[kept] = np.arange(len(kept))
-    both = tail[np.concatenate([walk[starts], alone])], head[np.concatenate([walk[ends], alone])]
-    first, second = (number[np.where(there, points.at_node[end], EARTH)] for end in both)
+    both = np.stack([tail[np.concatenate([walk[starts], alone])], head[np.concatenate([walk[ends], alone])]], axis=1)
     within = None
     if onward.any():
         of = chain[onward]
-        share = -along[onward] @ primitives[of, :4, 4:]
+        share = along[onward] @ series_admittances(along[ends], there[: len(ends)])[of]
+        first, second = (number[np.where(there[of], points.at_node[end], EARTH)] for end in both[of].T)
         at = np.where(there[of], points.at_node[head[walk[onward]]], EARTH)
-        within = Inside(at, share, first[of], second[of])
-    return Chains(number, kept, np.concatenate([first, second], axis=1), primitives, within)
+        within = Inside(at, share, first, second)
+    return Chains(number, kept, both, there, whole, branches.y[line], plain, within)
 
 
-def _inside(model: NetworkModel, points: Points, references: Iterable[Reference]) -> Truths:
+def _plain(model: NetworkModel, points: Points, references: Iterable[Reference]) -> Truths:
+    """Tell which nodes have live conductors, and but lines, loads and generators nothing, shape (n_nodes,)."""
+    nodes, live = model.nodes, points.at_node != EARTH
+    plain: Truths = (live == nodes.conductors).all(axis=1) & ~nodes.grounded
+    for table in (model.transformers, model.switches):
+        plain[table.from_node] = plain[table.to_node] = False
+    plain[model.sources.node] = False
+    for reference in references:
+        plain[points.node[list(reference.points)]] = False
+    return plain
+
+
+def _inside(model: NetworkModel, plain: Truths) -> Truths:
     """Tell which nodes are inside chains, shape (n_nodes,)."""
     nodes, branches = model.nodes, model.branches
     ends = np.stack([branches.from_node, branches.to_node], axis=1)
@@ -154,14 +174,9 @@ def _inside(model: NetworkModel, points: Points, references: Iterable[Reference]
     count = len(nodes)
     inside: Truths = np.bincount(ends.ravel(), minlength=count) == 2
     inside &= np.bincount(ends[suits], minlength=count) == 2
-    live: Truths = points.at_node != EARTH
-    inside &= (live == nodes.conductors).all(axis=1) & ~nodes.grounded
-    for table in (model.transformers, model.switches):
-        inside[table.from_node] = inside[table.to_node] = False
-    for equipment in (model.loads, model.generators, model.sources):
+    inside &= plain
+    for equipment in (model.loads, model.generators):
         inside[equipment.node] = False
-    for reference in references:
-        inside[points.node[list(reference.points)]] = False
     return inside
 
 
@@ -208,4 +223,4 @@ def _spread(kept: Integers, count: int, inside: Inside) -> csr_array:
         columns.append(column[there])
         values.append(part[there])
     entries = np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))
-    return csr_array(coo_array(entries, shape=(count, len(kept))))
+    return csr_array(entries, shape=(count, len(kept)))

@@ -20,17 +20,18 @@ from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
-from scipy.sparse import coo_array, csc_array, csr_array, vstack
+from scipy.sparse import csc_array, csr_array, vstack
 
 from algorithms.api.errors import NetworkError
 from algorithms.api.network import NetworkModel
 from algorithms.api.network_tables import Complexes, Integers
 from algorithms.grid.admittance import Admittance, describe, join
 from algorithms.grid.elements import Elements, find_elements
-from algorithms.grid.estimation.chains import Chains, find_chains
+from algorithms.grid.estimation.chains import find_chains
+from algorithms.grid.estimation.trees import find_trees
 from algorithms.grid.factor import Factor
 from algorithms.grid.points import EARTH, Points, find_points, find_references
-from algorithms.grid.primitives import branch_primitives, source_voltages
+from algorithms.grid.primitives import branch_primitives, pi_primitives, source_voltages
 from algorithms.grid.sweep import Sweep
 
 DENSE_ENTRIES = 300_000
@@ -81,10 +82,17 @@ class Response:
         self._model = model
         chains = find_chains(model, self.points, references)
         self._chains = chains
-        left = _left(self.points, chains)
-        held = tuple(replace(each, points=tuple(chains.number[list(each.points)].tolist())) for each in references)
-        self._admittance: Admittance = join(model, left, held, chains.terminals, chains.primitives)
-        self._drive = self._driving(chains.number)
+        self._trees = find_trees(model, chains, chains.number[self.points.at_node]) if self.dense else None
+        number, kept, lines = chains.number, chains.kept, np.ones(len(chains.ends), dtype=bool)
+        if self._trees is not None:
+            number, kept, lines = self._trees.base[number], kept[self._trees.kept], ~self._trees.lines
+        left = _left(self.points, number, kept)
+        held = tuple(replace(each, points=tuple(number[list(each.points)].tolist())) for each in references)
+        there = chains.conductors[lines]
+        terminals = np.where(there[:, np.newaxis], left.at_node[chains.ends[lines]], EARTH).reshape(-1, 8)
+        primitives = pi_primitives(chains.series[lines], chains.shunt[lines], there)
+        self._admittance: Admittance = join(model, left, held, terminals, primitives)
+        self._drive = self._driving(number)
         self._factor = Factor(self._admittance)
         self._sweep = None if self.dense else _sweep(model)
 
@@ -115,7 +123,7 @@ class Response:
         columns = np.concatenate([columns, own, own])
         values = np.concatenate([sources[:, :, :3].ravel(), -ones, ones])
         kept = (rows != EARTH) & (values != 0)
-        return csc_array(coo_array((values[kept], (rows[kept], columns[kept])), shape=(points.count, self.size)))
+        return csc_array((values[kept], (rows[kept], columns[kept])), shape=(points.count, self.size))
 
     @property
     def dense(self) -> bool:
@@ -123,16 +131,26 @@ class Response:
         return self.points.count * self.size <= DENSE_ENTRIES
 
     @cached_property
-    def _matrix(self) -> Complexes:
-        """Voltages of the points that are left for each input of 1, shape (c, n)."""
+    def _solved(self) -> Complexes:
+        """Voltages of the points that are solved for, for each input of 1, shape (c, n)."""
         return np.ascontiguousarray(self._factor.solve(self._drive.toarray()))
+
+    @cached_property
+    def _matrix(self) -> Complexes:
+        """Voltages of the points that chains leave, for each input of 1, shape (c, n)."""
+        trees, number = self._trees, self._chains.number
+        if trees is None:
+            return self._solved
+        found = np.concatenate([self._solved, np.zeros((1, self.size))])[trees.base[:-1]]
+        found[:, len(self.emfs) :] -= trees.drops(number[self.elements.first], number[self.elements.second])
+        return found
 
     @cached_property
     def returns(self) -> Complexes:
         """Current that would return through each reference for each input of 1, shape (r, n) [S, 1]."""
         anchors, references = self._admittance.anchors.tocsr(), self._admittance.references
-        rows = [anchors[[reference.points[0]], :] * len(reference.points) for reference in references]
-        return self._seen(csr_array(vstack(rows)))
+        rows = csr_array(vstack([anchors[[each.points[0]], :] * len(each.points) for each in references]))
+        return rows @ self._solved if self.dense else self._seen(rows)
 
     def voltages(self, inputs: Complexes) -> Complexes:
         """
@@ -185,19 +203,20 @@ class Response:
         spread = self._chains.spread
         if spread is not None:
             towards = np.asarray(spread.conj().T @ towards)
+        if self.dense:
+            return np.asarray(self._matrix.conj().T @ towards)
         return np.asarray(self._drive.conj().T @ self._factor.solve(towards, transposed="H"))
 
 
-def _left(points: Points, chains: Chains) -> Points:
-    """Give the points that are left without the nodes inside chains, by their own numbers."""
-    number = chains.number
+def _left(points: Points, number: Integers, kept: Integers) -> Points:
+    """Give the points that are left to solve for, by their own numbers."""
     return replace(
         points,
-        count=len(chains.kept),
+        count=len(kept),
         at_node=number[points.at_node],
         at_transformer=number[points.at_transformer],
         at_source=number[points.at_source],
-        node=points.node[chains.kept],
-        conductor=points.conductor[chains.kept],
+        node=points.node[kept],
+        conductor=points.conductor[kept],
         star_impedance=tuple((int(number[point]), impedance) for point, impedance in points.star_impedance),
     )
