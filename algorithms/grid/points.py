@@ -217,14 +217,14 @@ def components(count: int, links: Integers) -> Integers:
     many links, a few times.
     """
     lowest = np.arange(count)
+    one, other = links.T
     while True:
-        ends = lowest[links]
-        apart = ends[:, 0] != ends[:, 1]
-        if not apart.any():
+        first, second = lowest[one], lowest[other]
+        if (first == second).all():
             return lowest
-        np.minimum.at(lowest, ends[apart].max(axis=1), ends[apart].min(axis=1))
+        np.minimum.at(lowest, np.maximum(first, second), np.minimum(first, second))
         onward = lowest[lowest]
-        while not np.array_equal(onward, lowest):
+        while (onward != lowest).any():
             lowest, onward = onward, onward[onward]
 
 

@@ -84,8 +84,10 @@ class Trees:
         by_node = change.reshape(count, -1)
         by_node -= _links(self.end, order, count) @ by_node
         np.cumsum(by_node, axis=0, out=by_node)
-        found = np.zeros((len(self.base) - 1, len(first)), dtype=complex)
-        found[self.places[there]] = change[there]
+        rank = np.zeros(len(self.base) - 1, dtype=np.intp)
+        rank[self.places[there]] = np.flatnonzero(there)
+        found = change.reshape(count * width, len(first))[rank]
+        found[self.kept] = 0.0
         return found
 
 
