@@ -25,7 +25,7 @@ from algorithms.grid.elements import incidence
 from algorithms.grid.estimation.combination import Combinations, gathered
 from algorithms.grid.estimation.equations import Equations
 from algorithms.grid.estimation.flow import Probes
-from algorithms.grid.estimation.measurement import PHASES, VOLTAGES, Measurement, Quantity
+from algorithms.grid.estimation.measurement import ALL, PHASES, VOLTAGES, Measurement, Quantity
 from algorithms.grid.estimation.measurement_table import KINDS, LEADS, NONE, MeasurementTable, tabulate
 from algorithms.grid.estimation.response import Response
 from algorithms.grid.estimation.terminals import Terminals
@@ -75,18 +75,7 @@ class Observation:
         self.own: Integers = self._own(len(model.loads), measurements, table)
         there = np.ones(len(measurements), dtype=bool)
         there[self.own[self.own != NONE]] = False
-        at_nodes = np.flatnonzero(table.of(*VOLTAGES))
-        flows = [
-            (index, self._terminals.node(measurements[index]), lead)
-            for index in np.flatnonzero(there & ~table.of(*VOLTAGES)).tolist()
-            for lead in ((table.leads[index],) if table.leads[index] < len(LEADS) - 1 else range(len(PHASES)))
-        ]
-        parts = np.concatenate(
-            [
-                np.stack([at_nodes, table.row[at_nodes], table.leads[at_nodes]], axis=1),
-                np.array(flows, dtype=np.intp).reshape(-1, 3),
-            ]
-        )
+        parts = self._parts(np.flatnonzero(there), measurements, table)
         first, second = self._terminals.pairs(parts[:, 1], parts[:, 2])
         live = first != EARTH
         measurement, lead = parts[live, 0], parts[live, 2]
@@ -94,7 +83,7 @@ class Observation:
         self.dead = tuple(np.flatnonzero(there).tolist())
         currents = Combinations()
         carried = np.full(len(measurement), NONE, dtype=np.intp)
-        for part in range(np.count_nonzero(live[: len(at_nodes)]), len(measurement)):
+        for part in np.flatnonzero(~table.of(*VOLTAGES)[measurement]).tolist():
             one, phase = measurements[measurement[part]], LEADS[lead[part]]
             key = one.place, one.end, phase
             if key not in currents.keys:
@@ -133,6 +122,18 @@ class Observation:
         places, earliest = np.unique(2 * element + table.of(Quantity.Q)[powers], return_index=True)
         own.ravel()[places] = powers[earliest]
         return own
+
+    def _parts(self, others: Integers, measurements: Sequence[Measurement], table: MeasurementTable) -> Integers:
+        """Give measurement, node and place in `LEADS` of what equations are made of, phase by phase, shape (p, 3)."""
+        voltage = table.of(*VOLTAGES)[others]
+        at_nodes = others[voltage]
+        flows = [
+            (index, self._terminals.node(measurements[index]), lead)
+            for index in others[~voltage].tolist()
+            for lead in (range(len(PHASES)) if LEADS[table.leads[index]] == ALL else (table.leads[index],))
+        ]
+        of_nodes = np.stack([at_nodes, table.row[at_nodes], table.leads[at_nodes]], axis=1)
+        return np.concatenate([of_nodes, np.array(flows, dtype=np.intp).reshape(-1, 3)])
 
     def _voltages(self, first: Integers, second: Integers) -> tuple[Integers, csr_array]:
         """

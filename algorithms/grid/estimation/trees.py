@@ -101,6 +101,11 @@ def find_trees(model: NetworkModel, chains: Chains, at_node: Integers) -> Trees 
     chains : Chains
     at_node : numpy.ndarray
         Points, as chains left them, of the conductors of each node, shape (n_nodes, 4).
+
+    Returns
+    -------
+    Trees or None
+        None where nothing hangs.
     """
     nodes, ends, count = model.nodes, chains.ends, len(model.nodes)
     plain = chains.plain.copy()
@@ -113,17 +118,18 @@ def find_trees(model: NetworkModel, chains: Chains, at_node: Integers) -> Trees 
     def each(of: Integers, weights: Integers | None = None) -> Integers:
         return np.bincount(part[of], weights, minlength=count).astype(np.intp)
 
+    # Of a tree, one line leads to it, and each of its lines has a node below with no more conductors than the line.
     lines, own = inside.any(axis=1), np.flatnonzero(plain)
     hangs = (each(below[leading]) == 1) & (each(below[lines]) == each(own))
     hangs &= each(below[lines], chains.conductors[lines].sum(axis=1)) == each(own, nodes.conductors[own].sum(axis=1))
     lines &= hangs[part[below]]
     if not lines.any():
         return None
-    kept_end = np.where(inside, ends, count)  # all trees hang on one node more, for an order of all
-    order, above = _ordered(kept_end[lines], count)
+    links = np.where(inside, ends, count)[lines]  # all trees hang on one node more, for an order of all
+    order, above = _ordered(links, count)
     place = np.zeros(count + 1, dtype=np.intp)
     place[order] = np.arange(len(order))
-    one, other = kept_end[lines].T
+    one, other = links.T
     line_above = np.empty(len(order), dtype=np.intp)
     line_above[place[np.where(above[one] == other, one, other)]] = np.flatnonzero(lines)
     hanging_at = np.empty(count, dtype=np.intp)
