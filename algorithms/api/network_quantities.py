@@ -14,7 +14,16 @@ import numpy as np
 
 from algorithms.api.errors import Problem
 from algorithms.api.network_document import NetworkDocument
-from algorithms.api.network_equipment import Branch, Grounding, GroundingKind, LineType, Node, Source, Transformer
+from algorithms.api.network_equipment import (
+    Branch,
+    Grounding,
+    GroundingKind,
+    LineType,
+    Matrix,
+    Node,
+    Source,
+    Transformer,
+)
 from algorithms.api.network_tables import Floats
 
 MEDIUM_VOLTAGE = 1000.0
@@ -35,6 +44,7 @@ LARGEST_POWER = 1e10
 _vector_group = re.compile(r"(YN|ZN|Y|D|Z)(yn|zn|y|d|z)(\d|1[01])|I(?:I|i)(0|6)")
 _symmetry = 1e-6
 _passivity = 1e-9
+_condition = 1e9
 
 
 def problems_of_quantities(document: NetworkDocument) -> Iterator[Problem]:  # noqa: C901, PLR0912 - a list of rules
@@ -173,6 +183,17 @@ def _line_data(where: str, data: LineType | Branch, phases: str, length: float) 
         yield from _passive(f"{where}.{field}", np.array(rows, dtype=float), field)
         if field == "x":
             yield from _per_metre(f"{where}.x", float(np.min(np.abs(np.diag(np.array(rows))))), length)
+    yield from _invertible(where, data.r, data.x, len(phases))
+
+
+def _invertible(where: str, r: Matrix | None, x: Matrix | None, size: int) -> Iterator[Problem]:
+    """Judge whether every set of voltages along a line drives a current."""
+    if r is None or x is None or not all(len(row) == size for row in (r, x, *r, *x)):
+        return
+    impedance = np.array(r) + 1j * np.array(x)
+    if np.any(impedance) and np.linalg.cond(impedance) > _condition:
+        expected = "impedances of each phase that are more than what phases have in common"
+        yield Problem(f"{where}.x", expected, "r + jx without an inverse", "check what is off the diagonal")
 
 
 def _passive(where: str, matrix: Floats, field: str) -> Iterator[Problem]:

@@ -65,6 +65,12 @@ def test_all_that_is_wrong_with_measurements_is_said_at_once():
     ]
 
 
+@pytest.mark.parametrize("end", [0.5, "0", None, float("nan"), -1, 2**70])
+def test_an_end_that_is_none_is_named(end):
+    with pytest.raises(NetworkError, match="expected 0 or 1"):
+        Estimator(MODEL, [Measurement("one", Quantity.P, MODEL.branches.ids[0], "A", 1.0, end=end)])
+
+
 def test_arrays_of_another_shape_are_refused():
     measurements, values = metered()
     estimator = Estimator(MODEL, measurements)

@@ -46,6 +46,7 @@ FAULTS = {
     "size": (put("b4", r=[[0.02]]), "branches[b4].r", "a matrix of 2 x 2 for AN"),
     "not symmetric": (put("b4", r=[[0.02, 0.002], [0.001, 0.02]]), "branches[b4].r", "symmetric"),
     "not passive": (put("b4", r=[[0.02, 0.03], [0.03, 0.02]]), "branches[b4].r", "passive"),
+    "singular": (put("b4", r=[[0.02, 0.02]] * 2, x=[[0.01, 0.01]] * 2), "branches[b4].x", "without an inverse"),
     "negative": (put("b4", x=[[-0.01, 0.0], [0.0, 0.01]]), "branches[b4].x", "passive"),
     "ohm/km": (
         put("cable-lv", x=[[1e3 * value for value in row] for row in X]),

@@ -47,6 +47,7 @@ class MeasurementTable:
     uncertainty : numpy.ndarray
         In the unit of the quantity.
     end : numpy.ndarray
+        0 or 1, of a branch or transformer; `NONE` for anything else.
     """
 
     quantity: Integers
@@ -80,9 +81,8 @@ def tabulate(model: NetworkModel, measurements: Sequence[Measurement]) -> Measur
                 break
     letters = {name: number for number, name in enumerate(LEADS)}
     leads = np.array([letters.get(name, NONE) for name in phases], dtype=np.intp)
-    return MeasurementTable(
-        quantity, kind, row, leads, np.array(uncertainty, dtype=float), np.array(end, dtype=np.intp)
-    )
+    ends = np.array([each if each in (0, 1) else NONE for each in end], dtype=np.intp)
+    return MeasurementTable(quantity, kind, row, leads, np.array(uncertainty, dtype=float), ends)
 
 
 def check_measurements(
@@ -103,7 +103,8 @@ def check_measurements(
         if measurement.id in seen:
             problems.append(Problem(where, "a name of its own", "one used twice"))
         seen.add(measurement.id)
-        problems += _of_one(model, measurement, where, (KINDS[table.kind[index]], int(table.row[index])), conductors)
+        at = KINDS[table.kind[index]], int(table.row[index])  # no row, no kind, whichever is named
+        problems += _of_one(model, measurement, where, at, conductors)
     return problems
 
 

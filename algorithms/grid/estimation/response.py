@@ -82,7 +82,9 @@ class Response:
         self._model = model
         chains = find_chains(model, self.points, references)
         self._chains = chains
-        self._trees = find_trees(model, chains, chains.number[self.points.at_node]) if self.dense else None
+        # What holds a reference is as large as what conducts beside it, which is to be the same with and without trees.
+        cut = self.dense and not references
+        self._trees = find_trees(model, chains, chains.number[self.points.at_node]) if cut else None
         number, kept, lines = chains.number, chains.kept, np.ones(len(chains.ends), dtype=bool)
         if self._trees is not None:
             number, kept, lines = self._trees.base[number], kept[self._trees.kept], ~self._trees.lines

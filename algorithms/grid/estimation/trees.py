@@ -11,7 +11,7 @@ sums over what draws in the tree, and over the lines that are on the way from a 
 Rules:
 
 - In a tree are lines without shunt admittance, with all conductors of the node below, and loads and generators:
-  no source, transformer, switch, grounding or reference.
+  no source, transformer, switch or grounding; where voltages need a reference, nothing is cut off.
 - Nodes are numbered so that everything below a node follows it directly: a subtree is one slice of the order.
 """
 
@@ -37,8 +37,8 @@ class Trees:
     kept : numpy.ndarray
         Points of the rest, ascending, shape (c,).
     base : numpy.ndarray
-        For each point, and last for earth, the one of the rest whose voltage it has where nothing is drawn, shape
-        (k + 1,).
+        For each point that chains left, and last for earth, the one of the rest whose voltage it has where nothing is
+        drawn, shape (k + 1,).
     lines : numpy.ndarray
         Which chains are lines of trees, shape (r,), bool.
     places : numpy.ndarray
@@ -71,22 +71,23 @@ class Trees:
             Shape (k, m) [V].
         """
         count, width = self.places.shape
-        place, conductor = np.full((2, len(self.base)), EARTH, dtype=np.intp)
         there = self.places != EARTH
-        place[self.places[there]], conductor[self.places[there]] = np.nonzero(there)
-        at, own = place[first], np.arange(len(first))
-        drawn = np.zeros((width + 1, len(first)), dtype=complex)  # and a row for what is no conductor of a tree
+        node, conductor = np.full((2, len(self.base)), EARTH, dtype=np.intp)
+        node[self.places[there]], conductor[self.places[there]] = np.nonzero(there)
+        at, own = node[first], np.arange(len(first))
+        drawn = np.zeros((width + 1, len(first)), dtype=complex)
         drawn[conductor[first], own], drawn[conductor[second], own] = 1.0, -1.0
-        change = (self.impedance.reshape(-1, width) @ drawn[:-1]).reshape(count, width, len(first))
+        elsewhere = EARTH  # the last row: of what is no conductor of a tree
+        on_lines = (self.impedance.reshape(-1, width) @ drawn[:elsewhere]).reshape(count, width, len(first))
         order = np.arange(count)
-        change *= ((order[:, np.newaxis] <= at) & (at < self.end[:, np.newaxis]))[:, np.newaxis]
+        on_lines *= ((order[:, np.newaxis] <= at) & (at < self.end[:, np.newaxis]))[:, np.newaxis]
         # What drops on the line above a node drops for all of its subtree, and is taken back where that ends.
-        by_node = change.reshape(count, -1)
-        by_node -= _links(self.end, order, count) @ by_node
-        np.cumsum(by_node, axis=0, out=by_node)
+        drops = on_lines.reshape(count, -1)
+        drops -= _links(self.end, order, count) @ drops
+        np.cumsum(drops, axis=0, out=drops)
         rank = np.zeros(len(self.base) - 1, dtype=np.intp)
         rank[self.places[there]] = np.flatnonzero(there)
-        found = change.reshape(count * width, len(first))[rank]
+        found = drops.reshape(count * width, len(first))[rank]
         found[self.kept] = 0.0
         return found
 
@@ -108,21 +109,7 @@ def find_trees(model: NetworkModel, chains: Chains, at_node: Integers) -> Trees 
         None where nothing hangs.
     """
     nodes, ends, count = model.nodes, chains.ends, len(model.nodes)
-    plain = chains.plain.copy()
-    beyond = (chains.conductors[:, np.newaxis] & ~nodes.conductors[ends]).any(axis=(1, 2))
-    plain[ends[beyond | chains.shunt.any(axis=(1, 2))]] = False
-    inside = plain[ends]
-    below, leading = ends[np.arange(len(ends)), inside.argmax(axis=1)], inside[:, 0] != inside[:, 1]
-    part = components(count, ends[inside.all(axis=1)])
-
-    def each(of: Integers, weights: Integers | None = None) -> Integers:
-        return np.bincount(part[of], weights, minlength=count).astype(np.intp)
-
-    # Of a tree, one line leads to it, and each of its lines has a node below with no more conductors than the line.
-    lines, own = inside.any(axis=1), np.flatnonzero(plain)
-    hangs = (each(below[leading]) == 1) & (each(below[lines]) == each(own))
-    hangs &= each(below[lines], chains.conductors[lines].sum(axis=1)) == each(own, nodes.conductors[own].sum(axis=1))
-    lines &= hangs[part[below]]
+    lines, inside, part = _hanging(model, chains)
     if not lines.any():
         return None
     links = np.where(inside, ends, count)[lines]  # all trees hang on one node more, for an order of all
@@ -132,8 +119,9 @@ def find_trees(model: NetworkModel, chains: Chains, at_node: Integers) -> Trees 
     one, other = links.T
     line_above = np.empty(len(order), dtype=np.intp)
     line_above[place[np.where(above[one] == other, one, other)]] = np.flatnonzero(lines)
+    leading = np.flatnonzero(lines & (inside[:, 0] != inside[:, 1]))
     hanging_at = np.empty(count, dtype=np.intp)
-    hanging_at[part[below[leading]]] = ends[leading, inside[leading].argmin(axis=1)]
+    hanging_at[part[ends[leading, inside[leading].argmax(axis=1)]]] = ends[leading, inside[leading].argmin(axis=1)]
     width = 4 if nodes.conductors[order, 3].any() else 3
     places = at_node[order, :width]
     there = places != EARTH
@@ -145,6 +133,37 @@ def find_trees(model: NetworkModel, chains: Chains, at_node: Integers) -> Trees 
     number[places[there]] = number[at_node[hanging_at[part[order]], :width][there]]
     impedance = chains.series[line_above, :width, :width]
     return Trees(kept, number, lines, places, impedance, _subtrees(place[above[order]], above[order] < count))
+
+
+def _hanging(model: NetworkModel, chains: Chains) -> tuple[Truths, Truths, Integers]:
+    """
+    Judge what is a tree.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Which chains are lines of trees, shape (r,), which of their ends may be in one, shape (r, 2), and what hangs
+        together, one number for each node, shape (n_nodes,).
+    """
+    nodes, ends, count = model.nodes, chains.ends, len(model.nodes)
+    plain = chains.plain.copy()
+    beyond = (chains.conductors[:, np.newaxis] & ~nodes.conductors[ends]).any(axis=(1, 2))
+    plain[ends[beyond | chains.shunt.any(axis=(1, 2))]] = False
+    inside = plain[ends]
+    part = components(count, ends[inside.all(axis=1)])
+
+    def of_parts(at: Integers, weights: Integers | None = None) -> Integers:
+        return np.bincount(part[at], weights, minlength=count).astype(np.intp)
+
+    # A part is a tree where one line leads to it and it has as many lines as nodes, that one among them: without a
+    # ring, each node has one line above it. No line has a conductor that one of its ends lacks, so where all lines have
+    # as many conductors as all nodes, each has those of the node below it.
+    lines, own = inside.any(axis=1), np.flatnonzero(plain)
+    at, leading = ends[np.arange(len(ends)), inside.argmax(axis=1)], inside[:, 0] != inside[:, 1]
+    of_lines, of_nodes = chains.conductors[lines].sum(axis=1), nodes.conductors[own].sum(axis=1)
+    hangs = (of_parts(at[leading]) == 1) & (of_parts(at[lines]) == of_parts(own))
+    hangs &= of_parts(at[lines], of_lines) == of_parts(own, of_nodes)
+    return lines & hangs[part[at]], inside, part
 
 
 def _ordered(links: Integers, root: int) -> tuple[Integers, Integers]:
