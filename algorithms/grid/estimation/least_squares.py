@@ -54,7 +54,7 @@ CANDIDATES = 5
 """Largest powers that are looked at when a scan asks for more than the network can carry."""
 BENT = 0.02
 """Readings that bend by more ask for new derivatives, in their own standard uncertainty [1]."""
-MOVED = 0.005
+MOVED = 0.01
 """Voltages that have moved by more ask for new derivatives, relative to nominal [1]."""
 UNSURE, TILTED = 0.005, 0.05
 """What voltages may be unsure of, relative to nominal, and what that may change readings by, in their own sigma [1]."""
