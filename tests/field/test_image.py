@@ -78,10 +78,11 @@ def flashed(path, image, plant, device, size, *, network=None):
     plant.catalog.register(device, configuration=document)
     token = invite(plant.catalog, device)
     told = Card(device, f"https://{HOST}:{plant.catalog.port}", token.text(), page=Page("48151623"))
-    for name, document in (("card.yaml", told), ("network.yaml", network)):
-        if document is not None:
-            path.with_name(name).write_bytes(write(document))
-            subprocess.run(["mcopy", "-i", f"{path}@@8M", path.with_name(name), f"::tresma/{name}"], check=True)
+    for name, content in (("card.yaml", told), ("network.yaml", network)):
+        if content is not None:
+            written = path.with_name(name)
+            written.write_bytes(write(content))
+            subprocess.run(["mcopy", "-i", f"{path}@@8M", written, f"::tresma/{name}"], check=True)
     return path
 
 
